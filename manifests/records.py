@@ -1,0 +1,263 @@
+"""One frozen dataclass per table, joined on deterministic ids built from the parent's.
+
+Design section 4. A field's unit and meaning are part of the record (`col`), and travel into
+the Parquet schema. "No value" is None; where that needs a reason, a reason field is beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def col(doc: str, unit: str = "", **kwargs: Any) -> Any:
+    """A dataclass field that carries its unit and meaning in its metadata."""
+    return field(metadata={"doc": doc, "unit": unit}, **kwargs)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One address as asked for on the command line or in a list; the input of `expand`."""
+
+    request_id: str = col("hash of the address")
+    address: str = col("link, or absolute path of a media file")
+    kind: str = col("link | file")
+    requested_as: str = col("the argument or list file it came from")
+    line: int | None = col("line number in the list file", default=None)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One video as asked for: a link's single video, or one file. Many may share a video."""
+
+    source_id: str = col("deterministic id of this request for a video")
+    request_id: str = col("parent request")
+    address: str = col("link, or absolute path")
+    kind: str = col("link | file")
+    requested_as: str = col("the argument or list file it came from")
+    site_id: str | None = col("id at the site, as the site gives it", default=None)
+    extractor: str | None = col("yt-dlp extractor key", default=None)
+    playlist_id: str | None = col("playlist or channel it was expanded from", default=None)
+    title: str | None = col("title, known before download", default=None)
+    duration_s: float | None = col("duration as the site states it", "s", default=None)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A media file in hand, with its provenance (table `sources`)."""
+
+    source_id: str = col("the source it was fetched for")
+    video_id: str = col("extractor + id for named sites, else hash of the bytes")
+    media_path: str = col("absolute path, or path relative to the corpus folder")
+    sha256: str = col("SHA-256 of the media file")
+    num_bytes: int = col("size of the media file", "B")
+    address: str = col("link, or absolute path")
+    kind: str = col("link | file")
+    requested_as: str = col("the argument or list file it came from")
+    extractor: str | None = col("yt-dlp extractor key", default=None)
+    site_id: str | None = col("id at the site", default=None)
+    title: str | None = col("title as the site gave it", default=None)
+    uploader: str | None = col("uploader as the site gave it", default=None)
+    uploader_id: str | None = col("uploader id as the site gave it", default=None)
+    licence: str | None = col("licence as the site or corpus states it", default=None)
+    consent: str | None = col("consent of the persons shown, as stated by the user", default=None)
+    language: str | None = col("language of the audio track kept", default=None)
+    format_ids: str | None = col("yt-dlp format ids kept, joined by +", default=None)
+    caption_paths: list[str] = col("caption files kept with the source", default_factory=list)
+    fetched_at: str | None = col("UTC time of the download", "ISO 8601", default=None)
+    attempts: int | None = col("download attempts", default=None)
+    host: str | None = col("host that fetched it", default=None)
+    tool_versions: str | None = col("tools and versions that fetched it", default=None)
+
+
+@dataclass(frozen=True)
+class Video:
+    """Stream facts of one distinct video and its canonical clock (design section 2)."""
+
+    video_id: str = col("id of the video")
+    media_path: str = col("absolute path, or path relative to the corpus folder")
+    sha256: str = col("SHA-256 of the media file")
+    container: str = col("container format name")
+    video_codec: str = col("codec of the chosen video stream")
+    audio_codec: str = col("codec of the chosen audio stream")
+    video_stream: int = col("index of the chosen video stream in the file")
+    audio_stream: int = col("index of the chosen audio stream in the file")
+    num_audio_streams: int = col("audio streams in the file")
+    audio_language: str | None = col("language tag of the chosen audio stream")
+    width_px: int = col("display width, after rotation and sample aspect ratio", "px")
+    height_px: int = col("display height, after rotation and sample aspect ratio", "px")
+    rotation_deg: int = col("clockwise rotation applied for display", "deg")
+    sample_aspect_ratio: str = col("coded sample aspect ratio, num:den")
+    pixel_format: str = col("coded pixel format")
+    is_hdr: bool = col("PQ or HLG transfer")
+    source_fps: str | None = col("average source frame rate as a fraction", "1/s")
+    is_vfr: bool = col("frame intervals differ by more than a tick and a millisecond")
+    zero_us: int = col("presentation time of canonical zero t0, in the file's own time", "us")
+    video_start_us: int = col("first video frame after t0", "us")
+    audio_start_us: int = col("first audio sample after t0", "us")
+    container_lag_ms: float = col("what a reader that ignores timestamps adds to video_lag", "ms")
+    duration_us: int = col("length of the canonical timeline", "us")
+    num_frames: int = col("canonical frames", "frame")
+    frame_rate: str = col("canonical rate as a fraction", "1/s")
+    num_decode_errors: int = col("damaged packets met while reading timestamps", default=0)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A run of canonical frames between two cuts, half-open."""
+
+    shot_id: str = col("{video_id}-s###")
+    video_id: str = col("parent video")
+    start_frame: int = col("first frame", "frame")
+    end_frame: int = col("one past the last frame", "frame")
+    guard_frames: int = col("frames at each cut that later stages leave out", "frame")
+    faces_path: str = col("side file with per-frame faces of the whole video")
+    num_faces_seen: int = col("face boxes followed in the shot, over all frames")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person's face through one shot; per-frame values stand in the side file."""
+
+    track_id: str = col("{shot_id}-t###")
+    shot_id: str = col("parent shot")
+    video_id: str = col("video")
+    start_frame: int = col("first frame with the face", "frame")
+    end_frame: int = col("one past the last frame with the face", "frame")
+    faces_path: str = col("side file (npz): {track_id}/boxes, landmarks, score, is_observed, chips")
+    num_missing_frames: int = col("frames inside the span without an observed face", "frame")
+    median_box_px: float = col("median of the longer box side, source pixels", "px")
+    median_eye_distance_px: float = col("median distance of the eye centres, source pixels", "px")
+    sharpness: float = col("median variance of the Laplacian on the 150 px face chip", "1")
+    yaw_deg: float = col("median head yaw, positive to the image's right", "deg")
+    pitch_deg: float = col("median head pitch, positive up", "deg")
+    roll_deg: float = col("median head roll, clockwise", "deg")
+    mean_score: float = col("mean detector score", "1")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A track that passed the face-quality gate, with its identity embedding."""
+
+    track_id: str = col("track")
+    video_id: str = col("video")
+    shot_id: str = col("shot")
+    embedder: str = col("embedding network and version")
+    embedding: list[float] = col("L2-comparable embedding, mean over chips")
+    num_chips: int = col("face chips averaged")
+    target_distance: float | None = col("distance to the nearest target photo", default=None)
+    target_photo: str | None = col("nearest target photo", default=None)
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Who speaks, and by how much the video lags the audio (design section 3), per track."""
+
+    track_id: str = col("track")
+    video_id: str = col("video")
+    shot_id: str = col("shot")
+    offset_scope: str = col("track | clip")
+    offset_status: str = col("measured | undecided | at_search_limit | no_speech | no_face")
+    video_lag_ms: float | None = col("> 0: video lags audio; null unless measured", "ms")
+    reason: str | None = col("why there is no number")
+    confidence: float | None = col("calibrated P(error < 40 ms); null if not calibrated")
+    raw_score: float | None = col("the estimator's own unit")
+    estimator: str = col("estimator and version")
+    search_ms: float = col("search range, plus and minus", "ms")
+    speech_share: float = col("share of the track's time with voice activity")
+    speaking_score: float | None = col("score of this face against others in view")
+    window_start_frames: list[int] = col("start of each 3 s window", "frame")
+    window_lags_ms: list[float | None] = col("lag per window, null where undecided", "ms")
+    window_scores: list[float | None] = col("raw score per window")
+    speech_start_frames: list[int] = col("speech regions on the video clock: starts", "frame")
+    speech_end_frames: list[int] = col("speech regions: ends, half-open", "frame")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One sample to be: a span of one speaking face, corrected, registered and encoded."""
+
+    clip_id: str = col("{track_id}-c###, also the WebDataset key")
+    track_id: str = col("track")
+    shot_id: str = col("shot")
+    video_id: str = col("video")
+    start_frame: int = col("first frame on the video clock", "frame")
+    end_frame: int = col("one past the last frame", "frame")
+    num_frames: int = col("frames in the sample", "frame")
+    audio_start_sample: int = col("first audio sample on the video clock", "sample at 16 kHz")
+    applied_lag_ms: float = col("lag removed by shifting samples; 0 if not corrected", "ms")
+    residual_lag_ms: float | None = col("lag of the track measured again after correction", "ms")
+    residual_status: str = col("offset_status of the second measurement")
+    video_lag_ms: float | None = col("lag before correction; null unless measured", "ms")
+    offset_status: str = col("status of the track's offset")
+    confidence: float | None = col("confidence of the track's offset")
+    registration_residual_px: float = col("RMS distance of anchors to the template", "px")
+    num_interpolated_frames: int = col("frames whose landmarks were interpolated", "frame")
+    face_psnr_db: float = col("luma PSNR of face.mp4 against the warped frames", "dB")
+    speech_share: float = col("share of the clip with voice activity")
+    payload_path: str = col("side file (tar) with the encoded members")
+    text: str | None = col("what is said, where known", default=None)
+    text_source: str | None = col("corpus | captions | asr:<model>", default=None)
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Which speaker of the corpus a track shows."""
+
+    track_id: str = col("track")
+    video_id: str = col("video")
+    speaker_id: str = col("speaker within the corpus")
+    distance: float = col("distance to the speaker's centre when assigned")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where a clip stands in the shards."""
+
+    clip_id: str = col("clip, also the key")
+    video_id: str = col("video")
+    speaker_id: str = col("speaker")
+    split: str = col("train | val | test")
+    shard: str = col("path of the shard, relative to the corpus folder")
+    index_in_shard: int = col("position in the shard")
+    num_bytes: int = col("bytes of the sample's members", "B")
+    sha256: str = col("SHA-256 over the members' names and bytes")
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record that was judged and left out."""
+
+    reason: str = col("word from the stage's closed vocabulary")
+    measured: float | None = col("value that was judged", default=None)
+    threshold: float | None = col("value it was judged against", default=None)
+    detail: str | None = col("one sentence for a person", default=None)
+    stage: str = col("stage", default="")
+    item_id: str = col("the input record's id", default="")
+    video_id: str | None = col("video or source it belongs to", default=None)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A record whose processing broke; written by the runner alone."""
+
+    stage: str = col("stage")
+    item_id: str = col("the input record's id")
+    video_id: str | None = col("video or source it belongs to")
+    reason: str = col("error | timeout | memory | crash | transient")
+    exception: str = col("exception type and message")
+    detail: str | None = col("traceback or standard error, shortened")
+    attempt: int = col("attempts made")
+    retryable: bool = col("may succeed on another day")
+
+
+ID_FIELDS = {
+    Request: "request_id", Source: "source_id", Fetched: "source_id", Video: "video_id",
+    Shot: "shot_id", Track: "track_id", Identity: "track_id", Offset: "track_id",
+    Clip: "clip_id", Speaker: "track_id", Sample: "clip_id",
+}
+
+
+def record_id(record: object) -> str:
+    """The id of a record, e.g. `track_id` of a Track."""
+    return getattr(record, ID_FIELDS[type(record)])

@@ -1,0 +1,1 @@
+"""Commands, configuration and the Ray runner: everything that joins the other packages."""

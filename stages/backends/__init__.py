@@ -1,0 +1,1 @@
+"""Exchangeable parts (detector, landmarker, embedder, estimator, chooser), chosen by name."""

@@ -1,0 +1,1 @@
+"""Networks that a stage runs and training trains or evaluation scores: they exist once, here."""
