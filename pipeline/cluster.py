@@ -1,0 +1,78 @@
+"""Starting or joining Ray, and proving that every node sees the corpus folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from manifests.files import write_atomic
+
+
+class ClusterError(RuntimeError):
+    """Ray could not be started, or a node cannot work on the corpus; the message names it."""
+
+
+def visible_cpus() -> int:
+    """CPUs this process may use (what `taskset` or a container leaves it)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def start(address: str | None, num_cpus: int | None = None) -> None:
+    """Join the Ray cluster at `address`, or start a local one. Raises ClusterError."""
+    # Set before ray is imported: its workers inherit the environment.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    root = str(Path(__file__).resolve().parents[1])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    import ray
+
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        else:
+            ray.init(
+                num_cpus=num_cpus or visible_cpus(), include_dashboard=False,
+                object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR",
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ClusterError(f"Ray at {address or 'this machine'} did not start: {error}") from None
+
+
+def prove_nodes(work: Path, timeout_s: float = 60.0) -> list[dict[str, str]]:
+    """Let each live node read and write `work`. Raises ClusterError naming those that cannot."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from pipeline.workers import prove_node
+
+    token = secrets.token_hex(8)
+    write_atomic(work / "tmp" / "token", token)
+    nodes = [n for n in ray.nodes() if n["Alive"]]
+    asked = {
+        n["NodeID"]: prove_node.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
+        ).remote(str(work), token)
+        for n in nodes
+    }
+    proven, problems = [], []
+    for node in nodes:
+        name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        try:
+            proven.append(ray.get(asked[node["NodeID"]], timeout=timeout_s))
+        except Exception as error:  # any fault of a node is that node's fault
+            cause = getattr(error, "cause", None) or error
+            problems.append(f"{name}: {type(cause).__name__}: {str(cause).splitlines()[0]}")
+            continue
+        if not (work / "tmp" / f"node-{node['NodeID']}").exists():
+            problems.append(f"{name}: what it wrote to {work} is not seen here")
+    if problems:
+        raise ClusterError(
+            "nodes that cannot work on the corpus folder (it must be one shared file system):\n  "
+            + "\n  ".join(problems)
+        )
+    return proven

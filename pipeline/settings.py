@@ -1,0 +1,119 @@
+"""Dataclasses from YAML and `--set`, checked before any work starts.
+
+Every default lives once, in the dataclass of the part it configures; this module only reads
+mappings into them. Unknown keys and wrong types are errors that name the key and the nearest
+valid one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and the remedy."""
+
+
+def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") -> Any:
+    """An instance of dataclass `kind` from a nested mapping. Raises ConfigError."""
+    data = {} if data is None else data
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where or 'the config'} must be a mapping, found {data!r}")
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]
+    values = {}
+    for key, value in data.items():
+        path = f"{where}.{key}" if where else str(key)
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; valid: {', '.join(names)}"
+            raise ConfigError(f"unknown setting {path!r}{hint}")
+        values[key] = _convert(hints[key], value, path)
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where or 'config'}: {error}") from None
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        errors = []
+        for option in (a for a in args if a is not type(None)):
+            try:
+                return _convert(option, value, path)
+            except ConfigError as error:
+                errors.append(str(error))
+        raise ConfigError(errors[-1])
+    if origin is typing.Literal:
+        if value not in args:
+            raise ConfigError(f"{path} must be one of {', '.join(map(str, args))}, not {value!r}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(hint, value, path)
+    if origin in (list, tuple):
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            value = [value]
+        item = args[0] if args else Any
+        return origin(_convert(item, v, f"{path}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} must be a mapping, not {value!r}")
+        return {str(k): _convert(args[1], v, f"{path}.{k}") for k, v in value.items()}
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, float, bool, str):
+        if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+            return value
+        raise ConfigError(f"{path} must be {hint.__name__}, not {value!r}")
+    raise ConfigError(f"{path}: settings of type {hint!r} cannot be read")
+
+
+def apply_setting(data: dict[str, Any], setting: str) -> None:
+    """Put one `key.path=value` (value in YAML) into a nested mapping, in place."""
+    key, sign, text = setting.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set wants key=value, found {setting!r}")
+    *folders, last = key.strip().split(".")
+    for folder in folders:
+        data = data.setdefault(folder, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {setting}: {folder!r} is a value, not a group of settings")
+    try:
+        data[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {setting}: the value is not valid YAML") from None
+
+
+def to_mapping(config: Any) -> Any:
+    """A dataclass as plain nested mappings and lists, in field order."""
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_mapping(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {k: to_mapping(v) for k, v in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [to_mapping(v) for v in config]
+    return config
+
+
+def load_yaml(path: str) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError naming the file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = yaml.safe_load(file)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the config {path}: {error}") from None
+    if data is not None and not isinstance(data, dict):
+        raise ConfigError(f"the config {path} must be a mapping of settings")
+    return data or {}
