@@ -216,7 +216,7 @@ class StageWorker:
         return self._runner.run(job)
 
 
-@ray.remote(num_cpus=0, max_restarts=0)
+@ray.remote(num_cpus=0, max_retries=0)
 def prove_node(work: str, token: str) -> dict[str, str]:
     """That this node reads what the driver wrote and can write beside it. Raises OSError."""
     folder = Path(work) / "tmp"

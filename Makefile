@@ -1,0 +1,19 @@
+# Two commands: `make demo` and `make test`. Recipes call nothing but Python, so that a machine
+# with only Python, git and make can run them.
+PYTHON ?= python3
+VENV = .venv/bin
+
+.PHONY: setup demo test check
+
+setup:
+	@$(PYTHON) tools/setup_environment.py
+
+demo: setup
+	@$(VENV)/yld demo
+
+test: setup
+	@$(VENV)/python -m pytest
+
+check: setup
+	@$(VENV)/ruff check .
+	@$(VENV)/python -m pytest

@@ -1,0 +1,64 @@
+"""Stages for the runner's tests: each misbehaves when the item's address says how."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from dataclasses import dataclass
+
+from manifests.records import Reject, Request, Source
+from stages.base import Resources, Stage, TransientError
+
+
+@dataclass(frozen=True)
+class EchoConfig:
+    """One value, to change the key."""
+
+    word: str = "a"
+
+
+class Echo(Stage[Request, Source]):
+    """Turns a request into a source, or breaks as the address asks."""
+
+    name = "echo"
+    resources = Resources(memory_gb=0.6, timeout_s=2.5)
+    splittable = True
+
+    def process(self, batch, context):
+        return [self._one(record, context) for record in batch]
+
+    def _one(self, record, context):
+        log = context.work / "calls.txt"
+        with open(log, "a") as file:
+            file.write(f"{self.config.word} {record.request_id}\n")
+        how = record.address
+        if how == "exit":
+            os._exit(3)
+        if how == "segfault":
+            ctypes.string_at(0)
+        if how == "sleep":
+            time.sleep(3600)
+        if how == "memory":
+            hoard = []
+            while True:
+                hoard.append(bytearray(os.urandom(1 << 20)) * 16)
+                time.sleep(0.01)
+        if how == "raise":
+            raise ValueError("a bad item")
+        if how == "transient":
+            raise TransientError("try later")
+        if how == "reject":
+            return Reject("unwanted", measured=1.0, threshold=2.0)
+        return [Source(source_id=f"{record.request_id}-{self.config.word}",
+                       request_id=record.request_id, address=how, kind="file",
+                       requested_as="test")]
+
+
+class Upper(Stage[Source, Source]):
+    """A second stage, so that results travel."""
+
+    name = "upper"
+
+    def process(self, batch, context):
+        return [[record] for record in batch]

@@ -1,0 +1,100 @@
+"""The runner: poison items cost themselves alone, finished work is not repeated."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from manifests.records import Request, Source
+from pipeline import cluster
+from pipeline.graph import Node
+from pipeline.ledger import Ledger
+from pipeline.lock import CorpusBusyError, CorpusLock, read_fence
+from pipeline.pools import Pools, PoolSize
+from pipeline.runner import Policy, Runner
+from tests.pipeline.poison_stages import EchoConfig
+
+NODES = (
+    Node("echo", "tests.pipeline.poison_stages:Echo", Request, Source, "request_id"),
+    Node("upper", "tests.pipeline.poison_stages:Upper", Source, Source, "source_id"),
+)
+
+
+@pytest.fixture(scope="module")
+def ray_local():
+    import ray
+
+    cluster.start(None, num_cpus=2)
+    yield
+    ray.shutdown()
+
+
+def build(work, addresses, word="a", policy=None, num_workers=2):
+    with CorpusLock(work) as lock:
+        pools = Pools(work, lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
+        events = []
+        runner = Runner(
+            NODES, {"echo": EchoConfig(word), "upper": None}, work, Ledger(work / "ledger"),
+            pools, policy or Policy(),
+            observe=lambda event, node, _: events.append((event, node.name)),
+        )
+        try:
+            entries = runner.run([
+                Request(f"r{i:02d}", address, "file", "test")
+                for i, address in enumerate(addresses)
+            ])
+        finally:
+            pools.close()
+    return entries, Counter(events)
+
+
+@pytest.mark.parametrize("position", ["first", "middle", "last"])
+@pytest.mark.parametrize("poison, reason", [
+    ("exit", "crash"), ("segfault", "crash"), ("sleep", "timeout"), ("memory", "memory"),
+])
+def test_poison_costs_one_item(ray_local, tmp_path, poison, reason, position):
+    addresses = ["fine"] * 5
+    addresses[{"first": 0, "middle": 2, "last": 4}[position]] = poison
+    entries, _ = build(tmp_path, addresses)
+    results = [r for e in entries["echo"].values() for r in e.results]
+    failures = [r.failure for r in results if r.failure]
+    assert [f.reason for f in failures] == [reason]
+    assert failures[0].attempt == 2
+    assert len(entries["upper"]) == 4, "the others went on"
+
+
+def test_errors_rejects_and_transients_are_rows(ray_local, tmp_path):
+    entries, _ = build(tmp_path, ["raise", "reject", "transient", "fine"])
+    by_id = {r.item_id: r for e in entries["echo"].values() for r in e.results}
+    assert by_id["r00"].failure.reason == "error"
+    assert "a bad item" in by_id["r00"].failure.exception
+    assert by_id["r01"].reject.reason == "unwanted" and by_id["r01"].reject.stage == "echo"
+    assert by_id["r02"].failure.retryable
+    assert by_id["r03"].records[0].source_id == "r03-a"
+    assert len(by_id) == 4
+
+
+def test_finished_work_is_not_repeated_and_a_setting_reruns_it(ray_local, tmp_path):
+    build(tmp_path, ["fine", "reject"])
+    _, events = build(tmp_path, ["fine", "reject", "fine"])
+    assert events["reused", "echo"] == 2 and events["finished", "echo"] == 1
+    _, events = build(tmp_path, ["fine", "reject", "fine"], word="b")
+    assert events["finished", "echo"] == 3
+    calls = (tmp_path / "calls.txt").read_text().split("\n")
+    assert Counter(c.split()[0] for c in calls if c) == {"a": 3, "b": 3}
+
+
+def test_transient_failures_are_tried_again_by_the_next_run(ray_local, tmp_path):
+    build(tmp_path, ["transient", "raise"])
+    _, events = build(tmp_path, ["transient", "raise"])
+    assert events["reused", "echo"] == 1 and events["finished", "echo"] == 1
+
+
+def test_a_second_writer_is_refused_and_the_fence_rises(tmp_path):
+    with CorpusLock(tmp_path) as lock:
+        assert lock.fence == 1
+        with pytest.raises(CorpusBusyError, match="being built by process"):
+            CorpusLock(tmp_path)
+    with CorpusLock(tmp_path) as lock:
+        assert lock.fence == 2 == read_fence(tmp_path)
