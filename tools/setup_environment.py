@@ -11,7 +11,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
-UV_VERSION = "0.12.0"
+UV_VERSION = "0.13.8"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 
 

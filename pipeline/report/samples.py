@@ -1,0 +1,72 @@
+"""Pictures and playable clips of the report, read back from the shards."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from manifests.media import decode_video
+from pipeline.corpus import Corpus
+
+NUM_SHOWN, NUM_PLAYABLE = 12, 6
+THUMBNAIL_PX = 256
+
+
+def choose(corpus: Corpus) -> list[dict[str, Any]]:
+    """A spread of samples: one per speaker in turn, by hash, so the choice is fair and stable."""
+    by_speaker: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(corpus.rows("samples"),
+                      key=lambda s: hashlib.sha256(s["clip_id"].encode()).digest()):
+        by_speaker.setdefault(row["speaker_id"], []).append(row)
+    queues = [by_speaker[k] for k in sorted(by_speaker)]
+    chosen: list[dict[str, Any]] = []
+    while len(chosen) < NUM_SHOWN and any(queues):
+        for queue in queues:
+            if queue and len(chosen) < NUM_SHOWN:
+                chosen.append(queue.pop(0))
+    return chosen
+
+
+def thumbnail(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
+    """The middle frame with its 68 landmarks, as JPEG."""
+    members = corpus.sample(sample)
+    frames = decode_video(members["face.mp4"])
+    landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
+    middle = len(frames) // 2
+    picture = cv2.cvtColor(frames[middle], cv2.COLOR_RGB2BGR)
+    for x, y in landmarks[middle]:
+        cv2.circle(picture, (round(float(x)), round(float(y))), 2, (80, 255, 120), -1, cv2.LINE_AA)
+    picture = cv2.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return {"clip_id": sample["clip_id"], "note": f"frame {middle} of {len(frames)}",
+            "jpeg": base64.b64encode(jpeg.tobytes()).decode()}
+
+
+def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
+    """face.mp4 with audio.flac muxed in, nothing re-encoded."""
+    members = corpus.sample(sample)
+    buffer = io.BytesIO()
+    with (
+        av.open(io.BytesIO(members["face.mp4"])) as video,
+        av.open(io.BytesIO(members["audio.flac"])) as audio,
+        av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as output,
+    ):
+        tracks = [(video, output.add_stream_from_template(video.streams.video[0])),
+                  (audio, output.add_stream_from_template(audio.streams.audio[0]))]
+        for container, stream in tracks:
+            for packet in container.demux():
+                if packet.dts is None:
+                    continue
+                packet.stream = stream
+                output.mux(packet)
+    return {
+        "clip_id": sample["clip_id"],
+        "note": f"{sample['speaker_id']}, {sample['split']}",
+        "mp4": base64.b64encode(buffer.getvalue()).decode(),
+    }
