@@ -1,0 +1,99 @@
+"""A built corpus, read from its folder alone: tables, status rows, shards.
+
+What a person or a video contributed can be found here by id (`find`), with licence and source.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TABLES = (
+    "sources", "videos", "shots", "tracks", "identities", "offsets", "clips", "speakers",
+    "samples", "rejects", "failures",
+)
+
+
+class NotACorpusError(ValueError):
+    """The folder holds no corpus of ours; the message says what was looked for."""
+
+
+class Corpus:
+    """`root` is a corpus folder (design section 7). Raises NotACorpusError."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        if not (self.root / "manifests").is_dir():
+            raise NotACorpusError(
+                f"{self.root} holds no corpus: there is no folder `manifests` in it. "
+                f"Build one with `yld build SOURCES... --out {self.root}`."
+            )
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """All rows of a table as mappings; empty where the table has no part yet."""
+        if table not in self._rows:
+            parts = sorted((self.root / "manifests" / table).glob("part-*.parquet"))
+            tables = [pq.read_table(part, partitioning=None) for part in parts]
+            self._rows[table] = pa.concat_tables(tables).to_pylist() if tables else []
+        return self._rows[table]
+
+    def status(self) -> list[dict[str, Any]]:
+        """One row per stage: stage, inputs, accepted, rejected, failed, outputs, pending, cost."""
+        path = self.root / "manifests" / "status.json"
+        return json.loads(path.read_text())["stages"] if path.exists() else []
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        path = self.root / "manifests" / "splits.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def split_sentence(self) -> str:
+        """How the splits were made and why."""
+        return self._splits.get("reason", "No splits were made.")
+
+    @cached_property
+    def _source_names(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for row in self.rows("sources"):
+            folder = Path(row["address"]).parent.name if row["kind"] == "file" else row["address"]
+            names.setdefault(row["video_id"], row["uploader"] or folder)
+        return names
+
+    def source_name(self, video_id: str) -> str | None:
+        """The uploader, folder or link that a video came from."""
+        return self._source_names.get(video_id)
+
+    def sample(self, row: dict[str, Any]) -> dict[str, bytes]:
+        """Members of one sample (suffix -> bytes), from its shard."""
+        members = {}
+        with tarfile.open(self.root / row["shard"]) as tar:
+            for member in tar:
+                key, _, suffix = member.name.partition(".")
+                if key == row["clip_id"]:
+                    members[suffix] = tar.extractfile(member).read()
+                elif members:
+                    break
+        if not members:
+            raise ValueError(f"{row['shard']} does not hold {row['clip_id']}; run `yld verify`")
+        return members
+
+    def find(self, identifier: str) -> dict[str, list[dict[str, Any]]]:
+        """Rows of every table that name a source, video, track, speaker or clip by id."""
+        found = {}
+        for table in TABLES:
+            rows = [
+                row for row in self.rows(table)
+                if any(isinstance(v, str) and (v == identifier or (
+                    k.endswith("_id") and v.startswith(identifier + "-")))
+                    for k, v in row.items())
+            ]
+            if rows:
+                found[table] = rows
+        return found
