@@ -21,6 +21,7 @@ from pipeline.graph import SERVICE_OF, Node, check_graph
 from pipeline.ledger import Entry, Ledger, Result, digest, failed_retryable
 from pipeline.pools import Ended, Pools
 from pipeline.workers import Job, load_stage
+from stages.base import Resources
 
 POLL_S = 0.5
 
@@ -65,11 +66,15 @@ class Runner:
         self, nodes: Sequence[Node], configs: dict[str, Any], work: Path, ledger: Ledger,
         pools: Pools, policy: Policy, services: dict[str, Any] | None = None,
         observe: Callable[[str, Node, Any], None] | None = None,
+        limits: Callable[[str, Resources], Resources] | None = None,
+        pool_of: dict[str, str] | None = None,
     ) -> None:
         check_graph(tuple(nodes))
         self.nodes, self.configs, self.work, self.ledger = tuple(nodes), configs, work, ledger
         self.pools, self.policy, self.services = pools, policy, services or {}
         self.observe = observe or (lambda *_: None)
+        self.pool_of = pool_of or {}
+        self._limits = limits or (lambda _, declared: declared)
         self.entries: dict[str, dict[str, Entry]] = {n.name: {} for n in self.nodes}
         self._stages = {n.name: load_stage(n.target)(configs.get(n.name)) for n in self.nodes}
         self._salt = {
@@ -158,7 +163,7 @@ class Runner:
         while self._ready:
             item = heapq.heappop(self._ready)
             unit = item[-1]
-            pool = self._pool_of(unit.node)
+            pool = self.pool_of.get(unit.node.name, unit.node.pool)
             too_far = unit.node.name == "download" and self._too_far_ahead()
             if too_far or not self.pools.has_room(pool):
                 passed.append(item)
@@ -166,7 +171,7 @@ class Runner:
                     break
                 continue
             resources = self._stages[unit.node.name].resources
-            limits = getattr(self.configs.get("limits"), unit.node.name, None) or resources
+            limits = self._limits(unit.node.name, resources)
             video = unit.services.get("video")
             length_s = video.duration_us / 1e6 if video is not None else _length_s(unit.records)
             job = Job(
@@ -179,9 +184,6 @@ class Runner:
             self.observe("started", unit.node, unit)
         for item in passed:
             heapq.heappush(self._ready, item)
-
-    def _pool_of(self, node: Node) -> str:
-        return self.configs["pool_of"](node) if "pool_of" in self.configs else node.pool
 
     def _too_far_ahead(self) -> bool:
         ahead = sum(1 for *_, u in self._ready if u.node.pool != "net")

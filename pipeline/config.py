@@ -1,0 +1,95 @@
+"""The configuration of a build: one group per stage, defaults in the stage's own dataclass.
+
+`yld build --config FILE --set key=value` reads into `BuildConfig`; what a build used stands in
+`DIR/config.yaml`. Nothing here changes an output except through a stage's own group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from manifests.records import col
+from manifests.splits import SplitConfig
+from pipeline import settings
+from stages.base import Resources
+from stages.clips import ClipsConfig
+from stages.download import DownloadConfig
+from stages.expand import ExpandConfig
+from stages.identity import IdentityConfig
+from stages.probe import ProbeConfig
+from stages.sharding import ShardsConfig
+from stages.shots import ShotsConfig
+from stages.speakers import SpeakersConfig
+from stages.sync import SyncConfig
+from stages.tracks import TracksConfig
+
+
+@dataclass(frozen=True)
+class WorkersConfig:
+    """Where the work runs. Nothing here changes a byte of the corpus."""
+
+    cpu_workers: int | None = col("workers for CPU stages; null: one per CPU", default=None)
+    net_workers: int = col("downloads at a time", default=2)
+    gpu_workers: int = col("workers that hold a GPU", default=0)
+    gpus_per_worker: float = col("GPU share of a GPU worker", default=1.0)
+    gpu_stages: list[str] = col("stages that GPU workers run", default_factory=list)
+    attempts: int = col("attempts before a unit that breaks its worker is a failure", default=2)
+    max_ahead: int = col("videos fetched ahead of the slower stages", default=16)
+    parked_wait_s: float = col("longest wait for a host that asked for a rest", "s",
+                               default=6 * 3600.0)
+    max_failure_rate: float = col("share of failed videos above which the exit code is not 0",
+                                  default=0.5)
+    memory_gb: dict[str, float] = col("memory limit by stage", "GiB", default_factory=dict)
+    timeout_s: dict[str, float] = col("time limit by stage, beside 20 s per second of video",
+                                      "s", default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """All settings of the main job."""
+
+    expand: ExpandConfig = field(default_factory=ExpandConfig)
+    download: DownloadConfig = field(default_factory=DownloadConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    shots: ShotsConfig = field(default_factory=ShotsConfig)
+    tracks: TracksConfig = field(default_factory=TracksConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    speakers: SpeakersConfig = field(default_factory=SpeakersConfig)
+    splits: SplitConfig = field(default_factory=SplitConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
+
+
+def load_config(path: str | None, assignments: tuple[str, ...] = ()) -> BuildConfig:
+    """A checked configuration from a YAML file and `key=value` strings. Raises ConfigError."""
+    data = settings.load_yaml(path) if path else {}
+    for assignment in assignments:
+        settings.apply_setting(data, assignment)
+    return settings.from_mapping(BuildConfig, data)
+
+
+def as_yaml(config: BuildConfig) -> str:
+    """The whole configuration, defaults included, as YAML that `load_config` reads back."""
+    return yaml.safe_dump(settings.to_mapping(config), sort_keys=False, allow_unicode=True)
+
+
+def resources_for(config: BuildConfig, stage: str, declared: Resources) -> Resources:
+    """A stage's limits: what it declares, with what the configuration says instead."""
+    return Resources(
+        declared.cpus, declared.gpus,
+        config.workers.memory_gb.get(stage, declared.memory_gb),
+        config.workers.timeout_s.get(stage, declared.timeout_s),
+    )
+
+
+def stage_configs(config: BuildConfig) -> dict[str, Any]:
+    """Settings by stage name, for the runner."""
+    return {
+        name: getattr(config, name)
+        for name in ("expand", "download", "probe", "shots", "tracks", "identity", "sync", "clips")
+    }
