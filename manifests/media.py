@@ -1,0 +1,19 @@
+"""Reading and writing media on the canonical clock; one place for the rest of the project.
+
+`media_read` decodes, `media_facts` reads streams and timestamps, `media_write` encodes.
+"""
+
+from manifests.media_facts import MediaError, read_facts
+from manifests.media_read import decoded_seconds, iter_frames, read_audio, resolve
+from manifests.media_write import (
+    decode_flac,
+    decode_video,
+    encode_flac,
+    encode_video,
+    luma_psnr_db,
+)
+
+__all__ = [
+    "MediaError", "decode_flac", "decode_video", "decoded_seconds", "encode_flac",
+    "encode_video", "iter_frames", "luma_psnr_db", "read_audio", "read_facts", "resolve",
+]

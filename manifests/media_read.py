@@ -1,0 +1,253 @@
+"""Decoding on the canonical clock: frames picked by nearest presentation time, sound at 16 kHz.
+
+One thread, one scaler per pass (PyAV rebuilds its own per call otherwise, which costs more
+than the decoding). Frames are yielded as they are decoded, so a long file needs no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from manifests.clock import SAMPLE_RATE, Clock
+from manifests.hdr import to_sdr
+from manifests.media_facts import stream_of
+from manifests.records import Video
+
+SEEKABLE = ("mov", "mp4", "matroska", "webm")
+SEEK_MARGIN_US = 1_000_000
+HELD_MAX_GAP_US = 30_000
+"""Audio timestamps that jitter by less than this are taken as contiguous: containers round
+to milliseconds, and some count in packets."""
+
+_decoded_s = 0.0
+
+
+def decoded_seconds() -> float:
+    """Seconds of source video this process has decoded so far."""
+    return _decoded_s
+
+
+def resolve(media_path: str, root: str | Path) -> Path:
+    """A record's media path as a path that opens: absolute stays, else below `root`."""
+    return Path(root) / media_path
+
+
+def iter_frames(
+    video: Video, path: str | Path | None = None, start_frame: int = 0,
+    end_frame: int | None = None, max_side_px: int | None = None, pixel_format: str = "rgb24",
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Canonical frames `[start_frame, end_frame)` in order, as (k, picture).
+
+    Pictures are uint8 [H, W, 3] RGB (or [H, W] for `gray`), upright, with square pixels, BT.709
+    gamut and transfer; at most `max_side_px` on the longer side. The same array may be yielded
+    for several k: do not write into it.
+    """
+    path = video.media_path if path is None else path
+    end_frame = video.num_frames if end_frame is None else min(end_frame, video.num_frames)
+    if not 0 <= start_frame < end_frame:
+        return
+    clock = Clock(video.zero_us, Fraction(video.frame_rate))
+    converter = _Converter(video, max_side_px, pixel_format)
+    target_us = int(clock.time_us(start_frame))
+    frames = _frames_from(video, path, target_us)
+    next_frame, held, held_pts = start_frame, None, None
+    for pts, frame in frames:
+        if held is not None:
+            if pts <= held_pts:
+                continue
+            last = min(clock.last_frame_of(held_pts, pts), end_frame - 1)
+            if last >= next_frame:
+                picture = converter(held)
+                while next_frame <= last:
+                    yield next_frame, picture
+                    next_frame += 1
+            if next_frame >= end_frame:
+                return
+        held, held_pts = frame, pts
+    if held is not None:
+        picture = converter(held)
+        while next_frame < end_frame:
+            yield next_frame, picture
+            next_frame += 1
+
+
+def _frames_from(video: Video, path: str | Path, target_us: int) -> Iterator[tuple[int, Any]]:
+    """Decoded frames from some point not later than `target_us`, with their times."""
+    if target_us > video.zero_us + SEEK_MARGIN_US and _is_seekable(video.container):
+        frames = _decode(video, path, target_us - SEEK_MARGIN_US)
+        first = next(frames, None)
+        if first is not None and first[0] <= target_us:
+            yield first
+            yield from frames
+            return
+        frames.close()  # the index lied: begin at the beginning
+    yield from _decode(video, path, None)
+
+
+def _is_seekable(container: str) -> bool:
+    return any(name in container.split(",") for name in SEEKABLE)
+
+
+def _decode(video: Video, path: str | Path, seek_us: int | None) -> Iterator[tuple[int, Any]]:
+    global _decoded_s
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = stream_of(container, video.video_stream)
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        if seek_us is not None:
+            container.seek(int(seek_us / 1_000_000 / stream.time_base), stream=stream)
+        period_s = 1 / float(Fraction(video.source_fps)) if video.source_fps else 0.04
+        last_us = None
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+                decoded = packet.decode()
+            except StopIteration:
+                break
+            except (av.error.EOFError, av.error.ExitError):
+                break
+            except av.FFmpegError:
+                continue  # damaged: counted at probe, its neighbours stand in by time
+            for frame in decoded:
+                _decoded_s += period_s
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                if stamp is None:
+                    time_us = video.zero_us if last_us is None else last_us + round(period_s * 1e6)
+                else:
+                    time_us = round(stamp * frame.time_base * 1_000_000)
+                if seek_us is None and time_us < video.zero_us:
+                    continue
+                last_us = time_us
+                yield time_us, frame
+
+
+class _Converter:
+    """One scaler for a pass: colour, size, sample aspect, rotation, HDR."""
+
+    def __init__(self, video: Video, max_side_px: int | None, pixel_format: str) -> None:
+        self.format = pixel_format
+        self.rotation = video.rotation_deg
+        width, height = video.width_px, video.height_px
+        scale = 1.0 if max_side_px is None else min(1.0, max_side_px / max(width, height))
+        width, height = max(2, round(width * scale)), max(2, round(height * scale))
+        self.size = (height, width) if self.rotation in (90, 270) else (width, height)
+        self.is_hdr = video.is_hdr
+        self.is_high_definition = video.height_px >= 720 or video.width_px >= 1280
+        self.reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        space = int(frame.colorspace)
+        if space in (0, 2, 3):  # RGB, unspecified, reserved: as players guess
+            space = int(Colorspace.ITU709 if self.is_high_definition else Colorspace.ITU601)
+        full = int(frame.color_range) == int(ColorRange.JPEG) or "yuvj" in frame.format.name
+        same = (frame.width, frame.height) == self.size
+        picture = self.reformatter.reformat(
+            frame, self.size[0], self.size[1],
+            "rgb48le" if self.is_hdr else self.format,
+            src_colorspace=space,
+            interpolation=Interpolation.BILINEAR if same else Interpolation.AREA
+            if self.size[0] < frame.width else Interpolation.BICUBIC,
+            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+        ).to_ndarray()
+        if self.is_hdr:
+            picture = to_sdr(picture, int(frame.color_trc))
+            if self.format == "gray":
+                picture = (picture @ np.array([0.2126, 0.7152, 0.0722])).astype(np.uint8)
+        if self.rotation:
+            picture = np.ascontiguousarray(np.rot90(picture, -self.rotation // 90))
+        return picture
+
+
+def read_audio(
+    video: Video, path: str | Path | None = None, start_sample: int = 0,
+    end_sample: int | None = None,
+) -> np.ndarray:
+    """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], 16 kHz, mono.
+
+    Placed by timestamp: gaps and what lies beyond the recording are silence, overlaps are cut.
+    `end_sample` defaults to the end of the video.
+    """
+    path = video.media_path if path is None else path
+    if end_sample is None:
+        end_sample = round(video.num_frames * SAMPLE_RATE / Fraction(video.frame_rate))
+    output = np.zeros(max(0, end_sample - start_sample), np.int16)
+    position = 0
+    for block in _resampled(video, path):
+        low, high = max(position, start_sample), min(position + len(block), end_sample)
+        if low < high:
+            output[low - start_sample:high - start_sample] = block[low - position:high - position]
+        position += len(block)
+        if position >= end_sample:
+            break
+    return output
+
+
+def _resampled(video: Video, path: str | Path) -> Iterator[np.ndarray]:
+    """16 kHz int16 blocks, contiguous from canonical zero."""
+    resampler, rate = None, None
+    for block in _native(video, path):
+        samples, block_rate = block
+        if resampler is None or block_rate != rate:
+            resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+            rate = block_rate
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for out in resampler.resample(frame):
+            yield out.to_ndarray()[0]
+    if resampler is not None:
+        for out in resampler.resample(None):
+            yield out.to_ndarray()[0]
+
+
+def _native(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Mono float32 blocks at the native rate, contiguous from canonical zero."""
+    to_mono, cursor = None, 0
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = stream_of(container, video.audio_stream)
+        stream.codec_context.thread_count = 1
+        packets = container.demux(stream)
+        while True:
+            try:
+                frames = next(packets).decode()
+            except (StopIteration, av.error.EOFError):
+                return
+            except av.FFmpegError:
+                continue
+            for frame in frames:
+                rate = frame.sample_rate
+                pts, base = frame.pts, frame.time_base
+                if to_mono is None:
+                    # Planar float mono keeps the level of correlated stereo as it is.
+                    to_mono = av.AudioResampler("fltp", "mono", rate)
+                samples = np.concatenate(
+                    [f.to_ndarray()[0] for f in to_mono.resample(frame)] or [np.zeros(0, "f4")]
+                ).astype(np.float32)
+                if pts is not None:
+                    place = round((pts * base - Fraction(video.zero_us, 1_000_000)) * rate)
+                    off = place - cursor
+                    first = cursor == 0
+                    if first or abs(off) * 1_000_000 > HELD_MAX_GAP_US * rate:
+                        if off > 0:
+                            yield from _silence(off, rate)
+                            cursor += off
+                        elif off < 0:
+                            samples = samples[-off:]
+                if len(samples):
+                    cursor += len(samples)
+                    yield samples, rate
+
+
+def _silence(count: int, rate: int) -> Iterator[tuple[np.ndarray, int]]:
+    while count > 0:
+        block = min(count, rate)
+        yield np.zeros(block, np.float32), rate
+        count -= block
