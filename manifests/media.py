@@ -4,7 +4,14 @@
 """
 
 from manifests.media_facts import MediaError, read_facts
-from manifests.media_read import decoded_seconds, iter_frames, read_audio, resolve
+from manifests.media_read import (
+    Picture,
+    decoded_seconds,
+    iter_frames,
+    iter_pictures,
+    read_audio,
+    resolve,
+)
 from manifests.media_write import (
     decode_flac,
     decode_video,
@@ -14,6 +21,6 @@ from manifests.media_write import (
 )
 
 __all__ = [
-    "MediaError", "decode_flac", "decode_video", "decoded_seconds", "encode_flac",
-    "encode_video", "iter_frames", "luma_psnr_db", "read_audio", "read_facts", "resolve",
+    "MediaError", "Picture", "decode_flac", "decode_video", "decoded_seconds", "encode_flac",
+    "encode_video", "iter_frames", "iter_pictures", "luma_psnr_db", "read_audio", "read_facts", "resolve",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
@@ -39,43 +40,104 @@ def resolve(media_path: str, root: str | Path) -> Path:
     return Path(root) / media_path
 
 
+class Picture:
+    """One canonical frame, converted only to what is asked for.
+
+    Frames that share a source picture share one Picture.
+    """
+
+    def __init__(self, frame: av.VideoFrame, converters: dict, video: Video) -> None:
+        self._frame, self._converters, self._video = frame, converters, video
+
+    def rgb(self, max_side_px: int | None = None) -> np.ndarray:
+        """uint8 [H, W, 3] RGB, upright, square pixels, BT.709."""
+        return self._convert(max_side_px, "rgb24")
+
+    def luma(self, max_side_px: int | None = None) -> np.ndarray:
+        """uint8 [H, W] brightness, upright, square pixels; limited range stays limited.
+
+        Planar 8-bit video already holds it: nothing is converted then, only resized.
+        """
+        video = self._video
+        if video.is_hdr or not self._frame.format.name.startswith(("yuv4", "yuvj4", "gray")) or (
+            self._frame.format.components[0].bits != 8
+        ):
+            return self._convert(max_side_px, "gray")
+        plane = self._frame.planes[0]
+        picture = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        picture = picture[:, :plane.width]
+        width, height = scaled_size(video, max_side_px)
+        if video.rotation_deg in (90, 270):
+            width, height = height, width
+        if picture.shape != (height, width):
+            shrinks = width < picture.shape[1]
+            picture = cv2.resize(picture, (width, height),
+                                 interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        if video.rotation_deg:
+            picture = np.rot90(picture, -video.rotation_deg // 90)
+        return np.ascontiguousarray(picture)
+
+    def _convert(self, max_side_px: int | None, pixel_format: str) -> np.ndarray:
+        key = (max_side_px, pixel_format)
+        if key not in self._converters:
+            self._converters[key] = _Converter(self._video, max_side_px, pixel_format)
+        return self._converters[key](self._frame)
+
+
+def scaled_size(video: Video, max_side_px: int | None) -> tuple[int, int]:
+    """Width and height of upright pictures at most `max_side_px` on the longer side."""
+    width, height = video.width_px, video.height_px
+    scale = 1.0 if max_side_px is None else min(1.0, max_side_px / max(width, height))
+    return max(2, round(width * scale)), max(2, round(height * scale))
+
+
 def iter_frames(
     video: Video, path: str | Path | None = None, start_frame: int = 0,
-    end_frame: int | None = None, max_side_px: int | None = None, pixel_format: str = "rgb24",
+    end_frame: int | None = None, max_side_px: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Canonical frames `[start_frame, end_frame)` in order, as (k, picture).
+    """Canonical frames `[start_frame, end_frame)` in order, as (k, uint8 [H, W, 3] RGB).
 
-    Pictures are uint8 [H, W, 3] RGB (or [H, W] for `gray`), upright, with square pixels, BT.709
-    gamut and transfer; at most `max_side_px` on the longer side. The same array may be yielded
-    for several k: do not write into it.
+    The same array may be yielded for several k: do not write into it.
+    """
+    last, array = None, None
+    for frame, picture in iter_pictures(video, path, start_frame, end_frame):
+        if picture is not last:
+            last, array = picture, picture.rgb(max_side_px)
+        yield frame, array
+
+
+def iter_pictures(
+    video: Video, path: str | Path | None = None, start_frame: int = 0,
+    end_frame: int | None = None,
+) -> Iterator[tuple[int, Picture]]:
+    """Canonical frames `[start_frame, end_frame)` in order, as (k, Picture).
+
+    A gap inside the video holds the frame that is nearest.
     """
     path = video.media_path if path is None else path
     end_frame = video.num_frames if end_frame is None else min(end_frame, video.num_frames)
     if not 0 <= start_frame < end_frame:
         return
     clock = Clock(video.zero_us, Fraction(video.frame_rate))
-    converter = _Converter(video, max_side_px, pixel_format)
-    target_us = int(clock.time_us(start_frame))
-    frames = _frames_from(video, path, target_us)
+    converters: dict = {}
     next_frame, held, held_pts = start_frame, None, None
-    for pts, frame in frames:
+    for pts, frame in _frames_from(video, path, int(clock.time_us(start_frame))):
         if held is not None:
             if pts <= held_pts:
                 continue
             last = min(clock.last_frame_of(held_pts, pts), end_frame - 1)
             if last >= next_frame:
-                picture = converter(held)
-                while next_frame <= last:
-                    yield next_frame, picture
-                    next_frame += 1
+                picture = Picture(held, converters, video)
+                for index in range(next_frame, last + 1):
+                    yield index, picture
+                next_frame = last + 1
             if next_frame >= end_frame:
                 return
         held, held_pts = frame, pts
     if held is not None:
-        picture = converter(held)
-        while next_frame < end_frame:
-            yield next_frame, picture
-            next_frame += 1
+        picture = Picture(held, converters, video)
+        for index in range(next_frame, end_frame):
+            yield index, picture
 
 
 def _frames_from(video: Video, path: str | Path, target_us: int) -> Iterator[tuple[int, Any]]:
@@ -135,9 +197,7 @@ class _Converter:
     def __init__(self, video: Video, max_side_px: int | None, pixel_format: str) -> None:
         self.format = pixel_format
         self.rotation = video.rotation_deg
-        width, height = video.width_px, video.height_px
-        scale = 1.0 if max_side_px is None else min(1.0, max_side_px / max(width, height))
-        width, height = max(2, round(width * scale)), max(2, round(height * scale))
+        width, height = scaled_size(video, max_side_px)
         self.size = (height, width) if self.rotation in (90, 270) else (width, height)
         self.is_hdr = video.is_hdr
         self.is_high_definition = video.height_px >= 720 or video.width_px >= 1280
@@ -153,8 +213,8 @@ class _Converter:
             frame, self.size[0], self.size[1],
             "rgb48le" if self.is_hdr else self.format,
             src_colorspace=space,
-            interpolation=Interpolation.BILINEAR if same else Interpolation.AREA
-            if self.size[0] < frame.width else Interpolation.BICUBIC,
+            interpolation=Interpolation.BILINEAR if same
+            else Interpolation.FAST_BILINEAR,
             src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
         ).to_ndarray()
