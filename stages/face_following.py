@@ -1,0 +1,247 @@
+"""Faces frame by frame: detect every k-th frame, follow between, never across a jump.
+
+Frames wait in a short buffer until the next detection and until jumps among them are decided.
+Then the box of each face is interpolated between its two detections and landmarks are fitted
+on every frame. A face is looked for around where it was, at the size the detector likes; the
+whole picture is searched once a second, after a jump, and when a face is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from manifests.records import col
+
+
+@dataclass(frozen=True)
+class FollowConfig:
+    """How faces are looked for and held."""
+
+    detector: str = col("face detector", default="dlib_hog")
+    landmarks: str = col("68-point landmarker", default="dlib_68")
+    detect_every: int = col("detection interval", "frame", default=5)
+    search_every: int = col("interval of a search of the whole picture", "frame", default=25)
+    search_side_px: int = col("longer side of a searched picture", "px", default=720)
+    face_side_px: int = col("size a followed face is shown to the detector in", "px", default=110)
+    min_score: float = col("detector score of a new face", default=0.1)
+    keep_score: float = col("detector score that keeps a face", default=-0.4)
+    min_overlap: float = col("intersection over union that links detections", default=0.3)
+    min_similarity: float = col("correlation of a face with itself one frame before",
+                                default=0.5)
+    chip_every: int = col("interval of face chips for identity", "frame", default=25)
+
+
+@dataclass
+class Slot:
+    """One face being followed; `number` is unique in the video."""
+
+    number: int
+    box: np.ndarray
+    score: float
+    frames: list[int] = field(default_factory=list)
+    boxes: list[np.ndarray] = field(default_factory=list)
+    points: list[np.ndarray] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    chips: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    thumb: np.ndarray | None = None
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two xyxy boxes."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inner = float(np.prod(np.clip(high - low, 0, None)))
+    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner
+    return inner / whole if whole > 0 else 0.0
+
+
+def thumb_of(luma: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The face in 24x24, zero mean, unit length: for correlation with its neighbours."""
+    height, width = luma.shape
+    x0, y0, x1, y1 = np.round(box).astype(int)
+    x0, y0 = max(x0, 0), max(y0, 0)
+    x1, y1 = min(max(x1, x0 + 2), width), min(max(y1, y0 + 2), height)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return np.zeros((24, 24), np.float32)
+    thumb = cv2.resize(luma[y0:y1, x0:x1], (24, 24), interpolation=cv2.INTER_AREA)
+    thumb = thumb.astype(np.float32) - thumb.mean()
+    return thumb / max(float(np.linalg.norm(thumb)), 1e-6)
+
+
+class FaceFollower:
+    """Call `push` with each frame in order, `advance` when jumps are known, then `finish`."""
+
+    def __init__(self, config: FollowConfig, detector: Any, landmarker: Any,
+                 make_chip: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        self.config, self.detector, self.landmarker = config, detector, landmarker
+        self.make_chip = make_chip
+        self.done: list[Slot] = []
+        self._active: list[Slot] = []
+        self._buffer: list[tuple[int, np.ndarray, Any]] = []
+        self._at = -1
+        self._number = 0
+        self._search_next = True
+
+    def push(self, frame: int, luma: np.ndarray, rgb: Callable[[], np.ndarray]) -> None:
+        """`luma` uint8 [H, W]; `rgb` gives the same picture in colour when asked."""
+        self._buffer.append((frame, luma, rgb))
+
+    @property
+    def next_detection(self) -> int:
+        return 0 if self._at < 0 else self._at + self.config.detect_every
+
+    def advance(self, jumps: list[int], is_last: bool = False) -> None:
+        """Process the buffer up to the next detection frame."""
+        last = self._buffer[-1][0]
+        target = min(self.next_detection, last) if is_last else self.next_detection
+        batch = [entry for entry in self._buffer if entry[0] <= target]
+        self._buffer = [entry for entry in self._buffer if entry[0] > target]
+        if not batch:
+            return
+        cuts = [c for c in jumps if self._at < c <= target]
+        if cuts:
+            before = [e for e in batch if e[0] < cuts[0]]
+            self._hold(before)
+            self._close_all()
+            batch = [e for e in batch if e[0] >= cuts[-1]]
+            self._search_next = True
+        self._detect(batch, backfill=bool(cuts))
+        self._at = target
+
+    def finish(self, jumps: list[int]) -> list[Slot]:
+        """All faces, once the last frame was pushed."""
+        while self._buffer:
+            self.advance(jumps, is_last=True)
+        self._close_all()
+        return [slot for slot in self.done if slot.frames]
+
+    def _close_all(self) -> None:
+        self.done += self._active
+        self._active = []
+
+    def _hold(self, entries: list) -> None:
+        """Frames between the last detection and a jump: the box stays where it was."""
+        for slot in list(self._active):
+            for entry in entries:
+                if not self._add(slot, entry, slot.box, slot.score):
+                    break
+
+    def _detect(self, batch: list, backfill: bool) -> None:
+        frame, luma, _ = batch[-1]
+        search = self._search_next or frame % self.config.search_every < self.config.detect_every
+        self._search_next = False
+        found: list[tuple[np.ndarray, float]] = []
+        for slot in self._active:
+            found += self._near(luma, slot.box)
+        links = self._link(found)
+        if search or (len(links) < len(self._active)):
+            known = [box for box, _ in found]
+            for box, score in self._search(luma):
+                if score >= self.config.min_score and all(
+                    overlap(box, other) < self.config.min_overlap for other in known
+                ):
+                    found.append((box, score))
+            links = self._link(found)
+        self._follow(batch, found, links, backfill)
+
+    def _link(self, found: list[tuple[np.ndarray, float]]) -> dict[int, int]:
+        """Slot index -> detection index, best overlaps first."""
+        pairs = sorted(
+            ((overlap(slot.box, box), i, j) for i, slot in enumerate(self._active)
+             for j, (box, _) in enumerate(found)), key=lambda p: (-p[0], p[1], p[2]))
+        links: dict[int, int] = {}
+        for value, i, j in pairs:
+            if value >= self.config.min_overlap and i not in links and j not in links.values():
+                links[i] = j
+        return links
+
+    def _follow(self, batch, found, links, backfill) -> None:
+        alive = []
+        for i, slot in enumerate(self._active):
+            if i not in links:
+                self.done.append(slot)
+                continue
+            box, score = found[links[i]]
+            start, ok = slot.box, True
+            for step, entry in enumerate(batch, 1):
+                share = step / len(batch)
+                ok = self._add(slot, entry, (1 - share) * start + share * box,
+                               (1 - share) * slot.score + share * score)
+                if not ok:
+                    break
+            if ok:
+                slot.box, slot.score = box, score
+                alive.append(slot)
+            else:  # another picture under the same box: what comes now is a new face
+                self.done.append(slot)
+                fresh = self._new(box, score)
+                for later in batch[step - 1:]:
+                    self._add(fresh, later, box, score)
+                alive.append(fresh)
+        used = set(links.values())
+        for j, (box, score) in enumerate(found):
+            if j in used or any(overlap(box, s.box) > 0.5 for s in alive):
+                continue
+            slot = self._new(box, score)
+            for entry in batch if backfill else batch[-1:]:
+                self._add(slot, entry, box, score)
+            alive.append(slot)
+        self._active = alive
+
+    def _new(self, box: np.ndarray, score: float) -> Slot:
+        self._number += 1
+        return Slot(self._number - 1, box, score)
+
+    def _add(self, slot: Slot, entry, box: np.ndarray, score: float) -> bool:
+        """Fit and keep one frame; False if the face is not the one of the frame before."""
+        frame, luma, rgb = entry
+        thumb = thumb_of(luma, box)
+        if slot.thumb is not None and float((thumb * slot.thumb).sum()) < (
+            self.config.min_similarity
+        ):
+            return False
+        slot.thumb = thumb
+        points = self.landmarker.fit(luma, box[None])[0]
+        if not slot.frames or frame % self.config.chip_every == 0 or (
+            len(slot.frames) == self.config.detect_every
+        ):
+            slot.chips.append((frame, self.make_chip(rgb(), points)))
+        slot.frames.append(frame)
+        slot.boxes.append(box)
+        slot.points.append(points)
+        slot.scores.append(score)
+        return True
+
+    def _search(self, luma: np.ndarray) -> list[tuple[np.ndarray, float]]:
+        scale = self.config.search_side_px / max(luma.shape)
+        return self._run(luma, scale, (0, 0), self.config.min_score)
+
+    def _near(self, luma: np.ndarray, box: np.ndarray) -> list[tuple[np.ndarray, float]]:
+        """The best detection around `box`, in a window twice its size."""
+        side = float(max(box[2] - box[0], box[3] - box[1]))
+        centre = (box[:2] + box[2:]) / 2
+        low = np.maximum(np.floor(centre - side), 0).astype(int)
+        high = np.minimum(np.ceil(centre + side), luma.shape[::-1]).astype(int)
+        if (high - low < 16).any():
+            return []
+        window = luma[low[1]:high[1], low[0]:high[0]]
+        found = self._run(window, self.config.face_side_px / side, tuple(low),
+                          self.config.keep_score)
+        found = [f for f in found if overlap(f[0], box) >= self.config.min_overlap]
+        return [max(found, key=lambda f: f[1])] if found else []
+
+    def _run(self, luma, scale: float, origin, threshold: float):
+        if hasattr(self.detector, "threshold"):
+            self.detector.threshold = threshold
+        size = (max(1, round(luma.shape[1] * scale)), max(1, round(luma.shape[0] * scale)))
+        shown = cv2.resize(luma, size, interpolation=cv2.INTER_AREA if scale < 1
+                           else cv2.INTER_LINEAR)
+        boxes, scores = self.detector.detect([shown])[0]
+        real = np.array([size[0] / luma.shape[1], size[1] / luma.shape[0]] * 2, np.float32)
+        offset = np.array([*origin, *origin], np.float32)
+        return [(box / real + offset, float(score))
+                for box, score in zip(boxes, scores, strict=True)]
