@@ -223,8 +223,8 @@ class _Converter:
             if self.format == "gray":
                 picture = (picture @ np.array([0.2126, 0.7152, 0.0722])).astype(np.uint8)
         if self.rotation:
-            picture = np.ascontiguousarray(np.rot90(picture, -self.rotation // 90))
-        return picture
+            picture = np.rot90(picture, -self.rotation // 90)
+        return np.ascontiguousarray(picture)
 
 
 def read_audio(
