@@ -33,7 +33,7 @@ class FollowConfig:
     min_overlap: float = col("intersection over union that links detections", default=0.3)
     min_similarity: float = col("correlation of a face with itself one frame before",
                                 default=0.5)
-    chip_every: int = col("interval of face chips for identity", "frame", default=25)
+    chip_every: int = col("interval of face chips for identity", "frame", default=50)
 
 
 @dataclass

@@ -1,0 +1,116 @@
+"""Identity: which tracks show a usable face, and whose it is.
+
+Faces that are small, blurred or turned away are rejected with the measured value and the
+threshold; with `target` photos only that person is kept (YLD, Lip2Speech section on data).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from manifests.arrays import load_npz
+from manifests.files import sha256_of
+from manifests.records import Identity, Reject, Track, col
+from stages.backends import registry
+from stages.backends.dlib_faces import face_chip
+from stages.base import Context, Resources, SetupError, Stage
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """Which faces are good enough, and whom to keep."""
+
+    embedder: str = col("identity embedding", default="dlib_resnet")
+    min_frames: int = col("shortest track", "frame", default=25)
+    min_face_px: float = col("smallest longer side of the face box", "px", default=40.0)
+    min_sharpness: float = col("least variance of the Laplacian on the face chip", default=8.0)
+    max_yaw_deg: float = col("most turned head", "deg", default=65.0)
+    max_pitch_deg: float = col("most raised or lowered head", "deg", default=40.0)
+    min_score: float = col("least mean detector score", default=0.0)
+    target: list[str] = col("photos of the one person to keep", default_factory=list)
+    target_distance: float = col("farthest embedding still taken as the target", default=0.55)
+
+
+class Identify(Stage[Track, Identity]):
+    """A quality gate, then a mean embedding per track."""
+
+    name = "identity"
+    reasons = frozenset({"too_brief", "small_face", "blurred", "turned", "low_score",
+                         "not_target", "no_chip"})
+    resources = Resources(memory_gb=4.0, timeout_s=300.0)
+
+    def setup(self) -> None:
+        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder)
+        self.targets = [(photo, self._photo(photo)) for photo in self.config.target]
+
+    def fingerprint(self) -> dict[str, str]:
+        return {Path(photo).name: sha256_of(photo) for photo in self.config.target
+                if Path(photo).exists()}
+
+    def _photo(self, photo: str) -> np.ndarray:
+        import cv2
+
+        picture = cv2.imread(photo)
+        if picture is None:
+            raise SetupError(f"the target photo {photo} cannot be read as a picture")
+        picture = np.ascontiguousarray(picture[..., ::-1])
+        scale = min(1.0, 1000 / max(picture.shape))
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        boxes, _ = registry.make(registry.DETECTORS, "dlib_hog").detect([picture])[0]
+        if len(boxes) != 1:
+            raise SetupError(f"the target photo {photo} shows {len(boxes)} faces; give one "
+                             "with exactly one, frontal")
+        points = registry.make(registry.LANDMARKERS, "dlib_68").fit(picture, boxes)[0]
+        return self.embedder.embed(face_chip(picture, points)[None])[0]
+
+    def process(self, batch: Sequence[Track], context: Context) -> list[list[Identity] | Reject]:
+        return [self._one(track, context) for track in batch]
+
+    def _one(self, track: Track, context: Context) -> list[Identity] | Reject:
+        if (reject := self._judge(track)) is not None:
+            return reject
+        side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
+        vectors = side["embeddings"]
+        if side["embedder"].item() != self.embedder.name:
+            # Ten chips say who it is; more only cost.
+            chips = side["chips"]
+            chosen = np.linspace(0, len(chips) - 1, min(len(chips), 10)).astype(int)
+            vectors = self.embedder.embed(chips[chosen])
+        if not len(vectors):
+            return Reject("no_chip", 0, 1, "no face chip was taken from the track")
+        mean = vectors.mean(0)
+        distance, photo = None, None
+        if self.targets:
+            photo, distance = min(
+                ((p, float(np.linalg.norm(mean - e))) for p, e in self.targets),
+                key=lambda pair: pair[1])
+            if distance > self.config.target_distance:
+                return Reject("not_target", distance, self.config.target_distance,
+                              f"nearest photo: {Path(photo).name}")
+        return [Identity(track.track_id, track.video_id, track.shot_id,
+                         f"{self.embedder.name}-{self.embedder.version}",
+                         [round(float(v), 6) for v in mean], len(vectors), distance,
+                         None if photo is None else Path(photo).name)]
+
+    def _judge(self, track: Track) -> Reject | None:
+        limits = self.config
+        length = track.end_frame - track.start_frame
+        if length < limits.min_frames:
+            return Reject("too_brief", length, limits.min_frames, "frames with the face")
+        if track.median_box_px < limits.min_face_px:
+            return Reject("small_face", track.median_box_px, limits.min_face_px,
+                          "pixels of the face box")
+        if track.sharpness < limits.min_sharpness:
+            return Reject("blurred", track.sharpness, limits.min_sharpness,
+                          "variance of the Laplacian")
+        for value, limit, word in ((track.yaw_deg, limits.max_yaw_deg, "yaw"),
+                                   (track.pitch_deg, limits.max_pitch_deg, "pitch")):
+            if abs(value) > limit:
+                return Reject("turned", abs(value), limit, f"degrees of {word}")
+        if track.mean_score < limits.min_score:
+            return Reject("low_score", track.mean_score, limits.min_score, "detector score")
+        return None

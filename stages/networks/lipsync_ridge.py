@@ -1,0 +1,157 @@
+"""Lip motion predicted from sound by ridge regression: the first synchrony model.
+
+Sound is 26 log-mel bands at 100 Hz with 120 ms to either side; lips are the 20 mouth points in
+head-fixed coordinates (similarity from eyes and nose), in eye distances, as a few principal
+components. What sound predicts is correlated with what is seen, at lags on a 10 ms grid: the
+scheme of Niu & Mak's Eq. 1-2 with a linear map for their networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from manifests.clock import SAMPLE_RATE
+
+HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 26
+CONTEXT = 12
+STEP_MS = 10.0
+ANCHORS = tuple(range(27, 48))
+MOUTH = tuple(range(48, 68))
+WEIGHTS = Path(__file__).parent / "weights" / "lipsync_ridge.safetensors"
+
+
+@dataclass(frozen=True)
+class RidgeModel:
+    """`matrix` float32 [26 * 25 + 1, K]; `components` [K, 40]; `anchors` [21, 2] mean face."""
+
+    matrix: np.ndarray
+    components: np.ndarray
+    anchors: np.ndarray
+    lag_bias_ms: float
+    calibration: np.ndarray
+    """Logistic (weight of the peak, weight of the margin, weight of ln seconds, offset)."""
+
+    def save(self, path: Path = WEIGHTS) -> None:
+        from safetensors.numpy import save_file
+
+        save_file({
+            "matrix": self.matrix.astype(np.float32),
+            "components": self.components.astype(np.float32),
+            "anchors": self.anchors.astype(np.float32),
+            "lag_bias_ms": np.array([self.lag_bias_ms], np.float32),
+            "calibration": self.calibration.astype(np.float32),
+        }, path)
+
+    @staticmethod
+    def load(path: Path = WEIGHTS) -> RidgeModel:
+        from safetensors.numpy import load_file
+
+        data = load_file(path)
+        return RidgeModel(data["matrix"], data["components"], data["anchors"],
+                          float(data["lag_bias_ms"][0]), data["calibration"])
+
+
+def mel_filters() -> np.ndarray:
+    """Triangles on the mel scale, 60 to 7600 Hz, float32 [26, 257]."""
+    def mel(hertz):
+        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+
+    edges = 700 * (10 ** (np.linspace(mel(60), mel(7600), NUM_BANDS + 2) / 2595) - 1)
+    bins = np.linspace(0, SAMPLE_RATE / 2, NUM_FFT // 2 + 1)
+    rise = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    fall = (edges[2:, None] - bins[None]) / (edges[2:] - edges[1:-1])[:, None]
+    return np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)
+
+
+def log_mel(pcm: np.ndarray) -> np.ndarray:
+    """int16 [N] at 16 kHz -> float32 [N // 160, 26] at 100 Hz; row i is centred on i * 10 ms.
+
+    Normalised to zero mean and unit deviation per band, so that loudness does not matter.
+    """
+    count = len(pcm) // HOP
+    if count == 0:
+        return np.zeros((0, NUM_BANDS), np.float32)
+    signal = np.pad(pcm.astype(np.float32) / 32768, (WINDOW // 2, WINDOW))
+    strides = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[:count * HOP:HOP]
+    spectrum = np.fft.rfft(strides * np.hanning(WINDOW).astype(np.float32), NUM_FFT)
+    power = spectrum.real**2 + spectrum.imag**2
+    mel = np.log(power.astype(np.float32) @ mel_filters().T + 1e-6)
+    return (mel - mel.mean(0)) / (mel.std(0) + 0.1)
+
+
+def audio_context(mel: np.ndarray) -> np.ndarray:
+    """[N, 26] -> [N, 26 * 25 + 1]: each row with its neighbours and a constant."""
+    padded = np.pad(mel, ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * CONTEXT + 1, axis=0)
+    flat = windows.reshape(len(mel), -1)
+    return np.concatenate([flat, np.ones((len(mel), 1), np.float32)], 1)
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Least-squares similarity (Umeyama) from [P, 2] to [P, 2] without reflection: [2, 3]."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    # In the plane the solution is one complex number.
+    za, zb = a[:, 0] + 1j * a[:, 1], b[:, 0] + 1j * b[:, 1]
+    factor = (np.conj(za) @ zb) / max(float((np.abs(za) ** 2).sum()), 1e-9)
+    matrix = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return np.concatenate([matrix, (target.mean(0) - matrix @ source.mean(0))[:, None]], 1)
+
+
+def head_fixed_mouth(landmarks: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """[T, 68, 2] any pixels -> mouth points [T, 40], in the anchors' unit (eye distances).
+
+    Scale and rotation are the run's median ones; only the shift is the frame's own: a
+    landmark's jitter at the eyes must not look like a mouth that opens.
+    """
+    transforms = np.stack([similarity(p[list(ANCHORS)], anchors) for p in landmarks])
+    linear = np.median(transforms[:, :, :2], axis=0)
+    mouth = landmarks[:, list(MOUTH)]
+    centre = landmarks[:, list(ANCHORS)].mean(1, keepdims=True)
+    return ((mouth - centre) @ linear.T).reshape(len(landmarks), -1)
+
+
+def detrend(values: np.ndarray, frames: int = 25) -> np.ndarray:
+    """Subtract a moving mean of about a second from [T, K]: pose drifts slowly, lips do not."""
+    from scipy.ndimage import uniform_filter1d
+
+    return values - uniform_filter1d(values, frames, axis=0, mode="nearest")
+
+
+def predict(model: RidgeModel, pcm: np.ndarray) -> np.ndarray:
+    """Lip components expected from sound, float32 [N // 160, K] at 100 Hz."""
+    mel = log_mel(pcm)
+    predicted = (audio_context(mel) @ model.matrix).astype(np.float32)
+    return detrend(predicted, 100)
+
+
+def seen(model: RidgeModel, landmarks: np.ndarray) -> np.ndarray:
+    """Lip components seen, float32 [T, K] at 25 fps."""
+    mouth = head_fixed_mouth(landmarks, model.anchors)
+    return detrend((mouth @ model.components.T).astype(np.float32))
+
+
+def correlation_curve(
+    lips: np.ndarray, expected: np.ndarray, start_index: int, search_ms: float
+) -> np.ndarray:
+    """Correlation at lags -search..+search in steps of 10 ms: float32 [2 * S + 1].
+
+    `lips` [T, K] at 25 fps; `expected` [N, K] at 100 Hz, whose row `start_index` is the time of
+    the first frame. Lag > 0: video late, so frame t matches the sound at t - lag. Only frames
+    whose sound exists are compared; fewer than 80 % of them give NaN.
+    """
+    steps = round(search_ms / STEP_MS)
+    times = start_index + 4 * np.arange(len(lips))
+    curve = np.full(2 * steps + 1, np.nan, np.float32)
+    for i, lag in enumerate(range(-steps, steps + 1)):
+        rows = times - lag
+        valid = (rows >= 0) & (rows < len(expected))
+        if valid.mean() < 0.8:
+            continue
+        a, b = lips[valid], expected[rows[valid]]
+        a, b = a - a.mean(0), b - b.mean(0)
+        norm = float(np.sqrt((a**2).sum() * (b**2).sum()))
+        curve[i] = float((a * b).sum()) / norm if norm > 1e-9 else 0.0
+    return curve

@@ -1,0 +1,220 @@
+"""Tracks: one person's face through one shot, smoothed and measured.
+
+Slots of the shots stage are joined when they follow each other in time and place and their
+identity embeddings agree; a slot whose own chips disagree is split between them. So that two
+people never share a track, doubt separates.
+
+Side file `tracks/{video_id}-*.npz`, per track: `{track_id}/boxes` float32 [T, 4] xyxy and
+`{track_id}/landmarks` float32 [T, 68, 2] in source display pixels (NaN where not observed),
+`{track_id}/score` float32 [T], `{track_id}/is_observed` bool [T], `{track_id}/chips` uint8
+[M, 150, 150, 3] with `{track_id}/chip_frames` int32 [M] and
+`{track_id}/embeddings` float32 [M, D]; T = end_frame - start_frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.signal import savgol_filter
+
+from manifests.arrays import load_npz, save_npz
+from manifests.ids import track_id
+from manifests.records import Reject, Shot, Track, Video, col
+from stages.backends import registry
+from stages.base import Context, Resources, Stage
+from stages.face_following import overlap
+from stages.head_pose import head_pose
+
+
+@dataclass(frozen=True)
+class TracksConfig:
+    """How faces of a shot become tracks."""
+
+    embedder: str = col("identity embedding that guards tracks", default="dlib_resnet")
+    max_gap_frames: int = col("longest gap bridged inside a track", "frame", default=12)
+    min_overlap: float = col("intersection over union across a gap", default=0.15)
+    join_distance: float = col("embedding distance under which slots are one person",
+                               default=0.5)
+    split_distance: float = col("distance above which neighbouring chips are two people",
+                                default=0.65)
+    smooth_frames: int = col("odd window of the smoothing of points; 0: none", "frame",
+                             default=5)
+    min_frames: int = col("shortest track kept", "frame", default=5)
+
+
+@dataclass
+class Piece:
+    """A run of frames of one person, inside one shot."""
+
+    frames: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    scores: np.ndarray
+    chip_frames: np.ndarray
+    chips: np.ndarray
+    embeddings: np.ndarray
+
+    def part(self, low: int, high: int) -> Piece:
+        """The frames in [low, high)."""
+        rows = (self.frames >= low) & (self.frames < high)
+        chips = (self.chip_frames >= low) & (self.chip_frames < high)
+        return Piece(self.frames[rows], self.boxes[rows], self.landmarks[rows],
+                     self.scores[rows], self.chip_frames[chips], self.chips[chips],
+                     self.embeddings[chips])
+
+
+class Tracks(Stage[Shot, Track]):
+    """Shots -> tracks; a shot without a followed face is a Reject."""
+
+    name = "tracks"
+    reasons = frozenset({"no_face", "face_too_brief"})
+    resources = Resources(memory_gb=4.0, timeout_s=300.0)
+
+    def setup(self) -> None:
+        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder)
+
+    def process(self, batch: Sequence[Shot], context: Context) -> list[list[Track] | Reject]:
+        video: Video = context.services["video"]
+        arrays = load_npz(context.work / batch[0].faces_path)
+        embeddings = self.embedder.embed(arrays["chips"])
+        path = context.side_path("tracks", video.video_id, ".npz")
+        side: dict[str, np.ndarray] = {}
+        outcomes: list[list[Track] | Reject] = []
+        for shot in batch:
+            pieces = self._pieces(shot, video.num_frames, arrays, embeddings)
+            if not pieces:
+                outcomes.append(Reject("no_face", 0, 1, "no face was found in the shot"))
+                continue
+            joined = [p for p in self._join(pieces) if len(p.frames) >= self.config.min_frames]
+            if not joined:
+                longest = max(len(p.frames) for p in pieces)
+                outcomes.append(Reject("face_too_brief", longest, self.config.min_frames,
+                                       f"the longest face lasts {longest} frames"))
+                continue
+            joined.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
+            outcomes.append([
+                self._track(shot, number, piece, video, str(path.relative_to(context.work)), side)
+                for number, piece in enumerate(joined)
+            ])
+        save_npz(path, side)
+        return outcomes
+
+    def _pieces(self, shot: Shot, num_frames: int, arrays: dict, embeddings: np.ndarray) -> list[Piece]:
+        guard = shot.guard_frames
+        low = shot.start_frame + (guard if shot.start_frame else 0)
+        high = shot.end_frame - (guard if shot.end_frame < num_frames else 0)
+        pieces = []
+        inside = (arrays["frame"] >= low) & (arrays["frame"] < high)
+        for slot in np.unique(arrays["slot"][inside]):
+            rows = inside & (arrays["slot"] == slot)
+            chips = (arrays["chip_slot"] == slot) & (arrays["chip_frame"] >= low) & (
+                arrays["chip_frame"] < high)
+            piece = Piece(arrays["frame"][rows], arrays["boxes"][rows],
+                          arrays["landmarks"][rows], arrays["score"][rows],
+                          arrays["chip_frame"][chips], arrays["chips"][chips],
+                          embeddings[chips])
+            pieces += self._split(piece)
+        return pieces
+
+    def _split(self, piece: Piece) -> list[Piece]:
+        """Cut where neighbouring chips are of two people: at the largest step of the points."""
+        cuts = []
+        for i in range(len(piece.chip_frames) - 1):
+            gap = np.linalg.norm(piece.embeddings[i + 1] - piece.embeddings[i])
+            if gap > self.config.split_distance:
+                inside = (piece.frames > piece.chip_frames[i]) & (
+                    piece.frames <= piece.chip_frames[i + 1])
+                rows = np.flatnonzero(inside)
+                steps = np.abs(piece.landmarks[rows] - piece.landmarks[rows - 1]).mean((1, 2))
+                cuts.append(int(piece.frames[rows[np.argmax(steps)]]))
+        edges = [int(piece.frames[0]), *cuts, int(piece.frames[-1]) + 1]
+        return [piece.part(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+
+    def _join(self, pieces: list[Piece]) -> list[Piece]:
+        tracks: list[Piece] = []
+        for piece in sorted(pieces, key=lambda p: (p.frames[0], p.boxes[0, 0])):
+            best, best_distance = None, self.config.join_distance
+            for i, track in enumerate(tracks):
+                gap = int(piece.frames[0] - track.frames[-1]) - 1
+                if not 0 <= gap <= self.config.max_gap_frames:
+                    continue
+                if overlap(track.boxes[-1], piece.boxes[0]) < self.config.min_overlap:
+                    continue
+                if not (len(track.embeddings) and len(piece.embeddings)):
+                    continue  # nothing vouches for the person: doubt separates
+                distance = float(np.linalg.norm(track.embeddings[-1] - piece.embeddings[0]))
+                if distance < best_distance:
+                    best, best_distance = i, distance
+            if best is None:
+                tracks.append(piece)
+            else:
+                a = tracks[best]
+                tracks[best] = Piece(*(
+                    np.concatenate([getattr(a, f), getattr(piece, f)])
+                    for f in Piece.__dataclass_fields__))
+        return tracks
+
+    def _track(self, shot: Shot, number: int, piece: Piece, video: Video, path: str,
+               side: dict[str, Any]) -> Track:
+        name = track_id(shot.shot_id, number)
+        start, end = int(piece.frames[0]), int(piece.frames[-1]) + 1
+        length, index = end - start, piece.frames - start
+        observed = np.zeros(length, bool)
+        observed[index] = True
+        landmarks = np.full((length, 68, 2), np.nan, np.float32)
+        landmarks[index] = piece.landmarks
+        boxes = np.full((length, 4), np.nan, np.float32)
+        boxes[index] = piece.boxes
+        scores = np.full(length, np.nan, np.float32)
+        scores[index] = piece.scores
+        landmarks = smooth(landmarks, self.config.smooth_frames)
+        side.update({
+            f"{name}/boxes": smooth(boxes, self.config.smooth_frames),
+            f"{name}/landmarks": landmarks, f"{name}/score": scores,
+            f"{name}/is_observed": observed, f"{name}/chips": piece.chips,
+            f"{name}/chip_frames": piece.chip_frames,
+            f"{name}/embeddings": piece.embeddings,
+            f"{name}/embedder": np.array(self.embedder.name),
+        })
+        seen = landmarks[observed]
+        eyes = seen[:, 42:48].mean(1) - seen[:, 36:42].mean(1)
+        yaw, pitch, roll = head_pose(seen)
+        return Track(
+            name, shot.shot_id, shot.video_id, start, end, path, int((~observed).sum()),
+            _round(np.median(np.max(piece.boxes[:, 2:] - piece.boxes[:, :2], axis=1))),
+            _round(np.median(np.linalg.norm(eyes, axis=1))), _sharpness(piece.chips),
+            yaw, pitch, roll, _round(piece.scores.mean(), 3),
+        )
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Quadratic Savitzky-Golay over each unbroken run of [T, ...]; NaN stays NaN.
+
+    Zero phase and true to quadratic motion, so mouth opening keeps its time and most of its
+    height. Runs shorter than the window stay as they are.
+    """
+    if window < 5:
+        return values
+    output = values.copy()
+    missing = np.isnan(values.reshape(len(values), -1)).any(1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], missing, [1]]).astype(int)))
+    for low, high in zip(edges[::2], edges[1::2], strict=True):
+        if high - low >= window:
+            output[low:high] = savgol_filter(values[low:high], window, 2, axis=0, mode="interp")
+    return output
+
+
+def _sharpness(chips: np.ndarray) -> float:
+    if not len(chips):
+        return 0.0
+    return _round(np.median([
+        cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var() for chip in chips
+    ]), 2)
+
+
+def _round(value: float, digits: int = 2) -> float:
+    return round(float(value), digits)
