@@ -15,6 +15,8 @@ HEAD_MM = np.array([
 """Nose tip, chin, outer eye corners, mouth corners; x right, y up, z to the viewer, in the
 picture's sense. An average adult's proportions."""
 MAX_FITS = 50
+NEUTRAL_PITCH_DEG = 17.0
+"""What the rigid head's depths make of a level face: the median over frontal recordings."""
 
 
 def head_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
@@ -36,7 +38,7 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
         yaw = np.degrees(np.arcsin(np.clip(right[2] / scale, -1, 1)))
         pitch = np.degrees(np.arcsin(np.clip(up[2] / scale, -1, 1)))
         roll = np.degrees(np.arctan2(right[1], right[0]))
-        angles.append((yaw, -pitch, -roll))
+        angles.append((yaw, NEUTRAL_PITCH_DEG - pitch, -roll))
     if not angles:
         return 0.0, 0.0, 0.0
     return tuple(round(float(v), 1) for v in np.median(angles, axis=0))

@@ -1,0 +1,1 @@
+"""Scoring of generated speech and video; imports neither `stages` nor `training`."""

@@ -1,0 +1,80 @@
+"""From correlation curves to an offset with a status: pure functions, no I/O.
+
+Sign as everywhere: lag > 0 means the video lags the audio (design section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FRAME_ERROR_MS = 40.0
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The best lag of a curve, refined below the grid step by a parabola."""
+
+    lag_ms: float
+    height: float
+    margin: float
+    """Height over the best value more than 160 ms away."""
+    is_at_limit: bool
+
+
+def lag_axis_ms(curve: np.ndarray, step_ms: float) -> np.ndarray:
+    """Lags of a symmetric curve, in ms."""
+    steps = (len(curve) - 1) // 2
+    return np.arange(-steps, steps + 1) * step_ms
+
+
+def find_peak(curve: np.ndarray, step_ms: float) -> Peak | None:
+    """The highest point of a correlation curve (NaN where nothing was compared), or None."""
+    if np.isnan(curve).all():
+        return None
+    lags = lag_axis_ms(curve, step_ms)
+    best = int(np.nanargmax(curve))
+    valid = np.flatnonzero(~np.isnan(curve))
+    far = np.abs(lags - lags[best]) > 160
+    rest = curve[far & ~np.isnan(curve)]
+    margin = float(curve[best] - rest.max()) if len(rest) else 0.0
+    shift = 0.0
+    if valid[0] < best < valid[-1]:
+        left, middle, right = curve[best - 1:best + 2]
+        bend = left - 2 * middle + right
+        if bend < 0:
+            shift = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
+    return Peak(float(lags[best] + shift * step_ms), float(curve[best]), margin,
+                best in (valid[0], valid[-1]))
+
+
+def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray | None:
+    """Weighted mean of windows' curves, point by point; None if there is nothing to pool."""
+    if not len(curves) or sum(weights) <= 0:
+        return None
+    stack, weight = np.stack(curves), np.asarray(weights, float)[:, None]
+    present = ~np.isnan(stack)
+    total = (weight * present).sum(0)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(present, stack * weight, 0).sum(0) / total
+    return np.where(total > 0.5 * weight.sum(), mean, np.nan)
+
+
+def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
+    """Probability that the error is under 40 ms, by a logistic fitted on held-out speakers."""
+    features = np.array([peak.height, peak.margin, np.log(max(seconds, 0.5)), 1.0])
+    return float(1 / (1 + np.exp(-features @ calibration)))
+
+
+def drift_ms_per_min(starts_frame: Sequence[int], lags_ms: Sequence[float | None],
+                     rate: float = 25.0) -> float | None:
+    """Trend of the windows' lags (Theil-Sen); None with fewer than five measured windows."""
+    points = [(s / rate / 60, lag) for s, lag in zip(starts_frame, lags_ms, strict=True)
+              if lag is not None]
+    if len(points) < 5:
+        return None
+    slopes = [(b[1] - a[1]) / (b[0] - a[0])
+              for i, a in enumerate(points) for b in points[i + 1:] if b[0] > a[0]]
+    return float(np.median(slopes))

@@ -1,0 +1,216 @@
+"""Active speaker and audio-visual offset, per track and per window (design section 3).
+
+Evidence decides: a track without speech, or whose lips are still while somebody talks, is
+rejected; so is one where lips move and speech is heard for long without any agreement
+(voice-over, dubbing). Of several faces in view the one that agrees with the sound speaks. A
+mere lack of confidence rejects nothing: such a track is `undecided`, without a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from manifests.arrays import load_npz
+from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from manifests.media import read_audio, resolve
+from manifests.records import Identity, Offset, Reject, Track, Video, col
+from stages import offset as off
+from stages.backends import registry
+from stages.backends.offset_estimators import ESTIMATORS
+from stages.base import Context, Resources, Stage
+from stages.speech import SpeechDetector, share
+
+
+@dataclass(frozen=True)
+class SyncConfig:
+    """Speech, speaker choice and the offset search."""
+
+    estimator: str = col("offset estimator", default="lipsync_ridge")
+    search_ms: float = col("search range, plus and minus", "ms", default=500.0)
+    window_frames: int = col("window", "frame", default=75)
+    hop_frames: int = col("window hop", "frame", default=25)
+    vad_threshold: float = col("silero-vad's speech probability", default=0.5)
+    min_speech_s: float = col("least speech in a track", "s", default=0.6)
+    min_lip_motion: float = col("least deviation of the inner-lip gap during speech, in eye "
+                                "distances", default=0.008)
+    min_window_speech: float = col("speech share of a window that is compared", default=0.25)
+    voice_over_s: float = col("speech without agreement that proves voice-over", "s",
+                              default=6.0)
+    voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.12)
+    speaker_margin: float = col("lead of the speaking face's peak over others in view",
+                                default=0.05)
+    correct: bool = col("shift the audio by the measured lag", default=True)
+    undecided: str = col("keep | drop clips of undecided tracks", default="keep")
+
+
+@dataclass
+class Judged:
+    """One track on its way to an outcome."""
+
+    track: Track
+    speech_share: float
+    speech_s: float
+    lip_motion: float
+    windows: list[tuple[int, int]]
+    curves: list[np.ndarray]
+    weights: list[float]
+    peak: off.Peak | None
+    seconds: float
+
+
+class Sync(Stage[Identity, Offset]):
+    """All tracks of a video together: who speaks, and how far picture and sound are apart."""
+
+    name = "sync"
+    reasons = frozenset({"no_speech", "still_face", "voice_over", "not_speaking",
+                         "ambiguous_speaker"})
+    resources = Resources(memory_gb=6.0, timeout_s=300.0)
+
+    def setup(self) -> None:
+        self.estimator = registry.make(ESTIMATORS, self.config.estimator)
+        self.speech = SpeechDetector(self.config.vad_threshold)
+
+    def fingerprint(self) -> dict[str, str]:
+        estimator = registry.make(ESTIMATORS, self.config.estimator)
+        return {"estimator": estimator.version, "weights": estimator.fingerprint()}
+
+    def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
+        video: Video = context.services["video"]
+        tracks: dict[str, Track] = context.services["tracks"]
+        pcm = read_audio(video, resolve(video.media_path, context.work))
+        regions = self.speech.regions(pcm)
+        judged = []
+        for identity in batch:
+            track = tracks[identity.track_id]
+            side = load_npz(context.work / track.faces_path, f"{track.track_id}/landmarks")
+            judged.append(self.judge(track, side[""], pcm, regions))
+        return [self._outcome(item, judged, regions) for item in judged]
+
+    def judge(self, track: Track, landmarks: np.ndarray, pcm: np.ndarray,
+              regions: list[tuple[int, int]], shift_samples: int = 0) -> Judged:
+        """Curves of one track; `shift_samples` reads the sound that much earlier."""
+        config = self.config
+        landmarks = interpolate(landmarks)
+        shift_frames = shift_samples / SAMPLES_PER_FRAME
+        moved = [(a + shift_frames, b + shift_frames) for a, b in regions]
+        talk = share(moved, track.start_frame, track.end_frame)
+        length = track.end_frame - track.start_frame
+        windows = make_windows(length, config.window_frames, config.hop_frames)
+        talks = [share(moved, track.start_frame + a, track.start_frame + b) for a, b in windows]
+        pad = SAMPLE_RATE  # sound around the track, for the lags
+        low = track.start_frame * SAMPLES_PER_FRAME - shift_samples - pad
+        high = track.end_frame * SAMPLES_PER_FRAME - shift_samples + pad
+        start = max(low, 0)
+        curves = self.estimator.curves(
+            landmarks, pcm[start:max(high, start)], low + pad - start, windows, config.search_ms)
+        used = [t if t >= config.min_window_speech else 0.0 for t in talks]
+        pooled = off.pool(curves, used)
+        peak = None if pooled is None else off.find_peak(pooled, self.estimator.step_ms)
+        covered = np.zeros(length, bool)
+        for (a, b), weight in zip(windows, used, strict=True):
+            covered[a:b] |= weight > 0
+        return Judged(track, talk, talk * length / 25, lip_motion(landmarks, moved, track),
+                      windows, curves, used, peak, float(covered.sum()) / 25)
+
+    def _outcome(self, item: Judged, others: list[Judged], regions) -> list[Offset] | Reject:
+        config = self.config
+        if item.speech_s < config.min_speech_s:
+            return Reject("no_speech", item.speech_s, config.min_speech_s,
+                          "seconds of speech while the face is seen")
+        if item.lip_motion < config.min_lip_motion:
+            return Reject("still_face", item.lip_motion, config.min_lip_motion,
+                          "deviation of the inner-lip gap in eye distances")
+        height = item.peak.height if item.peak else 0.0
+        rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
+        if rivals:
+            best = max((r.peak.height if r.peak else 0.0) for r in rivals)
+            if height < best:
+                return Reject("not_speaking", height, best,
+                              "another face in view agrees better with the sound")
+            if height - best < config.speaker_margin:
+                return Reject("ambiguous_speaker", height - best, config.speaker_margin,
+                              "two faces in view agree with the sound about as well")
+        if item.seconds >= config.voice_over_s and height < config.voice_over_peak:
+            return Reject("voice_over", height, config.voice_over_peak,
+                          f"{item.seconds:.1f} s of speech and moving lips do not agree")
+        return [self.offset_of(item, regions)]
+
+    def offset_of(self, item: Judged, regions) -> Offset:
+        """The row of a track that was not rejected."""
+        track, peak = item.track, item.peak
+        status, reason, lag, sure = self.verdict(item)
+        lags, heights = [], []
+        for curve, weight in zip(item.curves, item.weights, strict=True):
+            found = off.find_peak(curve, self.estimator.step_ms) if weight else None
+            good = found is not None and not found.is_at_limit and off.confidence(
+                found, self.config.window_frames / 25, self.estimator.calibration
+            ) >= self.estimator.measured_confidence
+            lags.append(round(found.lag_ms, 1) if good else None)
+            heights.append(None if found is None else round(found.height, 4))
+        inside = [(max(a, track.start_frame), min(b, track.end_frame)) for a, b in regions]
+        inside = [(a, b) for a, b in inside if a < b]
+        return Offset(
+            track.track_id, track.video_id, track.shot_id, "track", status,
+            None if lag is None else round(lag, 1), reason,
+            None if sure is None else round(sure, 4),
+            None if peak is None else round(peak.height, 4),
+            f"{self.estimator.name}-{self.estimator.version}", self.config.search_ms,
+            round(item.speech_share, 4), None if peak is None else round(peak.height, 4),
+            [track.start_frame + a for a, _ in item.windows], lags, heights,
+            [a for a, _ in inside], [b for _, b in inside],
+        )
+
+    def verdict(self, item: Judged) -> tuple[str, str | None, float | None, float | None]:
+        """Status, reason, lag in ms and confidence of a judged track."""
+        peak = item.peak
+        if peak is None:
+            return "undecided", "too little speech to compare", None, None
+        sure = off.confidence(peak, item.seconds, self.estimator.calibration)
+        if peak.is_at_limit:
+            return "at_search_limit", f"the best lag is at {peak.lag_ms:+.0f} ms", None, sure
+        if sure < self.estimator.measured_confidence:
+            return "undecided", f"confidence {sure:.2f} is low", None, sure
+        return "measured", None, peak.lag_ms, sure
+
+
+def make_windows(length: int, size: int, hop: int) -> list[tuple[int, int]]:
+    """Half-open windows over `length` frames; one shorter one if there is no room for more."""
+    if length <= size:
+        return [(0, length)]
+    starts = list(range(0, length - size + 1, hop))
+    if starts[-1] + size < length:
+        starts.append(length - size)
+    return [(s, s + size) for s in starts]
+
+
+def interpolate(landmarks: np.ndarray) -> np.ndarray:
+    """[T, 68, 2] with NaN rows -> without: linear between neighbours, held at the ends."""
+    missing = np.isnan(landmarks).any((1, 2))
+    if not missing.any():
+        return landmarks
+    seen = np.flatnonzero(~missing)
+    flat = landmarks.reshape(len(landmarks), -1)
+    output = np.stack([np.interp(np.arange(len(flat)), seen, c[seen]) for c in flat.T], 1)
+    return output.reshape(landmarks.shape).astype(np.float32)
+
+
+def lip_motion(landmarks: np.ndarray, regions, track: Track) -> float:
+    """Deviation of the inner-lip gap while there is speech, in eye distances."""
+    eyes = np.linalg.norm(landmarks[:, 42:48].mean(1) - landmarks[:, 36:42].mean(1), axis=1)
+    gap = np.linalg.norm(landmarks[:, 61:64] - landmarks[:, [67, 66, 65]], axis=2).mean(1)
+    relative = gap / np.maximum(np.median(eyes), 1e-6)
+    frames = np.arange(track.start_frame, track.end_frame)
+    spoken = np.zeros(len(frames), bool)
+    for a, b in regions:
+        spoken |= (frames >= a) & (frames < b)
+    return float(relative[spoken].std()) if spoken.sum() > 2 else 0.0
+
+
+def concurrent(a: Track, b: Track) -> bool:
+    """Whether two tracks are in view together for a second or most of the shorter one."""
+    both = min(a.end_frame, b.end_frame) - max(a.start_frame, b.start_frame)
+    shorter = min(a.end_frame - a.start_frame, b.end_frame - b.start_frame)
+    return both >= min(25, 0.5 * shorter)

@@ -1,0 +1,1 @@
+"""Training, from the shards that `yld build` writes."""
