@@ -1,4 +1,4 @@
-"""Decoding on the canonical clock: frames picked by nearest presentation time, sound at 16 kHz.
+"""Pictures on the canonical clock: for each frame the source frame nearest in time.
 
 One thread, one scaler per pass (PyAV rebuilds its own per call otherwise, which costs more
 than the decoding). Frames are yielded as they are decoded, so a long file needs no memory.
@@ -16,16 +16,13 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from manifests.clock import SAMPLE_RATE, Clock
+from manifests.clock import Clock
 from manifests.hdr import to_sdr
 from manifests.media_facts import stream_of
 from manifests.records import Video
 
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
 SEEK_MARGIN_US = 1_000_000
-HELD_MAX_GAP_US = 30_000
-"""Audio timestamps that jitter by less than this are taken as contiguous: containers round
-to milliseconds, and some count in packets."""
 
 _decoded_s = 0.0
 
@@ -225,89 +222,3 @@ class _Converter:
         if self.rotation:
             picture = np.rot90(picture, -self.rotation // 90)
         return np.ascontiguousarray(picture)
-
-
-def read_audio(
-    video: Video, path: str | Path | None = None, start_sample: int = 0,
-    end_sample: int | None = None,
-) -> np.ndarray:
-    """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], 16 kHz, mono.
-
-    Placed by timestamp: gaps and what lies beyond the recording are silence, overlaps are cut.
-    `end_sample` defaults to the end of the video.
-    """
-    path = video.media_path if path is None else path
-    if end_sample is None:
-        end_sample = round(video.num_frames * SAMPLE_RATE / Fraction(video.frame_rate))
-    output = np.zeros(max(0, end_sample - start_sample), np.int16)
-    position = 0
-    for block in _resampled(video, path):
-        low, high = max(position, start_sample), min(position + len(block), end_sample)
-        if low < high:
-            output[low - start_sample:high - start_sample] = block[low - position:high - position]
-        position += len(block)
-        if position >= end_sample:
-            break
-    return output
-
-
-def _resampled(video: Video, path: str | Path) -> Iterator[np.ndarray]:
-    """16 kHz int16 blocks, contiguous from canonical zero."""
-    resampler, rate = None, None
-    for block in _native(video, path):
-        samples, block_rate = block
-        if resampler is None or block_rate != rate:
-            resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-            rate = block_rate
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate = rate
-        for out in resampler.resample(frame):
-            yield out.to_ndarray()[0]
-    if resampler is not None:
-        for out in resampler.resample(None):
-            yield out.to_ndarray()[0]
-
-
-def _native(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Mono float32 blocks at the native rate, contiguous from canonical zero."""
-    to_mono, cursor = None, 0
-    with av.open(str(path), metadata_errors="replace") as container:
-        stream = stream_of(container, video.audio_stream)
-        stream.codec_context.thread_count = 1
-        packets = container.demux(stream)
-        while True:
-            try:
-                frames = next(packets).decode()
-            except (StopIteration, av.error.EOFError):
-                return
-            except av.FFmpegError:
-                continue
-            for frame in frames:
-                rate = frame.sample_rate
-                pts, base = frame.pts, frame.time_base
-                if to_mono is None:
-                    # Planar float mono keeps the level of correlated stereo as it is.
-                    to_mono = av.AudioResampler("fltp", "mono", rate)
-                samples = np.concatenate(
-                    [f.to_ndarray()[0] for f in to_mono.resample(frame)] or [np.zeros(0, "f4")]
-                ).astype(np.float32)
-                if pts is not None:
-                    place = round((pts * base - Fraction(video.zero_us, 1_000_000)) * rate)
-                    off = place - cursor
-                    first = cursor == 0
-                    if first or abs(off) * 1_000_000 > HELD_MAX_GAP_US * rate:
-                        if off > 0:
-                            yield from _silence(off, rate)
-                            cursor += off
-                        elif off < 0:
-                            samples = samples[-off:]
-                if len(samples):
-                    cursor += len(samples)
-                    yield samples, rate
-
-
-def _silence(count: int, rate: int) -> Iterator[tuple[np.ndarray, int]]:
-    while count > 0:
-        block = min(count, rate)
-        yield np.zeros(block, np.float32), rate
-        count -= block

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -49,7 +50,7 @@ def encode_video(
 
 def _encode(pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> bytes:
     buffer = io.BytesIO()
-    options = {"movflags": "+faststart", "fflags": "+bitexact", "use_editlist": "0"}
+    options = {"fflags": "+bitexact", "use_editlist": "0"}
     with av.open(buffer, "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=rate, options={
             "preset": PRESET, "profile": "high", "crf": str(crf), "bf": "0", "g": "25",
@@ -64,7 +65,7 @@ def _encode(pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> bytes:
         context.colorspace = Colorspace.ITU709
         context.color_primaries, context.color_trc = 1, 1
         for index, picture in enumerate(pictures):
-            picture.pts, picture.time_base = index, stream.codec_context.time_base
+            picture.pts, picture.time_base = index, Fraction(1, rate)
             picture.pict_type = 0
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

@@ -21,7 +21,7 @@ from manifests.media import decode_flac
 from stages.networks import lipsync_ridge as net
 
 NUM_COMPONENTS = 5
-RIDGE = 300.0
+RIDGE = 30000.0
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
     with (
         av.open(io.BytesIO(members["face.mp4"])) as video,
         av.open(io.BytesIO(members["audio.flac"])) as audio,
-        av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as output,
+        av.open(buffer, "w", format="mp4") as output,
     ):
         tracks = [(video, output.add_stream_from_template(video.streams.video[0])),
                   (audio, output.add_stream_from_template(audio.streams.audio[0]))]

@@ -1,0 +1,176 @@
+"""Sound on the canonical clock: 16 kHz mono, placed by timestamp and not by counting samples.
+
+The decoder drops priming and the demuxer applies edit lists, so a decoded block's timestamp is
+the true time of its first sample. Timestamps jitter, though (Matroska rounds to milliseconds,
+browsers stamp by wall clock), and damaged packets leave holes. Blocks are therefore laid end to
+end as long as the median deviation over the next blocks stays under a tolerance: jitter has a
+median near zero, a lost packet or an overlap moves every block after it and is mended at once,
+by the exact amount.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from statistics import median_low
+
+import av
+import numpy as np
+
+from manifests.clock import SAMPLE_RATE
+from manifests.media_facts import stream_of
+from manifests.records import Video
+
+LOOK_AHEAD_BLOCKS = 9
+TOLERANCE_US = 1500
+"""Deviation that is taken for rounding: a Matroska tick is 1000 us."""
+
+
+def read_audio(
+    video: Video, path: str | Path | None = None, start_sample: int = 0,
+    end_sample: int | None = None,
+) -> np.ndarray:
+    """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], 16 kHz, mono.
+
+    Gaps and what lies beyond the recording are silence, overlaps are cut. `end_sample` defaults
+    to the end of the video. Decoding begins at the file's beginning, so that a part is bit for
+    bit the same as in the whole.
+    """
+    path = video.media_path if path is None else path
+    if end_sample is None:
+        end_sample = round(video.num_frames * SAMPLE_RATE / Fraction(video.frame_rate))
+    output = np.zeros(max(0, end_sample - start_sample), np.int16)
+    position = 0
+    for block in _resampled(video, path):
+        low, high = max(position, start_sample), min(position + len(block), end_sample)
+        if low < high:
+            output[low - start_sample:high - start_sample] = block[low - position:high - position]
+        position += len(block)
+        if position >= end_sample:
+            break
+    return output
+
+
+def _resampled(video: Video, path: str | Path) -> Iterator[np.ndarray]:
+    """16 kHz int16 blocks, contiguous from canonical zero. libswresample pads its filter, so
+    resampling adds no delay."""
+    resampler, rate, total, written = None, None, Fraction(0), 0
+    for samples, block_rate in _placed(video, path):
+        if block_rate != rate:
+            if resampler is not None:  # a stream that changes its rate: settle the old one
+                tail = _drained(resampler)[:max(0, round(total) - written)]
+                tail = np.pad(tail, (0, max(0, round(total) - written - len(tail))))
+                written += len(tail)
+                yield tail
+            resampler, rate = av.AudioResampler("s16", "mono", SAMPLE_RATE), block_rate
+        total += Fraction(len(samples) * SAMPLE_RATE, rate)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for out in resampler.resample(frame):
+            block = out.to_ndarray()[0]
+            written += len(block)
+            yield block
+    if resampler is not None:
+        yield _drained(resampler)
+
+
+def _drained(resampler: av.AudioResampler) -> np.ndarray:
+    blocks = [out.to_ndarray()[0] for out in resampler.resample(None)]
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+
+
+def _placed(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Mono float32 blocks at the native rate, contiguous from canonical zero."""
+    waiting: deque = deque()
+    cursor, rate, begun = 0, None, False
+    blocks = _blocks(video, path)
+    while True:
+        while len(waiting) < LOOK_AHEAD_BLOCKS and (block := next(blocks, None)) is not None:
+            waiting.append(block)
+        if not waiting:
+            return
+        samples, time_s, block_rate = waiting[0]
+        if rate is not None and block_rate != rate:
+            cursor = round(Fraction(cursor * block_rate, rate))
+        rate = block_rate
+        off = _deviation(waiting, cursor, rate, begun)
+        waiting.popleft()
+        if off is not None and (not begun or abs(off) * 1_000_000 > TOLERANCE_US * rate):
+            if off > 0:
+                yield from _silence(off, rate)
+                cursor += off
+            elif off < 0:
+                samples = samples[-off:]
+        if len(samples):
+            begun = True
+            cursor += len(samples)
+            yield samples, rate
+
+
+def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | None:
+    """How many samples the first waiting block is late against `cursor`, judged with the blocks
+    after it. A stream that begins with the video begins there exactly: in WebM the stamps after
+    that are half a tick late, because Opus priming (6.5 ms) is no whole number of ticks."""
+    offs, end = [], cursor
+    for samples, time_s, block_rate in waiting:
+        if block_rate != rate:
+            break
+        if time_s is not None:
+            offs.append(round(time_s * rate) - end)
+        end += len(samples)
+    if waiting[0][1] is None or not offs:
+        return None
+    first, slack = offs[0], Fraction(TOLERANCE_US * rate, 1_000_000)
+    if all(abs(off - first) <= slack for off in offs):
+        return 0 if not begun and waiting[0][1] == 0 else median_low(offs)
+    middle = median_low(offs)
+    # A break further on must not move this block; jitter around zero must not either.
+    if abs(first - middle) <= slack:
+        return middle
+    return 0 if abs(middle) <= slack else _settled(offs, slack)
+
+
+def _settled(offs: list[int], slack: Fraction) -> int:
+    """The deviation of the run of like values that `offs` begins with, if it has at least two;
+    a single outlier is believed only as far as its neighbours."""
+    run = [off for off in offs[:3] if abs(off - offs[0]) <= slack]
+    return median_low(run) if len(run) > 1 else (median_low(offs) if len(offs) > 2 else offs[0])
+
+
+def _blocks(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
+    """Decoded blocks: float32 [N] mono, seconds after canonical zero, sample rate."""
+    zero_s = Fraction(video.zero_us, 1_000_000)
+    to_mono, shape = None, None
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = stream_of(container, video.audio_stream)
+        stream.codec_context.thread_count = 1
+        packets = container.demux(stream)
+        while True:
+            try:
+                frames = next(packets).decode()
+            except (StopIteration, av.error.EOFError):
+                return
+            except av.FFmpegError:
+                continue  # damaged: what follows is placed by its timestamp
+            for frame in frames:
+                now = (frame.sample_rate, frame.format.name, frame.layout.name)
+                if now != shape:
+                    # To integers: only then is the mix of channels scaled not to overflow
+                    # (a float mix of two equal channels comes out 3 dB too loud).
+                    to_mono, shape = av.AudioResampler("s32p", "mono", frame.sample_rate), now
+                pts, base = frame.pts, frame.time_base
+                parts = [part.to_ndarray()[0] for part in to_mono.resample(frame)]
+                if not parts:
+                    continue
+                samples = np.concatenate(parts).astype(np.float32) / np.float32(2**31)
+                time_s = None if pts is None else Fraction(pts) * base - zero_s
+                yield samples, time_s, frame.sample_rate
+
+
+def _silence(count: int, rate: int) -> Iterator[tuple[np.ndarray, int]]:
+    while count > 0:
+        block = min(count, rate)
+        yield np.zeros(block, np.float32), rate
+        count -= block
