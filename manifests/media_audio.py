@@ -125,18 +125,12 @@ def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | Non
     first, slack = offs[0], Fraction(TOLERANCE_US * rate, 1_000_000)
     if all(abs(off - first) <= slack for off in offs):
         return 0 if not begun and waiting[0][1] == 0 else median_low(offs)
-    middle = median_low(offs)
-    # A break further on must not move this block; jitter around zero must not either.
-    if abs(first - middle) <= slack:
-        return middle
-    return 0 if abs(middle) <= slack else _settled(offs, slack)
-
-
-def _settled(offs: list[int], slack: Fraction) -> int:
-    """The deviation of the run of like values that `offs` begins with, if it has at least two;
-    a single outlier is believed only as far as its neighbours."""
-    run = [off for off in offs[:3] if abs(off - offs[0]) <= slack]
-    return median_low(run) if len(run) > 1 else (median_low(offs) if len(offs) > 2 else offs[0])
+    # A break further on must not move this block.
+    if abs(first) <= slack and begun:
+        return 0
+    agreeing = [off for off in offs[:3] if abs(off - first) <= slack]
+    # A single outlier is jitter: what the blocks around it say counts.
+    return median_low(agreeing) if len(agreeing) > 1 else median_low(offs)
 
 
 def _blocks(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:

@@ -7,7 +7,9 @@ one thread (x264's bytes depend on the thread count). `audio.flac`: 16 kHz mono.
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from fractions import Fraction
 
 import av
@@ -69,7 +71,6 @@ def _encode(pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> bytes:
             picture.pict_type = 0
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:

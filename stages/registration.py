@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from manifests.crops import ANCHORS, CANVAS_PX, template
-from stages.networks.lipsync_ridge import similarity
+from stages.networks.lipsync_linear import similarity
 
 SMOOTH_FRAMES = 9
 

@@ -28,7 +28,7 @@ from stages.speech import SpeechDetector, share
 class SyncConfig:
     """Speech, speaker choice and the offset search."""
 
-    estimator: str = col("offset estimator", default="lipsync_ridge")
+    estimator: str = col("offset estimator", default="lipsync_linear")
     search_ms: float = col("search range, plus and minus", "ms", default=500.0)
     window_frames: int = col("window", "frame", default=75)
     hop_frames: int = col("window hop", "frame", default=25)

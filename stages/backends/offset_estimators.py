@@ -11,7 +11,7 @@ import numpy as np
 
 from manifests.files import sha256_of
 from stages.base import SetupError
-from stages.networks import lipsync_ridge as net
+from stages.networks import lipsync_linear as net
 
 
 class OffsetEstimator(Protocol):
@@ -39,19 +39,19 @@ class OffsetEstimator(Protocol):
 
 
 @dataclass
-class LipsyncRidge:
-    """Ridge regression from log-mel to lip shape, shipped with this project."""
+class LipsyncLinear:
+    """Canonical correlation of log-mel and lip shape, shipped with this project."""
 
-    name = "lipsync_ridge"
+    name = "lipsync_linear"
     version = "1"
     step_ms = net.STEP_MS
     measured_confidence = 0.8
 
     @cached_property
-    def _model(self) -> net.RidgeModel:
+    def _model(self) -> net.LinearModel:
         if not net.WEIGHTS.exists():
             raise SetupError(f"{net.WEIGHTS} is missing; the checkout is not whole")
-        return net.RidgeModel.load()
+        return net.LinearModel.load()
 
     def fingerprint(self) -> str:
         return sha256_of(net.WEIGHTS) if net.WEIGHTS.exists() else "missing"
@@ -71,4 +71,4 @@ class LipsyncRidge:
         ]
 
 
-ESTIMATORS = {"lipsync_ridge": LipsyncRidge}
+ESTIMATORS = {"lipsync_linear": LipsyncLinear}

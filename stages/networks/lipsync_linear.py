@@ -1,9 +1,10 @@
-"""Lip motion predicted from sound by ridge regression: the first synchrony model.
+"""What sound and lips have in common, by linear maps: the first synchrony model.
 
 Sound is 26 log-mel bands at 100 Hz with 120 ms to either side; lips are the 20 mouth points in
-head-fixed coordinates (similarity from eyes and nose), in eye distances, as a few principal
-components. What sound predicts is correlated with what is seen, at lags on a 10 ms grid: the
-scheme of Niu & Mak's Eq. 1-2 with a linear map for their networks.
+head-fixed coordinates (scale and rotation from eyes and nose), with two frames to either side.
+Regularized canonical correlation analysis finds the directions in which the two agree; their
+correlation at lags on a 10 ms grid is the score, the scheme of Niu & Mak's Eq. 1-2 with linear
+maps for their networks.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from manifests.clock import SAMPLE_RATE
 
 HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 26
 CONTEXT = 12
+LIP_CONTEXT = 2
 STEP_MS = 10.0
 ANCHORS = tuple(range(27, 48))
 MOUTH = tuple(range(48, 68))
-WEIGHTS = Path(__file__).parent / "weights" / "lipsync_ridge.safetensors"
+WEIGHTS = Path(__file__).parent / "weights" / "lipsync_linear.safetensors"
 
 
 @dataclass(frozen=True)
-class RidgeModel:
-    """`matrix` float32 [26 * 25 + 1, K]; `components` [K, 40]; `anchors` [21, 2] mean face."""
+class LinearModel:
+    """`matrix` float32 [26 * 25, K] of sound, `components` [40 * 5, K] of lips, and `anchors`
+    [21, 2], the mean face's nose and eyes."""
 
     matrix: np.ndarray
     components: np.ndarray
@@ -46,11 +49,11 @@ class RidgeModel:
         }, path)
 
     @staticmethod
-    def load(path: Path = WEIGHTS) -> RidgeModel:
+    def load(path: Path = WEIGHTS) -> LinearModel:
         from safetensors.numpy import load_file
 
         data = load_file(path)
-        return RidgeModel(data["matrix"], data["components"], data["anchors"],
+        return LinearModel(data["matrix"], data["components"], data["anchors"],
                           float(data["lag_bias_ms"][0]), data["calibration"])
 
 
@@ -83,11 +86,10 @@ def log_mel(pcm: np.ndarray) -> np.ndarray:
 
 
 def audio_context(mel: np.ndarray) -> np.ndarray:
-    """[N, 26] -> [N, 26 * 25 + 1]: each row with its neighbours and a constant."""
+    """[N, 26] -> [N, 26 * 25]: each row with its neighbours."""
     padded = np.pad(mel, ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * CONTEXT + 1, axis=0)
-    flat = windows.reshape(len(mel), -1)
-    return np.concatenate([flat, np.ones((len(mel), 1), np.float32)], 1)
+    return windows.reshape(len(mel), -1)
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -120,17 +122,28 @@ def detrend(values: np.ndarray, frames: int = 25) -> np.ndarray:
     return values - uniform_filter1d(values, frames, axis=0, mode="nearest")
 
 
-def predict(model: RidgeModel, pcm: np.ndarray) -> np.ndarray:
-    """Lip components expected from sound, float32 [N // 160, K] at 100 Hz."""
-    mel = log_mel(pcm)
-    predicted = (audio_context(mel) @ model.matrix).astype(np.float32)
-    return detrend(predicted, 100)
+def audio_features(pcm: np.ndarray) -> np.ndarray:
+    """int16 [N] at 16 kHz -> float32 [N // 160, 650] at 100 Hz."""
+    return detrend(audio_context(log_mel(pcm)), 100).astype(np.float32)
 
 
-def seen(model: RidgeModel, landmarks: np.ndarray) -> np.ndarray:
-    """Lip components seen, float32 [T, K] at 25 fps."""
-    mouth = head_fixed_mouth(landmarks, model.anchors)
-    return detrend((mouth @ model.components.T).astype(np.float32))
+def lip_features(landmarks: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """[T, 68, 2] -> float32 [T, 200] at 25 fps: the mouth about its own centre, five frames."""
+    mouth = head_fixed_mouth(landmarks, anchors).reshape(len(landmarks), 20, 2)
+    mouth = detrend((mouth - mouth.mean(1, keepdims=True)).reshape(len(landmarks), -1))
+    padded = np.pad(mouth, ((LIP_CONTEXT, LIP_CONTEXT), (0, 0)), mode="edge")
+    parts = [padded[i:i + len(mouth)] for i in range(2 * LIP_CONTEXT + 1)]
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
+def predict(model: LinearModel, pcm: np.ndarray) -> np.ndarray:
+    """Sound in the common space, float32 [N // 160, K] at 100 Hz."""
+    return audio_features(pcm) @ model.matrix
+
+
+def seen(model: LinearModel, landmarks: np.ndarray) -> np.ndarray:
+    """Lips in the common space, float32 [T, K] at 25 fps."""
+    return lip_features(landmarks, model.anchors) @ model.components
 
 
 def correlation_curve(

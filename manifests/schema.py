@@ -1,0 +1,78 @@
+"""Records as Parquet: units, meaning and schema version travel in the field metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests import records as rec
+from manifests.files import atomic_path
+
+SCHEMA_VERSION = "1"
+TABLES: dict[str, type] = {
+    "sources": rec.Fetched, "videos": rec.Video, "shots": rec.Shot, "tracks": rec.Track,
+    "identities": rec.Identity, "offsets": rec.Offset, "clips": rec.Clip,
+    "speakers": rec.Speaker, "samples": rec.Sample, "rejects": rec.Reject,
+    "failures": rec.Failure,
+}
+SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def arrow_type(hint: Any) -> pa.DataType:
+    """The Arrow type of a record field's annotation. Raises TypeError."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return arrow_type(next(a for a in args if a is not type(None)))
+    if origin is list:
+        return pa.list_(arrow_type(args[0]))
+    if hint in SCALARS:
+        return SCALARS[hint]
+    raise TypeError(f"no Arrow type for {hint!r}")
+
+
+def arrow_schema(kind: type) -> pa.Schema:
+    """The schema of a record's table."""
+    hints = typing.get_type_hints(kind)
+    fields = []
+    for item in dataclasses.fields(kind):
+        hint = hints[item.name]
+        nullable = type(None) in typing.get_args(hint)
+        fields.append(pa.field(item.name, arrow_type(hint), nullable=nullable, metadata={
+            "unit": item.metadata.get("unit", ""), "doc": item.metadata.get("doc", "")}))
+    return pa.schema(fields, metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION})
+
+
+def write_table(path: Path, kind: type, rows: Sequence[Any]) -> None:
+    """Write records atomically as one Parquet file."""
+    table = pa.Table.from_pylist([dataclasses.asdict(r) for r in rows], arrow_schema(kind))
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def schema_markdown() -> str:
+    """`docs/manifest-schema.md`, from the records."""
+    lines = ["# Manifest tables", "",
+             "Generated from `manifests/records.py` by `python -m manifests.schema`; do not edit.",
+             "", f"Schema version {SCHEMA_VERSION}. Tables join on the ids; each id begins with "
+             "its parent's.", ""]
+    for name, kind in TABLES.items():
+        lines += [f"## {name}", "", (kind.__doc__ or "").strip().splitlines()[0], "",
+                  "| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
+        for item in arrow_schema(kind):
+            unit = item.metadata[b"unit"].decode()
+            kind_text = str(item.type) + (", null" if item.nullable else "")
+            doc = item.metadata[b"doc"].decode().replace("|", "or")
+            lines.append(f"| `{item.name}` | {kind_text} | {unit} | {doc} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(schema_markdown(), end="")

@@ -1,0 +1,120 @@
+"""Train, val and test parts that do not leak, and that stay put when sources are added.
+
+`auto`: by speaker with at least 10 speakers, else by source video with at least 20, else in
+contiguous blocks of time inside each video with a guard between. A unit's part follows from a
+hash of its id against thresholds that the first build freezes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from manifests.records import Clip, Video, col
+
+MIN_SPEAKERS, MIN_VIDEOS = 10, 20
+
+
+class EmptySplitError(ValueError):
+    """A part that was asked for got no clip; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How clips are divided."""
+
+    policy: Literal["auto", "speaker", "source", "time"] = col("what keeps parts apart",
+                                                               default="auto")
+    val_share: float = col("share of units in val", default=0.05)
+    test_share: float = col("share of units in test", default=0.05)
+    guard_frames: int = col("frames left out between blocks of time", "frame", default=25)
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.val_share and 0 <= self.test_share
+                and self.val_share + self.test_share < 1):
+            raise ValueError("splits: val_share and test_share must leave room for train")
+
+
+def position(identifier: str) -> float:
+    """A fixed number in [0, 1) for an id."""
+    return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "big") / 2**64
+
+
+def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str]) -> dict:
+    """The policy of a corpus at its first build, as plain data to be kept beside it."""
+    speakers = sorted({speaker_of[c.clip_id] for c in clips})
+    videos = sorted({c.video_id for c in clips})
+    policy = config.policy
+    if policy == "auto":
+        policy = ("speaker" if len(speakers) >= MIN_SPEAKERS
+                  else "source" if len(videos) >= MIN_VIDEOS else "time")
+        why = (f"chosen automatically: {len(speakers)} speakers (10 needed for disjoint "
+               f"speakers), {len(videos)} videos (20 needed for disjoint videos)")
+    else:
+        why = "as configured"
+    units = {"speaker": speakers, "source": videos, "time": []}[policy]
+    ranked = sorted(position(u) for u in units)
+    val = _threshold(ranked, config.val_share, 0)
+    test = _threshold(ranked, config.test_share, _count(ranked, config.val_share))
+    return {
+        "policy": policy, "asked": config.policy, "why": why, "val_below": val,
+        "test_below": max(val, test), "val_share": config.val_share,
+        "test_share": config.test_share, "guard_frames": config.guard_frames,
+    }
+
+
+def _count(ranked: Sequence[float], share: float) -> int:
+    """Units of a part: at least one if the part is wanted and can be had."""
+    if share == 0 or len(ranked) < 3:
+        return 0
+    return max(1, round(share * len(ranked)))
+
+
+def _threshold(ranked: Sequence[float], share: float, before: int) -> float:
+    count = before + _count(ranked, share)
+    if not ranked or count == 0:
+        return 0.0
+    return (ranked[count - 1] + ranked[count]) / 2 if count < len(ranked) else 1.0
+
+
+def assign(frozen: dict[str, Any], clip: Clip, speaker: str, video: Video) -> str | None:
+    """`train`, `val` or `test`; None for a clip in the guard between blocks of time."""
+    if frozen["policy"] == "time":
+        test_from = video.num_frames * (1 - frozen["test_share"])
+        val_from = video.num_frames * (1 - frozen["test_share"] - frozen["val_share"])
+        guard = frozen["guard_frames"] / 2
+        edges = [(0, val_from, "train"), (val_from, test_from, "val"),
+                 (test_from, video.num_frames, "test")]
+        middle = (clip.start_frame + clip.end_frame) / 2
+        for low, high, name in edges:
+            if low <= middle < high or (name == "test" and middle >= high):
+                # A short video is no longer than the guard: it is train as a whole.
+                if name == "train":
+                    crosses = clip.end_frame > val_from - guard and clip.start_frame > 0
+                    return None if crosses and clip.end_frame - val_from > 0 else "train"
+                return name if clip.start_frame >= low + guard else None
+        return "train"
+    where = position(speaker if frozen["policy"] == "speaker" else clip.video_id)
+    return ("val" if where < frozen["val_below"]
+            else "test" if where < frozen["test_below"] else "train")
+
+
+def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:
+    """One sentence on the policy and the sizes. Raises EmptySplitError (design section 6)."""
+    sizes = Counter(parts)
+    empty = [n for n, s in (("val", frozen["val_share"]), ("test", frozen["test_share"]))
+             if s > 0 and not sizes[n]]
+    if empty and frozen["asked"] != "auto":
+        raise EmptySplitError(
+            f"no clip fell into {' and '.join(empty)} by {frozen['policy']}. Add sources, raise "
+            f"splits.{empty[0]}_share, set it to 0, or use splits.policy=auto.")
+    names = {"speaker": "by speaker", "source": "by source video",
+             "time": "by blocks of time inside each video"}
+    text = f"Split {names[frozen['policy']]} ({frozen['why']}): " + ", ".join(
+        f"{n} {sizes[n]}" for n in ("train", "val", "test"))
+    if empty:
+        text += f". The corpus is too small to fill {' and '.join(empty)}"
+    return text + "."

@@ -1,0 +1,93 @@
+"""Shards: clips as WebDataset tars with the same bytes every time.
+
+Clips are ordered by a hash of their id, which mixes sources and speakers without a random
+number; a shard closes by size or count. Shards once published are never written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from manifests.files import atomic_path
+from manifests.ids import check_key
+from manifests.records import Clip, Sample, col
+from manifests.tarfiles import read_tar, write_tar
+
+
+@dataclass(frozen=True)
+class ShardsConfig:
+    """When a shard closes."""
+
+    max_samples: int = col("most samples in a shard", default=1000)
+    max_bytes: int = col("most bytes of members in a shard", "B", default=500_000_000)
+
+    def __post_init__(self) -> None:
+        if self.max_samples < 1 or self.max_bytes < 1:
+            raise ValueError("shards: max_samples and max_bytes must be positive")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A clip with where it belongs."""
+
+    clip: Clip
+    speaker_id: str
+    split: str
+
+
+def order_key(clip_id: str) -> bytes:
+    """The fixed order of clips."""
+    return hashlib.sha256(clip_id.encode()).digest()
+
+
+def plan_shards(entries: Sequence[Entry], sizes: dict[str, int], config: ShardsConfig,
+                first_index: dict[str, int]) -> list[tuple[str, list[Entry]]]:
+    """(relative path, entries) of each new shard; `first_index` is the next free one by split."""
+    shards: list[tuple[str, list[Entry]]] = []
+    for split in ("train", "val", "test"):
+        chosen = sorted((e for e in entries if e.split == split),
+                        key=lambda e: order_key(e.clip.clip_id))
+        current: list[Entry] = []
+        groups, total = [], 0
+        for entry in chosen:
+            size = sizes[entry.clip.clip_id]
+            if current and (len(current) == config.max_samples
+                            or total + size > config.max_bytes):
+                groups.append(current)
+                current, total = [], 0
+            current.append(entry)
+            total += size
+        if current:
+            groups.append(current)
+        start = first_index.get(split, 0)
+        shards += [(f"shards/{split}/{split}-{start + i:06d}.tar", group)
+                   for i, group in enumerate(groups)]
+    return shards
+
+
+def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> list[Sample]:
+    """Write `root/name` atomically from the clips' side files; the rows of its samples."""
+    rows: list[Sample] = []
+
+    def samples():
+        for index, entry in enumerate(entries):
+            clip = entry.clip
+            members = read_tar(work / clip.payload_path)[check_key(clip.clip_id)]
+            facts = json.loads(members["json"])
+            facts |= {"speaker_id": entry.speaker_id, "split": entry.split}
+            members["json"] = json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
+            total = hashlib.sha256()
+            for suffix in sorted(members):
+                total.update(f"{suffix}\0{len(members[suffix])}\0".encode())
+                total.update(members[suffix])
+            rows.append(Sample(clip.clip_id, clip.video_id, entry.speaker_id, entry.split, name,
+                               index, sum(map(len, members.values())), total.hexdigest()))
+            yield clip.clip_id, members
+
+    with atomic_path(root / name) as temporary, open(temporary, "wb") as stream:
+        write_tar(stream, samples())
+    return rows
