@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -51,9 +51,16 @@ def encode_video(
 
 
 def _encode(pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> bytes:
-    buffer = io.BytesIO()
-    options = {"fflags": "+bitexact", "use_editlist": "0"}
-    with av.open(buffer, "w", format="mp4", options=options) as container:
+    # A real file, because faststart reads back what it wrote: into a buffer it fails in silence.
+    with tempfile.TemporaryDirectory(prefix="yld-") as folder:
+        path = Path(folder) / "face.mp4"
+        _encode_to(path, pictures, rate, crf)
+        return path.read_bytes()
+
+
+def _encode_to(path: Path, pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> None:
+    options = {"movflags": "+faststart", "fflags": "+bitexact", "use_editlist": "0"}
+    with av.open(str(path), "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=rate, options={
             "preset": PRESET, "profile": "high", "crf": str(crf), "bf": "0", "g": "25",
             "keyint_min": "25", "sc_threshold": "0", "flags": "+cgop+bitexact",
