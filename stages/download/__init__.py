@@ -1,0 +1,164 @@
+"""Download: a source becomes a media file in hand, with where it came from.
+
+Local files stay where they are and are only hashed. What was fetched is not fetched again;
+partial files resume; only transient errors are tried again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from manifests.files import sha256_of, write_atomic
+from manifests.ids import video_id
+from manifests.records import Fetched, Reject, Source, col
+from stages.base import Context, Resources, Stage, TransientError
+from stages.download import errors, formats, site
+from stages.download.limiter import LimiterConfig
+
+
+@dataclass(frozen=True)
+class DownloadConfig:
+    """What is fetched and how politely."""
+
+    max_height: int = col("largest picture height fetched", "px", default=1080)
+    language: str | None = col("language of the sound; null: the original", default=None)
+    captions: bool = col("keep captions with the source", default=True)
+    automatic_captions: bool = col("also keep machine-made captions", default=False)
+    cookies_file: str | None = col("cookies file; only when given", default=None)
+    cookies_from_browser: str | None = col("browser to take cookies from; only when given",
+                                           default=None)
+    attempts: int = col("attempts at transient errors", default=3)
+    backoff_s: float = col("first pause after a transient error; doubles", "s", default=2.0)
+    sleep_min_s: float = col("least pause after a video", "s", default=1.0)
+    sleep_max_s: float = col("longest pause after a video", "s", default=4.0)
+    min_free_gb: float = col("free space under which the run is parked", "GB", default=2.0)
+    keep_sources: Literal["always", "until_done", "never"] = col(
+        "fetched media: keep, or delete once its clips are made", default="always")
+    consent: str | None = col("consent of the persons shown, for the manifest", default=None)
+    licence: str | None = col("licence, where the source states none", default=None)
+    limits: LimiterConfig = field(default_factory=LimiterConfig)
+
+
+class Download(Stage[Source, Fetched]):
+    """Links through yt-dlp, files as they are."""
+
+    name = "download"
+    reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported"})
+    resources = Resources(cpus=0.0, memory_gb=4.0, timeout_s=6 * 3600.0)
+
+    def process(self, batch: Sequence[Source], context: Context) -> list[list[Fetched] | Reject]:
+        return [self._file(s) if s.kind == "file" else self._link(s, context) for s in batch]
+
+    def _file(self, source: Source) -> list[Fetched] | Reject:
+        try:
+            digest = sha256_of(source.address)
+        except FileNotFoundError:
+            return Reject("gone", detail=f"{source.address} is no longer there")
+        return [Fetched(
+            source.source_id, video_id(None, None, digest), source.address, digest,
+            Path(source.address).stat().st_size, source.address, "file", source.requested_as,
+            title=Path(source.address).stem, licence=self.config.licence,
+            consent=self.config.consent)]
+
+    def _link(self, source: Source, context: Context) -> list[Fetched] | Reject:
+        media = context.work / "media"
+        kept = media / f"{source.source_id}.json"
+        if kept.exists():
+            facts = Fetched(**json.loads(kept.read_text()))
+            path = context.work / facts.media_path
+            if path.exists() and path.stat().st_size == facts.num_bytes:
+                return [dataclasses.replace(facts, requested_as=source.requested_as)]
+        folder = context.work / "download" / source.source_id
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            # A worker of a killed run may still be writing the same partial file.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for attempt in range(1, self.config.attempts + 1):
+                self._check_space(context.work)
+                try:
+                    facts = self._fetch(source, folder, media, context, attempt)
+                    break
+                except Exception as error:
+                    try:
+                        return errors.reject_or_raise(error)
+                    except errors.HostParkedError:
+                        raise
+                    except TransientError:
+                        if attempt == self.config.attempts:
+                            raise
+                        time.sleep(self.config.backoff_s * 2 ** (attempt - 1))
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(facts, Reject):
+            return facts
+        write_atomic(kept, json.dumps(dataclasses.asdict(facts), ensure_ascii=False))
+        pause = random.uniform(self.config.sleep_min_s, self.config.sleep_max_s)
+        time.sleep(max(0.0, pause))
+        return [facts]
+
+    def _check_space(self, work: Path) -> None:
+        free = shutil.disk_usage(work).free / 1e9
+        if free < self.config.min_free_gb:
+            raise errors.DiskFullError(
+                f"{free:.1f} GB are free at {work}, download.min_free_gb asks for "
+                f"{self.config.min_free_gb}; free space and run the same command again")
+
+    def _fetch(self, source: Source, folder: Path, media: Path, context: Context,
+               attempt: int) -> Fetched | Reject:
+        import yt_dlp
+
+        config = self.config
+        limiter = context.services.get("rate_limiter") if context.services else None
+        options = {
+            "format": formats.selector(config.max_height, config.language),
+            "paths": {"home": str(folder)}, "outtmpl": {"default": "media.%(ext)s"},
+            "continuedl": True, "noplaylist": True, "fixup": "never", "retries": 2,
+            "fragment_retries": 2, "merge_output_format": "mkv", "overwrites": False,
+            "writesubtitles": config.captions, "subtitleslangs": ["all", "-live_chat"],
+            "writeautomaticsub": config.automatic_captions,
+        }
+        if config.cookies_file:
+            options["cookiefile"] = config.cookies_file
+        if config.cookies_from_browser:
+            options["cookiesfrombrowser"] = (config.cookies_from_browser,)
+        with site.open_site(limiter, **options) as downloader:
+            info = site.guarded(
+                downloader, lambda: downloader.extract_info(source.address, download=False))
+            if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming"):
+                return Reject("live", detail=f"{source.address} is live or not begun")
+            info = site.guarded(
+                downloader, lambda: downloader.process_ie_result(info, download=True))
+        path = Path(info["requested_downloads"][0]["filepath"])
+        digest = sha256_of(path)
+        name = video_id(info.get("extractor_key"), info.get("id"), digest)
+        media.mkdir(parents=True, exist_ok=True)
+        suffix = re.sub(r"[^A-Za-z0-9.]", "", path.suffix)[:8]
+        target = media / f"{name}{suffix}"
+        os.replace(path, target)
+        captions = []
+        for file in sorted(folder.glob("media.*.*")):
+            part = re.sub(r"[^A-Za-z0-9.-]", "_", file.name.removeprefix("media."))[:40]
+            os.replace(file, media / f"{name}.{part}")
+            captions.append(f"media/{name}.{part}")
+        if limiter is not None:
+            limiter.succeeded(site.host_of(source.address))
+        return Fetched(
+            source.source_id, name, f"media/{target.name}", digest, target.stat().st_size,
+            source.address, "link", source.requested_as, info.get("extractor_key"),
+            info.get("id"), info.get("title"), info.get("uploader"), info.get("uploader_id"),
+            info.get("license") or config.licence, config.consent, info.get("language"),
+            info.get("format_id"), captions,
+            datetime.now(UTC).isoformat(timespec="seconds"), attempt, socket.gethostname(),
+            f"yt-dlp {yt_dlp.version.__version__}")
