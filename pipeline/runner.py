@@ -101,6 +101,13 @@ class Runner:
                 self._handle(ended)
         return self.entries
 
+    def pending(self) -> dict[str, int]:
+        """Records without an outcome yet, by stage."""
+        count: dict[str, int] = defaultdict(int)
+        for unit in [*(e[-1] for e in self._ready), *self._waiting, *self._at_work.values()]:
+            count[unit.node.name] += len(unit.records)
+        return dict(count)
+
     # -- entering units ------------------------------------------------------------------
 
     def _submit(self, node: Node, name: str, records: list[Any]) -> None:
@@ -136,9 +143,6 @@ class Runner:
                 path = getattr(record, name, None)
                 if path is not None and not (self.work / path).exists():
                     return False
-            if isinstance(record, rec.Fetched) and not (self.work / record.media_path).exists():
-                # Sources may be dropped once their clips are made; then nothing is fetched.
-                return bool(entry.extra.get("source_dropped"))
         return True
 
     # -- dispatching ---------------------------------------------------------------------

@@ -45,7 +45,7 @@ class LipsyncLinear:
     name = "lipsync_linear"
     version = "1"
     step_ms = net.STEP_MS
-    measured_confidence = 0.8
+    measured_confidence = 0.7
 
     @cached_property
     def _model(self) -> net.LinearModel:

@@ -1,0 +1,123 @@
+"""The main job from end to end: requests, Ray, the runner, publishing, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests.files import write_atomic
+from manifests.records import Request
+from pipeline import cluster, status
+from pipeline.config import BuildConfig, resources_for, stage_configs
+from pipeline.graph import MAIN_JOB
+from pipeline.ledger import Ledger
+from pipeline.lock import CorpusLock
+from pipeline.progress import Progress, table
+from stages.clips import ClipsJob
+from stages.requests import requests_from_arguments
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build came to."""
+
+    status: list[dict[str, Any]]
+    num_samples: int
+    failure_rate: float
+    report: Path | None
+
+
+def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: str | None = None,
+          work: Path | None = None, limit: int | None = None,
+          retry_failed: bool = False) -> Outcome:
+    """Build or extend the corpus at `root`. Raises RunStopped, CorpusBusyError, ClusterError."""
+    root.mkdir(parents=True, exist_ok=True)
+    work = (work or root / "work").resolve()
+    with CorpusLock(work) as lock:
+        requests = remember(work, requests_from_arguments(sources))[:limit]
+        return _run(requests, root.resolve(), work, lock, config, address, retry_failed)
+
+
+def remember(work: Path, requests: Sequence[Request]) -> list[Request]:
+    """All requests ever made of this corpus, the new ones last: building again appends."""
+    path = work / "requests.json"
+    known = [Request(**r) for r in json.loads(path.read_text())] if path.exists() else []
+    have = {r.request_id for r in known}
+    together = known + [r for r in requests if r.request_id not in have]
+    write_atomic(path, json.dumps([vars(r) for r in together], indent=1))
+    return together
+
+
+def _run(requests, root, work, lock, config: BuildConfig, address, retry_failed) -> Outcome:
+    started = time.monotonic()
+    cluster.start(address)
+    import ray
+
+    from pipeline.pools import Pools, PoolSize
+    from pipeline.runner import Policy, Runner
+    from pipeline.services import ClusterLimiter, LimiterActor
+
+    try:
+        nodes = cluster.prove_nodes(work)
+        workers = config.workers
+        cpus = int(ray.cluster_resources().get("CPU", 1))
+        num_cpu = workers.cpu_workers or cpus
+        sizes = {
+            "cpu": PoolSize(num_cpu, min(1.0, cpus / num_cpu), 0.0),
+            "net": PoolSize(workers.net_workers, 0.0, 0.0),
+            "gpu": PoolSize(workers.gpu_workers, 0.0, workers.gpus_per_worker),
+        }
+        print(f"{len(requests)} sources; {len(nodes)} node(s), {num_cpu} CPU workers, "
+              f"{workers.net_workers} downloads at a time", file=sys.stderr)
+        pools = Pools(work, lock.fence, sizes)
+        limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
+        progress = Progress(len(requests), [n.name for n in MAIN_JOB])
+        configs = stage_configs(config) | {"clips": ClipsJob(config.clips, config.sync)}
+        runner = Runner(
+            MAIN_JOB, configs, work, Ledger(work / "ledger"), pools,
+            Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
+            services={"rate_limiter": limiter}, observe=progress.observe,
+            limits=lambda name, declared: resources_for(config, name, declared),
+            pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
+        )
+        try:
+            entries = runner.run(requests)
+        finally:
+            progress.close()
+            pools.close()
+            write_atomic(work / "status.json", json.dumps(
+                status.rows(MAIN_JOB, runner.entries, runner.pending())))
+    finally:
+        ray.shutdown()
+    return _finish(root, work, config, entries, started)
+
+
+def _finish(root, work, config, entries, started) -> Outcome:
+    from pipeline.corpus import Corpus
+    from pipeline.publish import publish
+    from pipeline.report import write_report
+
+    rows = status.rows(MAIN_JOB, entries)
+    done = publish(root, work, config, entries, rows)
+    if config.download.keep_sources != "always":
+        drop_sources(work, entries)
+    report = write_report(Corpus(root))
+    videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
+    failed = sum(r["failed"] for r in rows)
+    print(table(rows, status.COLUMNS), file=sys.stderr)
+    print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s; {report}",
+          file=sys.stderr)
+    return Outcome(rows, len(done["samples"]), failed / videos, report)
+
+
+def drop_sources(work: Path, entries) -> None:
+    """Delete fetched media (never the user's own files) once their clips are made."""
+    for entry in entries["download"].values():
+        for fetched in entry.outputs:
+            if fetched.kind == "link":
+                (work / fetched.media_path).unlink(missing_ok=True)

@@ -1,0 +1,175 @@
+"""The command `yld`: results on stdout, logs on stderr, an exit code that tells the truth."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE = 1, 3, 2
+
+
+def friendly(command):
+    """Turn the errors a user can mend into one clear message and an exit code."""
+    @functools.wraps(command)
+    def wrapped(*args, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo("stopped; the same command goes on where it was", err=True)
+            sys.exit(130)
+        except (ValueError, OSError, RuntimeError) as error:
+            if os.environ.get("YLD_DEBUG"):
+                raise
+            click.echo(f"yld: {error}", err=True)
+            sys.exit(EXIT_USAGE if isinstance(error, ValueError) else EXIT_STOPPED)
+    return wrapped
+
+
+def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
+    """A table, or JSON."""
+    from pipeline.progress import table
+
+    click.echo(json.dumps(rows, indent=1) if as_json else table(rows, columns))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option("0.1.0", prog_name="yld")
+def main() -> None:
+    """Synced, face-registered, audited talking-face corpora from video links."""
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="Corpus folder, made or extended.")
+@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
+              help="One setting, e.g. clips.max_frames=50.")
+@click.option("--target", multiple=True, type=click.Path(exists=True, dir_okay=False),
+              help="Photo of the one person to keep; may be given several times.")
+@click.option("--max-height", type=int, help="Largest picture height fetched.")
+@click.option("--limit", type=int, help="Only the first N sources.")
+@click.option("--address", help="Ray cluster to join; local by default.")
+@click.option("--retry-failed", is_flag=True, help="Try failed items again.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the funnel as JSON.")
+@friendly
+def build(sources, out, config, assignments, target, max_height, limit, address, retry_failed,
+          dry_run, as_json) -> None:
+    """Build or extend a corpus from links, lists of links, media files and folders."""
+    from pipeline import config as cfg
+    from pipeline import status
+
+    extra = [f"identity.target={json.dumps([str(Path(t).resolve()) for t in target])}"] * bool(
+        target)
+    if max_height:
+        extra.append(f"download.max_height={max_height}")
+    settings = cfg.load_config(config, (*assignments, *extra))
+    if dry_run:
+        from pipeline.dry_run import describe
+
+        click.echo(describe(list(sources), out, settings, limit))
+        return
+    from pipeline.build import build as run
+
+    outcome = run(list(sources), out, settings, address=address, limit=limit,
+                  retry_failed=retry_failed)
+    emit(outcome.status, status.COLUMNS, as_json)
+    if outcome.num_samples == 0:
+        click.echo("yld: no source gave a clip; `yld status` and the report say why", err=True)
+        sys.exit(EXIT_FAILED)
+    if outcome.failure_rate > settings.workers.max_failure_rate:
+        click.echo(f"yld: {outcome.failure_rate:.0%} of the videos failed", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+@main.command()
+@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
+@click.option("--why", is_flag=True, help="One row per rejected or failed record instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def status(corpus, cost, why, as_json) -> None:
+    """The funnel: what went into each stage and what became of it."""
+    from pipeline import status as st
+    from pipeline.corpus import Corpus
+
+    live = corpus / "work" / "status.json"
+    rows = json.loads(live.read_text()) if live.exists() else Corpus(corpus).status()
+    if why:
+        whole = Corpus(corpus)
+        names = {r["source_id"]: r["address"] for r in whole.rows("sources")}
+        names |= {r["video_id"]: r["address"] for r in whole.rows("sources")}
+        rows = [
+            {"stage": r["stage"], "reason": r["reason"], "item": r["item_id"],
+             "source": names.get(r["video_id"] or r["item_id"]),
+             "measured": r.get("measured"), "threshold": r.get("threshold"),
+             "detail": (r.get("detail") if "exception" not in r else r["exception"])}
+            for r in [*whole.rows("rejects"), *whole.rows("failures")]]
+        emit(rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"],
+             as_json)
+        return
+    emit(rows, st.COST_COLUMNS if cost else st.COLUMNS, as_json)
+
+
+@main.command()
+@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@friendly
+def report(corpus) -> None:
+    """Write report.html again from what is in the corpus folder."""
+    from pipeline.corpus import Corpus
+    from pipeline.report import write_report
+
+    click.echo(write_report(Corpus(corpus)))
+
+
+@main.command()
+@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def verify(corpus, as_json) -> None:
+    """Check every shard, sample, table and checksum of a corpus."""
+    from pipeline.verify import verify as check
+
+    problems = check(corpus)
+    if as_json:
+        click.echo(json.dumps(problems, indent=1))
+    else:
+        for problem in problems:
+            click.echo(f"{problem['where']}: {problem['problem']}")
+        click.echo(f"{len(problems)} problems" if problems else "no problems")
+    sys.exit(EXIT_FAILED if problems else 0)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def doctor(as_json) -> None:
+    """What this machine has and what is missing, with the remedy."""
+    from pipeline.doctor import examine
+
+    rows = examine()
+    emit(rows, ["part", "state", "found", "remedy"], as_json)
+    sys.exit(EXIT_FAILED if any(r["state"] == "missing" for r in rows) else 0)
+
+
+@main.command()
+@click.option("--seed", type=int, default=0, show_default=True, help="Moves the planted truth.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="demo-out",
+              show_default=True, help="Where the demo's corpus goes.")
+@friendly
+def demo(seed, out) -> None:
+    """Make input with known truth, fetch it from a loopback server, build, compare."""
+    from pipeline.demo import run_demo
+
+    sys.exit(0 if run_demo(out, seed) else EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()
