@@ -50,13 +50,14 @@ class Corpus:
         return json.loads(path.read_text())["stages"] if path.exists() else []
 
     @cached_property
-    def _splits(self) -> dict[str, Any]:
+    def splits(self) -> dict[str, Any]:
+        """The frozen split policy (`manifests/splits.py`)."""
         path = self.root / "manifests" / "splits.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
     def split_sentence(self) -> str:
         """How the splits were made and why."""
-        return self._splits.get("reason", "No splits were made.")
+        return self.splits.get("reason", "No splits were made.")
 
     @cached_property
     def _source_names(self) -> dict[str, str]:

@@ -1,0 +1,103 @@
+"""What this machine has, what is missing and what to do about it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+MODULES = (
+    # (import name, distribution, what needs it)
+    ("av", "av", "all media"), ("cv2", "opencv-python-headless", "shots, registration"),
+    ("dlib", "dlib-bin", "faces"), ("ray", "ray", "every run"),
+    ("torch", "torch", "voice activity, training"), ("silero_vad", "silero-vad", "speech"),
+    ("scenedetect", "scenedetect", "shots"), ("yt_dlp", "yt-dlp", "downloads"),
+    ("pyarrow", "pyarrow", "manifests"), ("webdataset", "webdataset", "reading shards"),
+    ("ffmpeg", "ffmpeg-python", "the demo"), ("fsspec", "fsspec", "remote folders"),
+)
+
+
+def examine() -> list[dict[str, Any]]:
+    """Rows of part, state (ok | missing | optional), found, remedy."""
+    rows = [_python()]
+    for module, distribution, purpose in MODULES:
+        try:
+            importlib.import_module(module)
+            rows.append(_row(f"{distribution} ({purpose})", "ok",
+                             importlib.metadata.version(distribution)))
+        except Exception as error:  # a broken wheel can raise anything on import
+            rows.append(_row(f"{distribution} ({purpose})", "missing",
+                             f"{type(error).__name__}: {error}"[:80], "make setup"))
+    return [*rows, _weights(), _ffmpeg(), _runtime(), _gpu(), _space(), _metrics()]
+
+
+def _row(part: str, state: str, found: str, remedy: str = "") -> dict[str, Any]:
+    return {"part": part, "state": state, "found": found, "remedy": remedy}
+
+
+def _python() -> dict[str, Any]:
+    version = sys.version_info[:2]
+    good = (3, 11) <= version <= (3, 13)
+    return _row("Python", "ok" if good else "missing", sys.version.split()[0],
+                "" if good else "use Python 3.11, 3.12 or 3.13")
+
+
+def _weights() -> dict[str, Any]:
+    from stages.backends.dlib_faces import model_file
+    from stages.base import SetupError
+
+    try:
+        model_file("shape_predictor_68_face_landmarks.dat")
+    except SetupError as error:
+        return _row("68-point model", "missing", str(error)[:80], "make setup")
+    return _row("68-point model (iBUG 300-W, research use only)", "ok", "embedded")
+
+
+def _ffmpeg() -> dict[str, Any]:
+    from stages.base import SetupError
+    from stages.download.site import ffmpeg_path
+
+    try:
+        path = ffmpeg_path()
+        line = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20,
+                              check=True).stdout.splitlines()[0]
+    except (SetupError, OSError, subprocess.SubprocessError) as error:
+        return _row("ffmpeg (merging downloads)", "missing", str(error)[:80], "make setup")
+    return _row("ffmpeg (merging downloads)", "ok", " ".join(line.split()[:3]))
+
+
+def _runtime() -> dict[str, Any]:
+    try:
+        import deno
+
+        return _row("JavaScript runtime (YouTube)", "ok", deno.find_deno_bin().split("/")[-1])
+    except (ImportError, FileNotFoundError):
+        other = shutil.which("node") or shutil.which("deno")
+        if other:
+            return _row("JavaScript runtime (YouTube)", "ok", other)
+        return _row("JavaScript runtime (YouTube)", "missing", "none", "make setup, or deno")
+
+
+def _gpu() -> dict[str, Any]:
+    try:
+        import torch
+
+        name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    except Exception as error:  # a driver fault is a finding, not an end
+        return _row("GPU", "optional", str(error)[:80])
+    return _row("GPU", "ok" if name else "optional", name or "none; everything runs on the CPU")
+
+
+def _space() -> dict[str, Any]:
+    free = shutil.disk_usage(".").free / 1e9
+    return _row("free disk space here", "ok" if free > 5 else "optional", f"{free:.0f} GB",
+                "" if free > 5 else "build where there is more room")
+
+
+def _metrics() -> dict[str, Any]:
+    have = [n for n in ("pesq", "pyworld") if importlib.util.find_spec(n)]
+    return _row("native-metrics (pesq, pyworld)", "ok" if len(have) == 2 else "optional",
+                ", ".join(have) or "none", "" if len(have) == 2 else "needs a compiler")

@@ -1,0 +1,156 @@
+"""Whether a corpus is what it says: checksums, tars, samples, tables, splits."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from manifests.clock import SAMPLES_PER_FRAME
+from manifests.files import sha256_of
+from manifests.ids import GRAMMAR
+from manifests.media import decode_flac
+from manifests.tarfiles import MEMBERS, read_tar
+from pipeline.corpus import Corpus
+
+
+def verify(root: Path) -> list[dict[str, str]]:
+    """Problems as {where, problem}; an empty list means none was found."""
+    corpus = Corpus(root)
+    problems: list[dict[str, str]] = []
+
+    def say(where: str, problem: str) -> None:
+        problems.append({"where": where, "problem": problem})
+
+    _checksums(corpus, say)
+    _status(corpus, say)
+    _tables(corpus, say)
+    rows = {r["clip_id"]: r for r in corpus.rows("samples")}
+    seen: Counter[str] = Counter()
+    for shard in sorted({r["shard"] for r in rows.values()}):
+        path = root / shard
+        if not path.exists():
+            say(shard, "the shard is missing; build again")
+            continue
+        try:
+            samples = read_tar(path)
+        except Exception as error:  # a damaged tar raises almost anything
+            say(shard, f"the tar cannot be read: {error}")
+            continue
+        for key, members in samples.items():
+            seen[key] += 1
+            if key not in rows:
+                say(f"{shard}/{key}", "the sample is in no manifest")
+            else:
+                _sample(shard, key, members, rows[key], say)
+    for key in rows:
+        if seen[key] != 1:
+            say(key, f"stands {seen[key]} times in the shards, not once")
+    return problems
+
+
+def _checksums(corpus: Corpus, say) -> None:
+    path = corpus.root / "SHA256SUMS"
+    if not path.exists():
+        say("SHA256SUMS", "missing: the build did not finish; run it again")
+        return
+    for line in path.read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        file = corpus.root / name
+        if not file.exists():
+            say(name, "named in SHA256SUMS, but missing")
+        elif sha256_of(file) != digest:
+            say(name, "differs from SHA256SUMS")
+
+
+def _status(corpus: Corpus, say) -> None:
+    for row in corpus.status():
+        total = row["accepted"] + row["rejected"] + row["failed"] + row["pending"]
+        if total != row["inputs"]:
+            say(f"stage {row['stage']}", f"{row['inputs']} inputs, {total} accounted for")
+
+
+def _tables(corpus: Corpus, say) -> None:
+    for table, key in (("videos", "video_id"), ("shots", "shot_id"), ("tracks", "track_id"),
+                       ("clips", "clip_id"), ("samples", "clip_id")):
+        for name, count in Counter(r[key] for r in corpus.rows(table)).items():
+            if count > 1:
+                say(f"{table}/{name}", f"stands {count} times")
+            if not GRAMMAR.fullmatch(name):
+                say(f"{table}/{name}", "the id has characters that keys must not have")
+    for child, key, parent in (("shots", "video_id", "videos"), ("tracks", "shot_id", "shots"),
+                               ("offsets", "track_id", "tracks"), ("clips", "track_id", "tracks"),
+                               ("samples", "clip_id", "clips")):
+        have = {r[key] for r in corpus.rows(parent)}
+        for row in corpus.rows(child):
+            if row[key] not in have:
+                say(f"{child}/{row[key]}", f"has no row in {parent}")
+    policy = corpus.splits.get("policy")
+    unit = {"speaker": "speaker_id", "source": "video_id"}.get(policy)
+    if unit:
+        parts: dict[str, set[str]] = {}
+        for row in corpus.rows("samples"):
+            parts.setdefault(row[unit], set()).add(row["split"])
+        for name, found in parts.items():
+            if len(found) > 1:
+                say(name, f"leaks: {unit} is in {', '.join(sorted(found))}")
+
+
+def _sample(shard: str, key: str, members: dict[str, bytes], row: dict[str, Any], say) -> None:
+    where = f"{shard}/{key}"
+    if missing := set(MEMBERS) - set(members):
+        say(where, f"lacks {', '.join(sorted(missing))}")
+        return
+    total = hashlib.sha256()
+    for suffix in sorted(members):
+        total.update(f"{suffix}\0{len(members[suffix])}\0".encode() + members[suffix])
+    if total.hexdigest() != row["sha256"]:
+        say(where, "the members differ from the manifest's hash")
+    try:
+        facts = json.loads(members["json"])
+        landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
+        sound = decode_flac(members["audio.flac"])
+        counts = _frame_counts(members["face.mp4"])
+    except Exception as error:  # whatever a damaged member raises is the finding
+        say(where, f"a member cannot be read: {error}")
+        return
+    frames = facts.get("num_frames")
+    if len(sound) != SAMPLES_PER_FRAME * frames:
+        say(where, f"{len(sound)} samples for {frames} frames, not 640 each")
+    for reader, count in counts.items():
+        if count != frames:
+            say(where, f"{reader} reads {count} frames, json says {frames}")
+    if landmarks.shape != (frames, 68, 2) or landmarks.dtype != np.float32:
+        say(where, f"landmarks are {landmarks.dtype} {landmarks.shape}")
+    elif not np.isfinite(landmarks).all():
+        say(where, "landmarks hold NaN")
+    for name in ("clip_id", "video_id", "speaker_id", "split"):
+        if facts.get(name) != row[name]:
+            say(where, f"json says {name} {facts.get(name)!r}, the manifest {row[name]!r}")
+
+
+def _frame_counts(content: bytes) -> dict[str, int]:
+    """Frames as PyAV (by time) and OpenCV (by index) read them; raises if not 25 fps."""
+    import cv2
+
+    with av.open(io.BytesIO(content)) as container:
+        stream = container.streams.video[0]
+        times = [f.pts * f.time_base for f in container.decode(stream)]
+    for index, time in enumerate(times):
+        if time * 25 != index:
+            raise ValueError(f"frame {index} is at {float(time):.4f} s, not {index / 25:.4f} s")
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(content)
+        file.flush()
+        reader, count = cv2.VideoCapture(file.name), 0
+        while reader.grab():
+            count += 1
+        reader.release()
+    return {"PyAV": len(times), "OpenCV": count}
