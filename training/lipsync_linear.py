@@ -21,6 +21,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from manifests.media import decode_flac
+from manifests.lag_curves import find_peak, pool
 from stages.networks import lipsync_linear as net
 
 NUM_COMPONENTS = 4
@@ -132,20 +133,114 @@ def _solve(examples, sounds, lips, lags, anchors) -> net.LinearModel:
                            0.0, np.zeros(4, np.float32))
 
 
+def held_out(examples: Sequence[Example], synchronous: frozenset[str],
+             seed: int = 0) -> list[dict]:
+    """Leave-one-speaker-out: a row per 3 s window with its true and a foreign sound.
+
+    Keys: speaker, error_ms (against the speaker's pooled lag, 0 for the synchronous; None for
+    foreign sound), height, margin, seconds, is_foreign.
+    """
+    random = np.random.default_rng(seed)
+    rows = []
+    for speaker in sorted({e.speaker for e in examples}):
+        rest = [e for e in examples if e.speaker != speaker]
+        if not rest:
+            continue
+        model, _ = fit(rest, synchronous)
+        model = dataclasses.replace(model, lag_bias_ms=bias_ms(model, rest, synchronous))
+        tested = [e for e in examples if e.speaker == speaker]
+        pooled = find_peak(pool([curve(model, e) for e in tested],
+                                [len(e.landmarks) for e in tested]), net.STEP_MS)
+        own = 0.0 if speaker in synchronous else pooled.lag_ms
+        for example in tested:
+            other = rest[random.integers(len(rest))].pcm
+            other = np.roll(np.resize(other, len(example.pcm)), random.integers(16000))
+            for low in range(0, max(1, len(example.landmarks) - 74), 25):
+                high = min(low + 75, len(example.landmarks))
+                for pcm, is_foreign in ((example.pcm, False), (other, True)):
+                    peak = find_peak(curve(model, example, low, high, pcm), net.STEP_MS)
+                    if peak is None:
+                        continue
+                    rows.append({
+                        "speaker": speaker, "height": peak.height, "margin": peak.margin,
+                        "seconds": (high - low) / 25, "is_foreign": is_foreign,
+                        "error_ms": None if is_foreign else peak.lag_ms - own})
+    return rows
+
+
+def curve(model: net.LinearModel, example: Example, low: int = 0, high: int | None = None,
+          pcm: np.ndarray | None = None, search_ms: float = 500.0) -> np.ndarray:
+    """Correlation over lags of frames `[low, high)` of an example."""
+    lips = net.seen(model, example.landmarks)[low:high]
+    expected = net.predict(model, example.pcm if pcm is None else pcm)
+    shift = round(model.lag_bias_ms / net.STEP_MS)
+    return net.correlation_curve(lips, expected, 4 * low - shift, search_ms)
+
+
+def bias_ms(model: net.LinearModel, examples: Sequence[Example],
+            synchronous: frozenset[str]) -> float:
+    """Median lag that the model measures on synchronous speakers; 0 without any."""
+    lags = [find_peak(curve(model, e), net.STEP_MS).lag_ms for e in examples
+            if e.speaker in synchronous and len(e.landmarks) >= 50]
+    return float(np.median(lags)) if lags else 0.0
+
+
+def calibrate(rows: Sequence[dict]) -> np.ndarray:
+    """Logistic weights of height, margin, ln seconds and 1 for P(error < 40 ms), [4]."""
+    x = np.array([[r["height"], r["margin"], np.log(max(r["seconds"], 0.5)), 1.0] for r in rows])
+    y = np.array([not r["is_foreign"] and abs(r["error_ms"]) < 40 for r in rows], float)
+    weights = np.zeros(4)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-x @ weights))
+        bend = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(4)
+        weights += np.linalg.solve(bend, x.T @ (y - p) - 1e-3 * weights)
+    return weights
+
+
+def report(rows: Sequence[dict], weights: np.ndarray) -> str:
+    """Held-out accuracy by speaker, and what confidence thresholds let through, as text."""
+    lines = ["speaker | windows | within 40 ms | median error ms", "--- | --- | --- | ---"]
+    true = [r for r in rows if not r["is_foreign"]]
+    for speaker in sorted({r["speaker"] for r in true}):
+        errors = np.array([r["error_ms"] for r in true if r["speaker"] == speaker])
+        lines.append(f"{speaker} | {len(errors)} | {(abs(errors) < 40).sum()} of {len(errors)} | "
+                     f"{np.median(errors):+.0f}")
+    lines += ["", "confidence from | of talking windows | correct of those | of foreign sound",
+              "--- | --- | --- | ---"]
+    x = np.array([[r["height"], r["margin"], np.log(max(r["seconds"], 0.5)), 1.0] for r in rows])
+    sure = 1 / (1 + np.exp(-x @ weights))
+    foreign = np.array([r["is_foreign"] for r in rows])
+    right = np.array([not r["is_foreign"] and abs(r["error_ms"]) < 40 for r in rows])
+    for limit in (0.5, 0.6, 0.7, 0.8, 0.9):
+        kept = sure >= limit
+        lines.append(f"{limit} | {(kept & ~foreign).sum()} of {(~foreign).sum()} | "
+                     f"{(kept & right).sum()} of {(kept & ~foreign).sum()} | "
+                     f"{(kept & foreign).sum()} of {foreign.sum()}")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", nargs="+", type=Path)
     parser.add_argument("--synchronous", nargs="*", default=[], metavar="SPEAKER")
-    parser.add_argument("--out", type=Path, default=net.WEIGHTS)
+    parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     examples = [e for corpus in arguments.corpora for e in examples_of(corpus)]
-    model, lags = fit(examples, frozenset(arguments.synchronous))
-    shipped = net.LinearModel.load() if net.WEIGHTS.exists() else model
-    dataclasses.replace(model, calibration=shipped.calibration).save(arguments.out)
+    train(examples, frozenset(arguments.synchronous), arguments.out)
+
+
+def train(examples: Sequence[Example], synchronous: frozenset[str], out: Path) -> None:
+    """Held-out table and calibration first, then the model of all examples, to `out`."""
+    rows = held_out(examples, synchronous)
+    weights = calibrate(rows)
+    print(report(rows, weights))
+    model, lags = fit(examples, synchronous)
+    model = dataclasses.replace(model, calibration=weights,
+                                lag_bias_ms=bias_ms(model, examples, synchronous))
+    model.save(out)
     for speaker, lag_ms in sorted(lags.items()):
         print(f"{speaker}: own lag {lag_ms:+.0f} ms")
-    print(f"{len(examples)} clips, {len({e.speaker for e in examples})} speakers "
-          f"-> {arguments.out}")
+    print(f"bias {model.lag_bias_ms:+.1f} ms, {len(examples)} clips -> {out}")
 
 
 if __name__ == "__main__":

@@ -40,13 +40,13 @@ class LinearModel:
     def save(self, path: Path = WEIGHTS) -> None:
         from safetensors.numpy import save_file
 
-        save_file({
-            "matrix": self.matrix.astype(np.float32),
-            "components": self.components.astype(np.float32),
-            "anchors": self.anchors.astype(np.float32),
-            "lag_bias_ms": np.array([self.lag_bias_ms], np.float32),
-            "calibration": self.calibration.astype(np.float32),
-        }, path)
+        arrays = {
+            "matrix": self.matrix, "components": self.components, "anchors": self.anchors,
+            "lag_bias_ms": np.array([self.lag_bias_ms]), "calibration": self.calibration,
+        }
+        # safetensors writes the memory as it lies: a transposed view would come back scrambled.
+        save_file({n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()}, path)
+        path.chmod(0o644)
 
     @staticmethod
     def load(path: Path = WEIGHTS) -> LinearModel:
