@@ -17,7 +17,7 @@ from manifests.files import atomic_path
 
 SCHEMA_VERSION = "1"
 TABLES: dict[str, type] = {
-    "sources": rec.Fetched, "videos": rec.Video, "shots": rec.Shot, "tracks": rec.Track,
+    "requests": rec.Request, "expanded": rec.Source, "sources": rec.Fetched, "videos": rec.Video, "shots": rec.Shot, "tracks": rec.Track,
     "identities": rec.Identity, "offsets": rec.Offset, "clips": rec.Clip,
     "speakers": rec.Speaker, "samples": rec.Sample, "rejects": rec.Reject,
     "failures": rec.Failure,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TABLES = (
-    "sources", "videos", "shots", "tracks", "identities", "offsets", "clips", "speakers",
+    "requests", "expanded", "sources", "videos", "shots", "tracks", "identities", "offsets", "clips", "speakers",
     "samples", "rejects", "failures",
 )
 

@@ -25,7 +25,7 @@ from stages.sharding import plan_shards, write_shard
 from stages.speakers import assign_speakers
 
 TABLE_OF = {
-    rec.Fetched: "sources", rec.Video: "videos", rec.Shot: "shots", rec.Track: "tracks",
+    rec.Source: "expanded", rec.Fetched: "sources", rec.Video: "videos", rec.Shot: "shots", rec.Track: "tracks",
     rec.Identity: "identities", rec.Offset: "offsets", rec.Clip: "clips",
 }
 
@@ -57,6 +57,8 @@ def publish(root: Path, work: Path, config: BuildConfig,
             entries: dict[str, dict[str, Entry]], status: list[dict[str, Any]]) -> dict[str, Any]:
     """Write the corpus to `root`. Returns what `published.json` holds."""
     tables = collect(entries)
+    tables["requests"] = [rec.Request(**r) for r in json.loads(
+        (work / "requests.json").read_text())]
     before = _read_published(work)
     recipe = digest([config.shards, config.speakers, config.splits])
     prints = {c.clip_id: _print(c, work) for c in tables["clips"]}
