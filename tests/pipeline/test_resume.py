@@ -1,0 +1,127 @@
+"""kill -9 at any moment, run again at once: the same bytes. One CPU or two: the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import cluster
+from pipeline.corpus import Corpus
+from pipeline.demo.programme import _steady, _talk
+from pipeline.demo.portraits import load_portraits
+from pipeline.demo.voice import speak
+from pipeline.verify import verify
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    from fractions import Fraction
+
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("inputs")
+    random = np.random.default_rng(5)
+    for i, (person, pitch) in enumerate(zip(load_portraits() * 2, (200, 120) * 2, strict=True)):
+        _talk(folder / f"talk{i}.mp4", [(person, speak(4.0, pitch, 1.0, i), 4.0)],
+              _steady(Fraction(25), 4.0), 0.08, random)
+    return folder
+
+
+def command(inputs: Path, out: Path, *settings: str) -> list[str]:
+    extra = [x for s in settings for x in ("--set", s)]
+    return [sys.executable, "-m", "pipeline.cli", "build", str(inputs), "--out", str(out), *extra]
+
+
+def run(arguments: list[str], cpus: set[int] | None = None) -> None:
+    result = subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=240,
+        preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus))
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def seal(out: Path) -> str:
+    return (out / "SHA256SUMS").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory) -> Path:
+    """An uninterrupted build."""
+    out = tmp_path_factory.mktemp("whole") / "corpus"
+    run(command(inputs, out))
+    return out
+
+
+def test_the_corpus_verifies_and_plain_webdataset_reads_it(whole):
+    import webdataset as wds
+
+    assert verify(whole) == []
+    shards = [str(p) for p in sorted((whole / "shards").glob("*/*.tar"))]
+    samples = list(wds.WebDataset(shards, shardshuffle=False))
+    assert {s["__key__"] for s in samples} == {r["clip_id"] for r in Corpus(whole).rows("samples")}
+    assert all({"face.mp4", "audio.flac", "landmarks.npy", "json"} <= set(s) for s in samples)
+
+
+@pytest.mark.parametrize("after_s", [9.0, 13.0])
+def test_killed_and_run_again_gives_the_same_bytes(inputs, whole, tmp_path, after_s):
+    out = tmp_path / "corpus"
+    process = subprocess.Popen(command(inputs, out), cwd=ROOT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = set((out / "work" / "ledger").rglob("*.json")) if (out / "work").exists() else set()
+    stamps = {p: p.stat().st_mtime_ns for p in done}
+    run(command(inputs, out))
+    assert seal(out) == seal(whole)
+    assert all(p.stat().st_mtime_ns == t for p, t in stamps.items()), "finished work was repeated"
+
+
+@pytest.mark.skipif(cluster.visible_cpus() < 2, reason="needs two CPUs")
+def test_one_cpu_gives_the_same_bytes(inputs, whole, tmp_path):
+    out = tmp_path / "corpus"
+    run(command(inputs, out), cpus={min(os.sched_getaffinity(0))})
+    assert seal(out) == seal(whole)
+
+
+def test_a_setting_reruns_only_what_it_touches_and_sources_append(inputs, whole, tmp_path):
+    import shutil
+
+    out, some = tmp_path / "corpus", tmp_path / "some"
+    some.mkdir()
+    shutil.copy(inputs / "talk0.mp4", some)
+    run(command(some, out))
+    first = {p.name: p.read_bytes() for p in (out / "shards").glob("*/*.tar")}
+    shutil.copy(inputs / "talk1.mp4", some)
+    run(command(some, out))
+    rows = Corpus(out).rows("samples")
+    assert len({r["video_id"] for r in rows}) == 2
+    for path in (out / "shards").glob("*/*.tar"):
+        if path.name in first:
+            assert path.read_bytes() == first[path.name], "an old shard changed"
+    ledger = out / "work" / "ledger"
+    before = {n: set((ledger / n).rglob("*.json")) for n in ("shots", "tracks", "sync", "clips")}
+    run(command(some, out, "clips.max_frames=40"))
+    after = {n: set((ledger / n).rglob("*.json")) for n in before}
+    assert {n for n in before if after[n] != before[n]} == {"clips"}
+    assert max(r["num_frames"] for r in Corpus(out).rows("clips")) <= 40
+    assert verify(out) == []
+
+
+def test_verify_sees_damage(whole, tmp_path):
+    import shutil
+
+    copy = tmp_path / "corpus"
+    shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("work"))
+    shard = next((copy / "shards").glob("*/*.tar"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    assert any("SHA256SUMS" in p["problem"] for p in verify(copy))
