@@ -40,6 +40,8 @@ class Policy:
     parked_wait_s: float = 6 * 3600.0
     """Longest wait for a parked host once nothing else is left to do."""
     retry_failed: bool = False
+    max_parks: int = 4
+    """Rests a unit waits for before it is a failure that another run may mend."""
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Unit:
     index: int
     attempts: int = 0
     not_before: float = 0.0
+    parks: int = 0
     key: str = ""
     services: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -203,6 +206,11 @@ class Runner:
             raise RunStopped(done.stop_run)
         if done is not None and done.wait_s is not None:
             unit.attempts -= 1
+            unit.parks += 1
+            if unit.parks > self.policy.max_parks:
+                self._fail(unit, "blocked", f"its host refused {unit.parks} times",
+                           retryable=True)
+                return
             unit.not_before = time.monotonic() + done.wait_s
             self._waiting.append(unit)
             self.observe("parked", unit.node, unit)

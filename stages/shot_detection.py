@@ -16,6 +16,7 @@ import numpy as np
 from manifests.records import col
 
 LOOKAHEAD_FRAMES = 5
+LOOK_BACK_FRAMES = 12
 SMALL_PX = 160
 
 
@@ -54,9 +55,10 @@ class CutFinder:
         }
         self._detectors = [makers[name]() for name in config.detectors]
         self._found: set[int] = set()
-        self._changes: deque[tuple[int, float]] = deque(maxlen=2 * LOOKAHEAD_FRAMES + 1)
+        self._changes: deque[tuple[int, float]] = deque(
+            maxlen=LOOK_BACK_FRAMES + 1 + LOOKAHEAD_FRAMES)
         self._last: np.ndarray | None = None
-        self._count = 0
+        self._count = self._held = 0
         self.jumps: list[int] = []
 
     def push(self, frame: int, small_rgb: np.ndarray, small_luma: np.ndarray) -> None:
@@ -69,7 +71,10 @@ class CutFinder:
             self._found.update(self._number(c) for c in found)
         luma = small_luma.astype(np.int16)
         if self._last is not None:
-            self._changes.append((frame, float(np.abs(luma - self._last).mean())))
+            change = float(np.abs(luma - self._last).mean())
+            # A source picture shown twice moves twice as far to the next one.
+            self._changes.append((frame, change / (1 + self._held)))
+            self._held = self._held + 1 if change == 0 else 0
             self._judge()
         self._last, self._count = luma, frame + 1
 

@@ -92,6 +92,7 @@ class Download(Stage[Source, Fetched]):
                     facts = self._fetch(source, folder, media, context, attempt)
                     break
                 except Exception as error:
+                    self._park_if_blocked(error, source, context)
                     try:
                         return errors.reject_or_raise(error)
                     except errors.HostParkedError:
@@ -107,6 +108,16 @@ class Download(Stage[Source, Fetched]):
         pause = random.uniform(self.config.sleep_min_s, self.config.sleep_max_s)
         time.sleep(max(0.0, pause))
         return [facts]
+
+    @staticmethod
+    def _park_if_blocked(error: Exception, source: Source, context: Context) -> None:
+        """A bot check or the like without a 429: the whole host gets a rest."""
+        limiter = context.services.get("rate_limiter") if context.services else None
+        if limiter is None or isinstance(error, errors.HostParkedError):
+            return
+        if errors.classify(str(error)) == "blocked":
+            host = site.host_of(source.address)
+            raise errors.HostParkedError(host, limiter.blocked(host, None)) from error
 
     def _check_space(self, work: Path) -> None:
         free = shutil.disk_usage(work).free / 1e9

@@ -10,14 +10,14 @@ from stages.base import TransientError
 PATTERNS = (
     # (class, pattern); the first that matches counts.
     ("live", r"live event|is live|premieres in|live stream|is not currently live"),
-    ("blocked", r"429|too many requests|not a bot|captcha|rate.?limit|403.*forbidden"),
-    ("private", r"private video|members.only|login required|sign in|requires? (an )?account"
-                r"|401"),
+    ("blocked", r"429|too many requests|not a bot|captcha|rate.?limit"),
     ("age", r"age.restrict|confirm your age|inappropriate for some"),
+    ("private", r"private video|members.only|login required|sign in|requires? (an )?account"
+                r"|\b401\b"),
     ("geo", r"not available (in|from) your (country|location)|geo.?restrict|blocked.*country"),
-    ("gone", r"404|410|not found|removed|unavailable|does not exist|no longer available"
+    ("gone", r"\b404\b|\b410\b|not found|removed|unavailable|does not exist|no longer available"
              r"|terminated|deleted"),
-    ("transient", r"timed? ?out|reset by peer|connection|temporar|50[0234]|incomplete|"
+    ("transient", r"timed? ?out|reset by peer|connection|temporar|\b403\b|\b50[0234]\b|incomplete|"
                   r"remote end closed|bytes read|more expected|ssl|eof occurred"),
     ("unsupported", r"unsupported url|no video formats|no video could be found|drm"),
 )
