@@ -14,7 +14,7 @@ PATTERNS = (
     ("age", r"age.restrict|confirm your age|inappropriate for some"),
     ("private", r"private video|members.only|login required|sign in|requires? (an )?account"
                 r"|\b401\b"),
-    ("geo", r"not available (in|from) your (country|location)|geo.?restrict|blocked.*country"),
+    ("geo", r"available (in|from) your (country|location)|geo.?restrict|blocked.*country"),
     ("gone", r"\b404\b|\b410\b|not found|removed|unavailable|does not exist|no longer available"
              r"|terminated|deleted"),
     ("transient", r"timed? ?out|reset by peer|connection|temporar|\b403\b|\b50[0234]\b|incomplete|"
