@@ -46,8 +46,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("sources", nargs=-1, required=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
-              help="Corpus folder, made or extended.")
+@click.option("--out", required=True,
+              help="Corpus folder, made or extended; or an fsspec address such as s3://b/corpus.")
 @click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
               help="One setting, e.g. clips.max_frames=50.")
@@ -71,6 +71,10 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     if max_height:
         extra.append(f"download.max_height={max_height}")
     settings = cfg.load_config(config, (*assignments, *extra))
+    from pipeline import remote
+
+    destination = out if remote.is_remote(out) else None
+    out = remote.staging_folder(out) if destination else Path(out)
     if dry_run:
         from pipeline.dry_run import describe
 
@@ -78,8 +82,12 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
         return
     from pipeline.build import build as run
 
+    if destination:
+        remote.check(destination)
     outcome = run(list(sources), out, settings, address=address, limit=limit,
                   retry_failed=retry_failed)
+    if destination:
+        click.echo(f"{remote.push(out, destination)} files sent to {destination}", err=True)
     emit(outcome.status, status.COLUMNS, as_json)
     if outcome.num_samples == 0:
         click.echo("yld: no source gave a clip; `yld status` and the report say why", err=True)
