@@ -18,6 +18,8 @@ from manifests.records import col
 LOOKAHEAD_FRAMES = 5
 LOOK_BACK_FRAMES = 12
 SMALL_PX = 160
+HELD_CHANGE = 0.15
+"""Mean luma change, of 255, under which a frame repeats the one before, give or take coding."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class CutFinder:
         self._changes: deque[tuple[int, float]] = deque(
             maxlen=LOOK_BACK_FRAMES + 1 + LOOKAHEAD_FRAMES)
         self._last: np.ndarray | None = None
-        self._count = self._held = 0
+        self._count, self._was_held = 0, False
         self.jumps: list[int] = []
 
     def push(self, frame: int, small_rgb: np.ndarray, small_luma: np.ndarray) -> None:
@@ -73,8 +75,8 @@ class CutFinder:
         if self._last is not None:
             change = float(np.abs(luma - self._last).mean())
             # A source picture shown twice moves twice as far to the next one.
-            self._changes.append((frame, change / (1 + self._held)))
-            self._held = self._held + 1 if change == 0 else 0
+            self._changes.append((frame, change / (2 if self._was_held else 1)))
+            self._was_held = change < HELD_CHANGE
             self._judge()
         self._last, self._count = luma, frame + 1
 

@@ -38,7 +38,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 2
+    version = 3
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
 
