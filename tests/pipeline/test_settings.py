@@ -1,0 +1,40 @@
+"""Configuration is checked before any work; errors name the key and the remedy."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from pipeline.config import load_config
+from pipeline.settings import ConfigError
+
+
+@pytest.mark.parametrize("setting, words", [
+    ("clips.max_frame=50", "did you mean 'max_frames'"), ("clips.max_frames=soon", "must be int"),
+    ("clips.mode=long", "one of yld, fixed, whole"), ("nonsense", "key=value"),
+    ("clips.max_frames=10", "min_frames <= max_frames"), ("clips=3", "must be a mapping"),
+    ("splits.val_share=2", "leave room for train"),
+])
+def test_wrong_settings_are_named(setting, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, (setting,))
+
+
+def test_files_and_flags_meet(tmp_path):
+    path = tmp_path / "build.yaml"
+    path.write_text("clips:\n  max_frames: 50\nworkers:\n  memory_gb: {shots: 3}\n")
+    config = load_config(str(path), ("clips.min_frames=30", "identity.target=[a.jpg]"))
+    assert (config.clips.max_frames, config.clips.min_frames) == (50, 30)
+    assert config.workers.memory_gb == {"shots": 3.0} and config.identity.target == ["a.jpg"]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["build", "nowhere.mp4", "--out", "x"], "neither a link"),
+    (["build", "nowhere.mp4", "--out", "x", "--set", "clips.mod=1"], "unknown setting"),
+    (["verify", "."], "holds no corpus"),
+])
+def test_commands_say_what_is_wrong(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2 and words in result.output
