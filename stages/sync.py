@@ -39,7 +39,7 @@ class SyncConfig:
     min_window_speech: float = col("speech share of a window that is compared", default=0.25)
     voice_over_s: float = col("speech without agreement that proves voice-over", "s",
                               default=6.0)
-    voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.12)
+    voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.10)
     speaker_margin: float = col("lead of the speaking face's peak over others in view",
                                 default=0.05)
     correct: bool = col("shift the audio by the measured lag", default=True)
