@@ -91,7 +91,7 @@ def _placed(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
             waiting.append(block)
         if not waiting:
             return
-        samples, time_s, block_rate = waiting[0]
+        samples, _, block_rate = waiting[0]
         if rate is not None and block_rate != rate:
             cursor = round(Fraction(cursor * block_rate, rate))
         rate = block_rate

@@ -17,9 +17,18 @@ from manifests.files import atomic_path
 
 SCHEMA_VERSION = "1"
 TABLES: dict[str, type] = {
-    "requests": rec.Request, "expanded": rec.Source, "sources": rec.Fetched, "videos": rec.Video, "shots": rec.Shot, "tracks": rec.Track,
-    "identities": rec.Identity, "offsets": rec.Offset, "clips": rec.Clip,
-    "speakers": rec.Speaker, "samples": rec.Sample, "rejects": rec.Reject,
+    "requests": rec.Request,
+    "expanded": rec.Source,
+    "sources": rec.Fetched,
+    "videos": rec.Video,
+    "shots": rec.Shot,
+    "tracks": rec.Track,
+    "identities": rec.Identity,
+    "offsets": rec.Offset,
+    "clips": rec.Clip,
+    "speakers": rec.Speaker,
+    "samples": rec.Sample,
+    "rejects": rec.Reject,
     "failures": rec.Failure,
 }
 SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -44,8 +53,17 @@ def arrow_schema(kind: type) -> pa.Schema:
     for item in dataclasses.fields(kind):
         hint = hints[item.name]
         nullable = type(None) in typing.get_args(hint)
-        fields.append(pa.field(item.name, arrow_type(hint), nullable=nullable, metadata={
-            "unit": item.metadata.get("unit", ""), "doc": item.metadata.get("doc", "")}))
+        fields.append(
+            pa.field(
+                item.name,
+                arrow_type(hint),
+                nullable=nullable,
+                metadata={
+                    "unit": item.metadata.get("unit", ""),
+                    "doc": item.metadata.get("doc", ""),
+                },
+            )
+        )
     return pa.schema(fields, metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION})
 
 
@@ -58,13 +76,24 @@ def write_table(path: Path, kind: type, rows: Sequence[Any]) -> None:
 
 def schema_markdown() -> str:
     """`docs/manifest-schema.md`, from the records."""
-    lines = ["# Manifest tables", "",
-             "Generated from `manifests/records.py` by `python -m manifests.schema`; do not edit.",
-             "", f"Schema version {SCHEMA_VERSION}. Tables join on the ids; each id begins with "
-             "its parent's.", ""]
+    lines = [
+        "# Manifest tables",
+        "",
+        "Generated from `manifests/records.py` by `python -m manifests.schema`; do not edit.",
+        "",
+        f"Schema version {SCHEMA_VERSION}. Tables join on the ids; each id begins with "
+        "its parent's.",
+        "",
+    ]
     for name, kind in TABLES.items():
-        lines += [f"## {name}", "", (kind.__doc__ or "").strip().splitlines()[0], "",
-                  "| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"## {name}",
+            "",
+            (kind.__doc__ or "").strip().splitlines()[0],
+            "",
+            "| column | type | unit | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
         for item in arrow_schema(kind):
             unit = item.metadata[b"unit"].decode()
             kind_text = str(item.type) + (", null" if item.nullable else "")

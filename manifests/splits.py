@@ -33,7 +33,7 @@ class SplitConfig:
     guard_frames: int = col("frames left out between blocks of time", "frame", default=25)
 
     def __post_init__(self) -> None:
-        if not (0 <= self.val_share and 0 <= self.test_share
+        if not (self.val_share >= 0 and self.test_share >= 0
                 and self.val_share + self.test_share < 1):
             raise ValueError("splits: val_share and test_share must leave room for train")
 

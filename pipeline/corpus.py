@@ -15,8 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TABLES = (
-    "requests", "expanded", "sources", "videos", "shots", "tracks", "identities", "offsets", "clips", "speakers",
-    "samples", "rejects", "failures",
+    "requests",
+    "expanded",
+    "sources",
+    "videos",
+    "shots",
+    "tracks",
+    "identities",
+    "offsets",
+    "clips",
+    "speakers",
+    "samples",
+    "rejects",
+    "failures",
 )
 
 
@@ -90,10 +101,13 @@ class Corpus:
         found = {}
         for table in TABLES:
             rows = [
-                row for row in self.rows(table)
-                if any(isinstance(v, str) and (v == identifier or (
-                    k.endswith("_id") and v.startswith(identifier + "-")))
-                    for k, v in row.items())
+                row
+                for row in self.rows(table)
+                if any(
+                    isinstance(v, str)
+                    and (v == identifier or (k.endswith("_id") and v.startswith(identifier + "-")))
+                    for k, v in row.items()
+                )
             ]
             if rows:
                 found[table] = rows

@@ -35,22 +35,34 @@ def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int 
             links_s += length or 0.0
         known_s += length or 0.0
         unknown += length is None and not note.startswith("would")
-        rows.append({"source": request.address, "kind": request.kind,
-                     "duration_s": None if length is None else round(length, 1), "note": note})
+        rows.append(
+            {
+                "source": request.address,
+                "kind": request.kind,
+                "duration_s": None if length is None else round(length, 1),
+                "note": note,
+            }
+        )
     cpus = config.workers.cpu_workers or cluster.visible_cpus()
     minutes = known_s * CPU_S_PER_VIDEO_S / cpus / 60
     done = (out / "work" / "published.json").exists()
     lines = [
-        table(rows, ["source", "kind", "duration_s", "note"]), "",
+        table(rows, ["source", "kind", "duration_s", "note"]),
+        "",
         f"sources: {len(requests)}, known duration {known_s / 60:.1f} min"
         + (f", unknown for {unknown}" if unknown else ""),
-        f"expected download: {links_s * VIDEO_MB_PER_S:.0f} MB at most {config.download.max_height}p",
+        f"expected download: {links_s * VIDEO_MB_PER_S:.0f} MB "
+        f"at most {config.download.max_height}p",
         f"expected disk: {known_s * CLIP_MB_PER_S * 2 + links_s * VIDEO_MB_PER_S:.0f} MB "
         "(clips twice: side files and shards)",
         f"expected time: {minutes:.1f} min on {cpus} CPU workers, downloads not counted",
         "stages: " + " -> ".join(n.name for n in MAIN_JOB) + " -> speakers -> shards",
-        f"{out} " + ("holds a corpus: new sources are appended, finished work is kept"
-                     if done else "would be made"),
+        f"{out} "
+        + (
+            "holds a corpus: new sources are appended, finished work is kept"
+            if done
+            else "would be made"
+        ),
     ]
     return "\n".join(lines)
 

@@ -25,8 +25,14 @@ from stages.sharding import plan_shards, write_shard
 from stages.speakers import assign_speakers
 
 TABLE_OF = {
-    rec.Source: "expanded", rec.Fetched: "sources", rec.Video: "videos", rec.Shot: "shots", rec.Track: "tracks",
-    rec.Identity: "identities", rec.Offset: "offsets", rec.Clip: "clips",
+    rec.Source: "expanded",
+    rec.Fetched: "sources",
+    rec.Video: "videos",
+    rec.Shot: "shots",
+    rec.Track: "tracks",
+    rec.Identity: "identities",
+    rec.Offset: "offsets",
+    rec.Clip: "clips",
 }
 
 
@@ -48,62 +54,85 @@ def collect(entries: dict[str, dict[str, Entry]]) -> dict[str, list[Any]]:
                 if result.failure:
                     tables["failures"].append(result.failure)
     for name, rows in tables.items():
-        rows.sort(key=lambda r: (r.stage, r.item_id) if name in ("rejects", "failures")
-                  else rec.record_id(r))
+        rows.sort(
+            key=lambda r: (
+                (r.stage, r.item_id) if name in ("rejects", "failures") else rec.record_id(r)
+            )
+        )
     return tables
 
 
-def publish(root: Path, work: Path, config: BuildConfig,
-            entries: dict[str, dict[str, Entry]], status: list[dict[str, Any]]) -> dict[str, Any]:
+def publish(
+    root: Path,
+    work: Path,
+    config: BuildConfig,
+    entries: dict[str, dict[str, Entry]],
+    status: list[dict[str, Any]],
+) -> dict[str, Any]:
     """Write the corpus to `root`. Returns what `published.json` holds."""
     tables = collect(entries)
-    tables["requests"] = [rec.Request(**r) for r in json.loads(
-        (work / "requests.json").read_text())]
+    tables["requests"] = [
+        rec.Request(**r) for r in json.loads((work / "requests.json").read_text())
+    ]
     before = _read_published(work)
     recipe = digest([config.shards, config.speakers, config.splits])
     prints = {c.clip_id: _print(c, work) for c in tables["clips"]}
-    if before and not (before["recipe"] == recipe and all(
-        prints.get(s["clip_id"]) == p
-        for s, p in zip(before["samples"], before["prints"], strict=True)
-    )):
+    if before and not (
+        before["recipe"] == recipe
+        and all(
+            prints.get(s["clip_id"]) == p
+            for s, p in zip(before["samples"], before["prints"], strict=True)
+        )
+    ):
         before = None  # a setting changed what was published
     if before is None:
         (work / "published.json").unlink(missing_ok=True)
-        before = {"samples": [], "prints": [], "speakers": [], "splits": None,
-                  "left_out": []}
+        before = {"samples": [], "prints": [], "speakers": [], "splits": None, "left_out": []}
     identities = {i.track_id: i for i in tables["identities"]}
     speakers = _speakers(tables, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
     frozen = before["splits"] or (
-        splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None)
+        splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None
+    )
     old = [decode(rec.Sample, s) for s in before["samples"]]
     new, left_out = _new_entries(tables, old, frozen, speaker_of)
     sizes = {e.clip.clip_id: (work / e.clip.payload_path).stat().st_size for e in new}
-    taken = {s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
-             for s in {r.split for r in old}}
+    taken = {
+        s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
+        for s in {r.split for r in old}
+    }
     samples = list(old)
     for name, group in plan_shards(new, sizes, config.shards, taken):
         samples += write_shard(root, work, name, group)
     _drop_strays(root, {s.shard for s in samples})
-    sentence = splits.describe(frozen, [s.split for s in samples]) if frozen else (
-        "No clip was made, so there are no parts.")
+    sentence = (
+        splits.describe(frozen, [s.split for s in samples])
+        if frozen
+        else ("No clip was made, so there are no parts.")
+    )
     tables["speakers"] = sorted(speakers.values(), key=lambda s: s.track_id)
     tables["samples"] = sorted(samples, key=lambda s: (s.shard, s.index_in_shard))
     for name, kind in TABLES.items():
         write_table(root / "manifests" / name / "part-000000.parquet", kind, tables[name])
-    write_atomic(root / "manifests" / "status.json",
-                 json.dumps({"stages": status}, indent=1) + "\n")
-    write_atomic(root / "manifests" / "splits.json", json.dumps(
-        {**(frozen or {}), "reason": sentence, "left_out_clips": left_out}, indent=1) + "\n")
+    write_atomic(
+        root / "manifests" / "status.json", json.dumps({"stages": status}, indent=1) + "\n"
+    )
+    write_atomic(
+        root / "manifests" / "splits.json",
+        json.dumps({**(frozen or {}), "reason": sentence, "left_out_clips": left_out}, indent=1)
+        + "\n",
+    )
     write_atomic(root / "config.yaml", as_yaml(config))
     write_atomic(root / "dataset.json", croissant(root, samples, sentence))
     write_atomic(root / "README.md", card(root, samples, tables["sources"], sentence))
     write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"])
     done = {
-        "recipe": recipe, "samples": [dataclasses.asdict(s) for s in samples],
+        "recipe": recipe,
+        "samples": [dataclasses.asdict(s) for s in samples],
         "prints": [prints[s.clip_id] for s in samples],
         "speakers": [dataclasses.asdict(s) for s in tables["speakers"]],
-        "splits": frozen, "left_out": left_out,
+        "splits": frozen,
+        "left_out": left_out,
     }
     write_atomic(work / "published.json", json.dumps(done))
     return done
@@ -112,8 +141,7 @@ def publish(root: Path, work: Path, config: BuildConfig,
 def _speakers(tables, identities, before, config) -> dict[str, rec.Speaker]:
     known = [decode(rec.Speaker, s) for s in before["speakers"]]
     known = [s for s in known if s.track_id in identities]
-    fresh = [i for i in tables["identities"]
-             if i.track_id not in {s.track_id for s in known}]
+    fresh = [i for i in tables["identities"] if i.track_id not in {s.track_id for s in known}]
     made = assign_speakers(fresh, config.speakers, [(s, identities[s.track_id]) for s in known])
     return {s.track_id: s for s in [*known, *made]}
 

@@ -73,7 +73,7 @@ class Stage(ABC, Generic[In, Out]):
     def __init__(self, config: Any) -> None:
         self.config = config
 
-    def setup(self) -> None:  # noqa: B027 - optional hook
+    def setup(self) -> None:
         """Load weights, probe tools. Runs once per worker. Raises SetupError."""
 
     def fingerprint(self) -> dict[str, Any]:

@@ -8,10 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 POINTS = (30, 8, 36, 45, 48, 54)
-HEAD_MM = np.array([
-    [0, 0, 0], [0, -63.6, -12.5], [-43.3, 32.7, -26.0], [43.3, 32.7, -26.0],
-    [-28.9, -28.9, -24.1], [28.9, -28.9, -24.1],
-], np.float64)
+HEAD_MM = np.array(
+    [
+        [0, 0, 0],
+        [0, -63.6, -12.5],
+        [-43.3, 32.7, -26.0],
+        [43.3, 32.7, -26.0],
+        [-28.9, -28.9, -24.1],
+        [28.9, -28.9, -24.1],
+    ],
+    np.float64,
+)
 """Nose tip, chin, outer eye corners, mouth corners; x right, y up, z to the viewer, in the
 picture's sense. An average adult's proportions."""
 MAX_FITS = 50
@@ -27,7 +34,9 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
     """
     if not len(landmarks):
         return 0.0, 0.0, 0.0
-    chosen = landmarks[np.linspace(0, len(landmarks) - 1, min(len(landmarks), MAX_FITS)).astype(int)]
+    chosen = landmarks[
+        np.linspace(0, len(landmarks) - 1, min(len(landmarks), MAX_FITS)).astype(int)
+    ]
     head = HEAD_MM - HEAD_MM.mean(0)
     inverse = np.linalg.pinv(head)
     angles = []

@@ -10,8 +10,28 @@ from manifests.ids import hash_id
 from manifests.records import Request
 
 MEDIA_SUFFIXES = frozenset(
-    ".3gp .asf .avi .f4v .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob "
-    ".webm .wmv".split())
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".f4v",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
+)
 LIST_SUFFIXES = frozenset({".txt", ".list", ".urls"})
 
 
@@ -39,11 +59,13 @@ def _expand(argument: str) -> Iterable[Request]:
         return [_request(argument, "link", argument)]
     path = Path(argument)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*")
-                       if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+        files = sorted(
+            p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file()
+        )
         if not files:
             raise BadSourceError(
-                f"{argument} holds no media file (looked for {', '.join(sorted(MEDIA_SUFFIXES))})")
+                f"{argument} holds no media file (looked for {', '.join(sorted(MEDIA_SUFFIXES))})"
+            )
         return [_request(str(p.resolve()), "file", argument) for p in files]
     if not path.exists():
         raise BadSourceError(f"{argument} is neither a link (https://...), a file nor a folder")
@@ -52,7 +74,8 @@ def _expand(argument: str) -> Iterable[Request]:
     if path.suffix.lower() in LIST_SUFFIXES:
         return read_list(path)
     raise BadSourceError(
-        f"{argument} is not known as media; a list of links is a text file (.txt), one a line")
+        f"{argument} is not known as media; a list of links is a text file (.txt), one a line"
+    )
 
 
 def read_list(path: Path) -> list[Request]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from manifests import lag_curves as off
 from manifests.arrays import load_npz
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.media import read_audio, resolve
 from manifests.records import Identity, Offset, Reject, Track, Video, col
-from manifests import lag_curves as off
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.base import Context, Resources, Stage

@@ -37,12 +37,11 @@ class TracksConfig:
     embedder: str = col("identity embedding that guards tracks", default="dlib_resnet")
     max_gap_frames: int = col("longest gap bridged inside a track", "frame", default=12)
     min_overlap: float = col("intersection over union across a gap", default=0.15)
-    join_distance: float = col("embedding distance under which slots are one person",
-                               default=0.5)
-    split_distance: float = col("distance above which neighbouring chips are two people",
-                                default=0.65)
-    smooth_frames: int = col("odd window of the smoothing of points; 0: none", "frame",
-                             default=5)
+    join_distance: float = col("embedding distance under which slots are one person", default=0.5)
+    split_distance: float = col(
+        "distance above which neighbouring chips are two people", default=0.65
+    )
+    smooth_frames: int = col("odd window of the smoothing of points; 0: none", "frame", default=5)
     min_frames: int = col("shortest track kept", "frame", default=5)
 
 
@@ -62,9 +61,15 @@ class Piece:
         """The frames in [low, high)."""
         rows = (self.frames >= low) & (self.frames < high)
         chips = (self.chip_frames >= low) & (self.chip_frames < high)
-        return Piece(self.frames[rows], self.boxes[rows], self.landmarks[rows],
-                     self.scores[rows], self.chip_frames[chips], self.chips[chips],
-                     self.embeddings[chips])
+        return Piece(
+            self.frames[rows],
+            self.boxes[rows],
+            self.landmarks[rows],
+            self.scores[rows],
+            self.chip_frames[chips],
+            self.chips[chips],
+            self.embeddings[chips],
+        )
 
 
 class Tracks(Stage[Shot, Track]):
@@ -92,18 +97,30 @@ class Tracks(Stage[Shot, Track]):
             joined = [p for p in self._join(pieces) if len(p.frames) >= self.config.min_frames]
             if not joined:
                 longest = max(len(p.frames) for p in pieces)
-                outcomes.append(Reject("face_too_brief", longest, self.config.min_frames,
-                                       f"the longest face lasts {longest} frames"))
+                outcomes.append(
+                    Reject(
+                        "face_too_brief",
+                        longest,
+                        self.config.min_frames,
+                        f"the longest face lasts {longest} frames",
+                    )
+                )
                 continue
             joined.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
-            outcomes.append([
-                self._track(shot, number, piece, video, str(path.relative_to(context.work)), side)
-                for number, piece in enumerate(joined)
-            ])
+            outcomes.append(
+                [
+                    self._track(
+                        shot, number, piece, video, str(path.relative_to(context.work)), side
+                    )
+                    for number, piece in enumerate(joined)
+                ]
+            )
         save_npz(path, side)
         return outcomes
 
-    def _pieces(self, shot: Shot, num_frames: int, arrays: dict, embeddings: np.ndarray) -> list[Piece]:
+    def _pieces(
+        self, shot: Shot, num_frames: int, arrays: dict, embeddings: np.ndarray
+    ) -> list[Piece]:
         guard = shot.guard_frames
         low = shot.start_frame + (guard if shot.start_frame else 0)
         high = shot.end_frame - (guard if shot.end_frame < num_frames else 0)
@@ -111,12 +128,20 @@ class Tracks(Stage[Shot, Track]):
         inside = (arrays["frame"] >= low) & (arrays["frame"] < high)
         for slot in np.unique(arrays["slot"][inside]):
             rows = inside & (arrays["slot"] == slot)
-            chips = (arrays["chip_slot"] == slot) & (arrays["chip_frame"] >= low) & (
-                arrays["chip_frame"] < high)
-            piece = Piece(arrays["frame"][rows], arrays["boxes"][rows],
-                          arrays["landmarks"][rows], arrays["score"][rows],
-                          arrays["chip_frame"][chips], arrays["chips"][chips],
-                          embeddings[chips])
+            chips = (
+                (arrays["chip_slot"] == slot)
+                & (arrays["chip_frame"] >= low)
+                & (arrays["chip_frame"] < high)
+            )
+            piece = Piece(
+                arrays["frame"][rows],
+                arrays["boxes"][rows],
+                arrays["landmarks"][rows],
+                arrays["score"][rows],
+                arrays["chip_frame"][chips],
+                arrays["chips"][chips],
+                embeddings[chips],
+            )
             pieces += self._split(piece)
         return pieces
 
@@ -127,7 +152,8 @@ class Tracks(Stage[Shot, Track]):
             gap = np.linalg.norm(piece.embeddings[i + 1] - piece.embeddings[i])
             if gap > self.config.split_distance:
                 inside = (piece.frames > piece.chip_frames[i]) & (
-                    piece.frames <= piece.chip_frames[i + 1])
+                    piece.frames <= piece.chip_frames[i + 1]
+                )
                 rows = np.flatnonzero(inside)
                 steps = np.abs(piece.landmarks[rows] - piece.landmarks[rows - 1]).mean((1, 2))
                 cuts.append(int(piece.frames[rows[np.argmax(steps)]]))
@@ -153,13 +179,17 @@ class Tracks(Stage[Shot, Track]):
                 tracks.append(piece)
             else:
                 a = tracks[best]
-                tracks[best] = Piece(*(
-                    np.concatenate([getattr(a, f), getattr(piece, f)])
-                    for f in Piece.__dataclass_fields__))
+                tracks[best] = Piece(
+                    *(
+                        np.concatenate([getattr(a, f), getattr(piece, f)])
+                        for f in Piece.__dataclass_fields__
+                    )
+                )
         return tracks
 
-    def _track(self, shot: Shot, number: int, piece: Piece, video: Video, path: str,
-               side: dict[str, Any]) -> Track:
+    def _track(
+        self, shot: Shot, number: int, piece: Piece, video: Video, path: str, side: dict[str, Any]
+    ) -> Track:
         name = track_id(shot.shot_id, number)
         start, end = int(piece.frames[0]), int(piece.frames[-1]) + 1
         length, index = end - start, piece.frames - start
@@ -172,22 +202,36 @@ class Tracks(Stage[Shot, Track]):
         scores = np.full(length, np.nan, np.float32)
         scores[index] = piece.scores
         landmarks = smooth(landmarks, self.config.smooth_frames)
-        side.update({
-            f"{name}/boxes": smooth(boxes, self.config.smooth_frames),
-            f"{name}/landmarks": landmarks, f"{name}/score": scores,
-            f"{name}/is_observed": observed, f"{name}/chips": piece.chips,
-            f"{name}/chip_frames": piece.chip_frames,
-            f"{name}/embeddings": piece.embeddings,
-            f"{name}/embedder": np.array(self.embedder.name),
-        })
+        side.update(
+            {
+                f"{name}/boxes": smooth(boxes, self.config.smooth_frames),
+                f"{name}/landmarks": landmarks,
+                f"{name}/score": scores,
+                f"{name}/is_observed": observed,
+                f"{name}/chips": piece.chips,
+                f"{name}/chip_frames": piece.chip_frames,
+                f"{name}/embeddings": piece.embeddings,
+                f"{name}/embedder": np.array(self.embedder.name),
+            }
+        )
         seen = landmarks[observed]
         eyes = seen[:, 42:48].mean(1) - seen[:, 36:42].mean(1)
         yaw, pitch, roll = head_pose(seen)
         return Track(
-            name, shot.shot_id, shot.video_id, start, end, path, int((~observed).sum()),
+            name,
+            shot.shot_id,
+            shot.video_id,
+            start,
+            end,
+            path,
+            int((~observed).sum()),
             _round(np.median(np.max(piece.boxes[:, 2:] - piece.boxes[:, :2], axis=1))),
-            _round(np.median(np.linalg.norm(eyes, axis=1))), _sharpness(piece.chips),
-            yaw, pitch, roll, _round(piece.scores.mean(), 3),
+            _round(np.median(np.linalg.norm(eyes, axis=1))),
+            _sharpness(piece.chips),
+            yaw,
+            pitch,
+            roll,
+            _round(piece.scores.mean(), 3),
         )
 
 
@@ -211,9 +255,15 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def _sharpness(chips: np.ndarray) -> float:
     if not len(chips):
         return 0.0
-    return _round(np.median([
-        cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var() for chip in chips
-    ]), 2)
+    return _round(
+        np.median(
+            [
+                cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()
+                for chip in chips
+            ]
+        ),
+        2,
+    )
 
 
 def _round(value: float, digits: int = 2) -> float:

@@ -29,7 +29,11 @@ def refuse_other_pythons():
 
 def stamp_value():
     total = hashlib.sha256(sys.version.encode())
-    for name in ("requirements.txt", "pyproject.toml", os.path.join("tools", os.path.basename(__file__))):
+    for name in (
+        "requirements.txt",
+        "pyproject.toml",
+        os.path.join("tools", os.path.basename(__file__)),
+    ):
         with open(os.path.join(ROOT, name), "rb") as file:
             total.update(file.read())
     return total.hexdigest()
@@ -55,23 +59,57 @@ def main():
         import venv
 
         venv.create(VENV, with_pip=True)
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--only-binary", ":all:", "uv==" + UV_VERSION)
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "uv==" + UV_VERSION,
+    )
     uv = os.path.join(VENV, "bin", "uv")
-    run(uv, "pip", "install", "--quiet", "--python", python, "--only-binary", ":all:",
-        "-r", "requirements.txt")
-    run(uv, "pip", "install", "--quiet", "--python", python, "--no-deps",
-        "--no-build-isolation", "-e", ".")
+    run(
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--only-binary",
+        ":all:",
+        "-r",
+        "requirements.txt",
+    )
+    run(
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        ".",
+    )
     if any(shutil.which(name) for name in ("cc", "gcc", "clang")):
         # An extra: without it only the metrics that need it are missing.
         result = subprocess.run(
             [uv, "pip", "install", "--quiet", "--python", python, "pesq==0.0.4", "pyworld==0.3.5"],
-            cwd=ROOT, capture_output=True,
+            cwd=ROOT,
+            capture_output=True,
         )
         if result.returncode:
-            print("The extra `native-metrics` (pesq, pyworld) did not compile here; all else works.")
+            print(
+                "The extra `native-metrics` (pesq, pyworld) did not compile here; all else works."
+            )
     else:
-        print("No compiler: the extra `native-metrics` (pesq, pyworld) is left out; all else works.")
+        print(
+            "No compiler: the extra `native-metrics` (pesq, pyworld) is left out; all else works."
+        )
     with open(stamp, "w") as file:
         file.write(wanted)
     print("Done: .venv/bin/yld is ready.")

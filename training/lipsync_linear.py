@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from manifests.media import decode_flac
 from manifests.lag_curves import find_peak, pool
+from manifests.media import decode_flac
 from stages.networks import lipsync_linear as net
 
 NUM_COMPONENTS = 4

@@ -10,8 +10,12 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 44, 34, 12
 
 
 def histogram(
-    values: Sequence[float], step: float, unit: str, title: str,
-    low: float | None = None, high: float | None = None,
+    values: Sequence[float],
+    step: float,
+    unit: str,
+    title: str,
+    low: float | None = None,
+    high: float | None = None,
 ) -> str:
     """Counts of `values` in bins of width `step`, whose centres are multiples of `step`.
 
@@ -52,20 +56,22 @@ def _bars(counts: Sequence[int], ticks: Sequence[tuple[int, str]], title: str, b
     for i, count in enumerate(counts):
         height = inner_height * count / top
         parts.append(
-            f"<rect x='{LEFT + i * each + .5:.1f}' y='{TOP + inner_height - height:.1f}' "
-            f"width='{max(each - 1, .5):.1f}' height='{height:.1f}'>"
+            f"<rect x='{LEFT + i * each + 0.5:.1f}' y='{TOP + inner_height - height:.1f}' "
+            f"width='{max(each - 1, 0.5):.1f}' height='{height:.1f}'>"
             f"<title>{ticks[i][1]}: {count}</title></rect>"
         )
     every = max(1, math.ceil(len(counts) / 9))
     for i, label in ticks[::every]:
         parts.append(
-            f"<text x='{LEFT + (i + .5) * each:.1f}' y='{HEIGHT - BOTTOM + 18}' "
+            f"<text x='{LEFT + (i + 0.5) * each:.1f}' y='{HEIGHT - BOTTOM + 18}' "
             f"text-anchor='middle'>{label}</text>"
         )
     for share in (0, 0.5, 1):
         y = TOP + inner_height * (1 - share)
-        parts.append(f"<text x='{LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{_number(top * share)}"
-                     f"</text><line x1='{LEFT}' x2='{WIDTH - 8}' y1='{y:.1f}' y2='{y:.1f}'/>")
+        parts.append(
+            f"<text x='{LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{_number(top * share)}"
+            f"</text><line x1='{LEFT}' x2='{WIDTH - 8}' y1='{y:.1f}' y2='{y:.1f}'/>"
+        )
     note = " Outermost bins hold all beyond." if beyond else ""
     return (
         f"<figure><figcaption>{html.escape(title)}, n = {sum(counts)}.{note}</figcaption>"

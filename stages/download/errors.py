@@ -15,7 +15,8 @@ PATTERNS = (
     ("private", r"private video|members.only|login required|sign in|requires? (an )?account"
                 r"|\b401\b"),
     ("geo", r"available (in|from) your (country|location)|geo.?restrict|blocked.*country"),
-    ("gone", r"\b404\b|\b410\b|not found|removed|video (is )?unavailable|(content|page).{0,20}unavailable|does not exist|no longer available"
+    ("gone", r"\b404\b|\b410\b|not found|removed|video (is )?unavailable|"
+             r"(content|page).{0,20}unavailable|does not exist|no longer available"
              r"|terminated|deleted"),
     ("transient", r"timed? ?out|reset by peer|connection|temporar|\b403\b|\b50[0234]\b|incomplete|"
                   r"remote end closed|bytes read|more expected|ssl|eof occurred"),

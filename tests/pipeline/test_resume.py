@@ -13,8 +13,8 @@ import pytest
 
 from pipeline import cluster
 from pipeline.corpus import Corpus
-from pipeline.demo.programme import _steady, _talk
 from pipeline.demo.portraits import load_portraits
+from pipeline.demo.programme import _steady, _talk
 from pipeline.demo.voice import speak
 from pipeline.verify import verify
 
