@@ -19,7 +19,7 @@ class SpeakersConfig:
     """When two tracks show one person."""
 
     distance: float = col("mean embedding distance under which tracks are one person",
-                          default=0.5)
+                          default=0.42)
 
 
 def assign_speakers(
