@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from manifests.records import col
+from stages.face_chips import ChipKeeper
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class FollowConfig:
     min_overlap: float = col("intersection over union that links detections", default=0.3)
     min_similarity: float = col("correlation of a face with itself one frame before",
                                 default=0.5)
-    chip_every: int = col("interval of face chips for identity", "frame", default=50)
+    chip_every: int = col("longest interval of face chips for identity", "frame", default=50)
 
 
 @dataclass
@@ -43,11 +44,11 @@ class Slot:
     number: int
     box: np.ndarray
     score: float
+    keeper: ChipKeeper
     frames: list[int] = field(default_factory=list)
     boxes: list[np.ndarray] = field(default_factory=list)
     points: list[np.ndarray] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    chips: list[tuple[int, np.ndarray]] = field(default_factory=list)
     thumb: np.ndarray | None = None
 
 
@@ -70,6 +71,15 @@ def thumb_of(luma: np.ndarray, box: np.ndarray) -> np.ndarray:
     thumb = cv2.resize(luma[y0:y1, x0:x1], (24, 24), interpolation=cv2.INTER_AREA)
     thumb = thumb.astype(np.float32) - thumb.mean()
     return thumb / max(float(np.linalg.norm(thumb)), 1e-6)
+
+
+def _distinct(found: list[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, float]]:
+    """One detection per face, the surest: two slots may have come upon the same one."""
+    kept: list[tuple[np.ndarray, float]] = []
+    for box, score in sorted(found, key=lambda f: -f[1]):
+        if all(overlap(box, other) < 0.5 for other, _ in kept):
+            kept.append((box, score))
+    return kept
 
 
 class FaceFollower:
@@ -120,8 +130,14 @@ class FaceFollower:
         return [slot for slot in self.done if slot.frames]
 
     def _close_all(self) -> None:
-        self.done += self._active
+        for slot in self._active:
+            self._close(slot)
         self._active = []
+
+    def _close(self, slot: Slot) -> None:
+        slot.keeper.close()
+        slot.thumb = None
+        self.done.append(slot)
 
     def _hold(self, entries: list) -> None:
         """Frames between the last detection and a jump: the box stays where it was."""
@@ -137,6 +153,7 @@ class FaceFollower:
         found: list[tuple[np.ndarray, float]] = []
         for slot in self._active:
             found += self._near(luma, slot.box)
+        found = _distinct(found)
         links = self._link(found)
         if search or (len(links) < len(self._active)):
             known = [box for box, _ in found]
@@ -163,7 +180,7 @@ class FaceFollower:
         alive = []
         for i, slot in enumerate(self._active):
             if i not in links:
-                self.done.append(slot)
+                self._close(slot)
                 continue
             box, score = found[links[i]]
             start, ok = slot.box, True
@@ -177,7 +194,7 @@ class FaceFollower:
                 slot.box, slot.score = box, score
                 alive.append(slot)
             else:  # another picture under the same box: what comes now is a new face
-                self.done.append(slot)
+                self._close(slot)
                 fresh = self._new(box, score)
                 for later in batch[step - 1:]:
                     self._add(fresh, later, box, score)
@@ -194,7 +211,8 @@ class FaceFollower:
 
     def _new(self, box: np.ndarray, score: float) -> Slot:
         self._number += 1
-        return Slot(self._number - 1, box, score)
+        keeper = ChipKeeper(self.make_chip, self.config.chip_every, self.config.detect_every)
+        return Slot(self._number - 1, box, score, keeper)
 
     def _add(self, slot: Slot, entry, box: np.ndarray, score: float) -> bool:
         """Fit and keep one frame; False if the face is not the one of the frame before."""
@@ -206,10 +224,7 @@ class FaceFollower:
             return False
         slot.thumb = thumb
         points = self.landmarker.fit(luma, box[None])[0]
-        if not slot.frames or frame % self.config.chip_every == 0 or (
-            len(slot.frames) == self.config.detect_every
-        ):
-            slot.chips.append((frame, self.make_chip(rgb(), points)))
+        slot.keeper.offer(frame, luma, rgb, points)
         slot.frames.append(frame)
         slot.boxes.append(box)
         slot.points.append(points)

@@ -3,7 +3,9 @@
 Side file `shots/{video_id}-*.npz`: one row per face and frame in `frame` int32 [N], `slot`
 int32 [N], `boxes` float32 [N, 4] xyxy and `landmarks` float32 [N, 68, 2] in source display
 pixels, `score` float32 [N]; face chips in `chips` uint8 [M, 150, 150, 3] with `chip_frame` and
-`chip_slot` int32 [M]. A slot is an unbroken run of one face; `tracks` joins slots into tracks.
+`chip_slot` int32 [M], and `chip_likeness` float32 [M], 1 for chips taken regularly, below for
+those taken because the face looked unlike itself (`face_chips`). A slot is an unbroken run of
+one face; `tracks` joins slots into tracks.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 3
+    version = 4
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
 
@@ -87,14 +89,15 @@ def _arrays(slots: list[Slot], scale: float) -> dict[str, np.ndarray]:
     def joined(values: list, shape: tuple[int, ...], kind: type) -> np.ndarray:
         return np.array(values, kind).reshape(-1, *shape)
 
-    chips = [(slot.number, *chip) for slot in slots for chip in slot.chips]
+    chips = [(slot.number, *chip) for slot in slots for chip in slot.keeper.chips]
     return {
         "frame": joined([f for s in slots for f in s.frames], (), np.int32),
         "slot": joined([s.number for s in slots for _ in s.frames], (), np.int32),
         "boxes": joined([b for s in slots for b in s.boxes], (4,), np.float32) * scale,
         "landmarks": joined([p for s in slots for p in s.points], (68, 2), np.float32) * scale,
         "score": joined([v for s in slots for v in s.scores], (), np.float32),
-        "chips": joined([c for _, _, c in chips], (150, 150, 3), np.uint8),
-        "chip_frame": joined([f for _, f, _ in chips], (), np.int32),
-        "chip_slot": joined([n for n, _, _ in chips], (), np.int32),
+        "chips": joined([c for _, _, c, _ in chips], (150, 150, 3), np.uint8),
+        "chip_frame": joined([f for _, f, _, _ in chips], (), np.int32),
+        "chip_slot": joined([n for n, _, _, _ in chips], (), np.int32),
+        "chip_likeness": joined([v for _, _, _, v in chips], (), np.float32),
     }

@@ -1,8 +1,8 @@
 """Tracks: one person's face through one shot, smoothed and measured.
 
 Slots of the shots stage are joined when they follow each other in time and place and their
-identity embeddings agree; a slot whose own chips disagree is split between them. So that two
-people never share a track, doubt separates.
+identity embeddings agree; a slot whose own chips disagree is split between them
+(`face_pieces`). So that two people never share a track, doubt separates.
 
 Side file `tracks/{video_id}-*.npz`, per track: `{track_id}/boxes` float32 [T, 4] xyxy and
 `{track_id}/landmarks` float32 [T, 68, 2] in source display pixels (NaN where not observed),
@@ -27,6 +27,7 @@ from manifests.records import Reject, Shot, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
 from stages.face_following import overlap
+from stages.face_pieces import ChipEmbeddings, Piece, joined, split_people
 from stages.head_pose import head_pose
 
 
@@ -39,43 +40,18 @@ class TracksConfig:
     min_overlap: float = col("intersection over union across a gap", default=0.15)
     join_distance: float = col("embedding distance under which slots are one person", default=0.5)
     split_distance: float = col(
-        "distance above which neighbouring chips are two people", default=0.65
+        "distance of a chip to the mean of those before it above which it is someone else",
+        default=0.55,
     )
     smooth_frames: int = col("odd window of the smoothing of points; 0: none", "frame", default=5)
     min_frames: int = col("shortest track kept", "frame", default=5)
-
-
-@dataclass
-class Piece:
-    """A run of frames of one person, inside one shot."""
-
-    frames: np.ndarray
-    boxes: np.ndarray
-    landmarks: np.ndarray
-    scores: np.ndarray
-    chip_frames: np.ndarray
-    chips: np.ndarray
-    embeddings: np.ndarray
-
-    def part(self, low: int, high: int) -> Piece:
-        """The frames in [low, high)."""
-        rows = (self.frames >= low) & (self.frames < high)
-        chips = (self.chip_frames >= low) & (self.chip_frames < high)
-        return Piece(
-            self.frames[rows],
-            self.boxes[rows],
-            self.landmarks[rows],
-            self.scores[rows],
-            self.chip_frames[chips],
-            self.chips[chips],
-            self.embeddings[chips],
-        )
 
 
 class Tracks(Stage[Shot, Track]):
     """Shots -> tracks; a shot without a followed face is a Reject."""
 
     name = "tracks"
+    version = 2
     reasons = frozenset({"no_face", "face_too_brief"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
@@ -85,7 +61,7 @@ class Tracks(Stage[Shot, Track]):
     def process(self, batch: Sequence[Shot], context: Context) -> list[list[Track] | Reject]:
         video: Video = context.services["video"]
         arrays = load_npz(context.work / batch[0].faces_path)
-        embeddings = self.embedder.embed(arrays["chips"])
+        embeddings = ChipEmbeddings(self.embedder, arrays["chips"])
         path = context.side_path("tracks", video.video_id, ".npz")
         side: dict[str, np.ndarray] = {}
         outcomes: list[list[Track] | Reject] = []
@@ -94,8 +70,11 @@ class Tracks(Stage[Shot, Track]):
             if not pieces:
                 outcomes.append(Reject("no_face", 0, 1, "no face was found in the shot"))
                 continue
-            joined = [p for p in self._join(pieces) if len(p.frames) >= self.config.min_frames]
-            if not joined:
+            people = [
+                p for p in self._join(pieces, embeddings)
+                if len(p.frames) >= self.config.min_frames
+            ]
+            if not people:
                 longest = max(len(p.frames) for p in pieces)
                 outcomes.append(
                     Reject(
@@ -106,61 +85,46 @@ class Tracks(Stage[Shot, Track]):
                     )
                 )
                 continue
-            joined.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
-            outcomes.append(
-                [
-                    self._track(
-                        shot, number, piece, video, str(path.relative_to(context.work)), side
-                    )
-                    for number, piece in enumerate(joined)
-                ]
-            )
+            people.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
+            name = str(path.relative_to(context.work))
+            outcomes.append([
+                self._track(shot, number, piece, embeddings, name, side)
+                for number, piece in enumerate(people)
+            ])
         save_npz(path, side)
         return outcomes
 
     def _pieces(
-        self, shot: Shot, num_frames: int, arrays: dict, embeddings: np.ndarray
+        self, shot: Shot, num_frames: int, arrays: dict, embeddings: ChipEmbeddings
     ) -> list[Piece]:
         guard = shot.guard_frames
         low = shot.start_frame + (guard if shot.start_frame else 0)
         high = shot.end_frame - (guard if shot.end_frame < num_frames else 0)
         pieces = []
-        inside = (arrays["frame"] >= low) & (arrays["frame"] < high)
+        # Guard frames give no track, but their chips help to say who is there.
+        start, end = shot.start_frame, shot.end_frame
+        inside = (arrays["frame"] >= start) & (arrays["frame"] < end)
         for slot in np.unique(arrays["slot"][inside]):
             rows = inside & (arrays["slot"] == slot)
-            chips = (
-                (arrays["chip_slot"] == slot)
-                & (arrays["chip_frame"] >= low)
-                & (arrays["chip_frame"] < high)
-            )
+            of_slot = arrays["chip_slot"] == slot
+            within = (arrays["chip_frame"] >= start) & (arrays["chip_frame"] < end)
+            chips = np.flatnonzero(of_slot & within)
             piece = Piece(
                 arrays["frame"][rows],
                 arrays["boxes"][rows],
                 arrays["landmarks"][rows],
                 arrays["score"][rows],
                 arrays["chip_frame"][chips],
-                arrays["chips"][chips],
-                embeddings[chips],
+                chips,
+                arrays["chip_likeness"][chips],
             )
-            pieces += self._split(piece)
+            for person in split_people(piece, embeddings, self.config.split_distance):
+                kept = person.part(low, high)
+                if len(kept.frames):
+                    pieces.append(kept)
         return pieces
 
-    def _split(self, piece: Piece) -> list[Piece]:
-        """Cut where neighbouring chips are of two people: at the largest step of the points."""
-        cuts = []
-        for i in range(len(piece.chip_frames) - 1):
-            gap = np.linalg.norm(piece.embeddings[i + 1] - piece.embeddings[i])
-            if gap > self.config.split_distance:
-                inside = (piece.frames > piece.chip_frames[i]) & (
-                    piece.frames <= piece.chip_frames[i + 1]
-                )
-                rows = np.flatnonzero(inside)
-                steps = np.abs(piece.landmarks[rows] - piece.landmarks[rows - 1]).mean((1, 2))
-                cuts.append(int(piece.frames[rows[np.argmax(steps)]]))
-        edges = [int(piece.frames[0]), *cuts, int(piece.frames[-1]) + 1]
-        return [piece.part(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
-
-    def _join(self, pieces: list[Piece]) -> list[Piece]:
+    def _join(self, pieces: list[Piece], embeddings: ChipEmbeddings) -> list[Piece]:
         tracks: list[Piece] = []
         for piece in sorted(pieces, key=lambda p: (p.frames[0], p.boxes[0, 0])):
             best, best_distance = None, self.config.join_distance
@@ -170,25 +134,21 @@ class Tracks(Stage[Shot, Track]):
                     continue
                 if overlap(track.boxes[-1], piece.boxes[0]) < self.config.min_overlap:
                     continue
-                if not (len(track.embeddings) and len(piece.embeddings)):
+                if not (len(track.chip_rows) and len(piece.chip_rows)):
                     continue  # nothing vouches for the person: doubt separates
-                distance = float(np.linalg.norm(track.embeddings[-1] - piece.embeddings[0]))
+                distance = float(np.linalg.norm(
+                    embeddings(track.chip_rows).mean(0) - embeddings(piece.chip_rows).mean(0)))
                 if distance < best_distance:
                     best, best_distance = i, distance
             if best is None:
                 tracks.append(piece)
             else:
-                a = tracks[best]
-                tracks[best] = Piece(
-                    *(
-                        np.concatenate([getattr(a, f), getattr(piece, f)])
-                        for f in Piece.__dataclass_fields__
-                    )
-                )
+                tracks[best] = joined(tracks[best], piece)
         return tracks
 
     def _track(
-        self, shot: Shot, number: int, piece: Piece, video: Video, path: str, side: dict[str, Any]
+        self, shot: Shot, number: int, piece: Piece, embeddings: ChipEmbeddings, path: str,
+        side: dict[str, Any],
     ) -> Track:
         name = track_id(shot.shot_id, number)
         start, end = int(piece.frames[0]), int(piece.frames[-1]) + 1
@@ -201,6 +161,7 @@ class Tracks(Stage[Shot, Track]):
         boxes[index] = piece.boxes
         scores = np.full(length, np.nan, np.float32)
         scores[index] = piece.scores
+        chips = embeddings.chips[piece.chip_rows]
         landmarks = smooth(landmarks, self.config.smooth_frames)
         side.update(
             {
@@ -208,9 +169,9 @@ class Tracks(Stage[Shot, Track]):
                 f"{name}/landmarks": landmarks,
                 f"{name}/score": scores,
                 f"{name}/is_observed": observed,
-                f"{name}/chips": piece.chips,
+                f"{name}/chips": chips,
                 f"{name}/chip_frames": piece.chip_frames,
-                f"{name}/embeddings": piece.embeddings,
+                f"{name}/embeddings": embeddings(piece.chip_rows),
                 f"{name}/embedder": np.array(self.embedder.name),
             }
         )
@@ -227,7 +188,7 @@ class Tracks(Stage[Shot, Track]):
             int((~observed).sum()),
             _round(np.median(np.max(piece.boxes[:, 2:] - piece.boxes[:, :2], axis=1))),
             _round(np.median(np.linalg.norm(eyes, axis=1))),
-            _sharpness(piece.chips),
+            _sharpness(chips),
             yaw,
             pitch,
             roll,

@@ -121,7 +121,7 @@ def _talk(path: Path, parts: Sequence[tuple[Portrait, Speech, float]], times: li
         inside = (source >= 0) & (source < len(sound))
         moved[inside] = sound[source[inside]]
         moved += 0.0005 * random.standard_normal(len(moved)).astype(np.float32)
-    _write(path, (frame_at(t) for t in times), times, None if lag_s is None else moved)
+    write_media(path, (frame_at(t) for t in times), times, None if lag_s is None else moved)
 
 
 def _no_face(path: Path, speech: Speech, random) -> None:
@@ -130,7 +130,8 @@ def _no_face(path: Path, speech: Speech, random) -> None:
     small = random.integers(40, 200, (6, 8, 3), dtype=np.uint8)
     still = cv2.resize(small, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     times = _steady(Fraction(25), 6.0)
-    _write(path, (np.roll(still, i, 1) for i in range(len(times))), times, _fit(speech.pcm, 6.0))
+    rolling = (np.roll(still, i, 1) for i in range(len(times)))
+    write_media(path, rolling, times, _fit(speech.pcm, 6.0))
 
 
 def _fit(pcm: np.ndarray, seconds: float) -> np.ndarray:
@@ -138,7 +139,8 @@ def _fit(pcm: np.ndarray, seconds: float) -> np.ndarray:
     return np.pad(pcm, (0, max(0, size - len(pcm))))[:size]
 
 
-def _write(path: Path, frames, times: list[Fraction], sound: np.ndarray | None) -> None:
+def write_media(path: Path, frames, times: list[Fraction], sound: np.ndarray | None) -> None:
+    """H.264 of frames uint8 [448, 448, 3] RGB shown at `times` s, with AAC of mono `sound`."""
     base = Fraction(1, 1000) if path.suffix == ".mkv" else Fraction(1, 30000)
     with av.open(str(path), "w") as container:
         rate = Fraction(len(times) - 1) / (times[-1] - times[0])
