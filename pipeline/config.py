@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +90,11 @@ def resources_for(config: BuildConfig, stage: str, declared: Resources) -> Resou
 
 def stage_configs(config: BuildConfig) -> dict[str, Any]:
     """Settings by stage name, for the runner."""
-    return {
-        name: getattr(config, name)
-        for name in ("expand", "download", "probe", "shots", "tracks", "identity", "sync", "clips")
-    }
+    names = ("expand", "download", "probe", "shots", "tracks", "identity", "sync", "clips")
+    configs = {name: getattr(config, name) for name in names}
+    # Who may see the video may see the list that it is in.
+    configs["expand"] = dataclasses.replace(
+        config.expand, **{
+            f: getattr(config.expand, f) or getattr(config.download, f)
+            for f in ("cookies_file", "cookies_from_browser")})
+    return configs

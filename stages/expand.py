@@ -16,6 +16,9 @@ class ExpandConfig:
 
     max_playlist_videos: int | None = col("most videos taken from a playlist; null: all",
                                           default=None)
+    cookies_file: str | None = col("cookies file; null: that of download", default=None)
+    cookies_from_browser: str | None = col("browser to take cookies from; null: that of download",
+                                           default=None)
 
 
 class Expand(Stage[Request, Source]):
@@ -36,7 +39,8 @@ class Expand(Stage[Request, Source]):
 
         try:
             facts = site.list_videos(request.address, context.services.get("rate_limiter"),
-                                     self.config.max_playlist_videos)
+                                     self.config.max_playlist_videos,
+                                     site.cookie_options(self.config))
         except Exception as error:
             return errors.reject_or_raise(error)
         if not facts:

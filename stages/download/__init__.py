@@ -138,12 +138,8 @@ class Download(Stage[Source, Fetched]):
             "continuedl": True, "noplaylist": True, "fixup": "never", "retries": 2,
             "fragment_retries": 2, "merge_output_format": "mkv", "overwrites": False,
             "writesubtitles": config.captions, "subtitleslangs": ["all", "-live_chat"],
-            "writeautomaticsub": config.automatic_captions,
+            "writeautomaticsub": config.automatic_captions, **site.cookie_options(config),
         }
-        if config.cookies_file:
-            options["cookiefile"] = config.cookies_file
-        if config.cookies_from_browser:
-            options["cookiesfrombrowser"] = (config.cookies_from_browser,)
         with site.open_site(limiter, **options) as downloader:
             info = site.guarded(
                 downloader, lambda: downloader.extract_info(source.address, download=False))

@@ -127,12 +127,23 @@ def guarded(site, work: Callable[[], Any]) -> Any:
         raise
 
 
-def list_videos(address: str, limiter: Limiter | None, limit: int | None) -> list[dict[str, Any]]:
+def cookie_options(config: Any) -> dict[str, Any]:
+    """yt-dlp's options for `cookies_file` and `cookies_from_browser` of a stage's settings."""
+    options: dict[str, Any] = {}
+    if config.cookies_file:
+        options["cookiefile"] = config.cookies_file
+    if config.cookies_from_browser:
+        options["cookiesfrombrowser"] = (config.cookies_from_browser,)
+    return options
+
+
+def list_videos(address: str, limiter: Limiter | None, limit: int | None,
+                cookies: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """The videos behind a link, without fetching them: address, id, title, duration.
 
     A single video gives one entry. Live streams raise ValueError. yt-dlp's own errors rise.
     """
-    options = {"extract_flat": "in_playlist", "skip_download": True}
+    options = {"extract_flat": "in_playlist", "skip_download": True, **(cookies or {})}
     if limit:
         options["playlistend"] = limit
     with open_site(limiter, **options) as site:
@@ -154,7 +165,7 @@ def list_videos(address: str, limiter: Limiter | None, limit: int | None) -> lis
                 continue
             target = entry.get("url") or entry.get("webpage_url")
             if entry.get("_type") == "playlist" and target:
-                found += list_videos(target, limiter, limit)
+                found += list_videos(target, limiter, limit, cookies)
             elif target:
                 found.append({
                     "address": target, "id": entry.get("id"), "extractor": entry.get("ie_key"),
