@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.files import write_atomic
 from manifests.records import Request
-from pipeline import cluster, status
+from pipeline import cluster, refetch, status
 from pipeline.config import BuildConfig, resources_for, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.ledger import Ledger
@@ -77,11 +77,17 @@ def _run(requests, root, work, lock, config: BuildConfig, address, retry_failed)
         pools = Pools(work, lock.fence, sizes)
         limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
         progress = Progress(len(requests), [n.name for n in MAIN_JOB])
+        def observe(event, node, item) -> None:
+            progress.observe(event, node, item)
+            if (event, node) == ("finished", MAIN_JOB[-1]) and (
+                    config.download.keep_sources == "never"):
+                refetch.drop(work, runner.entries, item.unit)
+
         configs = stage_configs(config) | {"clips": ClipsJob(config.clips, config.sync)}
         runner = Runner(
             MAIN_JOB, configs, work, Ledger(work / "ledger"), pools,
             Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
-            services={"rate_limiter": limiter}, observe=progress.observe,
+            services={"rate_limiter": limiter}, observe=observe,
             limits=lambda name, declared: resources_for(config, name, declared),
             pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
         )
@@ -105,7 +111,7 @@ def _finish(root, work, config, entries, started) -> Outcome:
     rows = status.rows(MAIN_JOB, entries)
     done = publish(root, work, config, entries, rows)
     if config.download.keep_sources != "always":
-        drop_sources(work, entries)
+        refetch.drop(work, entries)
     report = write_report(Corpus(root))
     videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
     failed = sum(r["failed"] for r in rows)
@@ -113,11 +119,3 @@ def _finish(root, work, config, entries, started) -> Outcome:
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s; {report}",
           file=sys.stderr)
     return Outcome(rows, len(done["samples"]), failed / videos, report)
-
-
-def drop_sources(work: Path, entries) -> None:
-    """Delete fetched media (never the user's own files) once their clips are made."""
-    for entry in entries["download"].values():
-        for fetched in entry.outputs:
-            if fetched.kind == "link":
-                (work / fetched.media_path).unlink(missing_ok=True)

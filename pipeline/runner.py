@@ -20,6 +20,7 @@ from manifests import records as rec
 from pipeline.graph import SERVICE_OF, Node, check_graph
 from pipeline.ledger import Entry, Ledger, Result, digest, failed_retryable
 from pipeline.pools import Ended, Pools
+from pipeline.refetch import Refetch
 from pipeline.workers import Job, load_stage
 from stages.base import Resources
 
@@ -90,6 +91,7 @@ class Runner:
         self._kept: dict[str, dict[str, Any]] = defaultdict(dict)
         self._seen: dict[str, set[str]] = {n.name: set() for n in self.nodes}
         self._at_work: dict[str, Unit] = {}
+        self._refetch = Refetch(work, self.entries)
 
     def run(self, requests: Sequence[Any]) -> dict[str, dict[str, Entry]]:
         """Entries by stage and unit, once every unit has an outcome. Raises RunStopped."""
@@ -107,7 +109,8 @@ class Runner:
     def pending(self) -> dict[str, int]:
         """Records without an outcome yet, by stage."""
         count: dict[str, int] = defaultdict(int)
-        for unit in [*(e[-1] for e in self._ready), *self._waiting, *self._at_work.values()]:
+        for unit in [*(e[-1] for e in self._ready), *self._waiting, *self._at_work.values(),
+                     *self._refetch.held()]:
             count[unit.node.name] += len(unit.records)
         return dict(count)
 
@@ -171,7 +174,10 @@ class Runner:
             item = heapq.heappop(self._ready)
             unit = item[-1]
             pool = self.pool_of.get(unit.node.name, unit.node.pool)
-            too_far = unit.node.name == "download" and self._too_far_ahead()
+            if self._waits_for_media(unit):
+                continue
+            too_far = (unit.node.name == "download" and self._too_far_ahead()
+                       and not self._refetch.is_pending(unit.name))
             if too_far or not self.pools.has_room(pool):
                 passed.append(item)
                 if len(passed) > 4 * len(self.nodes):
@@ -191,6 +197,18 @@ class Runner:
             self.observe("started", unit.node, unit)
         for item in passed:
             heapq.heappush(self._ready, item)
+
+    def _waits_for_media(self, unit: Unit) -> bool:
+        source = self._refetch.source_for(unit)
+        if source is None:
+            return False
+        if self._refetch.hold(source.source_id, unit):
+            node = next(n for n in self.nodes if n.name == "download")
+            self._serial += 1
+            key = digest([self._salt[node.name], [source], {}])
+            self._push(Unit(node, source.source_id, [source], self._serial, key=key,
+                            services={"is_media_needed": True}))
+        return True
 
     def _too_far_ahead(self) -> bool:
         ahead = sum(1 for *_, u in self._ready if u.node.pool != "net")
@@ -267,6 +285,10 @@ class Runner:
                 [unit.services["video"]] if "video" in unit.services else []),
             **unit.cost,
         )
+        if self._refetch.is_pending(entry.unit):
+            self._refetch.release(
+                entry, self._push, lambda u, reason, why: self._fail(u, reason, why, True))
+            return  # its rows stand already; only the media was missing
         self.ledger.put(entry, unit.node.outputs)
         self.observe("finished", unit.node, entry)
         self._finish(unit.node, entry)

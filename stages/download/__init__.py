@@ -46,7 +46,8 @@ class DownloadConfig:
     sleep_max_s: float = col("longest pause after a video", "s", default=4.0)
     min_free_gb: float = col("free space under which the run is parked", "GB", default=2.0)
     keep_sources: Literal["always", "until_done", "never"] = col(
-        "fetched media: keep, or delete once its clips are made", default="always")
+        "fetched media: keep always, until the run is done, or never longer than its clips "
+        "need; a changed setting that needs it again fetches it again", default="always")
     consent: str | None = col("consent of the persons shown, for the manifest", default=None)
     licence: str | None = col("licence, where the source states none", default=None)
     limits: LimiterConfig = field(default_factory=LimiterConfig)
@@ -79,7 +80,9 @@ class Download(Stage[Source, Fetched]):
         if kept.exists():
             facts = Fetched(**json.loads(kept.read_text()))
             path = context.work / facts.media_path
-            if path.exists() and path.stat().st_size == facts.num_bytes:
+            is_whole = path.exists() and path.stat().st_size == facts.num_bytes
+            # Media that was let go is fetched again only when a later stage must read it.
+            if is_whole or not (path.exists() or context.services.get("is_media_needed")):
                 return [dataclasses.replace(facts, requested_as=source.requested_as)]
         folder = context.work / "download" / source.source_id
         folder.mkdir(parents=True, exist_ok=True)
