@@ -12,11 +12,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from manifests.clock import FRAME_RATE, Clock
 
 COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+OTHER_SOUND = frozenset({"dub", "comment", "karaoke", "hearing_impaired", "visual_impaired",
+                         "clean_effects", "descriptions"})
+"""Marks of a track that is not what was said before the camera."""
 VFR_TOLERANCE_US = 2000
 
 
@@ -59,8 +63,12 @@ class Facts:
 
 def is_cover(stream: av.video.stream.VideoStream) -> bool:
     """A still picture attached to the file (album art) is no video."""
-    attached = getattr(stream.disposition, "name", None) or str(stream.disposition)
-    return "attached_pic" in attached or stream.codec_context.name in COVER_CODECS
+    return "attached_pic" in marks_of(stream) or stream.codec_context.name in COVER_CODECS
+
+
+def marks_of(stream: av.stream.Stream) -> set[str]:
+    """Names of the stream's disposition flags (a flag's own text is a number)."""
+    return {flag.name for flag in Disposition if flag & stream.disposition}
 
 
 def choose_video(container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -68,10 +76,10 @@ def choose_video(container: av.container.InputContainer) -> av.video.stream.Vide
     streams = [s for s in container.streams.video if not is_cover(s)]
     if not streams:  # a file that is motion JPEG all through is video after all
         streams = [s for s in container.streams.video if (s.frames or 0) > 1
-                   and "attached_pic" not in str(s.disposition)]
+                   and "attached_pic" not in marks_of(s)]
     if not streams:
         raise MediaError("no_video", "no video stream")
-    return max(streams, key=lambda s: ("default" in str(s.disposition),
+    return max(streams, key=lambda s: ("default" in marks_of(s),
                                        s.codec_context.width * s.codec_context.height, -s.index))
 
 
@@ -84,8 +92,8 @@ def choose_audio(container: av.container.InputContainer) -> av.audio.stream.Audi
         raise MediaError("no_audio", "no audio stream")
 
     def rank(stream: av.audio.stream.AudioStream) -> tuple[bool, bool, bool, int]:
-        marks = str(stream.disposition)
-        other = any(m in marks for m in ("dub", "comment", "impaired", "descriptions"))
+        marks = marks_of(stream)
+        other = marks & OTHER_SOUND
         return (not other, "original" in marks, "default" in marks, -stream.index)
 
     return max(container.streams.audio, key=rank)
