@@ -40,6 +40,7 @@ CROPS = {
     "ephrat": Crop(28, 3, 228, 253, 160, 128, "Ephrat 2017, section 3.1: 160 x 128 face"),
     "vougioukas": Crop(53, 128, 203, 228, 64, 96,
                        "Vougioukas 2019, section 3.1: lower half of 128 x 96"),
+    "mouth": Crop(68, 133, 188, 233, 40, 48, "our landmark sync model: lips, chin, a little cheek"),
     "lip": Crop(80, 128, 176, 224, 96, 96, "lip region of 96 (Lip2Speech, Niu & Mak)"),
 }
 

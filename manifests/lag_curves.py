@@ -22,6 +22,10 @@ class Peak:
     margin: float
     """Height over the best value more than 160 ms away."""
     is_at_limit: bool
+    mass: float = float("nan")
+    """Share of the curve's probability within 40 ms of the peak, where votes were counted."""
+    spread_ms: float = float("nan")
+    """Mean distance of the single voters' peaks from the common one, cut at 200 ms."""
 
 
 def lag_axis_ms(curve: np.ndarray, step_ms: float) -> np.ndarray:
@@ -50,11 +54,31 @@ def find_peak(curve: np.ndarray, step_ms: float) -> Peak | None:
                 best in (valid[0], valid[-1]))
 
 
+def find_votes(curves: np.ndarray, step_ms: float, temperature: float,
+               shift_ms: float = 0.0) -> Peak | None:
+    """The common peak of several estimators' curves [M, L], with how far they agree.
+
+    `temperature` turns correlation into log-odds, `shift_ms` is added to the lag.
+    """
+    common = curves.mean(0)
+    peak = find_peak(common, step_ms)
+    if peak is None:
+        return None
+    lags = lag_axis_ms(common, step_ms)
+    odds = np.where(np.isnan(common), -np.inf, temperature * (common - np.nanmax(common)))
+    share = np.exp(odds)
+    mass = float(share[np.abs(lags - peak.lag_ms) <= FRAME_ERROR_MS].sum() / share.sum())
+    singles = [p.lag_ms for p in (find_peak(c, step_ms) for c in curves) if p is not None]
+    spread = float(np.mean(np.minimum(np.abs(np.array(singles) - peak.lag_ms), 200.0)))
+    return Peak(peak.lag_ms + shift_ms, peak.height, peak.margin, peak.is_at_limit, mass, spread)
+
+
 def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray | None:
-    """Weighted mean of windows' curves, point by point; None if there is nothing to pool."""
+    """Weighted mean of windows' curves [..., L], point by point; None if there is nothing."""
     if not len(curves) or sum(weights) <= 0:
         return None
-    stack, weight = np.stack(curves), np.asarray(weights, float)[:, None]
+    stack = np.stack(curves)
+    weight = np.asarray(weights, float).reshape(-1, *(1,) * (stack.ndim - 1))
     present = ~np.isnan(stack)
     total = (weight * present).sum(0)
     with np.errstate(invalid="ignore"):
@@ -62,10 +86,19 @@ def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray |
     return np.where(total > 0.5 * weight.sum(), mean, np.nan)
 
 
+def evidence(peak: Peak, seconds: float) -> np.ndarray:
+    """What confidence is made of, float64 [8] (or [4] where no votes were counted)."""
+    plain = [peak.height, peak.margin, np.log(np.clip(seconds, 0.5, 30.0)), 1.0]
+    if np.isnan(peak.mass):
+        return np.array(plain)
+    odds = np.log(np.clip(peak.mass, 1e-3, 0.9999) / (1 - np.clip(peak.mass, 1e-3, 0.9999)))
+    spread = peak.spread_ms / 200
+    return np.array([*plain, odds, spread, np.sqrt(spread), float(peak.is_at_limit)])
+
+
 def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
-    """Probability that the error is under 40 ms, by a logistic fitted on held-out speakers."""
-    features = np.array([peak.height, peak.margin, np.log(max(seconds, 0.5)), 1.0])
-    return float(1 / (1 + np.exp(-features @ calibration)))
+    """Probability that the error is within 40 ms, by a logistic fitted on held-out speakers."""
+    return float(1 / (1 + np.exp(-evidence(peak, seconds) @ calibration)))
 
 
 def drift_ms_per_min(starts_frame: Sequence[int], lags_ms: Sequence[float | None],

@@ -171,6 +171,9 @@ class Offset:
     window_scores: list[float | None] = col("raw score per window")
     speech_start_frames: list[int] = col("speech regions on the video clock: starts", "frame")
     speech_end_frames: list[int] = col("speech regions: ends, half-open", "frame")
+    drift_ms_per_min: float | None = col(
+        "trend of the windows' lags; null with fewer than five measured windows", "ms/min",
+        default=None)
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,19 @@ class Failure:
     retryable: bool = col("may succeed on another day")
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A file to write anew by `yld resync`: the lags to take out of its clips."""
+
+    item_id: str = col("hash of the path, and of the clip where a file holds several")
+    path: str = col("media file or shard as it is")
+    target: str = col("file to write")
+    clip_ids: list[str] = col("clips that stay")
+    lags_ms: list[float] = col("lag taken out of each", "ms")
+
+
 ID_FIELDS = {
+    Correction: "item_id",
     Request: "request_id", Source: "source_id", Fetched: "source_id", Video: "video_id",
     Shot: "shot_id", Track: "track_id", Identity: "track_id", Offset: "track_id",
     Clip: "clip_id", Speaker: "track_id", Sample: "clip_id",

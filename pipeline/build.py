@@ -12,12 +12,12 @@ from typing import Any
 
 from manifests.files import write_atomic
 from manifests.records import Request
-from pipeline import cluster, refetch, status
-from pipeline.config import BuildConfig, resources_for, stage_configs
+from pipeline import refetch, status
+from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
-from pipeline.ledger import Ledger
 from pipeline.lock import CorpusLock
-from pipeline.progress import Progress, table
+from pipeline.progress import table
+from pipeline.session import running
 from stages.clips import ClipsJob
 from stages.requests import requests_from_arguments
 
@@ -55,51 +55,15 @@ def remember(work: Path, requests: Sequence[Request]) -> list[Request]:
 
 def _run(requests, root, work, lock, config: BuildConfig, address, retry_failed) -> Outcome:
     started = time.monotonic()
-    cluster.start(address)
-    import ray
 
-    from pipeline.pools import Pools, PoolSize
-    from pipeline.runner import Policy, Runner
-    from pipeline.services import ClusterLimiter, LimiterActor
+    def observe(event, node, item, entries) -> None:
+        if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
+            refetch.drop(work, entries, item.unit)
 
-    try:
-        nodes = cluster.prove_nodes(work)
-        workers = config.workers
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        num_cpu = workers.cpu_workers or cpus
-        sizes = {
-            "cpu": PoolSize(num_cpu, min(1.0, cpus / num_cpu), 0.0),
-            "net": PoolSize(workers.net_workers, 0.0, 0.0),
-            "gpu": PoolSize(workers.gpu_workers, 0.0, workers.gpus_per_worker),
-        }
-        print(f"{len(requests)} sources; {len(nodes)} node(s), {num_cpu} CPU workers, "
-              f"{workers.net_workers} downloads at a time", file=sys.stderr)
-        pools = Pools(work, lock.fence, sizes)
-        limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
-        progress = Progress(len(requests), [n.name for n in MAIN_JOB])
-        def observe(event, node, item) -> None:
-            progress.observe(event, node, item)
-            if (event, node) == ("finished", MAIN_JOB[-1]) and (
-                    config.download.keep_sources == "never"):
-                refetch.drop(work, runner.entries, item.unit)
-
-        configs = stage_configs(config) | {"clips": ClipsJob(config.clips, config.sync)}
-        runner = Runner(
-            MAIN_JOB, configs, work, Ledger(work / "ledger"), pools,
-            Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
-            services={"rate_limiter": limiter}, observe=observe,
-            limits=lambda name, declared: resources_for(config, name, declared),
-            pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
-        )
-        try:
-            entries = runner.run(requests)
-        finally:
-            progress.close()
-            pools.close()
-            write_atomic(work / "status.json", json.dumps(
-                status.rows(MAIN_JOB, runner.entries, runner.pending())))
-    finally:
-        ray.shutdown()
+    configs = stage_configs(config) | {"clips": ClipsJob(config.clips, config.sync)}
+    with running(MAIN_JOB, configs, config, work, lock, len(requests), address=address,
+                 retry_failed=retry_failed, observe=observe) as runner:
+        entries = runner.run(requests)
     return _finish(root, work, config, entries, started)
 
 

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE = 1, 3, 2
-
-
-def friendly(command):
-    """Turn the errors a user can mend into one clear message and an exit code."""
-    @functools.wraps(command)
-    def wrapped(*args, **kwargs):
-        try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            click.echo("stopped; the same command goes on where it was", err=True)
-            sys.exit(130)
-        except (ValueError, OSError, RuntimeError) as error:
-            if os.environ.get("YLD_DEBUG"):
-                raise
-            click.echo(f"yld: {error}", err=True)
-            sys.exit(EXIT_USAGE if isinstance(error, ValueError) else EXIT_STOPPED)
-    return wrapped
-
-
-def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
-    """A table, or JSON."""
-    from pipeline.progress import table
-
-    click.echo(json.dumps(rows, indent=1) if as_json else table(rows, columns))
+from pipeline import commands_sync
+from pipeline.cli_tools import EXIT_FAILED, emit, friendly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -156,11 +130,20 @@ def verify(corpus, as_json) -> None:
 
 
 @main.command()
+@click.option("--sync", is_flag=True, help="Flash-and-beep test of every way to read a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
-def doctor(as_json) -> None:
+def doctor(sync, as_json) -> None:
     """What this machine has and what is missing, with the remedy."""
     from pipeline.doctor import examine
+
+    if sync:
+        from pipeline import sync_check
+
+        rows = sync_check.check(lambda name: click.echo(f"testing {name}", err=True))
+        emit(rows, sync_check.COLUMNS, as_json)
+        ours = [r for r in rows if r["path"] == sync_check.OURS]
+        sys.exit(EXIT_FAILED if any(r["verdict"] != "in sync" for r in ours) else 0)
 
     rows = examine()
     emit(rows, ["part", "state", "found", "remedy"], as_json)
@@ -177,6 +160,10 @@ def demo(seed, out) -> None:
     from pipeline.demo import run_demo
 
     sys.exit(0 if run_demo(out, seed) else EXIT_FAILED)
+
+
+for command in (commands_sync.audit, commands_sync.resync, commands_sync.train):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -180,9 +180,9 @@ class Clips(Stage[Offset, Clip]):
 
     def _measure_again(self, plan: Plan, pcm: np.ndarray, context: Context):
         track, offset = plan.track, plan.offset
-        landmarks = load_npz(context.work / track.faces_path, f"{track.track_id}/landmarks")[""]
+        side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
         regions = list(zip(offset.speech_start_frames, offset.speech_end_frames, strict=True))
-        item = self.sync.judge(track, landmarks, pcm, regions, lag_to_samples(plan.lag_ms))
+        item = self.sync.judge(track, side, pcm, regions, lag_to_samples(plan.lag_ms))
         return self.sync.verdict(item)
 
     def _encode(self, plan: Plan, pcm: np.ndarray, again, context: Context) -> None:

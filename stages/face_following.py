@@ -17,6 +17,7 @@ import numpy as np
 
 from manifests.records import col
 from stages.face_chips import ChipKeeper
+from stages.mouths import MouthCropper
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Slot:
     boxes: list[np.ndarray] = field(default_factory=list)
     points: list[np.ndarray] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    mouths: list[np.ndarray] = field(default_factory=list)
+    cropper: MouthCropper = field(default_factory=MouthCropper)
     thumb: np.ndarray | None = None
 
 
@@ -136,6 +139,7 @@ class FaceFollower:
 
     def _close(self, slot: Slot) -> None:
         slot.keeper.close()
+        slot.mouths += slot.cropper.finish()
         slot.thumb = None
         self.done.append(slot)
 
@@ -225,6 +229,7 @@ class FaceFollower:
         slot.thumb = thumb
         points = self.landmarker.fit(luma, box[None])[0]
         slot.keeper.offer(frame, luma, rgb, points)
+        slot.mouths += slot.cropper.push(luma, points)
         slot.frames.append(frame)
         slot.boxes.append(box)
         slot.points.append(points)

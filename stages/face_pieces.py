@@ -44,6 +44,7 @@ class Piece:
     boxes: np.ndarray
     landmarks: np.ndarray
     scores: np.ndarray
+    mouths: np.ndarray
     chip_frames: np.ndarray
     chip_rows: np.ndarray
     chip_likeness: np.ndarray
@@ -57,7 +58,7 @@ class Piece:
 
     def with_chips(self, kept: np.ndarray) -> Piece:
         """The same frames with the chips of a mask [len(chip_rows)]."""
-        return Piece(self.frames, self.boxes, self.landmarks, self.scores,
+        return Piece(self.frames, self.boxes, self.landmarks, self.scores, self.mouths,
                      self.chip_frames[kept], self.chip_rows[kept], self.chip_likeness[kept])
 
 

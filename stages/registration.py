@@ -47,8 +47,9 @@ def residual_px(canonical: np.ndarray) -> float:
     return float(np.sqrt((gap**2).sum(2).mean()))
 
 
-def warp(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] and [2, 3] -> canonical uint8 [256, 256, 3].
+def warp(picture: np.ndarray, matrix: np.ndarray,
+         size: tuple[int, int] = (CANVAS_PX, CANVAS_PX)) -> np.ndarray:
+    """uint8 [H, W] or [H, W, 3] and [2, 3] -> uint8 of `size` (width, height), canonical.
 
     Large faces are averaged down by a whole factor first: bilinear sampling alone would skip
     pixels. Beyond the picture its border is repeated.
@@ -56,18 +57,18 @@ def warp(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     factor = max(1, int(0.75 / scale)) if scale > 0 else 1
     if factor > 1:
-        corners = np.array([[0, 0], [CANVAS_PX, 0], [0, CANVAS_PX], [CANVAS_PX, CANVAS_PX]])
+        corners = np.array([[0, 0], [size[0], 0], [0, size[1]], [size[0], size[1]]])
         inverse = cv2.invertAffineTransform(matrix)
         seen = corners @ inverse[:, :2].T + inverse[:, 2]
         height, width = picture.shape[:2]
         low = np.clip(np.floor(seen.min(0) - factor), 0, [width - factor, height - factor])
         high = np.clip(np.ceil(seen.max(0) + factor), low + factor, [width, height])
-        size = ((high - low) // factor).astype(int)
+        small = ((high - low) // factor).astype(int)
         low = low.astype(int)
-        region = picture[low[1]:low[1] + size[1] * factor, low[0]:low[0] + size[0] * factor]
-        picture = cv2.resize(region, tuple(int(v) for v in size), interpolation=cv2.INTER_AREA)
+        region = picture[low[1]:low[1] + small[1] * factor, low[0]:low[0] + small[0] * factor]
+        picture = cv2.resize(region, tuple(int(v) for v in small), interpolation=cv2.INTER_AREA)
         # Pixel centres: small x = (large x - low + 0.5) / factor - 0.5.
         shift = matrix[:, :2] @ (low + (factor - 1) / 2)
         matrix = np.concatenate([matrix[:, :2] * factor, (matrix[:, 2] + shift)[:, None]], 1)
-    return cv2.warpAffine(picture, matrix, (CANVAS_PX, CANVAS_PX), flags=cv2.INTER_LINEAR,
+    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_REPLICATE)

@@ -2,10 +2,10 @@
 
 Side file `shots/{video_id}-*.npz`: one row per face and frame in `frame` int32 [N], `slot`
 int32 [N], `boxes` float32 [N, 4] xyxy and `landmarks` float32 [N, 68, 2] in source display
-pixels, `score` float32 [N]; face chips in `chips` uint8 [M, 150, 150, 3] with `chip_frame` and
-`chip_slot` int32 [M], and `chip_likeness` float32 [M], 1 for chips taken regularly, below for
-those taken because the face looked unlike itself (`face_chips`). A slot is an unbroken run of
-one face; `tracks` joins slots into tracks.
+pixels, `score` float32 [N], `mouths` uint8 [N, 40, 48] (`stages.mouths`); face chips in `chips`
+uint8 [M, 150, 150, 3] with `chip_frame` and `chip_slot` int32 [M], and `chip_likeness` float32
+[M], 1 for chips taken regularly, below for those taken because the face looked unlike itself
+(`face_chips`). A slot is an unbroken run of one face; `tracks` joins slots into tracks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from stages.backends import registry
 from stages.backends.dlib_faces import face_chip
 from stages.base import Context, Resources, Stage
 from stages.face_following import FaceFollower, FollowConfig, Slot
+from stages.networks.lipsync_features import MOUTH_SHAPE
 from stages.shot_detection import SMALL_PX, CutConfig, CutFinder
 
 
@@ -40,7 +41,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 4
+    version = 5
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
 
@@ -96,6 +97,7 @@ def _arrays(slots: list[Slot], scale: float) -> dict[str, np.ndarray]:
         "boxes": joined([b for s in slots for b in s.boxes], (4,), np.float32) * scale,
         "landmarks": joined([p for s in slots for p in s.points], (68, 2), np.float32) * scale,
         "score": joined([v for s in slots for v in s.scores], (), np.float32),
+        "mouths": joined([m for s in slots for m in s.mouths], MOUTH_SHAPE, np.uint8),
         "chips": joined([c for _, _, c, _ in chips], (150, 150, 3), np.uint8),
         "chip_frame": joined([f for _, f, _, _ in chips], (), np.int32),
         "chip_slot": joined([n for n, _, _, _ in chips], (), np.int32),

@@ -15,11 +15,11 @@ import numpy as np
 
 from manifests import lag_curves as off
 from manifests.arrays import load_npz
-from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from manifests.clock import SAMPLES_PER_FRAME
 from manifests.media import read_audio, resolve
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
-from stages.backends.offset_estimators import ESTIMATORS
+from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
 from stages.base import Context, Resources, Stage
 from stages.speech import SpeechDetector, share
 
@@ -65,6 +65,7 @@ class Sync(Stage[Identity, Offset]):
     """All tracks of a video together: who speaks, and how far picture and sound are apart."""
 
     name = "sync"
+    version = 2
     reasons = frozenset({"no_speech", "still_face", "voice_over", "not_speaking",
                          "ambiguous_speaker"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
@@ -85,30 +86,28 @@ class Sync(Stage[Identity, Offset]):
         judged = []
         for identity in batch:
             track = tracks[identity.track_id]
-            side = load_npz(context.work / track.faces_path, f"{track.track_id}/landmarks")
-            judged.append(self.judge(track, side[""], pcm, regions))
+            side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
+            judged.append(self.judge(track, side, pcm, regions))
         return [self._outcome(item, judged, regions) for item in judged]
 
-    def judge(self, track: Track, landmarks: np.ndarray, pcm: np.ndarray,
+    def judge(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
               regions: list[tuple[int, int]], shift_samples: int = 0) -> Judged:
-        """Curves of one track; `shift_samples` reads the sound that much earlier."""
+        """Curves of one track from its side file's arrays; `shift_samples` reads the sound that
+        much earlier."""
         config = self.config
-        landmarks = interpolate(landmarks)
+        landmarks = interpolate(side["landmarks"])
         shift_frames = shift_samples / SAMPLES_PER_FRAME
         moved = [(a + shift_frames, b + shift_frames) for a, b in regions]
         talk = share(moved, track.start_frame, track.end_frame)
         length = track.end_frame - track.start_frame
         windows = make_windows(length, config.window_frames, config.hop_frames)
         talks = [share(moved, track.start_frame + a, track.start_frame + b) for a, b in windows]
-        pad = SAMPLE_RATE  # sound around the track, for the lags
-        low = track.start_frame * SAMPLES_PER_FRAME - shift_samples - pad
-        high = track.end_frame * SAMPLES_PER_FRAME - shift_samples + pad
-        start = max(low, 0)
-        curves = self.estimator.curves(
-            landmarks, pcm[start:max(high, start)], low + pad - start, windows, config.search_ms)
+        signals = TrackSignals(landmarks, held(side["mouths"], side["is_observed"]), pcm,
+                               track.start_frame * SAMPLES_PER_FRAME - shift_samples)
+        curves = self.estimator.curves(signals, windows, config.search_ms)
         used = [t if t >= config.min_window_speech else 0.0 for t in talks]
         pooled = off.pool(curves, used)
-        peak = None if pooled is None else off.find_peak(pooled, self.estimator.step_ms)
+        peak = None if pooled is None else self.estimator.peak(pooled)
         covered = np.zeros(length, bool)
         for (a, b), weight in zip(windows, used, strict=True):
             covered[a:b] |= weight > 0
@@ -127,10 +126,10 @@ class Sync(Stage[Identity, Offset]):
         rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
         if rivals:
             best = max((r.peak.height if r.peak else 0.0) for r in rivals)
-            if height < best:
+            if height <= best - config.speaker_margin:
                 return Reject("not_speaking", height, best,
                               "another face in view agrees better with the sound")
-            if height - best < config.speaker_margin:
+            if height < best + config.speaker_margin:
                 return Reject("ambiguous_speaker", height - best, config.speaker_margin,
                               "two faces in view agree with the sound about as well")
         if item.seconds >= config.voice_over_s and height < config.voice_over_peak:
@@ -144,12 +143,13 @@ class Sync(Stage[Identity, Offset]):
         status, reason, lag, sure = self.verdict(item)
         lags, heights = [], []
         for curve, weight in zip(item.curves, item.weights, strict=True):
-            found = off.find_peak(curve, self.estimator.step_ms) if weight else None
-            good = found is not None and not found.is_at_limit and off.confidence(
-                found, self.config.window_frames / 25, self.estimator.calibration
-            ) >= self.estimator.measured_confidence
+            found = self.estimator.peak(curve) if weight else None
+            sure_here = self.confidence(found, self.config.window_frames / 25)
+            good = sure_here is not None and sure_here >= self.estimator.measured_confidence
+            good = good and not found.is_at_limit
             lags.append(round(found.lag_ms, 1) if good else None)
             heights.append(None if found is None else round(found.height, 4))
+        drift = off.drift_ms_per_min([a for a, _ in item.windows], lags)
         inside = [(max(a, track.start_frame), min(b, track.end_frame)) for a, b in regions]
         inside = [(a, b) for a, b in inside if a < b]
         return Offset(
@@ -161,16 +161,25 @@ class Sync(Stage[Identity, Offset]):
             round(item.speech_share, 4), None if peak is None else round(peak.height, 4),
             [track.start_frame + a for a, _ in item.windows], lags, heights,
             [a for a, _ in inside], [b for _, b in inside],
+            None if drift is None else round(drift, 2),
         )
+
+    def confidence(self, peak: off.Peak | None, seconds: float) -> float | None:
+        """Calibrated probability that the error is within 40 ms; None without calibration."""
+        if peak is None or self.estimator.calibration is None:
+            return None
+        return off.confidence(peak, seconds, self.estimator.calibration)
 
     def verdict(self, item: Judged) -> tuple[str, str | None, float | None, float | None]:
         """Status, reason, lag in ms and confidence of a judged track."""
         peak = item.peak
         if peak is None:
             return "undecided", "too little speech to compare", None, None
-        sure = off.confidence(peak, item.seconds, self.estimator.calibration)
+        sure = self.confidence(peak, item.seconds)
         if peak.is_at_limit:
             return "at_search_limit", f"the best lag is at {peak.lag_ms:+.0f} ms", None, sure
+        if sure is None:
+            return "undecided", f"{self.estimator.name} is not calibrated", None, None
         if sure < self.estimator.measured_confidence:
             return "undecided", f"confidence {sure:.2f} is low", None, sure
         return "measured", None, peak.lag_ms, sure
@@ -195,6 +204,15 @@ def interpolate(landmarks: np.ndarray) -> np.ndarray:
     flat = landmarks.reshape(len(landmarks), -1)
     output = np.stack([np.interp(np.arange(len(flat)), seen, c[seen]) for c in flat.T], 1)
     return output.reshape(landmarks.shape).astype(np.float32)
+
+
+def held(mouths: np.ndarray, is_observed: np.ndarray) -> np.ndarray:
+    """Mouth pictures [T, ...] with those of unobserved frames taken from the frame before."""
+    seen = np.flatnonzero(is_observed)
+    if len(seen) in (0, len(mouths)):
+        return mouths
+    before = np.searchsorted(seen, np.arange(len(mouths)), "right") - 1
+    return mouths[seen[np.maximum(before, 0)]]
 
 
 def lip_motion(landmarks: np.ndarray, regions, track: Track) -> float:

@@ -6,9 +6,10 @@ identity embeddings agree; a slot whose own chips disagree is split between them
 
 Side file `tracks/{video_id}-*.npz`, per track: `{track_id}/boxes` float32 [T, 4] xyxy and
 `{track_id}/landmarks` float32 [T, 68, 2] in source display pixels (NaN where not observed),
-`{track_id}/score` float32 [T], `{track_id}/is_observed` bool [T], `{track_id}/chips` uint8
-[M, 150, 150, 3] with `{track_id}/chip_frames` int32 [M] and
-`{track_id}/embeddings` float32 [M, D]; T = end_frame - start_frame.
+`{track_id}/score` float32 [T], `{track_id}/is_observed` bool [T], `{track_id}/mouths` uint8
+[T, 40, 48] (0 where not observed), `{track_id}/chips` uint8 [M, 150, 150, 3] with
+`{track_id}/chip_frames` int32 [M] and `{track_id}/embeddings` float32 [M, D]; T = end_frame -
+start_frame.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Tracks(Stage[Shot, Track]):
     """Shots -> tracks; a shot without a followed face is a Reject."""
 
     name = "tracks"
-    version = 2
+    version = 3
     reasons = frozenset({"no_face", "face_too_brief"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
@@ -114,6 +115,7 @@ class Tracks(Stage[Shot, Track]):
                 arrays["boxes"][rows],
                 arrays["landmarks"][rows],
                 arrays["score"][rows],
+                arrays["mouths"][rows],
                 arrays["chip_frame"][chips],
                 chips,
                 arrays["chip_likeness"][chips],
@@ -161,6 +163,8 @@ class Tracks(Stage[Shot, Track]):
         boxes[index] = piece.boxes
         scores = np.full(length, np.nan, np.float32)
         scores[index] = piece.scores
+        mouths = np.zeros((length, *piece.mouths.shape[1:]), np.uint8)
+        mouths[index] = piece.mouths
         chips = embeddings.chips[piece.chip_rows]
         landmarks = smooth(landmarks, self.config.smooth_frames)
         side.update(
@@ -168,6 +172,7 @@ class Tracks(Stage[Shot, Track]):
                 f"{name}/boxes": smooth(boxes, self.config.smooth_frames),
                 f"{name}/landmarks": landmarks,
                 f"{name}/score": scores,
+                f"{name}/mouths": mouths,
                 f"{name}/is_observed": observed,
                 f"{name}/chips": chips,
                 f"{name}/chip_frames": piece.chip_frames,

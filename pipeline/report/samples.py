@@ -51,10 +51,18 @@ def thumbnail(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
 def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
     """face.mp4 with audio.flac muxed in, nothing re-encoded."""
     members = corpus.sample(sample)
+    return {
+        "clip_id": sample["clip_id"],
+        "note": f"{sample['speaker_id']}, {sample['split']}",
+        "mp4": muxed(members["face.mp4"], members["audio.flac"]),
+    }
+
+
+def muxed(face: bytes, sound: bytes) -> str:
+    """An MP4 of a video file and a FLAC file as they are, base64."""
     buffer = io.BytesIO()
     with (
-        av.open(io.BytesIO(members["face.mp4"])) as video,
-        av.open(io.BytesIO(members["audio.flac"])) as audio,
+        av.open(io.BytesIO(face)) as video, av.open(io.BytesIO(sound)) as audio,
         av.open(buffer, "w", format="mp4") as output,
     ):
         tracks = [(video, output.add_stream_from_template(video.streams.video[0])),
@@ -65,8 +73,4 @@ def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
                     continue
                 packet.stream = stream
                 output.mux(packet)
-    return {
-        "clip_id": sample["clip_id"],
-        "note": f"{sample['speaker_id']}, {sample['split']}",
-        "mp4": base64.b64encode(buffer.getvalue()).decode(),
-    }
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
 from manifests import lag_curves
 from stages.backends.dlib_faces import Dlib68, DlibHog
-from stages.backends.offset_estimators import LipsyncLinear
+from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
+from stages.mouths import MouthCropper
 from stages.networks import lipsync_linear as net
 from stages.speech import SpeechDetector, share
 from stages.sync import interpolate, make_windows
@@ -19,52 +21,60 @@ SECONDS = 8.0
 
 @pytest.fixture(scope="module")
 def talk():
-    """Landmarks [T, 68, 2] at 25 fps and pcm int16 with two seconds of rest on each side."""
+    """Landmarks [T, 68, 2] and mouths [T, 40, 48] at 25 fps, and pcm int16 with two seconds of
+    rest on each side."""
     from pipeline.demo.portraits import load_portraits, render
     from pipeline.demo.voice import speak
 
     person = load_portraits()[1]
     speech = speak(SECONDS, 180.0, 1.1, 11)
-    landmarker, box = Dlib68(), None
-    points = []
+    landmarker, box, cropper = Dlib68(), None, MouthCropper()
+    points, mouths = [], []
     for frame in range(int(SECONDS * 25)):
         picture = render(person, *speech.mouth_at(frame / 25), (0, 0, 0))
         if box is None:
             box = DlibHog().detect([picture])[0][0][:1]
         points.append(landmarker.fit(picture, box)[0])
+        mouths += cropper.push(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), points[-1])
+    mouths += cropper.finish()
     pcm = (np.pad(speech.pcm, 32000) * 32767).astype(np.int16)
-    return np.stack(points), pcm
+    return np.stack(points), np.stack(mouths), pcm
 
 
-def measure(landmarks, pcm, first_sample):
-    estimator = LipsyncLinear()
+@pytest.fixture(scope="module", params=["lipsync_linear"])
+def estimator(request):
+    return ESTIMATORS[request.param]()
+
+
+def measure(estimator, landmarks, mouths, pcm, first_sample):
     windows = make_windows(len(landmarks), 75, 25)
-    curves = estimator.curves(landmarks, pcm, first_sample, windows, 500.0)
-    peak = lag_curves.find_peak(lag_curves.pool(curves, [1.0] * len(curves)), 10.0)
+    signals = TrackSignals(landmarks, mouths, pcm, first_sample)
+    curves = estimator.curves(signals, windows, 500.0)
+    peak = estimator.peak(lag_curves.pool(curves, [1.0] * len(curves)))
     return peak, lag_curves.confidence(peak, len(landmarks) / 25, estimator.calibration)
 
 
-def test_measured_against_planted_has_slope_one(talk):
-    landmarks, pcm = talk
+def test_measured_against_planted_has_slope_one(talk, estimator):
+    *seen, pcm = talk
     planted = np.arange(-400, 401, 80)
     # Video late by L: frame t shows what sounded at t - L, so its sound lies L earlier.
-    found = [measure(landmarks, np.roll(pcm, -round(lag * 16)), 32000)[0].lag_ms
+    found = [measure(estimator, *seen, np.roll(pcm, -round(lag * 16)), 32000)[0].lag_ms
              for lag in planted]
     slope, intercept = np.polyfit(planted, found, 1)
     assert abs(slope - 1) < 0.02, list(zip(planted, found, strict=True))
     assert abs(intercept) < 30
 
 
-def test_foreign_sound_is_not_measured(talk):
-    landmarks, pcm = talk
+def test_foreign_sound_is_not_measured(talk, estimator):
+    *seen, pcm = talk
     random = np.random.default_rng(0)
     noise = (3000 * random.standard_normal(len(pcm))).astype(np.int16)
     tone = (9000 * np.sin(np.arange(len(pcm)) * 0.2)).astype(np.int16)
-    limit = LipsyncLinear.measured_confidence
-    own = measure(landmarks, pcm, 32000)[1]
+    limit = estimator.measured_confidence
+    own = measure(estimator, *seen, pcm, 32000)[1]
     assert own >= limit
     for name, other in (("noise", noise), ("tone", tone), ("silence", 0 * pcm)):
-        assert measure(landmarks, other, 32000)[1] < limit, name
+        assert measure(estimator, *seen, other, 32000)[1] < limit, name
 
 
 def test_weights_survive_saving(tmp_path, talk):
@@ -77,7 +87,7 @@ def test_weights_survive_saving(tmp_path, talk):
 
 
 def test_voice_activity_hears_speech_and_nothing_else(talk):
-    _, pcm = talk
+    *_, pcm = talk
     regions = SpeechDetector().regions(pcm)
     frames = len(pcm) // 640
     assert share(regions, 50, frames - 50) > 0.6

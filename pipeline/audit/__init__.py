@@ -1,0 +1,161 @@
+"""`yld audit`: the audio-visual offset of every clip of any corpus, with a number or a reason.
+
+The stages of a build up to the tracks, then `stages.measure`; the same ledger, so that a killed
+audit goes on where it was. Nothing of the audited corpus is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests import records as rec
+from manifests.files import write_atomic
+from manifests.ids import hash_id
+from pipeline.audit import layouts, rows
+from pipeline.audit.layouts import Item
+from pipeline.config import BuildConfig, stage_configs
+from pipeline.graph import MAIN_JOB, Node
+from pipeline.ledger import Entry
+from pipeline.lock import CorpusLock
+from pipeline.session import running
+from stages.measure import MeasureConfig
+
+AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Offset,
+                                 "video_id", context=("video",)))
+SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
+                  "request_id"),)
+FRAME_MS = 40.0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found: `rows` as in `offsets.parquet`, and `entries` for who goes on."""
+
+    layout: str
+    items: list[Item]
+    rows: list[dict[str, Any]]
+    entries: dict[str, dict[str, Entry]]
+    summary: list[dict[str, Any]]
+
+
+def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = None,
+          estimators: Sequence[str] = ("lipsync",), address: str | None = None,
+          with_report: bool = True) -> Audit:
+    """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
+
+    Raises LayoutError, CorpusBusyError, ClusterError.
+    """
+    started = time.monotonic()
+    layout, items = layouts.find(path, layout)
+    if out.resolve() == path.resolve():
+        raise ValueError(f"{out} is what is audited; give another folder to --out")
+    out.mkdir(parents=True, exist_ok=True)
+    print(f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
+          file=sys.stderr)
+    work = (out / "work").resolve()
+    measure = MeasureConfig(list(estimators), config.sync)
+    with CorpusLock(work) as lock:
+        if items[0].kind == "shard":
+            found, entries = _audit_shards(items, work, lock, config, measure, address)
+        else:
+            found, entries = _audit_files(items, work, lock, config, measure, address)
+        rows.write(found, out / "offsets.parquet")
+        first = [r for r in found if (r.get("estimator") or "").startswith(estimators[0])
+                 or r.get("estimator") is None]
+        summary = summarize(first)
+        write_atomic(out / "summary.json", json.dumps(summary, indent=1))
+        if with_report:
+            from pipeline.audit.report import write_report
+
+            write_report(out / "report.html", path.name, layout, found, list(estimators))
+    print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
+    return Audit(layout, items, found, entries, summary)
+
+
+def _audit_files(items, work, lock, config, measure, address):
+    requests = {}
+    for item in items:
+        if not item.missing:
+            requests.setdefault(item.path, rec.Request(
+                f"r{hash_id('file', item.path)}", item.path, "file", item.path))
+    configs = stage_configs(config) | {"measure": measure}
+    with running(AUDIT_JOB, configs, config, work, lock, len(requests),
+                 address=address) as runner:
+        entries = runner.run(list(requests.values()))
+    return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
+
+
+def _audit_shards(items, work, lock, config, measure, address):
+    # Bytes, not names, tell shards apart: a shard made anew must be measured anew.
+    from manifests.files import sha256_of
+
+    requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(i.path))}", i.path, "shard",
+                            i.path) for i in items]
+    with running(SHARD_JOB, {"measure_shard": measure}, config, work, lock, len(items),
+                 address=address) as runner:
+        entries = runner.run(requests)
+    facts = {}
+    for item in items:
+        facts |= sample_facts(Path(item.path))
+    return rows.of_shards({r.request_id: r.address for r in requests}, facts, entries), entries
+
+
+def sample_facts(tar: Path) -> dict[str, dict[str, Any]]:
+    """The `json` of each sample, by key; empty for what is no tar file."""
+    import tarfile
+
+    made = {}
+    try:
+        with tarfile.open(tar) as archive:
+            for member in archive:
+                key, _, suffix = member.name.partition(".")
+                if suffix == "json":
+                    made[key] = json.loads(archive.extractfile(member).read())
+    except (tarfile.TarError, OSError, ValueError):
+        return {}
+    return made
+
+
+def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per speaker: counts, centre and spread in ms, share within one frame of zero."""
+    by: dict[str | None, list[dict[str, Any]]] = {}
+    for row in found:
+        by.setdefault(row.get("speaker"), []).append(row)
+    table = []
+    for speaker in sorted(by, key=lambda s: (s is None, s or "")):
+        group = by[speaker]
+        lags = [r["video_lag_ms"] for r in group if r.get("video_lag_ms") is not None]
+        centre, spread = rows.centre_of(lags) if lags else (None, None)
+        table.append({
+            "speaker": speaker, "clips": len(group), "measured": len(lags),
+            "undecided": sum(r["offset_status"] == "undecided" for r in group),
+            "at_search_limit": sum(r["offset_status"] == "at_search_limit" for r in group),
+            "no_speech": sum(r["offset_status"] == "no_speech" for r in group),
+            "no_face": sum(r["offset_status"] == "no_face" for r in group),
+            "centre_ms": None if centre is None else round(centre, 1),
+            "spread_ms": None if spread is None else round(spread, 1),
+            "within_frame_of_centre": sum(abs(x - centre) <= FRAME_MS for x in lags),
+            "within_frame_of_zero": sum(abs(x) <= FRAME_MS for x in lags),
+        })
+    return table
+
+
+def centres(summary: list[dict[str, Any]]) -> dict[str | None, float]:
+    """Centre in ms of each speaker with at least five measured clips."""
+    return {r["speaker"]: r["centre_ms"] for r in summary if r["measured"] >= 5}
+
+
+def sentence(row: dict[str, Any]) -> str:
+    """A speaker's line of the summary in words."""
+    name = row["speaker"] or "speaker not known"
+    if not row["measured"]:
+        return f"{name}: none of {row['clips']} clips could be measured"
+    return (f"{name} centres at {row['centre_ms']:+.0f} ms (spread {row['spread_ms']:.0f} ms), "
+            f"{row['within_frame_of_centre'] / row['measured']:.0%} within one frame of that; "
+            f"{row['measured']} of {row['clips']} clips measured")

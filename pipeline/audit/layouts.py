@@ -1,0 +1,160 @@
+"""What there is to audit: clips in a folder, in a published corpus's layout, a list, or shards.
+
+| layout | recognised by | speaker |
+| --- | --- | --- |
+| grid | `.../s12/bbaf2n.mpg` | the folder |
+| tcd_timit | `.../volunteers/01M/...`, `.../lipspeakers/Lipspkr1/...` | that folder |
+| lrw | `WORD/train/WORD_00001.mp4` | not known |
+| lip2wav | `Dataset/chem/...` | the folder after `Dataset` |
+| voxceleb | `id10270/<video>/00001.mp4` | the first folder |
+| avspeech | a CSV of `id,start,end,x,y` and downloads named by id | not known |
+| yld | a corpus of ours (`manifests`, `shards`) | of the manifest |
+| shards | `*.tar` with `face.mp4`, `landmarks.npy`, `audio.flac` | of the sample |
+| folder | any other media | the folder the file lies in |
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.requests import MEDIA_SUFFIXES
+
+LAYOUTS = ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb", "avspeech", "yld", "shards",
+           "folder")
+
+
+class LayoutError(ValueError):
+    """PATH is nothing that can be audited; the message says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip to audit, or one shard of them. `missing` says why there is no file."""
+
+    path: str
+    clip_id: str
+    speaker: str | None
+    kind: str
+    """`file` or `shard`."""
+    start_s: float | None = None
+    end_s: float | None = None
+    missing: str | None = None
+
+
+def find(path: Path, layout: str | None = None) -> tuple[str, list[Item]]:
+    """The layout of `path` and what is in it, in a fixed order. Raises LayoutError."""
+    if layout is not None and layout not in LAYOUTS:
+        raise LayoutError(f"no layout is named {layout!r}; there are: {', '.join(LAYOUTS)}")
+    if not path.exists():
+        raise LayoutError(f"{path} does not exist")
+    layout = layout or recognise(path)
+    if layout == "avspeech":
+        return layout, _listed(path)
+    if layout in ("yld", "shards"):
+        return layout, _shards(path, layout)
+    files = [path] if path.is_file() else sorted(
+        p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+    if not files:
+        raise LayoutError(f"{path} holds no media file, shard or list that could be audited")
+    root = path.parent if path.is_file() else path
+    names = Counter(p.stem for p in files)
+    return layout, [Item(str(p.resolve()), p.stem if names[p.stem] == 1 else _long_name(p, root),
+                         speaker_of(p, layout), "file") for p in files]
+
+
+def _long_name(path: Path, root: Path) -> str:
+    """Where stems meet again (GRID says the same sentence twice), the folders tell them apart."""
+    return "/".join(path.relative_to(root).with_suffix("").parts) + path.suffix
+
+
+def recognise(path: Path) -> str:
+    """The layout that most files fit, else `folder`."""
+    if path.suffix.lower() == ".csv":
+        return "avspeech"
+    if path.suffix.lower() == ".tar":
+        return "shards"
+    if path.is_dir() and (path / "shards").is_dir() and (path / "manifests").is_dir():
+        return "yld"
+    if path.is_dir() and next(path.rglob("*.tar"), None) is not None:
+        return "shards"
+    files = [] if path.is_file() else [
+        p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES]
+    for layout in ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb"):
+        fits = sum(_fits(p.resolve(), layout) is not None for p in files)
+        if files and fits > len(files) / 2:
+            return layout
+    return "folder"
+
+
+def _fits(path: Path, layout: str) -> re.Match | None:
+    text = path.as_posix()
+    patterns = {
+        "grid": r"/(?P<speaker>(?:[\w-]*_)?s\d{1,2})/(?:video/)?"
+                r"[blps][bgrw][abiw][a-z][0-9z][anps]\.(?:mpg|mpeg|mp4|avi|mov)$",
+        "tcd_timit": r"/(?P<speaker>\d{2}[MF]|[Ll]ipspkr\d)/",
+        "lrw": r"/(?P<word>[A-Z]+)/(?:train|val|test)/(?P=word)_\d+\.mp4$",
+        "lip2wav": r"/(?:Dataset|lip2wav|Lip2Wav)/(?P<speaker>[^/]+)/",
+        "voxceleb": r"/(?P<speaker>id\d{5})/[^/]+/[^/]+$",
+    }
+    return re.search(patterns[layout], text)
+
+
+def speaker_of(path: Path, layout: str) -> str | None:
+    """Who is seen, by where the file lies; None where the layout does not tell."""
+    if layout == "folder":
+        return path.resolve().parent.name
+    match = _fits(path.resolve(), layout)
+    return None if match is None else match.groupdict().get("speaker")
+
+
+def _shards(path: Path, layout: str) -> list[Item]:
+    folder = path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
+    tars = [path] if path.is_file() else sorted(folder.rglob("*.tar"))
+    if not tars:
+        raise LayoutError(f"{path} holds no shard (*.tar)")
+    return [Item(str(t.resolve()), t.stem, None, "shard") for t in tars]
+
+
+def _listed(path: Path) -> list[Item]:
+    """Rows `id,start,end,...` beside downloads whose names begin with the id."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [r for r in csv.reader(file) if r and not r[0].startswith("#")]
+    files = sorted(p for p in path.parent.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES)
+    items = []
+    for number, row in enumerate(rows, 1):
+        try:
+            start_s, end_s = float(row[1]), float(row[2])
+        except (IndexError, ValueError):
+            if number == 1:
+                continue  # a header
+            raise LayoutError(f"{path}, line {number}: {row!r} is not id,start,end") from None
+        name = f"{row[0]}_{row[1]}"
+        found = _download(files, row[0], start_s)
+        if found is None:
+            items.append(Item(str(path), name, None, "file", start_s, end_s,
+                              f"no download of {row[0]} lies beside {path.name}"))
+            continue
+        is_cut = found.stem != row[0]
+        items.append(Item(str(found.resolve()), name, None, "file",
+                          None if is_cut else start_s, None if is_cut else end_s))
+    return items
+
+
+def _download(files: Sequence[Path], name: str, start_s: float) -> Path | None:
+    """`<id>_<start>.mp4` (already cut) before `<id>.mp4` (the whole video)."""
+    cut = [f for f in files if f.stem.startswith(f"{name}_") and _number(
+        f.stem[len(name) + 1:].split("_")[0]) == start_s]
+    whole = [f for f in files if f.stem == name]
+    return (cut or whole or [None])[0]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

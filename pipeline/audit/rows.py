@@ -1,0 +1,153 @@
+"""One row per clip: its offset, taken apart into container and content, or why there is none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.files import atomic_path
+from manifests.records import Offset
+from pipeline.audit.layouts import Item
+from pipeline.ledger import Entry
+
+SCHEMA = pa.schema([
+    pa.field(name, kind, metadata={"unit": unit, "doc": doc}) for name, kind, unit, doc in (
+        ("path", pa.string(), "", "media file, or shard"),
+        ("clip_id", pa.string(), "", "stem of the file, or key of the sample"),
+        ("speaker", pa.string(), "", "as the layout tells; null where it does not"),
+        ("start_frame", pa.int64(), "frame", "first measured frame, 25 fps from the first picture"),
+        ("end_frame", pa.int64(), "frame", "one past the last measured frame"),
+        ("video_lag_ms", pa.float64(), "ms", "content: > 0, video lags audio; or null"),
+        ("container_lag_ms", pa.float64(), "ms", "what a reader without timestamps sees on top"),
+        ("confidence", pa.float64(), "", "calibrated P(error within 40 ms), or null"),
+        ("raw_score", pa.float64(), "", "the estimator's own unit"),
+        ("offset_status", pa.string(), "",
+         "measured | undecided | at_search_limit | no_speech | no_face"),
+        ("reason", pa.string(), "", "why there is no number"),
+        ("estimator", pa.string(), "", "estimator and version"),
+        ("search_ms", pa.float64(), "ms", "search range, plus and minus"),
+        ("drift_ms_per_min", pa.float64(), "ms/min", "trend; null with few measured windows"),
+    )
+], metadata={"schema_version": "1"})
+
+# What a reject of an earlier stage means for a clip's offset.
+STATUS_OF = {"no_face": "no_face", "face_too_brief": "no_face", "no_audio": "no_speech"}
+
+
+def of_files(items: list[Item], entries: dict[str, dict[str, Entry]],
+             estimators: list[str], search_ms: float) -> list[dict[str, Any]]:
+    """Rows of media files, one per item and estimator, in the items' order."""
+    videos = {r.video_id: r for e in entries["probe"].values() for r in e.outputs}
+    video_of = {f.media_path: f.video_id for e in entries["download"].values()
+                for f in e.outputs}
+    why = _why(entries)
+    offsets: dict[tuple[str, str], list[tuple[Offset, int]]] = defaultdict(list)
+    length = {t.track_id: (t.start_frame, t.end_frame) for e in entries["tracks"].values()
+              for t in e.outputs}
+    for entry in entries["measure"].values():
+        for row in entry.outputs:
+            offsets[row.video_id, row.estimator.rsplit("-", 1)[0]].append(row)
+    rows = []
+    for item in items:
+        for name in estimators:
+            base = {"path": item.path, "clip_id": item.clip_id, "speaker": item.speaker,
+                    "search_ms": search_ms, "estimator": name}
+            video_id = video_of.get(item.path)
+            found = [o for o in offsets.get((video_id, name), []) if _inside(
+                length[o.track_id], item)]
+            video = videos.get(video_id)
+            if video is not None:
+                base["container_lag_ms"] = video.container_lag_ms
+            if item.missing:
+                rows.append(base | {"offset_status": "undecided", "reason": item.missing})
+            elif not found:
+                status, reason = why.get(video_id) or why.get(item.path) or (
+                    "no_face", "no face was followed in this span")
+                rows.append(base | {"offset_status": status, "reason": reason})
+            else:
+                best = max(found, key=lambda o: (_rank(o), length[o.track_id][1]
+                                                 - length[o.track_id][0]))
+                rows.append(base | _of(best, *length[best.track_id]))
+    return rows
+
+
+def of_shards(shard_of: dict[str, str], facts: dict[str, dict[str, Any]],
+              entries: dict[str, dict[str, Entry]]) -> list[dict[str, Any]]:
+    """Rows of shards' samples, and one for each shard that could not be read.
+
+    `shard_of` gives the path by unit; `facts` the samples' own `json` by key.
+    """
+    rows = []
+    for unit, entry in entries["measure_shard"].items():
+        for result in entry.results:
+            for row in result.records or []:
+                own = facts.get(row.track_id, {})
+                base = {"path": shard_of[unit], "clip_id": row.track_id,
+                        "container_lag_ms": 0.0, "speaker": own.get("speaker_id")}
+                rows.append(base | _of(row, 0, own.get("num_frames")))
+            lost = result.failure.exception if result.failure else (
+                result.reject.detail if result.reject else None)
+            if lost is not None:
+                rows.append({"path": shard_of[unit], "clip_id": Path(shard_of[unit]).stem,
+                             "offset_status": "undecided", "reason": lost})
+    return rows
+
+
+def _of(row: Offset, start: int, end: int | None) -> dict[str, Any]:
+    return {"start_frame": start, "end_frame": end, "video_lag_ms": row.video_lag_ms,
+            "confidence": row.confidence, "raw_score": row.raw_score,
+            "offset_status": row.offset_status, "reason": row.reason,
+            "estimator": row.estimator, "search_ms": row.search_ms,
+            "drift_ms_per_min": row.drift_ms_per_min}
+
+
+def _rank(row: Offset) -> tuple[bool, float, float]:
+    """Of several faces the one that tells most about the sound stands for the clip."""
+    return (row.offset_status == "measured", row.confidence or 0.0, row.raw_score or 0.0)
+
+
+def _inside(span: tuple[int, int], item: Item) -> bool:
+    if item.start_s is None:
+        return True
+    low, high = item.start_s * 25, item.end_s * 25
+    return min(span[1], high) - max(span[0], low) > 0.5 * min(high - low, span[1] - span[0])
+
+
+def _why(entries: dict[str, dict[str, Entry]]) -> dict[str, tuple[str, str]]:
+    """By video id or path: status and reason of what fell out before it was measured."""
+    path_of = {f.video_id: f.media_path for e in entries["download"].values() for f in e.outputs}
+    path_of |= {s.source_id: s.address for e in entries["expand"].values() for s in e.outputs}
+    found: dict[str, tuple[str, str]] = {}
+    for stage, units in entries.items():
+        for entry in units.values():
+            for result in entry.results:
+                if result.reject is not None:
+                    status = STATUS_OF.get(result.reject.reason, "undecided")
+                    text = f"{stage}: {result.reject.detail or result.reject.reason}"
+                elif result.failure is not None:
+                    status, text = "undecided", f"{stage} failed: {result.failure.exception}"
+                else:
+                    continue
+                for name in (entry.unit, path_of.get(entry.unit)):
+                    if name:
+                        found.setdefault(name, (status, text))
+    return found
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """`offsets.parquet`."""
+    whole = [{name: row.get(name) for name in SCHEMA.names} for row in rows]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(whole, SCHEMA), temporary)
+
+
+def centre_of(lags: list[float]) -> tuple[float, float]:
+    """Median and 1.4826 times the median absolute deviation, ms."""
+    values = np.array(lags)
+    centre = float(np.median(values))
+    return centre, float(1.4826 * np.median(np.abs(values - centre)))

@@ -1,0 +1,98 @@
+"""The commands about synchrony: `yld audit`, `yld resync`, `yld train lipsync`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.cli_tools import EXIT_FAILED, emit, friendly
+
+SUMMARY_COLUMNS = ["speaker", "clips", "measured", "undecided", "at_search_limit", "no_speech",
+                   "no_face", "centre_ms", "spread_ms", "within_frame_of_centre",
+                   "within_frame_of_zero"]
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for offsets.parquet, summary.json and report.html.")
+@click.option("--layout", help="grid | tcd_timit | lrw | lip2wav | voxceleb | avspeech | yld | "
+              "shards | folder; recognised if not given.")
+@click.option("--estimator", "estimators", multiple=True, default=("lipsync",), show_default=True,
+              help="May be given several times; the first one counts.")
+@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
+              help="One setting, e.g. sync.search_ms=1000.")
+@click.option("--address", help="Ray cluster to join; local by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@friendly
+def audit(path, out, layout, estimators, config, assignments, address, as_json) -> None:
+    """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
+    from pipeline import config as cfg
+    from pipeline.audit import audit as run
+    from pipeline.audit import sentence
+
+    done = run(path, out, cfg.load_config(config, assignments), layout=layout,
+               estimators=estimators, address=address)
+    emit(done.summary, SUMMARY_COLUMNS, as_json)
+    for row in done.summary[:20]:
+        click.echo(sentence(row), err=True)
+    if not any(r["measured"] for r in done.summary):
+        click.echo("yld: no clip could be measured; the report says why", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for the corrected clips, resync.parquet and report.html.")
+@click.option("--undecided", type=click.Choice(["drop", "keep", "speaker"]), default="drop",
+              show_default=True, help="Clips without a number: leave out, copy as they are on the "
+              "clock, or correct by their speaker's centre.")
+@click.option("--layout", help="As for `yld audit`.")
+@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@click.option("--address", help="Ray cluster to join; local by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@friendly
+def resync(path, out, undecided, layout, config, assignments, address, as_json) -> None:
+    """Take the measured offset out of every clip; originals stay as they are."""
+    from pipeline import config as cfg
+    from pipeline.resync import COLUMNS
+    from pipeline.resync import resync as run
+
+    rows = run(path, out, cfg.load_config(config, assignments), undecided=undecided,
+               layout=layout, address=address)
+    emit(rows, COLUMNS, as_json)
+    if not any(r["fate"] == "corrected" for r in rows):
+        sys.exit(EXIT_FAILED)
+
+
+@click.group()
+def train() -> None:
+    """Train a model on built corpora."""
+
+
+@train.command()
+@click.argument("corpora", nargs=-1, required=True,
+                type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="Weights to write; the held-out trial goes beside them.")
+@click.option("--synchronous", multiple=True, metavar="PATTERN",
+              help="Source address or speaker id known to be in sync, e.g. '*grid_s1*'.")
+@click.option("--towers", type=int, default=4, show_default=True, help="Networks that vote.")
+@click.option("--steps", type=int, default=600, show_default=True, help="Steps for each.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--fold-size", type=int, default=3, show_default=True,
+              help="Speakers left out together in the trial.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time.")
+@friendly
+def lipsync(corpora, out, synchronous, towers, steps, seed, fold_size, jobs) -> None:
+    """The landmark synchrony model: held-out trial, calibration, weights."""
+    from training.lipsync import LipSyncRecipe
+    from training.lipsync_run import run
+
+    run(corpora, out, synchronous, LipSyncRecipe(towers=towers, steps=steps, seed=seed),
+        fold_size=fold_size, jobs=jobs, say=lambda text: click.echo(text, err=True))

@@ -1,0 +1,30 @@
+"""The page of a correction: lags before and after, and what became of every clip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from manifests.files import write_atomic
+from pipeline.report import charts
+
+FRAME_MS = 40.0
+
+
+def write_report(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    """Write the self-contained page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(charts.__file__).parent]),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    before = [r["video_lag_ms"] for r in rows if r.get("video_lag_ms") is not None]
+    after = [r["residual_lag_ms"] for r in rows if r.get("residual_lag_ms") is not None]
+    page = environment.get_template("resync.html").render(
+        name=name, fates=sorted(Counter(r["fate"] for r in rows).items()), total=len(rows),
+        charts=[charts.histogram(before, 40, "ms", "before", -600, 600),
+                charts.histogram(after, 40, "ms", "after", -600, 600)],
+        within=sum(abs(x) <= FRAME_MS for x in after), remeasured=len(after),
+        left_out=[r for r in rows if r["fate"] == "left out"])
+    write_atomic(path, page)

@@ -1,0 +1,139 @@
+"""Correct: a clip or a shard written anew with its offset taken out of the sound."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from manifests.clock import SAMPLE_RATE, lag_to_samples
+from manifests.files import atomic_path, write_atomic
+from manifests.media import (
+    decode_flac,
+    encode_flac,
+    iter_pictures,
+    read_audio,
+    read_facts,
+)
+from manifests.records import Correction, Reject, Video, col
+from manifests.tarfiles import read_tar, write_tar
+from stages.base import Context, Resources, Stage
+
+
+@dataclass(frozen=True)
+class CorrectConfig:
+    """How corrected files are written."""
+
+    crf: int = col("x264's constant rate factor; smaller is better and larger", default=14)
+
+
+class Correct(Stage[Correction, Correction]):
+    """Media file -> MP4 with H.264 and FLAC; shard -> shard."""
+
+    name = "correct"
+    reasons = frozenset({"unreadable"})
+    resources = Resources(memory_gb=6.0, timeout_s=3600.0)
+
+    def process(self, batch: Sequence[Correction], context: Context
+                ) -> list[list[Correction] | Reject]:
+        return [self._one(c) for c in batch]
+
+    def _one(self, item: Correction) -> list[Correction] | Reject:
+        if item.path.endswith(".tar"):
+            correct_shard(Path(item.path), Path(item.target),
+                          dict(zip(item.clip_ids, item.lags_ms, strict=True)))
+        else:
+            correct_file(Path(item.path), Path(item.target), item.lags_ms[0], self.config.crf)
+        return [item]
+
+
+def moved(pcm: np.ndarray, lag_ms: float) -> np.ndarray:
+    """Sound that suits pictures which came late by `lag_ms`: later by as much, same length.
+
+    What moves in from outside the recording is silence.
+    """
+    shift = lag_to_samples(lag_ms)
+    made = np.zeros_like(pcm)
+    if shift >= 0:
+        made[shift:] = pcm[:len(pcm) - shift] if shift else pcm
+    else:
+        made[:shift] = pcm[-shift:]
+    return made
+
+
+def steady_rate(source_fps: str | None, is_vfr: bool) -> Fraction:
+    """The constant rate of a corrected file: the source's own, or 25 for an uneven one."""
+    if is_vfr or source_fps is None:
+        return Fraction(25)
+    return Fraction(source_fps)
+
+
+def correct_file(path: Path, target: Path, lag_ms: float, crf: int) -> None:
+    """Write `target`: same pictures at a constant rate from zero, mono sound at 16 kHz moved.
+
+    Raises MediaError for what cannot be read.
+    """
+    facts = read_facts(path)
+    rate = steady_rate(facts.source_fps, facts.is_vfr)
+    if rate != Fraction(facts.frame_rate):
+        facts = read_facts(path, rate)
+    video = Video(video_id="v", media_path=str(path), sha256="", **vars(facts))
+    sound = moved(read_audio(video, path), lag_ms)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as temporary:
+        _write(temporary, video, path, rate, sound, crf)
+
+
+def _write(temporary: Path, video: Video, path: Path, rate: Fraction, sound: np.ndarray,
+           crf: int) -> None:
+    # Without an edit list nobody can fail to apply it; without B-frames and with FLAC, which
+    # has no priming, none is needed.
+    with av.open(str(temporary), "w", format="mp4",
+                 container_options={"use_editlist": "0", "movflags": "faststart"}) as out:
+        stream = out.add_stream("libx264", rate=rate, options={
+            "crf": str(crf), "preset": "veryfast", "bf": "0", "threads": "1"})
+        # Odd sizes lose their last row or column: 4:2:0 has none.
+        stream.width, stream.height = video.width_px // 2 * 2, video.height_px // 2 * 2
+        stream.pix_fmt, stream.time_base = "yuv420p", 1 / rate
+        audio = out.add_stream("flac", rate=SAMPLE_RATE)
+        audio.layout = "mono"
+        for number, picture in iter_pictures(video, path):
+            rgb = picture.rgb()[:stream.height, :stream.width]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+            frame.pts, frame.time_base = number, 1 / rate
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+        for start in range(0, len(sound), 4096):
+            block = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(sound[None, start:start + 4096]), format="s16",
+                layout="mono")
+            block.sample_rate, block.pts = SAMPLE_RATE, start
+            block.time_base = Fraction(1, SAMPLE_RATE)
+            out.mux(audio.encode(block))
+        out.mux(audio.encode(None))
+
+
+def correct_shard(path: Path, target: Path, lags_ms: dict[str, float]) -> None:
+    """Write the samples of `lags_ms` with their sound moved; all else stays byte for byte."""
+    made = []
+    for key, parts in read_tar(path).items():
+        if key not in lags_ms:
+            continue
+        lag = lags_ms[key]
+        facts = json.loads(parts["json"])
+        facts["applied_lag_ms"] = round((facts.get("applied_lag_ms") or 0.0) + lag, 1)
+        facts["resync_lag_ms"] = round(lag, 1)
+        sound = moved(decode_flac(parts["audio.flac"]), lag)
+        made.append((key, parts | {
+            "audio.flac": encode_flac(sound),
+            "json": json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()}))
+    buffer = io.BytesIO()
+    write_tar(buffer, made)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, buffer.getvalue())

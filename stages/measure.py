@@ -1,0 +1,129 @@
+"""Measure: the offset of every track by every wished estimator, rejecting nothing.
+
+`stages.sync` decides what goes into a corpus; an audit wants a row for each clip, with a number
+or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from manifests.arrays import load_npz
+from manifests.media import decode_flac, decode_video, read_audio, resolve
+from manifests.records import Offset, Request, Track, Video, col
+from manifests.tarfiles import read_tar
+from stages.base import Context, Resources, Stage
+from stages.networks.lipsync_features import mouths_of_faces
+from stages.speech import SpeechDetector
+from stages.sync import Judged, Sync, SyncConfig
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """What is measured, and how."""
+
+    estimators: list[str] = col("offset estimators, the first one counts",
+                                default_factory=lambda: ["lipsync"])
+    sync: SyncConfig = field(default_factory=SyncConfig)
+
+
+class _Measurer:
+    """Sync of each estimator over one set of signals."""
+
+    def __init__(self, config: MeasureConfig) -> None:
+        self.syncs = [Sync(dataclasses.replace(config.sync, estimator=name))
+                      for name in config.estimators]
+        for sync in self.syncs:
+            sync.setup()
+
+    def offsets(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
+                regions) -> list[Offset]:
+        return [self._offset(sync, sync.judge(track, side, pcm, regions), regions)
+                for sync in self.syncs]
+
+    def _offset(self, sync: Sync, item: Judged, regions) -> Offset:
+        row, config = sync.offset_of(item, regions), sync.config
+        if item.speech_s < config.min_speech_s:
+            why = f"{item.speech_s:.2f} s of speech, {config.min_speech_s} s are needed"
+            return dataclasses.replace(row, offset_status="no_speech", video_lag_ms=None,
+                                       confidence=None, reason=why)
+        if item.lip_motion < config.min_lip_motion:
+            why = (f"still lips: they move by {item.lip_motion:.4f} eye distances during speech, "
+                   f"{config.min_lip_motion} are needed")
+            return dataclasses.replace(row, offset_status="undecided", video_lag_ms=None,
+                                       reason=why)
+        return row
+
+
+class Measure(Stage[Track, Offset]):
+    """Every track of a video -> one Offset per estimator."""
+
+    name = "measure"
+    resources = Resources(memory_gb=6.0, timeout_s=600.0)
+
+    def setup(self) -> None:
+        self.measurer = _Measurer(self.config)
+
+    def fingerprint(self) -> dict[str, str]:
+        return _fingerprint(self.config)
+
+    def process(self, batch: Sequence[Track], context: Context) -> list[list[Offset]]:
+        video: Video = context.services["video"]
+        pcm = read_audio(video, resolve(video.media_path, context.work))
+        regions = self.measurer.syncs[0].speech.regions(pcm)
+        made = []
+        for track in batch:
+            side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
+            made.append(self.measurer.offsets(track, side, pcm, regions))
+        return made
+
+
+class MeasureShard(Stage[Request, Offset]):
+    """A shard of ours -> the offsets of its samples; `track_id` is the sample's key."""
+
+    name = "measure_shard"
+    reasons = frozenset({"empty_shard"})
+    resources = Resources(memory_gb=8.0, timeout_s=3600.0)
+
+    def setup(self) -> None:
+        self.measurer = _Measurer(self.config)
+        self.speech = SpeechDetector(self.config.sync.vad_threshold)
+
+    def fingerprint(self) -> dict[str, str]:
+        return _fingerprint(self.config)
+
+    def process(self, batch: Sequence[Request], context: Context) -> list[list[Offset]]:
+        return [self._shard(request) for request in batch]
+
+    def _shard(self, request: Request) -> list[Offset]:
+        made = []
+        for key, parts in read_tar(request.address).items():
+            facts = json.loads(parts["json"])
+            landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
+            pcm = decode_flac(parts["audio.flac"])
+            side = {"landmarks": landmarks, "is_observed": np.ones(len(landmarks), bool),
+                    "mouths": mouths_of_faces(decode_video(parts["face.mp4"]))}
+            track = sample_track(key, facts.get("video_id", key), len(landmarks))
+            made += self.measurer.offsets(track, side, pcm, self.speech.regions(pcm))
+        return made
+
+
+def sample_track(key: str, video_id: str, num_frames: int) -> Track:
+    """A sample seen as a track of its own."""
+    nothing = {f.name: None for f in dataclasses.fields(Track)}
+    return Track(**nothing | {"track_id": key, "shot_id": key, "video_id": video_id,
+                              "start_frame": 0, "end_frame": num_frames})
+
+
+def _fingerprint(config: MeasureConfig) -> dict[str, str]:
+    made = {}
+    for name in config.estimators:
+        sync = Sync(dataclasses.replace(config.sync, estimator=name))
+        made |= {f"{name}.{k}": v for k, v in sync.fingerprint().items()}
+    return made

@@ -1,0 +1,116 @@
+"""`yld train lipsync`: the held-out trial, the calibration, and the weights of all speakers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from manifests.files import write_atomic
+from manifests.lag_curves import find_votes, pool
+from stages.networks.lipsync import STEP_MS
+from training.lipsync import LipSyncRecipe, fit, is_synchronous, whole_curve
+from training.lipsync_data import Example, examples_of, prepare
+from training.lipsync_trial import (
+    Row,
+    as_dicts,
+    calibrate,
+    cross_confidence,
+    is_consistent,
+    is_right,
+    try_speaker,
+)
+
+Say = Callable[[str], None]
+
+
+def load(corpora: Sequence[Path]) -> list[Example]:
+    """Samples of all corpora, in order. Raises ValueError where there are none."""
+    return [example for corpus in corpora for example in examples_of(Path(corpus))]
+
+
+def folds_of(examples: Sequence[Example], largest: int) -> list[list[str]]:
+    """Groups of at most `largest` speakers that are left out together; who has more than a
+    tenth of the data is left out alone."""
+    seconds: dict[str, float] = {}
+    for e in examples:
+        seconds[e.speaker] = seconds.get(e.speaker, 0) + len(e) / 25
+    total = sum(seconds.values())
+    alone = sorted(s for s in seconds if seconds[s] > total / 10)
+    rest = sorted(s for s in seconds if s not in alone)
+    count = -(-len(rest) // largest)
+    return [[s] for s in alone] + [rest[k::count] for k in range(count)]
+
+
+def try_fold(job: tuple) -> list[Row]:
+    """Train without a fold's speakers and try them. Runs in a process of its own."""
+    import torch
+
+    torch.set_num_threads(1)
+    examples, fold, synchronous, recipe = job
+    random = np.random.default_rng([recipe.seed, 7])
+    tested = [e for e in examples if e.speaker in fold]
+    rest = [e for e in examples if e.speaker not in fold]
+    model, _ = fit(rest, synchronous, recipe)
+    from training.lipsync import featurize
+
+    featurize(model, tested)
+    centre = pooled_lags(model, tested)
+    native = {e.speaker: 0.0 if is_synchronous(e, synchronous) else centre[e.speaker]
+              for e in tested}
+    rows = try_speaker(model, tested, rest, native, centre, random)
+    for frames in (150, 250):
+        longer = [e for e in tested if len(e) >= frames]
+        rows += try_speaker(model, longer, rest, native, centre, random, frames)
+    return rows
+
+
+def pooled_lags(model, examples: Sequence[Example]) -> dict[str, float]:
+    """Each speaker's lag in ms over all its examples, by a model that never saw it."""
+    found = {}
+    for speaker in {e.speaker for e in examples}:
+        theirs = [e for e in examples if e.speaker == speaker]
+        pooled = pool([whole_curve(model, e) for e in theirs], [len(e) for e in theirs])
+        found[speaker] = find_votes(pooled, STEP_MS, model.temperature, -model.bias_ms).lag_ms
+    return found
+
+
+def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: LipSyncRecipe,
+        *, fold_size: int = 3, jobs: int = 1, say: Say = print) -> Path:
+    """Train to `out`; beside it `*.trial.json` with every held-out window. Returns the latter."""
+    examples = load(corpora)
+    speakers = sorted({e.speaker for e in examples})
+    if len(speakers) < 3:
+        raise ValueError(f"{len(speakers)} speaker(s) are too few: the confidence is fitted on "
+                         "speakers that were left out")
+    say(f"{len(examples)} samples, {sum(map(len, examples)) / 25:.0f} s, {len(speakers)} speakers")
+    prepare(examples, np.random.default_rng([recipe.seed, 1]))
+    folds = folds_of(examples, fold_size)
+    work = [(examples, fold, tuple(synchronous), recipe) for fold in folds]
+    rows: list[Row] = []
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
+        for fold, found in zip(folds, workers.map(try_fold, work), strict=True):
+            rows += found
+            talk = [r for r in found if r.kind == "talk" and r.seconds <= 3]
+            right, near = (sum(f(r) for r in talk) for f in (is_right, is_consistent))
+            say(f"left out {', '.join(fold)}: of {len(talk)} windows {right} within 40 ms, "
+                f"{near} within 40 ms of the speaker's centre")
+    sure = cross_confidence(rows, folds)
+    trial = out.with_suffix(".trial.json")
+    write_atomic(trial, json.dumps(as_dicts(rows, sure)))
+    model, lags = fit(examples, synchronous, recipe, say)
+    model.calibration = calibrate(rows).astype(np.float32)
+    model.facts = {
+        "recipe": dataclasses.asdict(recipe), "num_samples": len(examples),
+        "seconds": round(sum(map(len, examples)) / 25, 1), "num_speakers": len(speakers),
+        "own_lags_ms": {s: round(v, 1) for s, v in lags.items()},
+        "bias_ms": round(model.bias_ms, 2),
+    }
+    model.save(out)
+    say(f"{out}, {out.stat().st_size / 1e6:.2f} MB; bias {model.bias_ms:+.1f} ms")
+    return trial
