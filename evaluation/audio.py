@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests.media import read_audio, read_facts
+from manifests.media import iter_frames, read_audio, read_facts
 from manifests.records import Video
 
 SAMPLE_RATE = 16000
@@ -25,10 +25,27 @@ def read_sound(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        video = Video(video_id="v", media_path=str(path), sha256="",
-                      **dataclasses.asdict(read_facts(path)))
-        return read_audio(video).astype(np.float32) / 32768
+        return read_audio(_open(path)).astype(np.float32) / 32768
     return decode_sound(path)
+
+
+def read_pictures(path: str | Path) -> np.ndarray:
+    """All frames on the canonical clock: uint8 [T, H, W, 3], RGB, 25 a second.
+
+    Raises OSError or ValueError for a file that cannot be read or has no pictures.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise ValueError(f"{path.name} has no pictures")
+    frames = [frame for _, frame in iter_frames(_open(path))]
+    if not frames:
+        raise ValueError(f"{path.name} has no frame")
+    return np.stack(frames)
+
+
+def _open(path: Path) -> Video:
+    return Video(video_id="v", media_path=str(path), sha256="",
+                 **dataclasses.asdict(read_facts(path)))
 
 
 def decode_sound(path: str | Path) -> np.ndarray:
