@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests.media import iter_frames, read_audio, read_facts
+from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
 from manifests.records import Video
 
 SAMPLE_RATE = 16000
@@ -37,7 +37,13 @@ def read_pictures(path: str | Path) -> np.ndarray:
     path = Path(path)
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise ValueError(f"{path.name} has no pictures")
-    frames = [frame for _, frame in iter_frames(_open(path))]
+    try:
+        frames = [frame for _, frame in iter_frames(_open(path))]
+    except MediaError as error:
+        if error.reason != "no_audio":
+            raise
+        # Generated pictures without sound: there is no second stream to place them against.
+        return decode_video(path.read_bytes())
     if not frames:
         raise ValueError(f"{path.name} has no frame")
     return np.stack(frames)

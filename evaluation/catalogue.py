@@ -6,6 +6,7 @@ empty and explained, and not missing. `a-NAME` is the metric after the alignment
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ class Metric:
     version: int = 1
     """Raised when our own code changes the figure."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """Shown in the signature."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Given to the function by name."""
     packages: tuple[str, ...] = ()
     model: str | None = None
     """`module:function` that gives the model's hash."""
@@ -42,10 +46,11 @@ class Metric:
     """Why it cannot be computed, until the part it waits for is there."""
 
     def load(self) -> Callable[..., Any]:
-        return _load(self.function)
+        return functools.partial(load(self.function), **self.options)
 
 
-def _load(target: str) -> Callable[..., Any]:
+def load(target: str) -> Callable[..., Any]:
+    """The function named `module:function`."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
 
@@ -82,9 +87,11 @@ _TABLE = (
     Metric("cer-general", "CER, general model", "text", False,
            _HERE + "recognition:general_cer", 0.0, packages=("pocketsphinx",),
            settings={"norm": "words"}, model=_HERE + "recognition:model_hash"),
-    Metric("wer-whisper-medium", "w-WER, Whisper medium", "text", False,
-           _HERE + "recognition:whisper_wer", 0.0, packages=("openai-whisper",),
-           settings={"norm": "whisper-english", "beam": 5, "language": "en"}),
+    *(Metric(f"wer-whisper-{size}", f"w-WER, Whisper {size}", "text", False,
+             _HERE + "recognition:whisper_wer", 0.0, packages=("openai-whisper",),
+             settings={"norm": "whisper-english", "beam": 5, "language": "en"},
+             options={"size": size})
+      for size in ("tiny", "base", "small", "medium", "large-v3")),
     Metric("voice", "Speaker similarity (GE2E)", "sound", True, _HERE + "voice:similarity", 1.0,
            "cosine", packages=("resemblyzer",), model=_HERE + "voice:model_hash"),
     Metric("psnr", "PSNR", "pictures", True, _HERE + "pictures:psnr", None, "dB",

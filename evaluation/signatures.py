@@ -9,7 +9,7 @@ from functools import cache
 from importlib import metadata
 
 from evaluation import alignment
-from evaluation.catalogue import _load, split
+from evaluation.catalogue import load, split
 from evaluation.metrics.signals import SAMPLE_RATE
 from evaluation.metrics.spectra import N_MELS, WIN_LENGTH
 
@@ -46,6 +46,6 @@ def package_version(package: str) -> str:
 
 def _model_hash(target: str) -> str:
     try:
-        return _load(target)()
+        return load(target)()
     except (ImportError, OSError, ValueError):
         return "none"
