@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE = 1, 3, 2
-
-
-def friendly(command):
-    """Turn the errors a user can mend into one clear message and an exit code."""
-    @functools.wraps(command)
-    def wrapped(*args, **kwargs):
-        try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            click.echo("stopped; the same command goes on where it was", err=True)
-            sys.exit(130)
-        except (ValueError, OSError, RuntimeError) as error:
-            if os.environ.get("YLD_DEBUG"):
-                raise
-            click.echo(f"yld: {error}", err=True)
-            sys.exit(EXIT_USAGE if isinstance(error, ValueError) else EXIT_STOPPED)
-    return wrapped
-
-
-def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
-    """A table, or JSON."""
-    from pipeline.progress import table
-
-    click.echo(json.dumps(rows, indent=1) if as_json else table(rows, columns))
+from pipeline.cli_tools import EXIT_FAILED, emit, friendly
+from pipeline.evaluate_cli import evaluate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -178,6 +152,8 @@ def demo(seed, out) -> None:
 
     sys.exit(0 if run_demo(out, seed) else EXIT_FAILED)
 
+
+main.add_command(evaluate)
 
 if __name__ == "__main__":
     main()
