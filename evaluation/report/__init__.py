@@ -107,6 +107,11 @@ def _to_hear(row: Score, utterance: Utterance) -> dict[str, Any]:
 
 
 def _left_out(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """Every reason for which an utterance has no score, by metric."""
-    return [{"metric": s.metric, "count": count, "reason": reason}
-            for s in summaries for reason, count in s.reasons.items()]
+    """Every reason for which utterances have no score: the metrics it cost, and how many of
+    each."""
+    reasons: dict[str, dict[str, int]] = {}
+    for summary in summaries:
+        for reason, count in summary.reasons.items():
+            reasons.setdefault(reason, {})[summary.metric] = count
+    return [{"reason": reason, "count": max(counts.values()), "metrics": ", ".join(counts)}
+            for reason, counts in reasons.items()]
