@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli_tools import EXIT_FAILED, emit, friendly
-from pipeline.evaluate_cli import evaluate
+from pipeline.evaluate_cli import evaluate, mos
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -154,6 +154,7 @@ def demo(seed, out) -> None:
 
 
 main.add_command(evaluate)
+main.add_command(mos)
 
 if __name__ == "__main__":
     main()

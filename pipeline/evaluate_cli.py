@@ -85,3 +85,59 @@ def _list(context: click.Context) -> None:
             for m in METRICS.values()]
     click.echo(table(rows, ["metric", "title", "unit", "better", "aligned", "waits"]))
     context.exit()
+
+
+@click.group()
+def mos() -> None:
+    """Listening tests: make a page for raters, and the table from what they send back."""
+
+
+@mos.command()
+@click.option("--system", "systems", multiple=True, required=True, metavar="NAME=DIR",
+              help="A folder of sound; several, the true one among them.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
+              help="The page; its key goes beside it as NAME.key.json. Keep the key.")
+@click.option("--samples", type=click.IntRange(1), default=10, show_default=True,
+              help="Samples drawn, the same of every system.")
+@click.option("--questions", help="Comma list of quality, intelligibility, naturalness, "
+                                  "face-voice. Default: the first three.")
+@click.option("--faces", type=FOLDER, help="Pictures or videos by the same names, shown along.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws the samples.")
+@click.option("--title", default="Listening test", show_default=True, help="The page's heading.")
+@friendly
+def make(systems, out, samples, questions, faces, seed, title) -> None:
+    """Write a self-contained, blinded listening test."""
+    from evaluation.mos.page import DEFAULT_QUESTIONS, make_test
+
+    folders = {}
+    for given in systems:
+        name, _, folder = given.partition("=")
+        if not name or not Path(folder).is_dir():
+            raise ValueError(f"--system {given}: NAME=DIR is wanted, with a folder that is there")
+        if name in folders:
+            raise ValueError(f"--system {name} is given twice")
+        folders[name] = Path(folder)
+    asked = [q.strip() for q in questions.split(",")] if questions else DEFAULT_QUESTIONS
+    key = out.with_suffix(".key.json")
+    count = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
+                      faces=faces, title=title)
+    click.echo(f"{out}: {count} stimuli, {len(folders)} systems; key: {key}")
+
+
+@mos.command("score")
+@click.argument("key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("answers", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def score_command(key, answers, as_json) -> None:
+    """Means with 95 % t-intervals over ratings, from KEY and raters' ANSWERS."""
+    import dataclasses
+
+    from evaluation.mos.answers import score_answers
+
+    opinions, missing = score_answers(key, answers)
+    if missing:
+        click.echo(f"{missing} ratings are missing and not counted", err=True)
+    emit([dataclasses.asdict(o) for o in opinions],
+         ["question", "system", "mean", "plus_minus", "n", "num_raters", "num_samples"], as_json)
