@@ -7,6 +7,7 @@ stimuli in an order of their own, each version of a sample among the others.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,16 +73,15 @@ def make_test(
         raise ValueError("no name is in all of " + ", ".join(str(f) for f in systems.values()))
     rng = np.random.default_rng(seed)
     picked = sorted(common[i] for i in rng.permutation(len(common))[:num_samples])
-    test = hash_id("mos", str(seed), *systems, *picked, *questions, length=12)
     truth, stimuli = {}, []
     for sample in picked:
         for system in systems:
-            # A name that tells nothing and cannot be guessed from the page.
-            name = rng.bytes(6).hex()
+            name = secrets.token_hex(6)  # not from the seed: that would tell who is who
             truth[name] = {"system": system, "sample": sample}
             stimuli.append({"id": name, "sound": _flac_url(files[system][sample]),
                             "face": _face(shown[sample]) if faces else None})
     stimuli.sort(key=lambda s: s["id"])
+    test = hash_id("mos", *truth, length=12)
     asked = [vars(QUESTIONS[name]) for name in questions]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("evaluation.mos", "."), autoescape=True)
