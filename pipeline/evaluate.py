@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.isolation import ScoringProcess
+from evaluation.metrics.recognition import ADAPTED_MODEL
 from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
@@ -180,7 +182,10 @@ def _parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
     that costs one row) costs its job's rows, and is replaced."""
     import ray
 
-    worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1)(Worker)
+    # Given to the workers by name: on a cluster they do not inherit this process's environment.
+    given = {k: v for k, v in os.environ.items() if k == ADAPTED_MODEL}
+    worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1,
+                        runtime_env={"env_vars": given} if given else None)(Worker)
     size = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
     idle, running, queue = [worker.remote() for _ in range(size)], {}, list(reversed(jobs))
     while queue or running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
               help="What is said: lines of `name text`, a JSON object, or a folder of .align.")
 @click.option("--speakers", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Lines of `name speaker`; else the folder a file lies in is its speaker.")
+@click.option("--recogniser", type=FOLDER,
+              help="Adapted recogniser for wer-adapted, made by tools/adapt_recogniser.py.")
 @click.option("--metrics", help="Comma list, or `all`; `a-` before a name aligns first. "
                                 "Default: STOI, ESTOI, PESQ and MCD, each both ways.")
 @click.option("--no-ceilings", is_flag=True,
@@ -36,8 +39,8 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @friendly
-def evaluate(hyp, ref, out, video, text, speakers, metrics, no_ceilings, shards, checkpoint,
-             address, as_json) -> None:
+def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceilings, shards,
+             checkpoint, address, as_json) -> None:
     """Score generated speech against the true one: a row per utterance and metric."""
     from evaluation.catalogue import parse
 
@@ -47,6 +50,10 @@ def evaluate(hyp, ref, out, video, text, speakers, metrics, no_ceilings, shards,
     if not hyp or not ref:
         raise ValueError("--hyp and --ref are needed")
     names = parse(metrics)
+    if recogniser:
+        from evaluation.metrics.recognition import ADAPTED_MODEL
+
+        os.environ[ADAPTED_MODEL] = str(recogniser.resolve())
     from pipeline.evaluate import evaluate as run
     from pipeline.evaluate import table_rows
 

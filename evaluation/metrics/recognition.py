@@ -1,13 +1,15 @@
 """Word and character error rates, by recognisers that are chosen by name.
 
 `grid`: pocketsphinx with the grammar of the GRID corpus (Cooke et al. 2006: command, colour,
-preposition, letter, digit, adverb). `general`: pocketsphinx with its general English model.
+preposition, letter, digit, adverb). `adapted`: the same, its acoustic model moved to the corpus's
+speakers by `evaluation.adaptation`. `general`: pocketsphinx with its general English model.
 Whisper by size, where the package and its weights are.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -34,6 +36,8 @@ PRONUNCIATIONS = {
     # The dictionary is American. GRID's speakers are British; and in fluent speech the
     # preposition is weak.
     "z": ("Z EH D",),
+    "r": ("AA R", "AA"),
+    "o": ("OW", "AH UW"),
     "with": ("W IH TH", "W IH DH", "W IH"),
 }
 GRID_SEARCH = {
@@ -41,6 +45,8 @@ GRID_SEARCH = {
     # and there are too few paths for a second pass over the lattice to help.
     "lw": 0.2, "bestpath": False,
 }
+ADAPTED_MODEL = "YLD_GRID_MODEL"
+"""Environment variable with the folder of a model made by `evaluation.adaptation`."""
 PADDING_S = 0.2
 """Silence around the sound: clips that begin with the first word lose it otherwise."""
 
@@ -108,6 +114,11 @@ def grid_cer(text: str, sound: np.ndarray) -> Counted:
     return _characters(text, transcribe(sound, "grid"))
 
 
+def adapted_wer(text: str, sound: np.ndarray) -> Counted:
+    """Word error rate of the GRID recogniser adapted to the corpus's speakers."""
+    return _words(text, transcribe(sound, "adapted"))
+
+
 def general_wer(text: str, sound: np.ndarray) -> Counted:
     """Word error rate of pocketsphinx's general English model."""
     return _words(text, transcribe(sound, "general"))
@@ -157,45 +168,87 @@ def transcribe(sound: np.ndarray, recogniser: str) -> str:
     cepstral mean is taken over the clip. Raises Unavailable.
     """
     decoder = _decoder(recogniser)
-    sound = np.pad(np.asarray(sound, np.float64), round(PADDING_S * SAMPLE_RATE))
-    pcm = np.clip(sound * 32767, -32768, 32767).astype("<i2")
-    decoder.start_utt()
-    decoder.process_raw(pcm.tobytes(), full_utt=True)
-    decoder.end_utt()
+    hear(decoder, sound)
+    return words_of(decoder)
+
+
+def words_of(decoder) -> str:
+    """What a decoder understood last: words without fillers and numbers of pronunciations."""
     found = decoder.hyp()
     words = found.hypstr.split() if found else []
     return " ".join(re.sub(r"\(\d+\)$", "", w) for w in words if not w.startswith(("<", "[")))
 
 
+def hear(decoder, sound: np.ndarray) -> None:
+    """Give a decoder a whole sound, float [N] at 16 kHz, with silence around it."""
+    sound = np.pad(np.asarray(sound, np.float64), round(PADDING_S * SAMPLE_RATE))
+    pcm = np.clip(sound * 32767, -32768, 32767).astype("<i2")
+    decoder.start_utt()
+    decoder.process_raw(pcm.tobytes(), full_utt=True)
+    decoder.end_utt()
+
+
 @cache
 def _decoder(recogniser: str):
-    try:
-        import pocketsphinx
-    except ImportError:
-        raise Unavailable("pocketsphinx is not installed") from None
-    acoustic = pocketsphinx.get_model_path("en-us/en-us")
-    common = {"hmm": acoustic, "samprate": SAMPLE_RATE, "loglevel": "FATAL"}
-    if recogniser == "general":
-        return pocketsphinx.Decoder(
-            lm=pocketsphinx.get_model_path("en-us/en-us.lm.bin"),
-            dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"), **common)
+    if recogniser == "grid":
+        return grid_decoder()
+    if recogniser == "adapted":
+        return grid_decoder(hmm=str(adapted_model()))
+    acoustic = acoustic_model()
+    import pocketsphinx
+
+    return pocketsphinx.Decoder(
+        hmm=str(acoustic), samprate=SAMPLE_RATE, loglevel="FATAL",
+        lm=pocketsphinx.get_model_path("en-us/en-us.lm.bin"),
+        dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+
+
+def grid_decoder(**settings):
+    """pocketsphinx with GRID's grammar and dictionary. Raises Unavailable."""
+    settings = {"hmm": str(acoustic_model()), "samprate": SAMPLE_RATE, "loglevel": "FATAL",
+                **GRID_SEARCH, **settings}
+    import pocketsphinx
+
     # Grammar and dictionary can only be given as files; both are read at once.
     with tempfile.TemporaryDirectory() as folder:
         grammar, dictionary = Path(folder, "grid.gram"), Path(folder, "grid.dict")
         grammar.write_text(grid_grammar())
         dictionary.write_text(grid_dictionary())
-        return pocketsphinx.Decoder(
-            jsgf=str(grammar), dict=str(dictionary), **GRID_SEARCH, **common)
+        return pocketsphinx.Decoder(jsgf=str(grammar), dict=str(dictionary), **settings)
+
+
+def acoustic_model() -> Path:
+    """The folder of the model inside the package. Raises Unavailable."""
+    try:
+        import pocketsphinx
+    except ImportError:
+        raise Unavailable("pocketsphinx is not installed") from None
+    return Path(pocketsphinx.get_model_path("en-us/en-us"))
+
+
+def adapted_model() -> Path:
+    """The folder named by the environment variable. Raises Unavailable."""
+    folder = os.environ.get(ADAPTED_MODEL)
+    if not folder:
+        raise Unavailable("no adapted recogniser was given (--recogniser)")
+    if not Path(folder, "means").is_file():
+        raise Unavailable(f"{folder} holds no acoustic model")
+    return Path(folder)
+
+
+@cache
+def adapted_hash() -> str:
+    """As `model_hash`, of the adapted model. Raises Unavailable."""
+    means = (adapted_model() / "means").read_bytes()
+    return hashlib.sha256(model_hash().encode() + means).hexdigest()[:12]
 
 
 @cache
 def model_hash() -> str:
     """First 12 digits of the SHA-256 over acoustic model, GRID grammar, dictionary and search.
     Raises ImportError or OSError."""
-    import pocketsphinx
-
     total = hashlib.sha256()
-    for path in sorted(Path(pocketsphinx.get_model_path("en-us/en-us")).iterdir()):
+    for path in sorted(acoustic_model().iterdir()):
         total.update(path.read_bytes())
     total.update((grid_grammar() + grid_dictionary() + repr(GRID_SEARCH)).encode())
     return total.hexdigest()[:12]
