@@ -107,7 +107,8 @@ def test_a_whole_session_by_keyboard(test_page, tmp_path):
     page, key, count = test_page
     saved = asyncio.run(_session(page, tmp_path / "profile", tmp_path / "saved", count))
     content = json.loads(saved.read_text())
-    assert content["rater"] == "Ann B" and sorted(content["order"]) != content["order"]
+    assert content["rater"] == "Ann B"
+    assert set(content["order"]) == set(json.loads(key.read_text())["stimuli"])
     given = [content["answers"][s]["ratings"] for s in content["order"]]
     assert given == [{"quality": 1 + i, "naturalness": 5 - i} for i in range(count)]
     opinions, missing = score_answers(key, [saved])
@@ -144,6 +145,9 @@ async def _session(page: Path, profile: Path, folder: Path, count: int) -> Path:
 
 async def _answer_all(tab: Tab, page: Path, count: int) -> None:
     await tab.open(page)
+    orders = await tab.value("['a', 'b', 'c', 'a'].map(name => shuffled(12, generator(name)))")
+    assert all(sorted(order) == list(range(12)) for order in orders)
+    assert orders[0] == orders[3] and len({tuple(order) for order in orders}) == 3
     await tab.type("Ann B")
     await tab.key("Enter")
     for i in range(count):

@@ -10,10 +10,24 @@ import pytest
 from click.testing import CliRunner
 
 from manifests.media import encode_flac
+from pipeline import cluster
 from pipeline.cli import main
 from tests.evaluation.clips import speechlike
 
 METRICS = "stoi,a-stoi,mcd"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running_ray():
+    """One Ray for all runs of this file."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        cluster.start(None, 2)
+    yield
+    if started:
+        ray.shutdown()
 
 
 def write(path, sound):
