@@ -102,10 +102,10 @@ def test_a_rater_counts_once(test_page, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_whole_session_by_keyboard(test_page, tmp_path):
+def test_all_of_it_by_keyboard(test_page, tmp_path):
     """Name, play, rate, reload in the middle, go on, save: all in the browser, no mouse."""
     page, key, count = test_page
-    saved = asyncio.run(_session(page, tmp_path / "profile", tmp_path / "saved", count))
+    saved = asyncio.run(_listen(page, tmp_path / "profile", tmp_path / "saved", count))
     content = json.loads(saved.read_text())
     assert content["rater"] == "Ann B"
     assert set(content["order"]) == set(json.loads(key.read_text())["stimuli"])
@@ -115,7 +115,7 @@ def test_a_whole_session_by_keyboard(test_page, tmp_path):
     assert missing == 0 and sum(o.n for o in opinions) == 2 * count
 
 
-async def _session(page: Path, profile: Path, folder: Path, count: int) -> Path:
+async def _listen(page: Path, profile: Path, folder: Path, count: int) -> Path:
     import aiohttp
 
     folder.mkdir()
