@@ -101,8 +101,9 @@ _TABLE = (
            settings={"channels": "rgb", "clip": "mean-of-frames"}),
     Metric("ssim", "SSIM", "pictures", True, _HERE + "pictures:ssim", 1.0,
            packages=("scikit-image",), settings={"window": "gauss1.5", "channels": "luma"}),
-    Metric("lmd", "Lip landmark distance", "pictures", False, _HERE + "pictures:lip_distance",
-           0.0, "px", missing=_WAITS.format("a landmark network that evaluation may import")),
+    Metric("lmd", "Lip landmark distance", "pictures", False,
+           _HERE + "pictures:lip_landmark_distance", 0.0, "px",
+           missing=_WAITS.format("a landmark network that evaluation may import")),
     *(Metric(name, title, "lips", up, _HERE + "sync:" + name.replace("-", "_"), None, unit,
              missing=_WAITS.format("SyncNet"))
       for name, title, up, unit in (
