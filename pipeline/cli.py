@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline import commands_sync
+from pipeline import commands_scores, commands_sync
 from pipeline.cli_tools import EXIT_FAILED, emit, friendly
 
 
@@ -162,7 +162,8 @@ def demo(seed, out) -> None:
     sys.exit(0 if run_demo(out, seed) else EXIT_FAILED)
 
 
-for command in (commands_sync.audit, commands_sync.resync, commands_sync.train):
+for command in (commands_sync.audit, commands_sync.resync, commands_sync.train,
+                commands_scores.evaluate, commands_scores.mos):
     main.add_command(command)
 
 

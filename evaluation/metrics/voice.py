@@ -1,0 +1,57 @@
+"""Whether the voice is the same: cosine of GE2E embeddings (Wan et al. 2018), by resemblyzer."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.metrics.errors import TooShort, Unavailable
+from evaluation.metrics.signals import check_sound
+
+MIN_SPEECH_S = 0.5
+RATE = 16000
+
+
+def similarity(reference: np.ndarray, hypothesis: np.ndarray) -> float:
+    """Cosine of the two voices' embeddings, -1 to 1; same words or not, any lengths.
+
+    Both float [N] at 16 kHz; silence is cut by webrtcvad first. Raises NoScore.
+    """
+    return float(np.dot(embed(reference, "reference"), embed(hypothesis, "hypothesis")))
+
+
+def embed(sound: np.ndarray, name: str = "sound") -> np.ndarray:
+    """Unit-length GE2E embedding, float32 [256]. Raises NoScore."""
+    encoder, preprocess = _encoder()
+    speech = preprocess(check_sound(sound, name).astype(np.float32), source_sr=RATE)
+    if len(speech) < MIN_SPEECH_S * RATE:
+        raise TooShort(f"{len(speech) / RATE:.2f} s of the {name} are speech, "
+                       f"{MIN_SPEECH_S} s are needed")
+    return encoder.embed_utterance(speech)
+
+
+@cache
+def _encoder():
+    """Weights come inside the package and are read as tensors only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from resemblyzer import VoiceEncoder, preprocess_wav
+        except ImportError as error:
+            raise Unavailable(f"resemblyzer is not installed ({error})") from None
+        return VoiceEncoder("cpu", verbose=False), preprocess_wav
+
+
+def model_hash() -> str:
+    """First 12 digits of the SHA-256 of the weights. Raises ImportError or OSError."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("resemblyzer")
+    if spec is None:
+        raise ImportError("resemblyzer is not installed")
+    weights = Path(spec.origin).with_name("pretrained.pt")
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:12]

@@ -1,0 +1,84 @@
+"""Which files belong together: by name, below two folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from evaluation.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from evaluation.metrics.recognition import normalise
+from evaluation.records import Utterance
+
+
+def pair_folders(
+    reference: Path, hypothesis: Path, video: Path | None = None, text: Path | None = None,
+    speakers: Path | None = None,
+) -> tuple[list[Utterance], list[str]]:
+    """Utterances in order of name, and the names found only among the hypotheses.
+
+    A name is the path below the folder without its suffix. A reference without a hypothesis is
+    an utterance all the same (its `hypothesis` is empty): it counts against coverage. The
+    speaker is the one given in `speakers`, else the folder an utterance lies in. Raises
+    ValueError where no name pairs, or one folder has a name twice.
+    """
+    references, hypotheses = media_files(reference), media_files(hypothesis)
+    if not references.keys() & hypotheses.keys():
+        raise ValueError(
+            f"no file of {hypothesis} ({len(hypotheses)} media files) has the name of one of "
+            f"{reference} ({len(references)})")
+    videos = media_files(video, VIDEO_SUFFIXES) if video else {}
+    texts = read_texts(text) if text else {}
+    given = dict(_lines(speakers)) if speakers else {}
+    found = [
+        Utterance(
+            name, str(path), str(hypotheses.get(name, "")),
+            str(videos[name]) if name in videos else None,
+            texts.get(name, texts.get(Path(name).name)),
+            given.get(name, str(Path(name).parent) if "/" in name else None))
+        for name, path in sorted(references.items())]
+    return found, sorted(hypotheses.keys() - references.keys())
+
+
+def media_files(folder: Path, suffixes: tuple[str, ...] = AUDIO_SUFFIXES + VIDEO_SUFFIXES
+                ) -> dict[str, Path]:
+    """Name to path of every media file below a folder. Raises ValueError for a name twice."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(f"{folder} has {name} twice: {found[name].name} and {path.name}")
+        found[name] = path.resolve()
+    return found
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Name to text: JSON object, lines of `name text`, or a folder of GRID's .align files."""
+    if path.is_dir():
+        return {align.relative_to(path).with_suffix("").as_posix(): grid_text(align)
+                for align in sorted(path.rglob("*.align"))}
+    if path.suffix == ".json":
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
+            raise ValueError(f"{path} is no object of texts by name")
+        return content
+    return dict(_lines(path))
+
+
+def grid_text(path: Path) -> str:
+    """The words of a GRID alignment (lines of `start end word`), silences dropped."""
+    words = [line.split()[2] for line in path.read_text().splitlines() if len(line.split()) == 3]
+    return normalise(" ".join(words))
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    pairs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, rest = line.strip().replace("\t", " ").partition(" ")
+        if not rest.strip():
+            raise ValueError(f"{path}:{number}: no text after the name {name}")
+        pairs.append((name, rest.strip()))
+    return pairs

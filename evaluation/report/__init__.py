@@ -1,0 +1,117 @@
+"""`report.html`: one file with the table, distributions, and what is best and worst to hear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from evaluation.audio import read_sound
+from evaluation.catalogue import split
+from evaluation.metrics.spectra import log_mel
+from evaluation.published import beside
+from evaluation.records import Score, Utterance
+from evaluation.report import charts
+from evaluation.statistics import Summary
+from manifests.files import write_atomic
+from manifests.media import encode_flac
+
+NUM_TO_HEAR, MAX_SECONDS = 5, 15
+NAMES = {"hypothesis": "hypotheses", "ground_truth": "ground truth",
+         "griffin_lim": "Griffin-Lim round trip of the ground truth"}
+RANKED_BY = ("a-estoi", "estoi", "a-stoi", "stoi", "a-mcd", "mcd", "a-pesq", "pesq", "visqol",
+             "wer", "voice")
+"""The first of these with values says what is best and worst."""
+
+
+def write_report(
+    path: Path, rows: dict[str, list[Score]], summaries: dict[str, list[Summary]],
+    utterances: Sequence[Utterance],
+) -> None:
+    """Write the page. Rows and summaries by system; all its sounds are inside it."""
+    names = [s.metric for s in next(iter(summaries.values()))]
+    rank = _ranked(rows["hypothesis"])
+    files = {u.utterance: u for u in utterances}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evaluation.report", "."), autoescape=True)
+    hear = [] if rank is None else [
+        (title, [_to_hear(row, files[row.utterance]) for row in chosen])
+        for title, chosen in _extremes(rank)]
+    page = environment.get_template("page.html").render(
+        names=names, systems=_table(summaries, names), published=beside(names),
+        columns=[(n, split(n)[0].title + (", aligned" if n.startswith("a-") else ""),
+                  _arrow(n)) for n in names],
+        charts=[_chart(name, rows) for name in names], hear=hear,
+        ranked_by=rank[0].metric if rank else None,
+        left_out=_left_out(summaries["hypothesis"]), num=len(utterances),
+        signatures=sorted({s for group in summaries.values() for x in group
+                           for s in x.signatures}),
+        clustered=sorted({x.clustered_by for x in summaries["hypothesis"] if x.clustered_by}))
+    write_atomic(path, page)
+
+
+def _arrow(name: str) -> str:
+    return {True: "↑", False: "↓", None: ""}[split(name)[0].higher_is_better]
+
+
+def _table(summaries: dict[str, list[Summary]], names: list[str]) -> list[dict[str, Any]]:
+    table = []
+    for system, group in summaries.items():
+        by_name = {s.metric: s for s in group}
+        table.append({"name": NAMES[system], "cells": [by_name.get(n) for n in names]})
+    return table
+
+
+def _chart(name: str, rows: dict[str, list[Score]]) -> str:
+    groups = {system: [r.value for r in rows.get(system, [])
+                       if r.metric == name and r.status == "ok"]
+              for system in ("hypothesis", "griffin_lim")}
+    metric, aligned = split(name)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    title = metric.title + (", aligned" if aligned else "") + unit
+    return charts.histogram({k: v for k, v in groups.items() if v}, title)
+
+
+def _ranked(rows: Sequence[Score]) -> list[Score] | None:
+    """The rows of the first metric with values, worst first."""
+    for name in RANKED_BY:
+        good = [r for r in rows if r.metric == name and r.status == "ok"]
+        if good:
+            up = split(name)[0].higher_is_better
+            return sorted(good, key=lambda r: (r.value if up else -r.value, r.utterance))
+    return None
+
+
+def _extremes(rank: list[Score]) -> list[tuple[str, list[Score]]]:
+    count = min(NUM_TO_HEAR, max(1, len(rank) // 2))
+    best = list(reversed(rank[-count:])) if len(rank) > 1 else []
+    return [("Worst", rank[:count]), ("Best", best)]
+
+
+def _to_hear(row: Score, utterance: Utterance) -> dict[str, Any]:
+    sounds = [read_sound(p)[:MAX_SECONDS * 16000]
+              for p in (utterance.reference, utterance.hypothesis)]
+    try:
+        loudest = float(log_mel(sounds[0]).max())
+        pictures = [charts.data_url(charts.spectrogram_png(s, loudest), "image/png")
+                    for s in sounds]
+    except ValueError:  # too short for a window: still to be heard
+        pictures = [None, None]
+    flac = [encode_flac(np.rint(np.clip(s, -1, 1) * 32767).astype(np.int16)) for s in sounds]
+    return {"row": row, "text": utterance.text, "sounds": [
+        {"label": label, "flac": charts.data_url(content, "audio/flac"), "png": picture}
+        for label, content, picture in zip(("truth", "hypothesis"), flac, pictures, strict=True)]}
+
+
+def _left_out(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+    """Every reason for which utterances have no score: the metrics it cost, and how many of
+    each."""
+    reasons: dict[str, dict[str, int]] = {}
+    for summary in summaries:
+        for reason, count in summary.reasons.items():
+            reasons.setdefault(reason, {})[summary.metric] = count
+    return [{"reason": reason, "count": max(counts.values()), "metrics": ", ".join(counts)}
+            for reason, counts in reasons.items()]

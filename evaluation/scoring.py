@@ -1,0 +1,102 @@
+"""Scores of one utterance, a row per metric, whatever happens.
+
+What a metric cannot judge becomes a row with a status and a reason; nothing is scored as 0.
+`evaluation.isolation` runs this in a process of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from evaluation import alignment
+from evaluation.audio import read_pictures, read_sound
+from evaluation.catalogue import Metric, split
+from evaluation.metrics.errors import NoScore, Unavailable
+from evaluation.records import Counted, Score, Utterance
+from evaluation.signatures import signature
+
+
+def score(utterance: Utterance, names: Sequence[str]) -> Iterator[Score]:
+    """One row per name, in order. Raises ValueError only for a name that is no metric."""
+    loaded = Loaded(utterance)
+    for name in names:
+        yield score_one(loaded, name)
+
+
+def score_one(loaded: Loaded, name: str) -> Score:
+    """One metric of one utterance as a row."""
+    metric, aligned = split(name)
+    shift_ms, note, value = None, None, None
+    try:
+        if metric.missing:
+            raise Unavailable(metric.missing)
+        if aligned:
+            shift_ms, note = loaded.shift.shift_ms, _note(loaded.shift)
+        value = metric.load()(*loaded.arguments(metric, aligned))
+        number = value.value if isinstance(value, Counted) else float(value)
+        if not math.isfinite(number):
+            raise ValueError(f"the score is {number}")
+    except NoScore as error:
+        return no_score(loaded.utterance, name, error.status, str(error), shift_ms)
+    except Exception as error:  # a fault costs its row and no other
+        reason = f"{type(error).__name__}: {error}"
+        return no_score(loaded.utterance, name, "error", reason, shift_ms)
+    counts = value if isinstance(value, Counted) else None
+    return Score(
+        loaded.utterance.utterance, name, number, "ok", signature(name), shift_ms, note,
+        loaded.utterance.speaker, errors=counts and counts.errors,
+        length=counts and counts.length, transcript=counts and counts.transcript)
+
+
+def no_score(utterance: Utterance, name: str, status: str, reason: str,
+             shift_ms: int | None = None) -> Score:
+    """A row without a value."""
+    return Score(utterance.utterance, name, None, status, signature(name), shift_ms,
+                 " ".join(reason.split())[:500], utterance.speaker)
+
+
+def _note(found: alignment.Alignment) -> str | None:
+    return "the shift is at the search limit" if found.at_limit else None
+
+
+class Loaded:
+    """An utterance's arrays, read when first asked for and kept for the next metric."""
+
+    def __init__(self, utterance: Utterance) -> None:
+        self.utterance = utterance
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        return read_sound(self.utterance.reference)
+
+    @cached_property
+    def hypothesis(self) -> np.ndarray:
+        return read_sound(self.utterance.hypothesis)
+
+    @cached_property
+    def shift(self) -> alignment.Alignment:
+        return alignment.find_shift(self.reference, self.hypothesis)
+
+    @cached_property
+    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        return (read_pictures(self.utterance.reference),
+                read_pictures(self.utterance.hypothesis))
+
+    def arguments(self, metric: Metric, aligned: bool) -> tuple:
+        """What the metric's function takes. Raises NoScore, OSError or ValueError."""
+        if metric.kind == "sound":
+            sounds = self.reference, self.hypothesis
+            return alignment.apply_shift(*sounds, self.shift.shift_ms) if aligned else sounds
+        if metric.kind == "text":
+            if self.utterance.text is None:
+                raise NoScore("no text of this utterance was given (--text)")
+            return self.utterance.text, self.hypothesis
+        if metric.kind == "pictures":
+            return self.pictures
+        if self.utterance.video is None:
+            raise NoScore("no video of this utterance was given (--video)")
+        return read_pictures(self.utterance.video), self.hypothesis

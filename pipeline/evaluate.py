@@ -1,0 +1,263 @@
+"""`yld evaluate`: scores of a folder of generated speech, in parallel on Ray, resumable.
+
+Three systems are scored alike: the hypotheses, the ground truth against itself (what a perfect
+model gets), and its Griffin-Lim round trip (the ceiling of models that predict spectrograms).
+Rows go to `work/rows.jsonl` as they come, each under a key of the files' contents and the
+metric's signature; the same command again scores only what is new or was changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.isolation import ScoringProcess
+from evaluation.metrics.recognition import ADAPTED_MODEL
+from evaluation.pairing import pair_folders
+from evaluation.records import Score, Utterance
+from evaluation.scoring import no_score
+from evaluation.signatures import signature
+from evaluation.statistics import Summary, summarise
+from manifests.files import sha256_of, write_atomic
+from manifests.ids import hash_id
+from manifests.schema import write_table
+
+HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
+CEILINGS = (GROUND_TRUTH, GRIFFIN_LIM)
+PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One utterance of one system, and the metrics still to be computed."""
+
+    system: str
+    utterance: Utterance
+    names: tuple[str, ...]
+    round_trip: bool = False
+    """The hypothesis is the Griffin-Lim round trip of the reference, made here."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All rows by system, and the table made of them."""
+
+    rows: dict[str, list[Score]]
+    summaries: dict[str, list[Summary]]
+    utterances: list[Utterance]
+    only_hypotheses: list[str]
+    num_reused: int
+
+
+def evaluate(
+    reference: Path, hypothesis: Path, out: Path, names: Sequence[str], *,
+    video: Path | None = None, text: Path | None = None, speakers: Path | None = None,
+    ceilings: bool = True, address: str | None = None,
+) -> Outcome:
+    """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
+
+    Raises ValueError for folders without a pair, and ClusterError where Ray does not start.
+    """
+    utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
+    out.mkdir(parents=True, exist_ok=True)
+    store = RowStore(out / "work" / "rows.jsonl")
+    tasks = list(_tasks(utterances, out, ceilings))
+    keys = Keys()
+    wanted = {(system, u.utterance, n): keys.of(system, u, n)
+              for system, u in tasks for n in names}
+    jobs = [
+        Job(system, u, left, system == GRIFFIN_LIM) for system, u in tasks
+        if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))]
+    reused = len(wanted) - sum(len(job.names) for job in jobs)
+    if jobs:
+        _run(jobs, store, wanted, address)
+    rows = {system: [store.rows[key] for (s, _, _), key in wanted.items() if s == system]
+            for system in dict.fromkeys(system for system, _ in tasks)}
+    # A change of the speakers' file changes no score.
+    speaker = {u.utterance: u.speaker for u in utterances}
+    rows = {system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
+            for system, group in rows.items()}
+    outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
+    _write(out, outcome)
+    return outcome
+
+
+def _tasks(utterances: Sequence[Utterance], out: Path, ceilings: bool
+           ) -> Iterator[tuple[str, Utterance]]:
+    for utterance in utterances:
+        yield HYPOTHESIS, utterance
+        if ceilings:
+            yield GROUND_TRUTH, dataclasses.replace(utterance, hypothesis=utterance.reference)
+            name = hash_id(utterance.utterance) + ".flac"
+            path = (out / "work" / "griffin_lim" / name).resolve()
+            yield GRIFFIN_LIM, dataclasses.replace(utterance, hypothesis=str(path))
+
+
+class Keys:
+    """Names of rows by content: files are hashed once each."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, str] = {}
+
+    def _hash(self, path: str | None) -> str:
+        if not path:
+            return ""
+        if path not in self._hashes:
+            self._hashes[path] = sha256_of(path)
+        return self._hashes[path]
+
+    def of(self, system: str, utterance: Utterance, name: str) -> str:
+        """Everything that the row depends on. The round trip depends on the reference alone."""
+        made = "" if system == GRIFFIN_LIM else self._hash(utterance.hypothesis)
+        return hash_id(system, utterance.utterance, self._hash(utterance.reference), made,
+                       self._hash(utterance.video), utterance.text or "", signature(name),
+                       length=32)
+
+
+class RowStore:
+    """Rows in a file that only grows; a line cut short by a crash is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: dict[str, Score] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            content = path.read_bytes()
+            whole, _, rest = content.rpartition(b"\n")
+            if rest:
+                write_atomic(path, whole + b"\n" if whole else b"")
+            for line in whole.splitlines():
+                entry = json.loads(line)
+                self.rows[entry["key"]] = Score(**entry["row"])
+
+    def add(self, keyed: Sequence[tuple[str, Score]]) -> None:
+        """Append rows, flushed before this returns. What may pass of itself (a crash, no time)
+        is kept for this run's table but tried again by the next."""
+        with open(self._path, "a", encoding="utf-8") as file:
+            for key, row in keyed:
+                self.rows[key] = row
+                if not is_passing(row):
+                    file.write(json.dumps({"key": key, "row": dataclasses.asdict(row)}) + "\n")
+
+
+def is_passing(row: Score) -> bool:
+    """Whether another run may give another row: the worker's death, time, a missing package."""
+    return row.status == "error" and (row.reason or "").startswith(
+        ("crash:", "no end within", "unavailable:", "worker:"))
+
+
+def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None) -> None:
+    from pipeline import cluster
+
+    started_here = _is_ray_down()
+    if started_here:
+        cluster.start(address)
+    try:
+        progress = _Progress(sum(len(job.names) for job in jobs))
+        for job, rows in _parallel(jobs):
+            store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
+                       for row in rows])
+            progress.add(len(rows))
+    finally:
+        if started_here:
+            import ray
+
+            ray.shutdown()
+
+
+def _is_ray_down() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is None or not ray.is_initialized()
+
+
+def _parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
+    """Each job with its rows, in the order in which they end. A worker that dies (not its child:
+    that costs one row) costs its job's rows, and is replaced."""
+    import ray
+
+    # Given to the workers by name: on a cluster they do not inherit this process's environment.
+    given = {k: v for k, v in os.environ.items() if k == ADAPTED_MODEL}
+    worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1,
+                        runtime_env={"env_vars": given} if given else None)(Worker)
+    size = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
+    idle, running, queue = [worker.remote() for _ in range(size)], {}, list(reversed(jobs))
+    while queue or running:
+        while queue and idle:
+            actor, job = idle.pop(), queue.pop()
+            running[actor.run.remote(job)] = (actor, job)
+        ready, _ = ray.wait(list(running), num_returns=1)
+        actor, job = running.pop(ready[0])
+        try:
+            rows = ray.get(ready[0])
+            idle.append(actor)
+        except ray.exceptions.RayError as error:
+            ray.kill(actor)
+            idle.append(worker.remote())
+            reason = f"worker: {' '.join(str(error).split())[:300]}"
+            rows = [no_score(job.utterance, name, "error", reason) for name in job.names]
+        yield job, rows
+    for actor in idle:
+        ray.kill(actor)
+
+
+class Worker:
+    """A Ray actor with a scoring process of its own."""
+
+    def __init__(self) -> None:
+        self._process = ScoringProcess()
+
+    def run(self, job: Job) -> list[Score]:
+        """One row per metric of the job."""
+        if not job.utterance.hypothesis:
+            return [no_score(job.utterance, name, "error", "there is no hypothesis of this name")
+                    for name in job.names]
+        if job.round_trip:
+            from evaluation.griffin_lim import write_round_trip
+
+            try:
+                write_round_trip(job.utterance.reference, job.utterance.hypothesis)
+            except (OSError, ValueError) as error:
+                status = getattr(error, "status", "error")
+                return [no_score(job.utterance, name, status, f"no round trip: {error}")
+                        for name in job.names]
+        return list(self._process.score(job.utterance, job.names))
+
+
+class _Progress:
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._start = self._last = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._last < PROGRESS_S and self._done < self._total:
+            return
+        self._last = now
+        rate = self._done / max(now - self._start, 1e-3)
+        left = (self._total - self._done) / rate
+        sys.stderr.write(f"scores {self._done}/{self._total} | {rate:.1f}/s | ETA ~{left:.0f} s\n")
+
+
+def table_rows(summaries: dict[str, list[Summary]]) -> list[dict[str, Any]]:
+    """The table for a terminal or JSON: one row per system and metric."""
+    return [{"system": system, **dataclasses.asdict(summary)}
+            for system, group in summaries.items() for summary in group]
+
+
+def _write(out: Path, outcome: Outcome) -> None:
+    write_table(out / "scores.parquet", Score, outcome.rows[HYPOTHESIS])
+    ceilings = [dataclasses.replace(row, utterance=f"{system}/{row.utterance}")
+                for system in CEILINGS for row in outcome.rows.get(system, [])]
+    if ceilings:
+        write_table(out / "ceilings.parquet", Score, ceilings)
+    write_atomic(out / "scores.json", json.dumps({
+        "table": table_rows(outcome.summaries), "num_utterances": len(outcome.utterances),
+        "hypotheses_without_reference": outcome.only_hypotheses}, indent=1))

@@ -1,0 +1,123 @@
+"""`yld evaluate` end to end on Ray: tables, ceilings, resuming, and a report that stands alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from manifests.media import encode_flac
+from pipeline import cluster
+from pipeline.cli import main
+from tests.evaluation.clips import speechlike
+
+METRICS = "stoi,a-stoi,mcd"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running_ray():
+    """One Ray for all runs of this file."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        cluster.start(None, 2)
+    yield
+    if started:
+        ray.shutdown()
+
+
+def write(path, sound):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_flac(np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two speakers; one hypothesis is late, one silent, one missing, one has no reference."""
+    root = tmp_path_factory.mktemp("evaluate")
+    for i, name in enumerate(("s1/a", "s1/b", "s2/c", "s2/d")):
+        sound = speechlike(1.5, seed=i)
+        write(root / "ref" / f"{name}.flac", sound)
+        if name == "s1/b":
+            sound = 0 * sound
+        elif name == "s2/d":
+            continue
+        write(root / "hyp" / f"{name}.flac",
+              np.concatenate([np.zeros(800), 0.5 * sound])[:len(sound)])
+    write(root / "hyp" / "s3" / "x.flac", speechlike(1.5))
+    return root
+
+
+def run(folders, *more):
+    result = CliRunner().invoke(main, [
+        "evaluate", "--hyp", str(folders / "hyp"), "--ref", str(folders / "ref"),
+        "--out", str(folders / "out"), "--metrics", METRICS, "--json", *more],
+        catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return {(r["system"], r["metric"]): r for r in json.loads(result.stdout)}, result.stderr
+
+
+def test_evaluate_and_resume(folders):
+    table, log = run(folders)
+    out = folders / "out"
+    assert "1 hypotheses have no reference: s3/x" in log
+    scores = pq.read_table(out / "scores.parquet").to_pylist()
+    assert {tuple(r) for r in scores}.pop()[:6] == (
+        "utterance", "metric", "value", "status", "signature", "shift_ms")
+    found = {(r["utterance"], r["metric"]): r for r in scores}
+    assert len(scores) == len(found) == 4 * 3
+    assert found["s1/a", "a-stoi"]["shift_ms"] == -50
+    assert found["s1/a", "a-stoi"]["value"] > 0.999 > found["s1/a", "stoi"]["value"]
+    assert found["s1/b", "mcd"]["status"] == "silent"
+    assert found["s2/d", "stoi"]["reason"] == "there is no hypothesis of this name"
+    assert found["s2/c", "stoi"]["speaker"] == "s2"
+    row = table["hypothesis", "stoi"]
+    values = [r["value"] for r in scores if r["metric"] == "stoi" and r["status"] == "ok"]
+    assert (row["n"], row["coverage"], row["clustered_by"]) == (2, 0.5, "speaker")
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert table["ground_truth", "mcd"]["mean"] == 0
+    assert table["ground_truth", "stoi"]["mean"] == pytest.approx(1)
+    assert 0.7 < table["griffin_lim", "stoi"]["mean"] < 0.9999
+    ceilings = pq.read_table(out / "ceilings.parquet").to_pylist()
+    assert len(ceilings) == 2 * 4 * 3
+
+    page = (out / "report.html").read_text()
+    assert "VCA-GAN" in page and "data:audio/flac" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+    before = (out / "scores.parquet").read_bytes()
+    rows = out / "work" / "rows.jsonl"
+    kept = rows.read_bytes()
+    again, log = run(folders)
+    assert "36 scores were there already" in log
+    assert again == table and (out / "scores.parquet").read_bytes() == before
+
+    # Killed while writing: the last line is cut, two are gone.
+    rows.write_bytes(b"\n".join(kept.splitlines()[:-2]) + b"\n" + kept[-60:-20])
+    write(folders / "hyp" / "s1" / "b.flac", speechlike(1.5, seed=1))
+    changed, log = run(folders)
+    assert "31 scores were there already" in log  # 2 cut, 3 of the changed file
+    assert changed["hypothesis", "stoi"]["n"] == 3
+    assert changed["ground_truth", "mcd"] == table["ground_truth", "mcd"]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--hyp", "hyp"], "--hyp and --ref"), (["--metrics", "stoy"], "no metric 'stoy'"),
+    (["--hyp", "empty", "--ref", "ref"], "no file of"),
+    (["--shards", "ref"], "wait for the first trainer")])
+def test_errors_say_what_to_do(folders, arguments, message):
+    (folders / "empty").mkdir(exist_ok=True)
+    arguments = [str(folders / a) if a in ("hyp", "ref", "empty") else a for a in arguments]
+    if "--metrics" in arguments:
+        arguments += ["--hyp", str(folders / "hyp"), "--ref", str(folders / "ref")]
+    result = CliRunner().invoke(main, ["evaluate", "--out", str(folders / "o"), *arguments])
+    assert result.exit_code == 2 and message in result.stderr
+
+
+def test_metrics_are_listed():
+    result = CliRunner().invoke(main, ["evaluate", "--list"])
+    assert result.exit_code == 0 and "a-stoi" in result.output and "SyncNet" in result.output
