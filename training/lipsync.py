@@ -22,9 +22,9 @@ from stages.networks import lipsync_features as feat
 from stages.networks.lipsync import NUM_PIXEL_FEATURES, LipSync, Towers, lag_correlation
 from training.lipsync_data import Example, draw
 
-LAG_GROUPS, LAG_ROUNDS = 3, 3
-"""Speakers are measured in three groups, each by towers of the other two, three times over; the
-result is the mean of the rounds after the first, which begins from nothing."""
+LAG_GROUPS, LAG_ROUNDS = 3, 2
+"""Speakers are measured in three groups, each by towers of the other two, twice over: the first
+round begins from nothing."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ def _train_towers(examples, recipe: LipSyncRecipe, number: int, num_steps: int,
     for step in range(num_steps):
         towers.train()
         windows = []
-        for person in random.choice(people, recipe.batch, p=weight / weight.sum()):
+        # Two windows of each: the hardest foreign sound is the same voice saying something else.
+        for person in np.repeat(random.choice(people, recipe.batch // 2, p=weight / weight.sum()),
+                                2):
             chosen = random.choice(len(groups[person]),
                                    p=lengths[person] / lengths[person].sum())
             windows.append(draw(groups[person][chosen], recipe.frames, steps,
@@ -144,14 +146,14 @@ def contrastive_loss(score: torch.Tensor, planted: torch.Tensor, steps: int,
     """`score` [B, B, 2 steps + 1] log-odds, `planted` lags [B] in steps -> the mean loss.
 
     Cross entropy against a bell around the planted lag: over the lags of the own sound, and
-    with half the weight over all lags of all sounds.
+    over all lags of all sounds.
     """
     axis = torch.arange(-steps, steps + 1)
     target = torch.softmax(-0.5 * ((axis[None] - planted[:, None]) / width) ** 2, 1)
     own = score.diagonal(dim1=0, dim2=1).T
     among_lags = -(target * F.log_softmax(own, 1)).sum(1)
     among_all = torch.logsumexp(score.flatten(1), 1) - (target * own).sum(1)
-    return (among_lags + 0.5 * among_all).mean()
+    return (among_lags + among_all).mean()
 
 
 def whole_curve(model: LipSync, example: Example, search_ms: float = 700.0) -> np.ndarray:
@@ -172,7 +174,6 @@ def own_lags(model: LipSync, examples: Sequence[Example], synchronous: Sequence[
     if len(people) < LAG_GROUPS:
         return lags
     groups = [people[k::LAG_GROUPS] for k in range(LAG_GROUPS)]
-    rounds = []
     for turn in range(LAG_ROUNDS):
         found = {}
         for k, group in enumerate(groups):
@@ -186,9 +187,8 @@ def own_lags(model: LipSync, examples: Sequence[Example], synchronous: Sequence[
         zero = float(np.median([found[a] for a in anchors])) if anchors else 0.0
         lags = {p: 0.0 if p in anchors or abs(lag - zero) > recipe.max_own_lag_ms else lag - zero
                 for p, lag in found.items()}
-        rounds.append(lags)
         say("own lags, ms: " + ", ".join(f"{p} {v:+.0f}" for p, v in sorted(lags.items())))
-    return {p: float(np.mean([lags[p] for lags in rounds[1:]])) for p in people}
+    return lags
 
 
 def _pooled_lag(model: LipSync, examples: Sequence[Example]) -> float:

@@ -1,0 +1,134 @@
+"""The synchrony model learns, its data keep their sign, and its trial tells right from wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from manifests.crops import template
+from manifests.lag_curves import confidence
+from training.lipsync import LipSyncRecipe, fit, own_lags
+from training.lipsync_data import Example, alter, draw, prepare
+from training.lipsync_report import tables
+from training.lipsync_run import folds_of
+from training.lipsync_trial import Row, calibrate, cross_confidence, music, peak_of, shifted
+
+SMALL = LipSyncRecipe(towers=1, steps=60, lag_steps=40, batch=8, frames=50, search_ms=300.0,
+                      max_plant_ms=200.0)
+
+
+def speaker(number: int, lag_ms: float = 0.0, frames: int = 200) -> Example:
+    """A mouth that opens with the loudness of a buzz; the picture late by `lag_ms`."""
+    random = np.random.default_rng(number)
+    steps = np.repeat(random.random(frames // 4 + 20), 4 * 640)
+    loud = np.convolve(steps, np.ones(800) / 800, "same")
+    pcm = (6000 * loud * random.standard_normal(len(loud))).astype(np.int16)
+    start = 16000
+    at = start + 640 * np.arange(frames) - round(16 * lag_ms)
+    opening = loud[at]
+    points = np.zeros((frames, 68, 2), np.float32)
+    points[:, 27:48] = template()
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    ring = np.stack([25 * np.cos(angle), np.sin(angle)], 1)
+    points[:, 48:] = [128, 175]
+    points[:, 48:, 0] += ring[:, 0]
+    points[:, 48:, 1] += ring[:, 1] * (2 + 18 * opening[:, None])
+    points[:, :27] = random.uniform(40, 220, (27, 2))
+    points += random.normal(0, 0.2, points.shape).astype(np.float32)
+    mouths = np.full((frames, 40, 48), 150, np.uint8)
+    for frame, share in zip(mouths, opening, strict=True):
+        half = int(2 + 10 * share)
+        frame[20 - half:20 + half, 14:34] = 40
+    noise = random.integers(0, 8, mouths.shape, dtype=np.uint8)
+    return Example(f"c{number}", f"p{number}", f"/data/p{number}.mp4", points, mouths + noise,
+                   pcm[start:start + 640 * frames])
+
+
+@pytest.fixture(scope="module")
+def people() -> list[Example]:
+    made = [speaker(i) for i in range(5)] + [speaker(9, 120.0)]
+    prepare(made, np.random.default_rng(0))
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(people):
+    return fit(people, ["*p[0-4].mp4"], SMALL)
+
+
+def test_it_learns_the_lag_and_a_speakers_own(trained, people):
+    model, lags = trained
+    assert abs(lags["p9"] - 120) <= 40 and lags["p0"] == 0
+    from training.lipsync import featurize, whole_curve
+
+    stranger = [speaker(20), speaker(21, -80.0)]
+    prepare(stranger, np.random.default_rng(1))
+    featurize(model, stranger)
+    for example, lag in zip(stranger, (0.0, -80.0), strict=True):
+        curve = whole_curve(model, example, 300.0).mean(0)
+        assert abs((int(np.nanargmax(curve)) - 30) * 10 - lag) <= 40
+
+
+def test_the_same_seed_gives_the_same_lags(people, trained):
+    model, _ = trained
+    small = LipSyncRecipe(**vars(SMALL) | {"lag_steps": 5})
+    assert own_lags(model, people, [], small) == own_lags(model, people, [], small)
+
+
+def test_a_drawn_window_has_its_planted_lag(people, trained):
+    """Loudness in the window's sound, moved by the planted lag, follows the mouth."""
+    random = np.random.default_rng(4)
+    agreements = []
+    for _ in range(20):
+        seen, heard, exists, planted = draw(people[0], 50, 30, 20.0, 0.0, random)
+        opening = seen[:, 7] - seen[:, 27]  # two opposite points of the mouth
+        rows = np.round(30 + 4 * np.arange(50) - planted).astype(int)
+        there = exists[rows] > 0
+        loud = heard[rows].mean(1)
+        agreements.append(abs(np.corrcoef(opening[there], loud[there])[0, 1]))
+    assert np.median(agreements) > 0.5
+
+
+def test_altered_sound_is_not_later(people):
+    random = np.random.default_rng(0)
+    click = np.zeros(16000, np.float32)
+    click[8000:8100] = 0.5
+    for _ in range(20):
+        made = alter(click, [click], random)
+        assert abs(int(np.abs(made).argmax()) - 8050) < 120
+
+
+def test_a_planted_shift_is_a_late_picture():
+    pcm = np.arange(1, 3201, dtype=np.int16)
+    assert shifted(pcm, 0, 4, 40.0)[0] == 641 and shifted(pcm, 1, 4, -40.0)[0] == 1
+    assert (shifted(pcm, 0, 4, -40.0)[:640] == 0).all()
+    assert np.abs(music(16000, np.random.default_rng(0))).max() > 5000
+
+
+def test_folds_leave_each_speaker_out_once(people):
+    folds = folds_of(people, 2)
+    assert sorted(s for f in folds for s in f) == sorted({e.speaker for e in people})
+
+
+def test_calibration_tells_right_from_wrong_on_unseen_speakers():
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(400):
+        good = bool(random.random() < 0.6)
+        rows.append(Row(
+            f"p{i % 8}", f"/data/p{i % 8}.mp4", "talk" if good or i % 2 else "noise", 3.0, 0.0,
+            0.0, 0.4 * good + 0.2 * random.random(), 0.1 * random.random() + 0.1 * good,
+            0.9 if good else 0.2, 5.0 if good else 120.0, False,
+            *((5.0, 5.0) if good else (200.0, 200.0) if i % 2 else (None, None))))
+    weights = calibrate(rows)
+    sure = np.array([confidence(peak_of(r), r.seconds, weights) for r in rows])
+    good = np.array([r.mass > 0.5 for r in rows])
+    assert sure[good].mean() > 0.9 and sure[~good].mean() < 0.1
+    folds = [[f"p{i}" for i in range(4)], [f"p{i}" for i in range(4, 8)]]
+    crossed = cross_confidence(rows, folds)
+    assert crossed[good].mean() > 0.9
+    text = tables(json.loads(json.dumps(
+        [vars(r) | {"confidence": float(c)} for r, c in zip(rows, crossed, strict=True)])))
+    assert "| **all** | 3 s |" in text and "| noise |" in text
