@@ -86,6 +86,15 @@ def test_pieces_leave_no_seam(frames, monkeypatch):
     assert close == (frames < 12)
 
 
+def test_a_long_track_is_never_held_whole():
+    network, held = random_network(), []
+    network.model.visualEncoder.register_forward_pre_hook(
+        lambda _m, inputs: held.append(inputs[0].shape[2]))
+    crops = np.broadcast_to(np.uint8(90), (250, 112, 112))
+    assert len(network.see(crops)) == 250
+    assert held == [102, 108, 64]
+
+
 def _whole(network: net.LightAsd, crops: np.ndarray) -> torch.Tensor:
     with torch.inference_mode():
         x = (torch.from_numpy(crops).float() / 255 - 0.4161) / 0.1688
