@@ -25,7 +25,7 @@ from manifests.tarfiles import write_tar
 from stages import registration
 from stages.base import Context, Resources, Stage
 from stages.segmentation import segment, usable_runs
-from stages.sync import Sync, SyncConfig, interpolate
+from stages.sync import Sync, SyncConfig, interpolate, source_pictures
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Clips(Stage[Offset, Clip]):
         again = {}
         for plan in plans:
             if plan.offset.track_id not in again:
-                again[plan.offset.track_id] = self._measure_again(plan, pcm, context)
+                again[plan.offset.track_id] = self._measure_again(plan, video, pcm, context)
         waiting = sorted(plans, key=lambda p: (p.start, p.offset.track_id))
         while waiting:
             # Clips that touch share one decode.
@@ -178,11 +178,12 @@ class Clips(Stage[Offset, Clip]):
                         if frame + 1 == plan.end:
                             self._encode(plan, pcm, again[plan.offset.track_id], context)
 
-    def _measure_again(self, plan: Plan, pcm: np.ndarray, context: Context):
+    def _measure_again(self, plan: Plan, video: Video, pcm: np.ndarray, context: Context):
         track, offset = plan.track, plan.offset
         side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
         regions = list(zip(offset.speech_start_frames, offset.speech_end_frames, strict=True))
-        item = self.sync.judge(track, side, pcm, regions, lag_to_samples(plan.lag_ms))
+        crops = source_pictures(video, context.work, track, side)
+        item = self.sync.judge(track, side, pcm, regions, lag_to_samples(plan.lag_ms), crops)
         return self.sync.verdict(item)
 
     def _encode(self, plan: Plan, pcm: np.ndarray, again, context: Context) -> None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from manifests.arrays import load_npz
+from manifests.crops import crop
 from manifests.media import decode_flac, decode_video, read_audio, resolve
 from manifests.records import Offset, Request, Track, Video, col
 from manifests.tarfiles import read_tar
 from stages.base import Context, Resources, Stage
 from stages.networks.lipsync_features import mouths_of_faces
 from stages.speech import SpeechDetector
-from stages.sync import Judged, Sync, SyncConfig
+from stages.sync import Judged, Sync, SyncConfig, source_pictures
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class _Measurer:
             sync.setup()
 
     def offsets(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
-                regions) -> list[Offset]:
-        return [self._offset(sync, sync.judge(track, side, pcm, regions), regions)
+                regions, crops) -> list[Offset]:
+        return [self._offset(sync, sync.judge(track, side, pcm, regions, crops=crops), regions)
                 for sync in self.syncs]
 
     def _offset(self, sync: Sync, item: Judged, regions) -> Offset:
@@ -80,7 +81,8 @@ class Measure(Stage[Track, Offset]):
         made = []
         for track in batch:
             side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
-            made.append(self.measurer.offsets(track, side, pcm, regions))
+            crops = source_pictures(video, context.work, track, side)
+            made.append(self.measurer.offsets(track, side, pcm, regions, crops))
         return made
 
 
@@ -107,10 +109,13 @@ class MeasureShard(Stage[Request, Offset]):
             facts = json.loads(parts["json"])
             landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
             pcm = decode_flac(parts["audio.flac"])
+            faces = decode_video(parts["face.mp4"])
             side = {"landmarks": landmarks, "is_observed": np.ones(len(landmarks), bool),
-                    "mouths": mouths_of_faces(decode_video(parts["face.mp4"]))}
+                    "mouths": mouths_of_faces(faces)}
             track = sample_track(key, facts.get("video_id", key), len(landmarks))
-            made += self.measurer.offsets(track, side, pcm, self.speech.regions(pcm))
+            regions = self.speech.regions(pcm)
+            made += self.measurer.offsets(track, side, pcm, regions,
+                                          lambda f=faces: crop(f, "syncnet"))
         return made
 
 

@@ -2,8 +2,8 @@
 
 The synchrony model looks at lips and chin at 28 px per eye distance. Cutting them while the
 picture is at hand costs about 0.1 ms a frame (0.08 for eyes 47 px apart, 0.16 for 140 px), much
-less than a second decode. The window is `mouth` of `manifests.crops`, so the same pictures come out of a sample's
-`face.mp4`.
+less than a second decode. The window is `mouth` of `manifests.crops`, so the same pictures come
+out of a sample's `face.mp4`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ mere lack of confidence rejects nothing: such a track is `undecided`, without a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from manifests.media import read_audio, resolve
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
+from stages.backends.speaker_choosers import CHOOSERS, FaceInView, View
 from stages.base import Context, Resources, Stage
 from stages.speech import SpeechDetector, share
 
@@ -40,8 +42,10 @@ class SyncConfig:
     voice_over_s: float = col("speech without agreement that proves voice-over", "s",
                               default=6.0)
     voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.10)
-    speaker_margin: float = col("lead of the speaking face's peak over others in view",
-                                default=0.05)
+    speaker: str = col("what chooses the speaker of several faces: lipsync | light_asd | "
+                       "syncnet", default="lipsync")
+    speaker_margin: float | None = col("lead of the speaking face's score over others in view; "
+                                       "null: the chooser's own", default=None)
     correct: bool = col("shift the audio by the measured lag", default=True)
     undecided: str = col("keep | drop clips of undecided tracks", default="keep")
 
@@ -59,6 +63,8 @@ class Judged:
     weights: list[float]
     peak: off.Peak | None
     seconds: float
+    speaking: float | None = None
+    """The chooser's score, where other faces are in view."""
 
 
 class Sync(Stage[Identity, Offset]):
@@ -73,27 +79,36 @@ class Sync(Stage[Identity, Offset]):
     def setup(self) -> None:
         self.estimator = registry.make(ESTIMATORS, self.config.estimator)
         self.speech = SpeechDetector(self.config.vad_threshold)
+        self.chooser = registry.make(CHOOSERS, self.config.speaker)
+        self.chooser.setup()
 
     def fingerprint(self) -> dict[str, str]:
         estimator = registry.make(ESTIMATORS, self.config.estimator)
-        return {"estimator": estimator.version, "weights": estimator.fingerprint()}
+        chooser = registry.make(CHOOSERS, self.config.speaker)
+        return {"estimator": estimator.version, "weights": estimator.fingerprint(),
+                "chooser": f"{chooser.name}-{chooser.version}"}
 
     def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
         video: Video = context.services["video"]
         tracks: dict[str, Track] = context.services["tracks"]
         pcm = read_audio(video, resolve(video.media_path, context.work))
         regions = self.speech.regions(pcm)
-        judged = []
+        judged, boxes = [], []
         for identity in batch:
             track = tracks[identity.track_id]
             side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
-            judged.append(self.judge(track, side, pcm, regions))
+            crops = source_pictures(video, context.work, track, side)
+            judged.append(self.judge(track, side, pcm, regions, crops=crops))
+            boxes.append(side["boxes"])
+        self.choose(judged, boxes, View(
+            video, resolve(video.media_path, context.work), pcm, regions))
         return [self._outcome(item, judged, regions) for item in judged]
 
     def judge(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
-              regions: list[tuple[int, int]], shift_samples: int = 0) -> Judged:
+              regions: list[tuple[int, int]], shift_samples: int = 0,
+              crops: Callable[[], Iterable[np.ndarray]] | None = None) -> Judged:
         """Curves of one track from its side file's arrays; `shift_samples` reads the sound that
-        much earlier."""
+        much earlier; `crops` gives SyncNet's pictures where they can be read."""
         config = self.config
         landmarks = interpolate(side["landmarks"])
         shift_frames = shift_samples / SAMPLES_PER_FRAME
@@ -103,7 +118,7 @@ class Sync(Stage[Identity, Offset]):
         windows = make_windows(length, config.window_frames, config.hop_frames)
         talks = [share(moved, track.start_frame + a, track.start_frame + b) for a, b in windows]
         signals = TrackSignals(landmarks, held(side["mouths"], side["is_observed"]), pcm,
-                               track.start_frame * SAMPLES_PER_FRAME - shift_samples)
+                               track.start_frame * SAMPLES_PER_FRAME - shift_samples, crops)
         curves = self.estimator.curves(signals, windows, config.search_ms)
         used = [t if t >= config.min_window_speech else 0.0 for t in talks]
         pooled = off.pool(curves, used)
@@ -114,6 +129,17 @@ class Sync(Stage[Identity, Offset]):
         return Judged(track, talk, talk * length / 25, lip_motion(landmarks, moved, track),
                       windows, curves, used, peak, float(covered.sum()) / 25)
 
+    def choose(self, judged: list[Judged], boxes: list[np.ndarray], view: View) -> None:
+        """Score every face that others are in view with, over the frames they share."""
+        for item, own in zip(judged, boxes, strict=True):
+            rivals = [o.track for o in judged if o is not item and concurrent(o.track, item.track)]
+            if not rivals:
+                continue
+            start = max(item.track.start_frame, min(r.start_frame for r in rivals))
+            end = min(item.track.end_frame, max(r.end_frame for r in rivals))
+            face = FaceInView(item.track, own, item.peak.height if item.peak else None, start, end)
+            item.speaking = self.chooser.scores([face], view)[0]
+
     def _outcome(self, item: Judged, others: list[Judged], regions) -> list[Offset] | Reject:
         config = self.config
         if item.speech_s < config.min_speech_s:
@@ -122,16 +148,20 @@ class Sync(Stage[Identity, Offset]):
         if item.lip_motion < config.min_lip_motion:
             return Reject("still_face", item.lip_motion, config.min_lip_motion,
                           "deviation of the inner-lip gap in eye distances")
-        height = item.peak.height if item.peak else 0.0
         rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
         if rivals:
-            best = max((r.peak.height if r.peak else 0.0) for r in rivals)
-            if height <= best - config.speaker_margin:
-                return Reject("not_speaking", height, best,
-                              "another face in view agrees better with the sound")
-            if height < best + config.speaker_margin:
-                return Reject("ambiguous_speaker", height - best, config.speaker_margin,
-                              "two faces in view agree with the sound about as well")
+            margin = config.speaker_margin
+            margin = self.chooser.margin if margin is None else margin
+            best = max(r.speaking for r in rivals)
+            if item.speaking <= best - margin:
+                return Reject("not_speaking", item.speaking, best,
+                              f"{self.chooser.name}: another face in view goes better with the "
+                              "sound")
+            if item.speaking < best + margin:
+                return Reject("ambiguous_speaker", item.speaking - best, margin,
+                              f"{self.chooser.name}: faces in view go with the sound about as "
+                              "well")
+        height = item.peak.height if item.peak else 0.0
         if item.seconds >= config.voice_over_s and height < config.voice_over_peak:
             return Reject("voice_over", height, config.voice_over_peak,
                           f"{item.seconds:.1f} s of speech and moving lips do not agree")
@@ -145,10 +175,14 @@ class Sync(Stage[Identity, Offset]):
         for curve, weight in zip(item.curves, item.weights, strict=True):
             found = self.estimator.peak(curve) if weight else None
             sure_here = self.confidence(found, self.config.window_frames / 25)
-            good = sure_here is not None and sure_here >= self.estimator.measured_confidence
-            good = good and not found.is_at_limit
+            good = found is not None and not found.is_at_limit and (
+                found.height >= (self.estimator.min_raw_score or np.inf) if sure_here is None
+                else sure_here >= self.estimator.measured_confidence)
             lags.append(round(found.lag_ms, 1) if good else None)
             heights.append(None if found is None else round(found.height, 4))
+        speaking = item.speaking
+        if speaking is None and peak is not None:
+            speaking = peak.height
         drift = off.drift_ms_per_min([a for a, _ in item.windows], lags)
         inside = [(max(a, track.start_frame), min(b, track.end_frame)) for a, b in regions]
         inside = [(a, b) for a, b in inside if a < b]
@@ -158,7 +192,7 @@ class Sync(Stage[Identity, Offset]):
             None if sure is None else round(sure, 4),
             None if peak is None else round(peak.height, 4),
             f"{self.estimator.name}-{self.estimator.version}", self.config.search_ms,
-            round(item.speech_share, 4), None if peak is None else round(peak.height, 4),
+            round(item.speech_share, 4), None if speaking is None else round(speaking, 4),
             [track.start_frame + a for a, _ in item.windows], lags, heights,
             [a for a, _ in inside], [b for _, b in inside],
             None if drift is None else round(drift, 2),
@@ -179,10 +213,25 @@ class Sync(Stage[Identity, Offset]):
         if peak.is_at_limit:
             return "at_search_limit", f"the best lag is at {peak.lag_ms:+.0f} ms", None, sure
         if sure is None:
-            return "undecided", f"{self.estimator.name} is not calibrated", None, None
+            least = self.estimator.min_raw_score
+            if least is None or peak.height < least:
+                return "undecided", f"raw score {peak.height:.2f} is low", None, None
+            return "measured", None, peak.lag_ms, None
         if sure < self.estimator.measured_confidence:
             return "undecided", f"confidence {sure:.2f} is low", None, sure
         return "measured", None, peak.lag_ms, sure
+
+
+def source_pictures(video: Video, work: Path, track: Track, side: dict[str, np.ndarray]
+                    ) -> Callable[[], Iterable[np.ndarray]]:
+    """SyncNet's crops of a track, decoded when asked for."""
+    def read() -> Iterable[np.ndarray]:
+        from stages.source_crops import iter_crops
+
+        return iter_crops(video, resolve(video.media_path, work), track.start_frame,
+                          side["boxes"])
+
+    return read
 
 
 def make_windows(length: int, size: int, hop: int) -> list[tuple[int, int]]:

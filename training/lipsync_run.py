@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests.files import write_atomic
-from manifests.lag_curves import find_votes, pool
+from manifests.lag_curves import find_peak, pool
 from stages.networks.lipsync import STEP_MS
 from training.lipsync import LipSyncRecipe, fit, is_synchronous, whole_curve
 from training.lipsync_data import Example, examples_of, prepare
@@ -75,8 +75,8 @@ def pooled_lags(model, examples: Sequence[Example]) -> dict[str, float]:
     found = {}
     for speaker in {e.speaker for e in examples}:
         theirs = [e for e in examples if e.speaker == speaker]
-        pooled = pool([whole_curve(model, e) for e in theirs], [len(e) for e in theirs])
-        found[speaker] = find_votes(pooled, STEP_MS, model.temperature, -model.bias_ms).lag_ms
+        pooled = pool([whole_curve(model, e).mean(0) for e in theirs], [len(e) for e in theirs])
+        found[speaker] = find_peak(pooled, STEP_MS).lag_ms - model.bias_ms
     return found
 
 

@@ -36,6 +36,8 @@ class Row:
     margin: float
     mass: float
     spread_ms: float
+    detail: float
+    detail_gap_ms: float
     is_at_limit: bool
     error_ms: float | None = None
     centre_error_ms: float | None = None
@@ -46,11 +48,13 @@ def try_window(model: LipSync, landmarks: np.ndarray, mouths: np.ndarray, pcm: n
                search_ms: float = SEARCH_MS) -> Peak | None:
     """The peak of a span whose sound is int16 [640 T]; longer spans pool 3 s windows."""
     seen = model.see(model.seen_features(landmarks, mouths))
-    heard = model.hear(feat.log_mel(pcm))
-    exists = np.ones(heard.shape[1], bool)
+    mel = feat.log_mel(pcm)
+    heard, exists = model.hear(mel), np.ones(len(mel), bool)
+    speech = feat.has_speech(mel, exists)
     length = len(landmarks)
     starts = sorted({*range(0, max(1, length - 74), 25), max(0, length - 75)})
-    curves = [model.curves(seen[:, s:s + 75], heard, exists, 4 * s, search_ms) for s in starts]
+    curves = [model.both_curves(seen[:, s:s + 75], heard, exists, speech, 4 * s, search_ms)
+              for s in starts]
     pooled = pool(curves, [1.0] * len(curves))
     return None if pooled is None else find_votes(pooled, STEP_MS, model.temperature,
                                                   -model.bias_ms)
@@ -99,7 +103,7 @@ def try_speaker(model: LipSync, tested: Sequence[Example], rest: Sequence[Exampl
             centred = peak.lag_ms - planted - centre_ms[example.speaker]
         rows.append(Row(example.speaker, example.source, kind, len(landmarks) / 25, planted,
                         peak.lag_ms, peak.height, peak.margin, peak.mass, peak.spread_ms,
-                        peak.is_at_limit, error, centred))
+                        peak.detail, peak.detail_gap_ms, peak.is_at_limit, error, centred))
 
     for example in tested:
         count = len(example) // frames or (1 if frames <= 75 else 0)
@@ -170,7 +174,8 @@ def calibrate(rows: Sequence[Row]) -> np.ndarray:
 
 
 def peak_of(row: Row) -> Peak:
-    return Peak(row.lag_ms, row.height, row.margin, row.is_at_limit, row.mass, row.spread_ms)
+    return Peak(row.lag_ms, row.height, row.margin, row.is_at_limit, row.mass, row.spread_ms,
+                row.detail, row.detail_gap_ms)
 
 
 def cross_confidence(rows: Sequence[Row], folds: Sequence[Sequence[str]]) -> np.ndarray:

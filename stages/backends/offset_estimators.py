@@ -7,7 +7,8 @@ disagree the offset is not to be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +18,7 @@ import numpy as np
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import sha256_of
 from manifests.lag_curves import Peak, find_peak, find_votes
+from stages.backends.weights import weights
 from stages.base import SetupError
 from stages.networks import lipsync_linear
 
@@ -36,6 +38,8 @@ class TrackSignals:
     mouths: np.ndarray
     pcm: np.ndarray
     first_sample: int
+    crops: Callable[[], Iterable[np.ndarray]] | None = None
+    """RGB crops uint8 [224, 224, 3] of the T frames as SyncNet expects them, read when asked."""
 
 
 class OffsetEstimator(Protocol):
@@ -48,12 +52,15 @@ class OffsetEstimator(Protocol):
     """Confidence from which an offset counts as measured."""
     calibration: np.ndarray | None
     """Weights of `lag_curves.evidence`; None for an estimator without calibration."""
+    min_raw_score: float | None
+    """Peak height from which an offset counts as measured, where there is no calibration."""
 
     def fingerprint(self) -> str: ...
 
     def curves(self, track: TrackSignals, windows: Sequence[tuple[int, int]],
                search_ms: float) -> list[np.ndarray]:
-        """A curve float32 [M, 2 S + 1] per half-open window of frames; M voters."""
+        """A curve float32 [..., 2 S + 1] per half-open window of frames; what stands before the
+        lags (voters, kinds of sound) is the estimator's own."""
         ...
 
     def peak(self, curve: np.ndarray) -> Peak | None:
@@ -68,6 +75,7 @@ class LipSyncLandmarks:
     version = "2"
     step_ms = 10.0
     measured_confidence = 0.7
+    min_raw_score = None
 
     @cached_property
     def _model(self):
@@ -97,7 +105,7 @@ class LipSyncLandmarks:
 
     def _span(self, track, low, high, windows, search_ms):
         """Curves of the windows between two frames; they follow each other."""
-        from stages.networks.lipsync_features import HOP, log_mel
+        from stages.networks.lipsync_features import HOP, has_speech, log_mel
 
         model = self._model
         seen = model.see(model.seen_features(track.landmarks[low:high], track.mouths[low:high]))
@@ -109,9 +117,10 @@ class LipSyncLandmarks:
         start, end = max(int(rows[0]), 0), min(int(rows[-1]) + HOP, len(track.pcm))
         if end > start:
             sound[start - int(rows[0]):end - int(rows[0])] = track.pcm[start:end]
-        heard = model.hear(log_mel(sound, exists))
-        return [model.curves(seen[:, a - low:b - low], heard, exists, lead + 4 * (a - low),
-                             search_ms) for a, b in windows]
+        mel = log_mel(sound, exists)
+        heard, speech = model.hear(mel), has_speech(mel, exists)
+        return [model.both_curves(seen[:, a - low:b - low], heard, exists, speech,
+                                  lead + 4 * (a - low), search_ms) for a, b in windows]
 
     def peak(self, curve):
         return find_votes(curve, self.step_ms, self._model.temperature, -self._model.bias_ms)
@@ -124,6 +133,7 @@ class LipsyncLinear:
     version = "1"
     step_ms = lipsync_linear.STEP_MS
     measured_confidence = 0.7
+    min_raw_score = None
 
     @cached_property
     def _model(self) -> lipsync_linear.LinearModel:
@@ -157,4 +167,54 @@ class LipsyncLinear:
         return find_peak(curve[0], self.step_ms)
 
 
-ESTIMATORS = {"lipsync": LipSyncLandmarks, "lipsync_linear": LipsyncLinear}
+class SyncNetOffsets:
+    """SyncNet v2 as published: its raw score is the confidence, 3.0 the threshold of Niu & Mak
+    (Fig. 5). The weights are fetched once."""
+
+    name = "syncnet_v2"
+    version = "1"
+    step_ms = 40.0
+    measured_confidence = 1.0
+    calibration = None
+    min_raw_score = 3.0
+
+    @cached_property
+    def _network(self):
+        from stages.networks.syncnet import SyncNet
+
+        return SyncNet.load(weights("syncnet_v2.model"))
+
+    def fingerprint(self) -> str:
+        return "syncnet_v2.model"
+
+    def curves(self, track, windows, search_ms):
+        if track.crops is None:
+            raise ValueError("SyncNet needs the source's pictures, which are not at hand here")
+        seen = self._network.see(track.crops())
+        shift = round(search_ms / self.step_ms)
+        low = track.first_sample
+        sound = track.pcm[max(low, 0):max(low + len(track.landmarks) * SAMPLES_PER_FRAME, 0)]
+        heard = self._network.hear(np.pad(sound, (max(-low, 0), 0)))
+        return [self._curve(seen[a:b - 5], heard[a:b - 5], shift) for a, b in windows]
+
+    def _curve(self, seen, heard, shift):
+        from stages.networks.syncnet import synchrony
+
+        count = min(len(seen), len(heard))
+        if count < 1:
+            return np.full((1, 2 * shift + 1), np.nan, np.float32)
+        distances = synchrony(seen[:count], heard[:count], shift).distances
+        return -distances.mean(0)[None, ::-1]
+
+    def peak(self, curve):
+        found = find_peak(curve[0], self.step_ms)
+        if found is None:
+            return None
+        # The published confidence: median less least mean distance over the offsets.
+        ordered = np.sort(-curve[0])
+        lead = float(ordered[(len(ordered) - 1) // 2] - ordered[0])
+        return dataclasses.replace(found, height=lead)
+
+
+ESTIMATORS = {"lipsync": LipSyncLandmarks, "lipsync_linear": LipsyncLinear,
+              "syncnet_v2": SyncNetOffsets}

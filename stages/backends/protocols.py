@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stages.backends.speaker_choosers import FaceInView, View
 
 
 class Detector(Protocol):
@@ -40,4 +43,21 @@ class Embedder(Protocol):
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Chips uint8 [N, 150, 150, 3] RGB -> float32 [N, D]."""
+        ...
+
+
+class SpeakerChooser(Protocol):
+    """Scores faces that are in view together by how well they go with the sound."""
+
+    name: str
+    version: str
+    margin: float
+    """Lead from which a face is taken for the speaker, in the unit of the scores."""
+
+    def setup(self) -> None:
+        """Load weights. Raises SetupError."""
+        ...
+
+    def scores(self, faces: Sequence[FaceInView], view: View) -> list[float]:
+        """One score per face, higher speaks."""
         ...

@@ -24,6 +24,8 @@ HIDDEN, DIM, NUM_PIXEL_FEATURES = 48, 16, 24
 SEEN_SIZE = feat.NUM_LIP_FEATURES + NUM_PIXEL_FEATURES
 MIN_SOUND = 0.7
 """Share of a window's frames whose sound must exist at a lag that is scored."""
+MIN_SPEECH = 0.15
+"""The same for rows with speech."""
 WEIGHTS = Path(__file__).parent / "weights" / "lipsync.safetensors"
 
 
@@ -113,7 +115,7 @@ class LipSync:
 
     @torch.inference_mode()
     def curves(self, seen: np.ndarray, heard: np.ndarray, exists: np.ndarray, start: int,
-               search_ms: float) -> np.ndarray:
+               search_ms: float, min_sound: float = MIN_SOUND) -> np.ndarray:
         """Correlation over lags of one window, float32 [num towers, 2 S + 1].
 
         `seen` [M, T, 16]; `heard` [M, N, 16], of which row `start` (may be negative) belongs to
@@ -133,8 +135,14 @@ class LipSync:
                            for m in range(len(a))])
         windows = np.lib.stride_tricks.sliding_window_view(real, 4 * frames)[:, ::4]
         share = windows.mean(1)[:2 * steps + 1][::-1]
-        curves[:, share < MIN_SOUND] = np.nan
+        curves[:, share < min_sound] = np.nan
         return curves
+
+    def both_curves(self, seen: np.ndarray, heard: np.ndarray, exists: np.ndarray,
+                    speech: np.ndarray, start: int, search_ms: float) -> np.ndarray:
+        """`curves` over all sound and over the rows with `speech`, float32 [2, towers, 2 S + 1]."""
+        return np.stack([self.curves(seen, heard, exists, start, search_ms),
+                         self.curves(seen, heard, speech, start, search_ms, MIN_SPEECH)])
 
     def save(self, path: Path) -> None:
         """Write safetensors. Raises ValueError for an uncalibrated model."""

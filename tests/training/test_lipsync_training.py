@@ -120,7 +120,8 @@ def test_calibration_tells_right_from_wrong_on_unseen_speakers():
         rows.append(Row(
             f"p{i % 8}", f"/data/p{i % 8}.mp4", "talk" if good or i % 2 else "noise", 3.0, 0.0,
             0.0, 0.4 * good + 0.2 * random.random(), 0.1 * random.random() + 0.1 * good,
-            0.9 if good else 0.2, 5.0 if good else 120.0, False,
+            0.9 if good else 0.2, 5.0 if good else 120.0,
+            3.0 if good else 0.5, 10.0 if good else 200.0, False,
             *((5.0, 5.0) if good else (200.0, 200.0) if i % 2 else (None, None))))
     weights = calibrate(rows)
     sure = np.array([confidence(peak_of(r), r.seconds, weights) for r in rows])
