@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -140,20 +141,22 @@ def _fit(pcm: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def write_media(path: Path, frames, times: list[Fraction], sound: np.ndarray | None) -> None:
-    """H.264 of frames uint8 [448, 448, 3] RGB shown at `times` s, with AAC of mono `sound`."""
+    """H.264 of frames uint8 [H, W, 3] RGB shown at `times` s, with AAC of mono `sound`."""
+    frames = iter(frames)
+    first = next(frames)
     base = Fraction(1, 1000) if path.suffix == ".mkv" else Fraction(1, 30000)
     with av.open(str(path), "w") as container:
         rate = Fraction(len(times) - 1) / (times[-1] - times[0])
         video = container.add_stream("libx264", rate=rate.limit_denominator(1001),
                                      options={"preset": "veryfast", "crf": "20"})
-        video.width = video.height = SIZE_PX
+        video.height, video.width = first.shape[:2]
         video.pix_fmt, video.time_base = "yuv420p", base
         video.codec_context.time_base = base
         audio = None
         if sound is not None:
             audio = container.add_stream("aac", rate=RATE, options={"b": "96000"})
             audio.layout = "mono"
-        for frame, time in zip(frames, times, strict=True):
+        for frame, time in zip(chain([first], frames), times, strict=True):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             picture.pts, picture.time_base = round(time / base), base
             container.mux(video.encode(picture))

@@ -44,7 +44,7 @@ def square(frame: np.ndarray) -> np.ndarray:
 
 def make_episode(path: Path, lag_ms: float) -> list[int]:
     """Write the clips one after the other, each with its sound moved; the cut frames."""
-    from pipeline.demo import programme
+    from pipeline.demo.programme import write_media
 
     pictures, sounds, cuts = [], [], []
     for name in CLIPS:
@@ -60,11 +60,7 @@ def make_episode(path: Path, lag_ms: float) -> list[int]:
         sounds.append(part)
         cuts.append(len(pictures))
     times = [Fraction(i, 25) for i in range(len(pictures))]
-    old, programme.SIZE_PX = programme.SIZE_PX, SIDE_PX
-    try:
-        programme._write(path, pictures, times, np.concatenate(sounds))
-    finally:
-        programme.SIZE_PX = old
+    write_media(path, pictures, times, np.concatenate(sounds))
     return cuts[:-1]
 
 
