@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from pathlib import Path
 
 from manifests.files import write_atomic
@@ -29,6 +30,8 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    if address:
+        _reach(address)
     import ray
 
     try:
@@ -41,6 +44,19 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(f"Ray at {address or 'this machine'} did not start: {error}") from None
+
+
+def _reach(address: str, timeout_s: float = 5.0) -> None:
+    """Ray tries for minutes to join a host that does not answer; ask it first."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+    except OSError as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
+            f"or leave --address out to work on this machine") from None
 
 
 def prove_nodes(work: Path, timeout_s: float = 60.0) -> list[dict[str, str]]:

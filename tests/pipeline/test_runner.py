@@ -98,3 +98,13 @@ def test_a_second_writer_is_refused_and_the_fence_rises(tmp_path):
             CorpusLock(tmp_path)
     with CorpusLock(tmp_path) as lock:
         assert lock.fence == 2 == read_fence(tmp_path)
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once():
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(cluster.ClusterError, match=address):
+            cluster.start(address)
