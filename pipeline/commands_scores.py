@@ -88,9 +88,9 @@ def _list(context: click.Context) -> None:
 
     rows = [{"metric": m.name, "title": m.title, "unit": m.unit or "1",
              "better": {True: "higher", False: "lower", None: "-"}[m.higher_is_better],
-             "aligned": f"a-{m.name}" if m.alignable else "-", "waits": m.missing or ""}
+             "aligned": f"a-{m.name}" if m.alignable else "-"}
             for m in METRICS.values()]
-    click.echo(table(rows, ["metric", "title", "unit", "better", "aligned", "waits"]))
+    click.echo(table(rows, ["metric", "title", "unit", "better", "aligned"]))
     context.exit()
 
 

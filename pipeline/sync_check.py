@@ -104,7 +104,8 @@ def _run(command: Sequence[str], content: bytes | None = None) -> bytes:
     done = subprocess.run([command[0], "-loglevel", "error", *command[1:]], input=content,
                           capture_output=True)
     if done.returncode:
-        raise RuntimeError(f"ffmpeg failed: {done.stderr.decode(errors='replace')[-400:]}")
+        said = done.stderr.decode(errors="replace")[-400:]
+        raise RuntimeError(f"ffmpeg ended with {done.returncode}: {said}")
     return done.stdout
 
 

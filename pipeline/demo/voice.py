@@ -1,8 +1,8 @@
 """Formant-synthesized syllables, and the mouth that says them, from one plan.
 
 A glottal pulse train passes three resonators whose frequencies glide between vowels; closures
-silence it. Mouth opening and spread follow the same plan at the same instants, so the true
-audio-visual lag is zero by construction.
+silence it. The lips follow the same plan, slower than the tongue and 30 ms ahead of the sound they
+shape, as lips do: so moves a speaker whose pictures are in time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from scipy.signal import lfilter
 
 RATE = 16000
 CONTROL_HZ = 200
+LIP_LEAD_S = 0.030
+LIP_SMOOTH_S, VOICE_SMOOTH_S = 0.040, 0.022
 VOWELS = {
     # name: (F1, F2, F3 in Hz, opening in eye distances, spread of the corners)
-    "a": (750, 1250, 2550, 0.30, 1.00), "e": (520, 1850, 2500, 0.17, 1.08),
-    "i": (310, 2200, 2900, 0.09, 1.14), "o": (480, 900, 2400, 0.18, 0.86),
-    "u": (330, 850, 2300, 0.08, 0.78),
+    "a": (750, 1250, 2550, 0.32, 1.00), "e": (520, 1850, 2500, 0.19, 1.08),
+    "i": (310, 2200, 2900, 0.13, 1.14), "o": (480, 900, 2400, 0.20, 0.86),
+    "u": (330, 850, 2300, 0.11, 0.78),
 }
 
 
@@ -42,8 +44,10 @@ class Speech:
                      for c in (self.opening, self.spread))
 
 
-def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int) -> Speech:
-    """Random syllables in phrases with pauses, for about `duration_s`."""
+def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int,
+          articulation: float = 1.0) -> Speech:
+    """Random syllables in phrases with pauses, for about `duration_s`; `articulation` scales the
+    movements of the lips."""
     random = np.random.default_rng(seed)
     count = int(duration_s * CONTROL_HZ)
     loud, opening = np.zeros(count), np.zeros(count)
@@ -68,11 +72,14 @@ def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int) -
         if until_pause == 0:
             at += int(random.uniform(0.25, 0.5) * CONTROL_HZ)
             until_pause = random.integers(5, 10)
-    smooth_s = 0.022
-    loud, opening, spread, hiss = (
-        gaussian_filter1d(c, smooth_s * CONTROL_HZ, mode="nearest")
-        for c in (loud, opening, spread, hiss))
-    formants = gaussian_filter1d(formants, smooth_s * CONTROL_HZ, axis=0, mode="nearest")
+    ahead = round(LIP_LEAD_S * CONTROL_HZ)
+    opening, spread = (
+        np.pad(gaussian_filter1d(c, LIP_SMOOTH_S * CONTROL_HZ, mode="nearest")[ahead:],
+               (0, ahead), mode="edge") for c in (opening, spread))
+    opening, spread = articulation * opening, 1 + articulation * (spread - 1)
+    loud, hiss = (gaussian_filter1d(c, VOICE_SMOOTH_S * CONTROL_HZ, mode="nearest")
+                  for c in (loud, hiss))
+    formants = gaussian_filter1d(formants, VOICE_SMOOTH_S * CONTROL_HZ, axis=0, mode="nearest")
     pcm = _sound(loud, hiss, formants * formant_scale, pitch_hz, random)
     return Speech(pcm, opening, spread)
 

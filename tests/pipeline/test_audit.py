@@ -31,10 +31,10 @@ def corpus(tmp_path_factory) -> Path:
     """Two talking files with planted lags, a silent face, and a file that is none."""
     folder = tmp_path_factory.mktemp("corpus") / "someone"
     folder.mkdir()
-    person, random = load_portraits()[1], np.random.default_rng(2)
+    person, random = load_portraits()[0], np.random.default_rng(2)
     times = [Fraction(i, 25) for i in range(200)]
     for i, (name, lag) in enumerate(PLANTED_MS.items()):
-        _talk(folder / f"{name}.mp4", [(person, speak(8.0, 165.0, 1.05, 40 + i), 8.0)], times,
+        _talk(folder / f"{name}.mp4", [(person, speak(8.0, 205.0, 1.12, 40 + i), 8.0)], times,
               lag / 1000, random)
     (folder / "broken.mp4").write_bytes(b"no media")
     return folder
