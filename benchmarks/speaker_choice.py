@@ -40,7 +40,7 @@ from stages.tracks import Tracks, TracksConfig
 
 FRAMES = 75
 STEP_FRAMES = 25
-MIN_SPEECH = 0.5
+MIN_SPEECH = 1 / 3
 WEIGHTS = ("light_asd_ava.model", "light_asd_talkset.model")
 
 
@@ -108,7 +108,7 @@ def draw_scenes(speakers: Sequence[str], num_faces: int, count: int, seed: int) 
 
 
 def open_face(clip: Clip, speech: SpeechDetector, seed: int) -> Face | str:
-    """3 s of the clip's one tracked face with speech in at least half, or why there is none."""
+    """3 s of the clip's one tracked face with speech in at least a third, or why there is none."""
     item = Fetched(source_id="s", video_id="v", media_path=str(clip.path), sha256="", num_bytes=1,
                    address=str(clip.path), kind="file", requested_as=str(clip.path))
     outcome = Probe(ProbeConfig()).process([item], Context(clip.path.parent))[0]

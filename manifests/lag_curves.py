@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAME_ERROR_MS = 40.0
+MEASURED_FROM = 0.75
+"""Confidence of the landmark synchrony model from which an offset counts as measured."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,6 @@ class Peak:
     """Share of the curve's probability within 40 ms of the peak, where votes were counted."""
     spread_ms: float = float("nan")
     """Mean distance of the single voters' peaks from the common one, cut at 200 ms."""
-    detail: float = float("nan")
-    """Standard score of this lag among all, when only sound with speech counts: pauses and
-    onsets, which any burst of speech shares with any other, are left out."""
-    detail_gap_ms: float = float("nan")
-    """Distance of the best lag by detail, cut at 200 ms."""
 
 
 def lag_axis_ms(curve: np.ndarray, step_ms: float) -> np.ndarray:
@@ -61,12 +58,11 @@ def find_peak(curve: np.ndarray, step_ms: float) -> Peak | None:
 
 def find_votes(curves: np.ndarray, step_ms: float, temperature: float,
                shift_ms: float = 0.0) -> Peak | None:
-    """The common peak of several estimators' curves, with how far they agree.
+    """The common peak of several estimators' curves [M, L], with how far they agree.
 
-    `curves` [2, M, L]: over all sound, and over sound with speech alone (detail).
     `temperature` turns correlation into log-odds, `shift_ms` is added to the lag.
     """
-    common, detail = curves[0].mean(0), curves[1].mean(0)
+    common = curves.mean(0)
     peak = find_peak(common, step_ms)
     if peak is None:
         return None
@@ -74,15 +70,9 @@ def find_votes(curves: np.ndarray, step_ms: float, temperature: float,
     odds = np.where(np.isnan(common), -np.inf, temperature * (common - np.nanmax(common)))
     share = np.exp(odds)
     mass = float(share[np.abs(lags - peak.lag_ms) <= FRAME_ERROR_MS].sum() / share.sum())
-    singles = [p.lag_ms for p in (find_peak(c, step_ms) for c in curves[0]) if p is not None]
+    singles = [p.lag_ms for p in (find_peak(c, step_ms) for c in curves) if p is not None]
     spread = float(np.mean(np.minimum(np.abs(np.array(singles) - peak.lag_ms), 200.0)))
-    at = int(np.clip(round(peak.lag_ms / step_ms) + (len(lags) - 1) // 2, 0, len(lags) - 1))
-    score, gap = 0.0, 200.0
-    if not np.isnan(detail[at]):
-        score = float((detail[at] - np.nanmean(detail)) / (np.nanstd(detail) + 1e-3))
-        gap = float(min(abs(lags[int(np.nanargmax(detail))] - peak.lag_ms), 200.0))
-    return Peak(peak.lag_ms + shift_ms, peak.height, peak.margin, peak.is_at_limit, mass, spread,
-                score, gap)
+    return Peak(peak.lag_ms + shift_ms, peak.height, peak.margin, peak.is_at_limit, mass, spread)
 
 
 def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray | None:
@@ -99,14 +89,13 @@ def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray |
 
 
 def evidence(peak: Peak, seconds: float) -> np.ndarray:
-    """What confidence is made of, float64 [10] (or [4] where no votes were counted)."""
+    """What confidence is made of, float64 [8] (or [4] where no votes were counted)."""
     plain = [peak.height, peak.margin, np.log(np.clip(seconds, 0.5, 30.0)), 1.0]
     if np.isnan(peak.mass):
         return np.array(plain)
     odds = np.log(np.clip(peak.mass, 1e-3, 0.9999) / (1 - np.clip(peak.mass, 1e-3, 0.9999)))
     spread = peak.spread_ms / 200
-    return np.array([*plain, odds, spread, np.sqrt(spread), float(peak.is_at_limit),
-                     peak.detail, np.sqrt(peak.detail_gap_ms / 200)])
+    return np.array([*plain, odds, spread, np.sqrt(spread), float(peak.is_at_limit)])
 
 
 def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:

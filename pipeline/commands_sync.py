@@ -85,7 +85,7 @@ def train() -> None:
 @click.option("--towers", type=int, default=4, show_default=True, help="Networks that vote.")
 @click.option("--steps", type=int, default=600, show_default=True, help="Steps for each.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--fold-size", type=int, default=3, show_default=True,
+@click.option("--fold-size", type=int, default=5, show_default=True,
               help="Speakers left out together in the trial.")
 @click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time.")
 @friendly

@@ -30,8 +30,8 @@ from stages.speech import SpeechDetector, share
 class SyncConfig:
     """Speech, speaker choice and the offset search."""
 
-    estimator: str = col("offset estimator", default="lipsync_linear")
-    search_ms: float = col("search range, plus and minus", "ms", default=500.0)
+    estimator: str = col("offset estimator", default="lipsync")
+    search_ms: float = col("search range, plus and minus", "ms", default=700.0)
     window_frames: int = col("window", "frame", default=75)
     hop_frames: int = col("window hop", "frame", default=25)
     vad_threshold: float = col("silero-vad's speech probability", default=0.5)
@@ -41,7 +41,7 @@ class SyncConfig:
     min_window_speech: float = col("speech share of a window that is compared", default=0.25)
     voice_over_s: float = col("speech without agreement that proves voice-over", "s",
                               default=6.0)
-    voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.10)
+    voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.18)
     speaker: str = col("what chooses the speaker of several faces: lipsync | light_asd | "
                        "syncnet", default="lipsync")
     speaker_margin: float | None = col("lead of the speaking face's score over others in view; "

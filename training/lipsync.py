@@ -32,7 +32,7 @@ class LipSyncRecipe:
     """How the towers are trained."""
 
     towers: int = col("pairs of towers that vote", default=4)
-    steps: int = col("optimizer steps for each pair", default=600)
+    steps: int = col("optimizer steps for each pair", default=550)
     lag_steps: int = col("optimizer steps of towers that only measure own lags", default=200)
     batch: int = col("windows a step", default=24)
     frames: int = col("window", "frame", default=70)

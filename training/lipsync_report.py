@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-MEASURED_FROM = 0.7
+from manifests.lag_curves import MEASURED_FROM
+
 LENGTHS_S = (3.0, 6.0, 10.0)
 
 

@@ -81,7 +81,7 @@ def pooled_lags(model, examples: Sequence[Example]) -> dict[str, float]:
 
 
 def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: LipSyncRecipe,
-        *, fold_size: int = 3, jobs: int = 1, say: Say = print) -> Path:
+        *, fold_size: int = 5, jobs: int = 1, say: Say = print) -> Path:
     """Train to `out`; beside it `*.trial.json` with every held-out window. Returns the latter."""
     examples = load(corpora)
     speakers = sorted({e.speaker for e in examples})
@@ -100,7 +100,7 @@ def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: 
             right, near = (sum(f(r) for r in talk) for f in (is_right, is_consistent))
             say(f"left out {', '.join(fold)}: of {len(talk)} windows {right} within 40 ms, "
                 f"{near} within 40 ms of the speaker's centre")
-    sure = cross_confidence(rows, folds)
+    sure = cross_confidence(rows)
     trial = out.with_suffix(".trial.json")
     write_atomic(trial, json.dumps(as_dicts(rows, sure)))
     model, lags = fit(examples, synchronous, recipe, say)

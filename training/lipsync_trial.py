@@ -12,13 +12,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
-from manifests.lag_curves import Peak, confidence, evidence, find_votes, pool
-from stages.networks import lipsync_features as feat
-from stages.networks.lipsync import STEP_MS, LipSync
+from manifests.lag_curves import Peak, confidence, evidence
+from stages.networks.lipsync import LipSync
 from training.lipsync_data import Example
 
 FOREIGN = ("noise", "music", "other speaker", "other clip", "silence", "still face")
-SEARCH_MS = 700.0
 
 
 @dataclass
@@ -36,28 +34,10 @@ class Row:
     margin: float
     mass: float
     spread_ms: float
-    detail: float
-    detail_gap_ms: float
     is_at_limit: bool
     error_ms: float | None = None
     centre_error_ms: float | None = None
     """Error against the speaker's own pooled lag, as the same model measures it."""
-
-
-def try_window(model: LipSync, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray,
-               search_ms: float = SEARCH_MS) -> Peak | None:
-    """The peak of a span whose sound is int16 [640 T]; longer spans pool 3 s windows."""
-    seen = model.see(model.seen_features(landmarks, mouths))
-    mel = feat.log_mel(pcm)
-    heard, exists = model.hear(mel), np.ones(len(mel), bool)
-    speech = feat.has_speech(mel, exists)
-    length = len(landmarks)
-    starts = sorted({*range(0, max(1, length - 74), 25), max(0, length - 75)})
-    curves = [model.both_curves(seen[:, s:s + 75], heard, exists, speech, 4 * s, search_ms)
-              for s in starts]
-    pooled = pool(curves, [1.0] * len(curves))
-    return None if pooled is None else find_votes(pooled, STEP_MS, model.temperature,
-                                                  -model.bias_ms)
 
 
 def shifted(pcm: np.ndarray, low: int, high: int, lag_ms: float) -> np.ndarray:
@@ -94,7 +74,7 @@ def try_speaker(model: LipSync, tested: Sequence[Example], rest: Sequence[Exampl
     rows = []
 
     def add(example, kind, planted, landmarks, mouths, pcm):
-        peak = try_window(model, landmarks, mouths, pcm)
+        peak = model.clip_peak(landmarks, mouths, pcm)
         if peak is None:
             return
         error = centred = None
@@ -103,7 +83,7 @@ def try_speaker(model: LipSync, tested: Sequence[Example], rest: Sequence[Exampl
             centred = peak.lag_ms - planted - centre_ms[example.speaker]
         rows.append(Row(example.speaker, example.source, kind, len(landmarks) / 25, planted,
                         peak.lag_ms, peak.height, peak.margin, peak.mass, peak.spread_ms,
-                        peak.detail, peak.detail_gap_ms, peak.is_at_limit, error, centred))
+                        peak.is_at_limit, error, centred))
 
     for example in tested:
         count = len(example) // frames or (1 if frames <= 75 else 0)
@@ -174,19 +154,25 @@ def calibrate(rows: Sequence[Row]) -> np.ndarray:
 
 
 def peak_of(row: Row) -> Peak:
-    return Peak(row.lag_ms, row.height, row.margin, row.is_at_limit, row.mass, row.spread_ms,
-                row.detail, row.detail_gap_ms)
+    return Peak(row.lag_ms, row.height, row.margin, row.is_at_limit, row.mass, row.spread_ms)
 
 
-def cross_confidence(rows: Sequence[Row], folds: Sequence[Sequence[str]]) -> np.ndarray:
-    """Confidence of each row from a calibration that never saw its fold's speakers."""
+def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
+    """Confidence of each row from a calibration that never saw its clip.
+
+    By clips and not by speakers: the towers behind the rows never saw the speaker anyway, and
+    where one speaker has most of the clips the others alone calibrate badly.
+    """
+    sources = sorted({r.source for r in rows})
+    place = np.random.default_rng(0).permutation(len(sources)) % parts
+    part_of = dict(zip(sources, place, strict=True))
+    part = np.array([part_of[r.source] for r in rows])
     sure = np.zeros(len(rows))
-    for fold in folds:
-        inside = np.array([r.speaker in fold for r in rows])
-        if inside.all() or not inside.any():
-            continue
-        weights = calibrate([r for r, i in zip(rows, inside, strict=True) if not i])
-        for index in np.flatnonzero(inside):
+    for one in np.unique(part):
+        if (part == one).all():
+            raise ValueError("one clip is too few: the confidence is fitted on others")
+        weights = calibrate([r for r, p in zip(rows, part, strict=True) if p != one])
+        for index in np.flatnonzero(part == one):
             sure[index] = confidence(peak_of(rows[index]), rows[index].seconds, weights)
     return sure
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import sha256_of
-from manifests.lag_curves import Peak, find_peak, find_votes
+from manifests.lag_curves import MEASURED_FROM, Peak, find_peak, find_votes
 from stages.backends.weights import weights
 from stages.base import SetupError
 from stages.networks import lipsync_linear
@@ -59,8 +59,7 @@ class OffsetEstimator(Protocol):
 
     def curves(self, track: TrackSignals, windows: Sequence[tuple[int, int]],
                search_ms: float) -> list[np.ndarray]:
-        """A curve float32 [..., 2 S + 1] per half-open window of frames; what stands before the
-        lags (voters, kinds of sound) is the estimator's own."""
+        """A curve float32 [M, 2 S + 1] per half-open window of frames; M voters."""
         ...
 
     def peak(self, curve: np.ndarray) -> Peak | None:
@@ -74,7 +73,7 @@ class LipSyncLandmarks:
     name = "lipsync"
     version = "2"
     step_ms = 10.0
-    measured_confidence = 0.7
+    measured_confidence = MEASURED_FROM
     min_raw_score = None
 
     @cached_property
@@ -105,7 +104,7 @@ class LipSyncLandmarks:
 
     def _span(self, track, low, high, windows, search_ms):
         """Curves of the windows between two frames; they follow each other."""
-        from stages.networks.lipsync_features import HOP, has_speech, log_mel
+        from stages.networks.lipsync_features import HOP, log_mel
 
         model = self._model
         seen = model.see(model.seen_features(track.landmarks[low:high], track.mouths[low:high]))
@@ -117,10 +116,9 @@ class LipSyncLandmarks:
         start, end = max(int(rows[0]), 0), min(int(rows[-1]) + HOP, len(track.pcm))
         if end > start:
             sound[start - int(rows[0]):end - int(rows[0])] = track.pcm[start:end]
-        mel = log_mel(sound, exists)
-        heard, speech = model.hear(mel), has_speech(mel, exists)
-        return [model.both_curves(seen[:, a - low:b - low], heard, exists, speech,
-                                  lead + 4 * (a - low), search_ms) for a, b in windows]
+        heard = model.hear(log_mel(sound, exists))
+        return [model.curves(seen[:, a - low:b - low], heard, exists, lead + 4 * (a - low),
+                             search_ms) for a, b in windows]
 
     def peak(self, curve):
         return find_votes(curve, self.step_ms, self._model.temperature, -self._model.bias_ms)

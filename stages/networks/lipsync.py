@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from manifests.lag_curves import Peak, find_votes, pool
 from stages.networks import lipsync_features as feat
 
 STEP_MS = 10.0
@@ -24,8 +25,7 @@ HIDDEN, DIM, NUM_PIXEL_FEATURES = 48, 16, 24
 SEEN_SIZE = feat.NUM_LIP_FEATURES + NUM_PIXEL_FEATURES
 MIN_SOUND = 0.7
 """Share of a window's frames whose sound must exist at a lag that is scored."""
-MIN_SPEECH = 0.15
-"""The same for rows with speech."""
+SEARCH_MS = 700.0
 WEIGHTS = Path(__file__).parent / "weights" / "lipsync.safetensors"
 
 
@@ -115,7 +115,7 @@ class LipSync:
 
     @torch.inference_mode()
     def curves(self, seen: np.ndarray, heard: np.ndarray, exists: np.ndarray, start: int,
-               search_ms: float, min_sound: float = MIN_SOUND) -> np.ndarray:
+               search_ms: float) -> np.ndarray:
         """Correlation over lags of one window, float32 [num towers, 2 S + 1].
 
         `seen` [M, T, 16]; `heard` [M, N, 16], of which row `start` (may be negative) belongs to
@@ -135,14 +135,26 @@ class LipSync:
                            for m in range(len(a))])
         windows = np.lib.stride_tricks.sliding_window_view(real, 4 * frames)[:, ::4]
         share = windows.mean(1)[:2 * steps + 1][::-1]
-        curves[:, share < min_sound] = np.nan
+        curves[:, share < MIN_SOUND] = np.nan
         return curves
 
-    def both_curves(self, seen: np.ndarray, heard: np.ndarray, exists: np.ndarray,
-                    speech: np.ndarray, start: int, search_ms: float) -> np.ndarray:
-        """`curves` over all sound and over the rows with `speech`, float32 [2, towers, 2 S + 1]."""
-        return np.stack([self.curves(seen, heard, exists, start, search_ms),
-                         self.curves(seen, heard, speech, start, search_ms, MIN_SPEECH)])
+    def clip_peak(self, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray,
+                  search_ms: float = SEARCH_MS) -> Peak | None:
+        """The lag of a whole clip: points [T, 68, 2], pictures [T, 40, 48], int16 [640 T].
+
+        Clips longer than 3 s pool windows of 3 s, one a second. None where nothing moves or
+        sounds.
+        """
+        seen = self.see(self.seen_features(landmarks, mouths))
+        heard = self.hear(feat.log_mel(pcm))
+        exists = np.ones(heard.shape[1], bool)
+        length = len(landmarks)
+        starts = sorted({*range(0, max(1, length - 74), 25), max(0, length - 75)})
+        curves = [self.curves(seen[:, s:s + 75], heard, exists, 4 * s, search_ms)
+                  for s in starts]
+        pooled = pool(curves, [1.0] * len(curves))
+        return None if pooled is None else find_votes(pooled, STEP_MS, self.temperature,
+                                                      -self.bias_ms)
 
     def save(self, path: Path) -> None:
         """Write safetensors. Raises ValueError for an uncalibrated model."""

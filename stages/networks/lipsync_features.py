@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 
 from manifests.clock import SAMPLE_RATE
 from manifests.crops import ANCHORS, CROPS, EYE_DISTANCE_PX, crop, template
@@ -23,8 +23,6 @@ NUM_LIP_FEATURES = 2 * (len(MOUTH_POINTS) + len(JAW_POINTS))
 MOUTH_SHAPE = (CROPS["mouth"].height, CROPS["mouth"].width)
 SLOW_FRAMES = 75
 """Window of the moving mean that is taken away, frames."""
-LOUD = -0.2
-"""Mean band level, in deviations of the recording, from which a row counts as speech."""
 _MIRRORED_MOUTH = (6, 5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 16, 15, 14, 13, 12, 19, 18, 17)
 MIRROR = (*_MIRRORED_MOUTH, *(20 + i for i in range(len(JAW_POINTS) - 1, -1, -1)))
 """Order of the 31 points in a mirrored face."""
@@ -69,12 +67,6 @@ def mouths_of_faces(faces: np.ndarray) -> np.ndarray:
 def fast_part(values: np.ndarray) -> np.ndarray:
     """[T, ...] less its moving mean over three seconds."""
     return values - uniform_filter1d(values, SLOW_FRAMES, axis=0, mode="nearest")
-
-
-def has_speech(mel: np.ndarray, exists: np.ndarray) -> np.ndarray:
-    """Rows of `log_mel` [N, 40] that are loud for this recording, with 30 ms to either side."""
-    loud = (mel.mean(1) > LOUD) & exists
-    return maximum_filter1d(loud.astype(np.uint8), 7) > 0 if len(loud) else loud
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ NUM_FILTERS, NUM_CEPSTRA, LIFTER = 26, 13, 22
 PRE_EMPHASIS = 0.97
 COLUMNS_PER_FRAME = 4
 """Columns of one canonical frame of 40 ms."""
-_CHUNK = 6000
+_CHUNK = 2000
 
 
 @cache

@@ -41,7 +41,7 @@ def talk():
     return np.stack(points), np.stack(mouths), pcm
 
 
-@pytest.fixture(scope="module", params=["lipsync_linear"])
+@pytest.fixture(scope="module", params=["lipsync", "lipsync_linear"])
 def estimator(request):
     return ESTIMATORS[request.param]()
 

@@ -97,7 +97,8 @@ def test_altered_sound_is_not_later(people):
     click[8000:8100] = 0.5
     for _ in range(20):
         made = alter(click, [click], random)
-        assert abs(int(np.abs(made).argmax()) - 8050) < 120
+        loud = np.abs(made) > 0.3 * np.abs(made).max()  # an echo may be louder than its cause
+        assert abs(int(loud.argmax()) - 8000) < 60
 
 
 def test_a_planted_shift_is_a_late_picture():
@@ -112,7 +113,7 @@ def test_folds_leave_each_speaker_out_once(people):
     assert sorted(s for f in folds for s in f) == sorted({e.speaker for e in people})
 
 
-def test_calibration_tells_right_from_wrong_on_unseen_speakers():
+def test_calibration_tells_right_from_wrong_on_unseen_clips():
     random = np.random.default_rng(0)
     rows = []
     for i in range(400):
@@ -120,15 +121,13 @@ def test_calibration_tells_right_from_wrong_on_unseen_speakers():
         rows.append(Row(
             f"p{i % 8}", f"/data/p{i % 8}.mp4", "talk" if good or i % 2 else "noise", 3.0, 0.0,
             0.0, 0.4 * good + 0.2 * random.random(), 0.1 * random.random() + 0.1 * good,
-            0.9 if good else 0.2, 5.0 if good else 120.0,
-            3.0 if good else 0.5, 10.0 if good else 200.0, False,
+            0.9 if good else 0.2, 5.0 if good else 120.0, False,
             *((5.0, 5.0) if good else (200.0, 200.0) if i % 2 else (None, None))))
     weights = calibrate(rows)
     sure = np.array([confidence(peak_of(r), r.seconds, weights) for r in rows])
     good = np.array([r.mass > 0.5 for r in rows])
     assert sure[good].mean() > 0.9 and sure[~good].mean() < 0.1
-    folds = [[f"p{i}" for i in range(4)], [f"p{i}" for i in range(4, 8)]]
-    crossed = cross_confidence(rows, folds)
+    crossed = cross_confidence(rows)
     assert crossed[good].mean() > 0.9
     text = tables(json.loads(json.dumps(
         [vars(r) | {"confidence": float(c)} for r, c in zip(rows, crossed, strict=True)])))
