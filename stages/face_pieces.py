@@ -21,7 +21,7 @@ CLOSE_CHIPS_FRAMES = 15
 
 
 class ChipEmbeddings:
-    """Embeddings of chips uint8 [M, 150, 150, 3], made when first asked for."""
+    """Embeddings of chips uint8 [M, side, side, 3], made when first asked for."""
 
     def __init__(self, embedder: Embedder, chips: np.ndarray) -> None:
         self.embedder, self.chips = embedder, chips

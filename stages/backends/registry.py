@@ -1,14 +1,29 @@
-"""Backends by name. A name that is not here is an error that lists those that are."""
+"""Backends by name. A name that is not here is an error that lists those that are.
+
+The modules named here import no heavy library: a backend loads what it needs in `setup`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from manifests.model_registry import REGISTRY
+from stages.backends.arcface import ArcFaceFacexlib, ArcFaceInsight, MobileFaceNet
 from stages.backends.dlib_faces import Dlib68, DlibHog, DlibResNet
+from stages.backends.fan import Fan2D
+from stages.backends.mediapipe_faces import MediaPipeDetector, MediaPipeMesh
+from stages.backends.onnx_detectors import Scrfd, Scrfd500m, YuNet
+from stages.backends.torch_detectors import S3FD, RetinaFaceMobileNet, RetinaFaceResNet50
 
-DETECTORS = {"dlib_hog": DlibHog}
-LANDMARKERS = {"dlib_68": Dlib68}
-EMBEDDERS = {"dlib_resnet": DlibResNet}
+DETECTORS = {kind.name: kind for kind in (
+    DlibHog, S3FD, RetinaFaceResNet50, RetinaFaceMobileNet, Scrfd, Scrfd500m, MediaPipeDetector,
+    YuNet)}
+LANDMARKERS = {kind.name: kind for kind in (Dlib68, Fan2D, MediaPipeMesh)}
+EMBEDDERS = {kind.name: kind for kind in (
+    DlibResNet, ArcFaceInsight, ArcFaceFacexlib, MobileFaceNet)}
+
+HOUSE_DISTANCE = DlibResNet.same_person_distance
+"""The settings' embedding distances are for an embedder with this `same_person_distance`."""
 
 
 def make(table: dict[str, type], name: str, **arguments: Any) -> Any:
@@ -16,3 +31,21 @@ def make(table: dict[str, type], name: str, **arguments: Any) -> Any:
     if name not in table:
         raise ValueError(f"no backend is named {name!r}; there are: {', '.join(sorted(table))}")
     return table[name](**arguments)
+
+
+def fingerprint(table: dict[str, type], name: str) -> str:
+    """Name, version and weights of a backend; a name that is not in the table stands for itself.
+    """
+    kind = table.get(name)
+    file = REGISTRY.get(getattr(kind, "weights_name", ""))
+    parts = [name, getattr(kind, "version", ""), (file.sha256 or file.url)[:16] if file else ""]
+    return "-".join(p for p in parts if p)
+
+
+def distance_scale(embedder: str) -> float:
+    """What the settings' embedding distances are multiplied by for this embedder.
+
+    `embedder` may carry a version, as in the records: `dlib_resnet-1`.
+    """
+    kind = EMBEDDERS.get(embedder) or EMBEDDERS.get(embedder.rpartition("-")[0])
+    return 1.0 if kind is None else kind.same_person_distance / HOUSE_DISTANCE
