@@ -23,7 +23,8 @@ from manifests.records import Reject, Shot, Video, col
 from stages.backends import registry
 from stages.backends.chips import CHIP_SHAPES, face_chips
 from stages.base import Context, Resources, Stage
-from stages.face_following import FaceFollower, FollowConfig, Slot
+from stages.face_following import FaceFollower, FollowConfig
+from stages.face_slots import Slot
 from stages.networks.lipsync_features import MOUTH_SHAPE
 from stages.shot_detection import SMALL_PX, CutConfig, CutFinder
 

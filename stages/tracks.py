@@ -28,8 +28,8 @@ from manifests.ids import track_id
 from manifests.records import Reject, Shot, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
-from stages.face_following import overlap
 from stages.face_pieces import ChipEmbeddings, Piece, joined, split_people
+from stages.face_slots import overlap
 from stages.head_pose import head_pose
 
 

@@ -20,8 +20,9 @@ from stages.backends.mesh68 import MIRROR_68
 from stages.backends.weights import weights
 
 CROP_PX, MAP_PX = 256, 64
-CROP_SIDES, CROP_UP = 2.42, 0.12
-"""Side of the crop and how far its centre lies above the house square's, in sides of it."""
+CROP_SIDES, CROP_UP = 2.72, 0.22
+"""Side of the crop and how far its centre lies above the house square's, in sides of it:
+face-alignment's (w + h) * 200 / 165 and 0.12 h for RetinaFace's boxes, brought to the square."""
 
 
 class Fan2D:
@@ -57,7 +58,7 @@ class Fan2D:
         for start in range(0, len(boxes), self.batch_size):
             rows = range(start, min(start + self.batch_size, len(boxes)))
             frames = [crop_frame(boxes[i]) for i in rows]
-            crops = np.stack([_crop(pictures[i], *frame)
+            crops = np.stack([cut_crop(pictures[i], *frame)
                               for i, frame in zip(rows, frames, strict=True)])
             with torch.inference_mode(), half_precision(self.device):
                 shown = to_device(crops, self.device) / 255
@@ -65,7 +66,7 @@ class Fan2D:
                 maps = maps + self._network(shown.flip(3))[-1].float().flip(3)[:, mirror]
                 found = peaks(maps).cpu().numpy()
             for i, place, (centre, side) in zip(rows, found, frames, strict=True):
-                points[i] = (place / MAP_PX - 0.5) * side + centre - 0.5
+                points[i] = to_picture(place, centre, side)
         return points
 
 
@@ -74,6 +75,11 @@ def crop_frame(box: np.ndarray) -> tuple[np.ndarray, float]:
     side = float(max(box[2] - box[0], box[3] - box[1], 1.0))
     centre = (box[:2] + box[2:]) / 2 + np.array([0.5, 0.5 - CROP_UP * side])
     return centre, CROP_SIDES * side
+
+
+def to_picture(places: np.ndarray, centre: np.ndarray, side: float) -> np.ndarray:
+    """Places in map px, counted from the edge, -> pixels of the picture."""
+    return (places / MAP_PX - 0.5) * side + centre - 0.5
 
 
 def peaks(maps: Any) -> Any:
@@ -93,8 +99,8 @@ def peaks(maps: Any) -> Any:
     return place + 0.25 * torch.sign(torch.stack([across, down], -1)) * inner[..., None]
 
 
-def _crop(picture: np.ndarray, centre: np.ndarray, side: float) -> np.ndarray:
-    """uint8 [256, 256, 3]; black beyond the picture, as published."""
+def cut_crop(picture: np.ndarray, centre: np.ndarray, side: float) -> np.ndarray:
+    """The square of a picture as uint8 [256, 256, 3]; black beyond the picture, as published."""
     if picture.ndim == 2:
         picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     low = np.floor(centre - side / 2).astype(int)

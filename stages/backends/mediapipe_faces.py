@@ -7,6 +7,7 @@ stands for itself (image mode), so the order of calls changes nothing.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,9 +34,12 @@ def _task(kind: str, weights_name: str, **options: Any) -> Any:
     try:
         made = getattr(vision, f"{kind}Options")(
             base_options=core.BaseOptions(model_asset_path=str(path)), **options)
-        return getattr(vision, kind).create_from_options(made)
+        task = getattr(vision, kind).create_from_options(made)
     except (RuntimeError, ValueError, OSError) as error:
         raise SetupError(f"{path} cannot be opened by MediaPipe: {error}") from error
+    # Kept for the life of the process: MediaPipe's finalizer fails when Python shuts down first.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
+    return task
 
 
 def _image(picture: np.ndarray) -> Any:
@@ -55,7 +59,7 @@ class MediaPipeDetector:
     whole_picture, batch_size = True, 8
     side_px = 640
     min_score, keep_score = 0.5, 0.3
-    house = HouseBox()
+    house = HouseBox(-0.04, 0.981)
 
     def __init__(self, device: str = "cpu") -> None:
         cpu_only(device, "the detector mediapipe")

@@ -27,8 +27,8 @@ class Scrfd:
     weights_name = "scrfd_2.5g_kps.onnx"
     whole_picture, batch_size = True, 8
     side_px = 640
-    min_score, keep_score, max_overlap = 0.5, 0.3, 0.4
-    house = HouseBox()
+    min_score, keep_score, max_overlap = 0.4, 0.25, 0.4
+    house = HouseBox(0.062, 0.929)
 
     def __init__(self, device: str = "cpu") -> None:
         self.device_name = device
@@ -82,6 +82,7 @@ class Scrfd500m(Scrfd):
     """The smallest SCRFD."""
 
     name, weights_name = "scrfd_500m", "scrfd_500m_kps.onnx"
+    house = HouseBox(0.062, 0.933)
 
 
 class YuNet:
@@ -92,7 +93,7 @@ class YuNet:
     whole_picture, batch_size = True, 8
     side_px = 640
     min_score, keep_score, max_overlap = 0.6, 0.3, 0.3
-    house = HouseBox()
+    house = HouseBox(0.052, 0.94)
 
     def __init__(self, device: str = "cpu") -> None:
         cpu_only(device, self.name)
