@@ -23,15 +23,17 @@ from stages.backends.chips import FaceChips
 from stages.face_chips import ChipKeeper
 from stages.face_slots import Slot, between, distinct, overlap, thumb_of
 
+DetectorName = Literal["dlib_hog", "s3fd", "retinaface_resnet50", "retinaface_mobilenet", "scrfd",
+                       "scrfd_500m", "mediapipe", "yunet"]
+LandmarkerName = Literal["dlib_68", "fan_2d", "mediapipe"]
+
 
 @dataclass(frozen=True)
 class FollowConfig:
     """How faces are looked for and held."""
 
-    detector: str = col("face detector: dlib_hog, s3fd, retinaface_resnet50, "
-                        "retinaface_mobilenet, scrfd, scrfd_500m, mediapipe or yunet",
-                        default="dlib_hog")
-    landmarks: str = col("68-point landmarker: dlib_68, fan_2d or mediapipe", default="dlib_68")
+    detector: DetectorName = col("face detector", default="dlib_hog")
+    landmarks: LandmarkerName = col("68-point landmarker", default="dlib_68")
     device: Literal["cpu", "cuda"] = col("where the detector runs", default="cpu")
     landmarks_device: Literal["cpu", "cuda"] = col("where the landmarker runs", default="cpu")
     detect_every: int = col("detection interval", "frame", default=5)

@@ -9,11 +9,13 @@ either's, belong to nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 
 from stages.backends.protocols import Embedder
 
+EmbedderName = Literal["dlib_resnet", "arcface_insightface", "arcface_facexlib", "mobilefacenet"]
 CLEAR_STEP = 4.0
 """A step of the points this many times the next largest is the frame of a cut."""
 CLOSE_CHIPS_FRAMES = 15

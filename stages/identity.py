@@ -19,14 +19,14 @@ from manifests.records import Identity, Reject, Track, col
 from stages.backends import registry
 from stages.backends.chips import face_chips
 from stages.base import Context, Resources, SetupError, Stage
+from stages.face_pieces import EmbedderName
 
 
 @dataclass(frozen=True)
 class IdentityConfig:
     """Which faces are good enough, and whom to keep."""
 
-    embedder: str = col("identity embedding: dlib_resnet, arcface_insightface, arcface_facexlib "
-                        "or mobilefacenet", default="dlib_resnet")
+    embedder: EmbedderName = col("identity embedding", default="dlib_resnet")
     device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
     min_frames: int = col("shortest track", "frame", default=25)
     min_face_px: float = col("smallest longer side of the face box", "px", default=40.0)

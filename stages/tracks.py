@@ -28,7 +28,7 @@ from manifests.ids import track_id
 from manifests.records import Reject, Shot, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
-from stages.face_pieces import ChipEmbeddings, Piece, joined, split_people
+from stages.face_pieces import ChipEmbeddings, EmbedderName, Piece, joined, split_people
 from stages.face_slots import overlap
 from stages.head_pose import head_pose
 
@@ -37,9 +37,7 @@ from stages.head_pose import head_pose
 class TracksConfig:
     """How faces of a shot become tracks."""
 
-    embedder: str = col("identity embedding that guards tracks: dlib_resnet, "
-                        "arcface_insightface, arcface_facexlib or mobilefacenet",
-                        default="dlib_resnet")
+    embedder: EmbedderName = col("identity embedding that guards tracks", default="dlib_resnet")
     device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
     max_gap_frames: int = col("longest gap bridged inside a track", "frame", default=12)
     min_overlap: float = col("intersection over union across a gap", default=0.15)

@@ -15,7 +15,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class HouseBox:
-    """A square about a detector's box: shift and side in units of sqrt(width * height)."""
+    """A square about a detector's box: shift and side in units of its longer side, which a
+    turning head changes least."""
 
     down: float = 0.0
     side: float = 1.0
@@ -27,7 +28,7 @@ class HouseBox:
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         if self.as_is:
             return boxes
-        unit = np.sqrt(np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 0))
+        unit = (boxes[:, 2:] - boxes[:, :2]).max(1)
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         y, half = y + self.down * unit, self.side * unit / 2
         return np.stack([x - half, y - half, x + half, y + half], 1)
@@ -35,9 +36,9 @@ class HouseBox:
     @staticmethod
     def fit(boxes: np.ndarray, squares: np.ndarray) -> HouseBox:
         """The medians that take `boxes` [N, 4] to `squares` [N, 4] of the same faces."""
-        unit = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        unit = (boxes[:, 2:] - boxes[:, :2]).max(1)
         down = ((squares[:, 1] + squares[:, 3]) - (boxes[:, 1] + boxes[:, 3])) / 2 / unit
-        side = np.sqrt(np.prod(squares[:, 2:] - squares[:, :2], axis=1)) / unit
+        side = (squares[:, 2:] - squares[:, :2]).max(1) / unit
         return HouseBox(round(float(np.median(down)), 3), round(float(np.median(side)), 3))
 
 

@@ -20,7 +20,7 @@ from stages.backends.mesh68 import MIRROR_68
 from stages.backends.weights import weights
 
 CROP_PX, MAP_PX = 256, 64
-CROP_SIDES, CROP_UP = 2.72, 0.22
+CROP_SIDES, CROP_UP = 2.76, 0.22
 """Side of the crop and how far its centre lies above the house square's, in sides of it:
 face-alignment's (w + h) * 200 / 165 and 0.12 h for RetinaFace's boxes, brought to the square."""
 

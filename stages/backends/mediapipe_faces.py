@@ -59,7 +59,7 @@ class MediaPipeDetector:
     whole_picture, batch_size = True, 8
     side_px = 640
     min_score, keep_score = 0.5, 0.3
-    house = HouseBox(-0.04, 0.981)
+    house = HouseBox(-0.045, 0.98)
 
     def __init__(self, device: str = "cpu") -> None:
         cpu_only(device, "the detector mediapipe")

@@ -28,7 +28,7 @@ class Scrfd:
     whole_picture, batch_size = True, 8
     side_px = 640
     min_score, keep_score, max_overlap = 0.4, 0.25, 0.4
-    house = HouseBox(0.062, 0.929)
+    house = HouseBox(0.051, 0.794)
 
     def __init__(self, device: str = "cpu") -> None:
         self.device_name = device
@@ -82,7 +82,7 @@ class Scrfd500m(Scrfd):
     """The smallest SCRFD."""
 
     name, weights_name = "scrfd_500m", "scrfd_500m_kps.onnx"
-    house = HouseBox(0.062, 0.933)
+    house = HouseBox(0.046, 0.793)
 
 
 class YuNet:
@@ -93,7 +93,7 @@ class YuNet:
     whole_picture, batch_size = True, 8
     side_px = 640
     min_score, keep_score, max_overlap = 0.6, 0.3, 0.3
-    house = HouseBox(0.052, 0.94)
+    house = HouseBox(0.037, 0.798)
 
     def __init__(self, device: str = "cpu") -> None:
         cpu_only(device, self.name)

@@ -259,3 +259,14 @@ def test_five_points_stand_on_the_template(portrait):
         places.append(np.argwhere(chip[..., 0] > 127).mean(0)[::-1])
     gaps = np.array(places) - ARCFACE_POINTS
     assert np.abs(gaps.mean(0)).max() < 0.5 and np.abs(gaps).max() < 6
+
+
+def test_the_settings_name_what_the_registry_holds():
+    from typing import get_args
+
+    from stages.face_following import DetectorName, LandmarkerName
+    from stages.face_pieces import EmbedderName
+
+    for names, table in ((DetectorName, registry.DETECTORS), (EmbedderName, registry.EMBEDDERS),
+                         (LandmarkerName, registry.LANDMARKERS)):
+        assert sorted(get_args(names)) == sorted(table)
