@@ -116,8 +116,9 @@ def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
     without = {i for i, s in enumerate(shown) if not s.has_faces}
     print("| found alone, per 100 pictures | " + " | ".join(
         f"{100 * alone(faces, d) / len(shown):.1f}" for d in found) + " |")
-    print(f"| the same, {len(without)} pictures of clips without faces | " + " | ".join(
-        str(alone([f for f in faces if f.shown in without], d)) for d in found) + " |")
+    print(f"| the same, in {len(without)} pictures of clips with no frontal face in the index | "
+          + " | ".join(str(alone([f for f in faces if f.shown in without], d)) for d in found)
+          + " |")
     print("| pictures a second | " + " | ".join(f"{speeds[d]:.1f}" for d in found) + " |")
     print("\n| median overlap | " + " | ".join(found) + " |\n" + "| --- " * (1 + len(found)) + "|")
     for a in found:

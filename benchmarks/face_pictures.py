@@ -34,7 +34,7 @@ class Shown:
     source: str
     speaker: str
     has_faces: bool
-    """The index says that the clip shows faces."""
+    """The index gives the clip frontal faces."""
     pixels: np.ndarray
 
 

@@ -18,9 +18,13 @@ def need(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise SetupError(
-            f"{module.partition('.')[0]} is needed for this backend and cannot be imported "
-            f"({error}); in the checkout: .venv/bin/uv pip install -e '.[{extra}]'") from error
+        raise SetupError(missing(module.partition(".")[0], extra, str(error))) from error
+
+
+def missing(library: str, extra: str, why: str) -> str:
+    """What to say of a library that a backend needs."""
+    return (f"{library} is needed for this backend and cannot be imported ({why}); in the "
+            f"checkout: .venv/bin/uv pip install -e '.[{extra}]'")
 
 
 def cpu_only(device: str, backend: str) -> None:

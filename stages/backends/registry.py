@@ -5,15 +5,19 @@ The modules named here import no heavy library: a backend loads what it needs in
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from manifests.model_registry import REGISTRY
 from stages.backends.arcface import ArcFaceFacexlib, ArcFaceInsight, MobileFaceNet
+from stages.backends.devices import missing
 from stages.backends.dlib_faces import Dlib68, DlibHog, DlibResNet
 from stages.backends.fan import Fan2D
 from stages.backends.mediapipe_faces import MediaPipeDetector, MediaPipeMesh
 from stages.backends.onnx_detectors import Scrfd, Scrfd500m, YuNet
 from stages.backends.torch_detectors import S3FD, RetinaFaceMobileNet, RetinaFaceResNet50
+from stages.backends.weights import weights
+from stages.base import SetupError
 
 DETECTORS = {kind.name: kind for kind in (
     DlibHog, S3FD, RetinaFaceResNet50, RetinaFaceMobileNet, Scrfd, Scrfd500m, MediaPipeDetector,
@@ -31,6 +35,25 @@ def make(table: dict[str, type], name: str, **arguments: Any) -> Any:
     if name not in table:
         raise ValueError(f"no backend is named {name!r}; there are: {', '.join(sorted(table))}")
     return table[name](**arguments)
+
+
+LIBRARIES = {"scrfd": "insightface", "scrfd_500m": "insightface", "mobilefacenet": "insightface",
+             "arcface_insightface": "insightface", "retinaface_mobilenet": "facexlib",
+             "retinaface_resnet50": "facexlib", "arcface_facexlib": "facexlib",
+             "s3fd": "face_alignment", "fan_2d": "face_alignment", "mediapipe": "mediapipe"}
+"""The library of each backend that needs an extra; the extra has its name, with hyphens."""
+
+
+def check_at_hand(table: dict[str, type], name: str) -> None:
+    """Before any work: is the library here, and are the weights here or to be fetched?
+
+    Nothing heavy is imported. Raises SetupError.
+    """
+    library = LIBRARIES.get(name)
+    if library and importlib.util.find_spec(library) is None:
+        raise SetupError(missing(library, library.replace("_", "-"), "it is not installed"))
+    if file := getattr(table.get(name), "weights_name", ""):
+        weights(file)
 
 
 def fingerprint(table: dict[str, type], name: str) -> str:

@@ -19,10 +19,7 @@ from stages.backends.letterbox import best, letterbox
 from stages.base import SetupError
 
 SHARED = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared"))
-LIBRARIES = {"scrfd": "insightface", "scrfd_500m": "insightface", "mobilefacenet": "insightface",
-             "arcface_insightface": "insightface", "retinaface_mobilenet": "facexlib",
-             "retinaface_resnet50": "facexlib", "arcface_facexlib": "facexlib",
-             "s3fd": "face_alignment", "fan_2d": "face_alignment", "mediapipe": "mediapipe"}
+LIBRARIES = registry.LIBRARIES
 REAL_DETECTORS = ("retinaface_mobilenet", "scrfd", "scrfd_500m", "mediapipe", "yunet")
 
 

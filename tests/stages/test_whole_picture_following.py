@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from manifests import model_download
 from manifests.arrays import load_npz
+from pipeline.cli import main
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import registry
 from stages.backends.chips import face_chips
@@ -100,17 +105,25 @@ def test_a_cut_between_two_people_never_joins_them(
     assert overlap(side["boxes"][0], side["boxes"][-1]) > 0.5
 
 
-def test_setup_stops_where_weights_are_missing(tmp_path, monkeypatch):
+def test_a_build_stops_before_any_work_where_weights_are_missing(tmp_path, monkeypatch):
     pytest.importorskip("mediapipe")
     monkeypatch.setenv("YLD_MODEL_DIR", str(tmp_path / "none"))
-    monkeypatch.setenv("YLD_MODEL_MIRROR", str(tmp_path / "nothing"))
-    monkeypatch.setattr("manifests.model_files.download", _refuse)
+    monkeypatch.delenv("YLD_MODEL_MIRROR", raising=False)
+    file = registry.REGISTRY["blaze_face_short_range.tflite"]
+    nobody = dataclasses.replace(file, url="http://127.0.0.1:9/x")
+    monkeypatch.setitem(registry.REGISTRY, file.name, nobody)
+    monkeypatch.setattr(model_download, "WAIT_S", 0.0)
     stage = Shots(ShotsConfig(faces=FollowConfig(detector="mediapipe")))
-    with pytest.raises(SetupError, match=r"blaze_face_short_range.tflite.*dlib_hog"):
+    words = rf"blaze_face_short_range.tflite.*127\.0\.0\.1:9.*{tmp_path / 'none'}.*dlib_hog"
+    with pytest.raises(SetupError, match=words):
         stage.setup()
+    done = CliRunner().invoke(main, ["build", str(tmp_path / "x.mp4"), "--out",
+                                     str(tmp_path / "out"), "--set", "detector=mediapipe"])
+    assert done.exit_code == 3 and "yld: blaze_face" in done.output
+    assert not (tmp_path / "out").exists()
 
 
-def _refuse(*_: object) -> None:
-    from manifests.model_download import DownloadError
-
-    raise DownloadError("no network in this test")
+def test_a_build_names_the_extra_of_a_missing_library(monkeypatch):
+    monkeypatch.setitem(registry.LIBRARIES, "s3fd", "no_such_library")
+    with pytest.raises(SetupError, match=r"no_such_library .*\.\[no-such-library\]"):
+        registry.check_at_hand(registry.DETECTORS, "s3fd")
