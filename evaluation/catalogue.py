@@ -1,7 +1,6 @@
 """The table of metrics: what each needs, its direction, where it is computed, its settings.
 
-A metric that cannot be computed yet stands here with its reason, so that its column is there,
-empty and explained, and not missing. `a-NAME` is the metric after the alignment frontend.
+`a-NAME` is the metric after the alignment frontend.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ class Metric:
     """One row of the table.
 
     `kind` says what the function takes: `sound` (reference, hypothesis), `text` (reference
-    text, hypothesis sound), `pictures` (reference, hypothesis frames) or `lips` (video, sound).
+    text, hypothesis sound), `pictures` (reference, hypothesis frames), `landmarks` (of both) or
+    `lips` (face, sound).
     """
 
     name: str
@@ -42,8 +42,8 @@ class Metric:
     model: str | None = None
     """`module:function` that gives the model's hash."""
     alignable: bool = False
-    missing: str | None = None
-    """Why it cannot be computed, until the part it waits for is there."""
+    needs_crops: bool = False
+    """Whether a `lips` metric looks at SyncNet's crops of the face."""
 
     def load(self) -> Callable[..., Any]:
         return functools.partial(load(self.function), **self.options)
@@ -56,7 +56,6 @@ def load(target: str) -> Callable[..., Any]:
 
 
 _HERE = "evaluation.metrics."
-_WAITS = "waits for {} in stages/networks"
 _TABLE = (
     Metric("stoi", "STOI", "sound", True, _HERE + "intelligibility:stoi", 1.0,
            packages=("pystoi",), alignable=True),
@@ -101,17 +100,16 @@ _TABLE = (
            settings={"channels": "rgb", "clip": "mean-of-frames"}),
     Metric("ssim", "SSIM", "pictures", True, _HERE + "pictures:ssim", 1.0,
            packages=("scikit-image",), settings={"window": "gauss1.5", "channels": "luma"}),
-    Metric("lmd", "Lip landmark distance", "pictures", False,
-           _HERE + "pictures:lip_landmark_distance", 0.0, "px",
-           missing=_WAITS.format("a landmark network that evaluation may import")),
+    Metric("lmd", "Lip landmark distance", "landmarks", False,
+           _HERE + "pictures:lip_landmark_distance", 0.0, "px", packages=("dlib-bin",),
+           settings={"points": "dlib68"}),
     *(Metric(name, title, "lips", up, _HERE + "sync:" + name.replace("-", "_"), None, unit,
-             missing=_WAITS.format("SyncNet"))
+             settings={"vshift": 15}, model=_HERE + "sync:syncnet_hash", needs_crops=True)
       for name, title, up, unit in (
           ("lse-c", "LSE-C", True, ""), ("lse-d", "LSE-D", False, ""),
-          ("av-offset", "AV offset (SyncNet)", None, "ms"),
-          ("av-confidence", "AV confidence (SyncNet)", True, ""))),
+          ("av-offset", "AV offset (SyncNet)", None, "ms"))),
     *(Metric(name, title, "lips", up, _HERE + "sync:" + name.replace("-", "_"), None, unit,
-             missing=_WAITS.format("the landmark sync network"))
+             settings={"search": "700ms"}, model=_HERE + "sync:lipsync_hash")
       for name, title, up, unit in (
           ("lm-offset", "AV offset (landmark sync)", None, "ms"),
           ("lm-confidence", "AV confidence (landmark sync)", True, ""))),

@@ -19,6 +19,12 @@ class Utterance:
     video: str | None = col("path of the video whose lips the sound belongs to", default=None)
     text: str | None = col("what is said", default=None)
     speaker: str | None = col("who speaks; the bootstrap's cluster", default=None)
+    video_face: str | None = col("file with the face in `video`, made by the pipeline",
+                                 default=None)
+    reference_face: str | None = col("file with the face in the reference's pictures",
+                                     default=None)
+    hypothesis_face: str | None = col("file with the face in the hypothesis' pictures",
+                                      default=None)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ import numpy as np
 from evaluation import alignment
 from evaluation.audio import read_pictures, read_sound
 from evaluation.catalogue import Metric, split
-from evaluation.metrics.errors import NoScore, Unavailable
+from evaluation.faces import Face, read_face
+from evaluation.metrics.errors import NoScore
 from evaluation.records import Counted, Score, Utterance
 from evaluation.signatures import signature
+from manifests.media import MediaError
 
 
 def score(utterance: Utterance, names: Sequence[str]) -> Iterator[Score]:
@@ -32,8 +34,6 @@ def score_one(loaded: Loaded, name: str) -> Score:
     metric, aligned = split(name)
     shift_ms, note, value = None, None, None
     try:
-        if metric.missing:
-            raise Unavailable(metric.missing)
         if aligned:
             shift_ms, note = loaded.shift.shift_ms, _note(loaded.shift)
         value = metric.load()(*loaded.arguments(metric, aligned))
@@ -68,6 +68,7 @@ class Loaded:
 
     def __init__(self, utterance: Utterance) -> None:
         self.utterance = utterance
+        self._faces: dict[str, Face] = {}
 
     @cached_property
     def reference(self) -> np.ndarray:
@@ -97,6 +98,27 @@ class Loaded:
             return self.utterance.text, self.hypothesis
         if metric.kind == "pictures":
             return self.pictures
-        if self.utterance.video is None:
+        if metric.kind == "landmarks":
+            return (self._face(self.utterance.reference_face).whole_landmarks(),
+                    self._face(self.utterance.hypothesis_face).whole_landmarks())
+        if self.utterance.video_face is None:
             raise NoScore("no video of this utterance was given (--video)")
-        return read_pictures(self.utterance.video), self.hypothesis
+        return self._face(self.utterance.video_face), self.spoken
+
+    @cached_property
+    def spoken(self) -> np.ndarray:
+        """Sound that belongs to the lips: the hypothesis', or where that has none (generated
+        pictures) the reference's."""
+        try:
+            return self.hypothesis
+        except MediaError as error:
+            if error.reason != "no_audio":
+                raise
+            return self.reference
+
+    def _face(self, path: str | None) -> Face:
+        if path is None:
+            raise NoScore("neither version has pictures")
+        if path not in self._faces:
+            self._faces[path] = read_face(path)
+        return self._faces[path]

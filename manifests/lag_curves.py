@@ -14,6 +14,9 @@ FRAME_ERROR_MS = 40.0
 MEASURED_FROM = 0.75
 """Confidence of the landmark synchrony model from which an offset counts as measured."""
 
+DRIFT_ERROR = 20.0
+"""Standard error in ms per minute up to which a drift is told."""
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -105,11 +108,21 @@ def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
 
 def drift_ms_per_min(starts_frame: Sequence[int], lags_ms: Sequence[float | None],
                      rate: float = 25.0) -> float | None:
-    """Trend of the windows' lags (Theil-Sen); None with fewer than five measured windows."""
+    """Trend of the windows' lags (Theil-Sen).
+
+    None with fewer than five measured windows, and where the windows scatter so much, or span so
+    little, that the trend's standard error is above `DRIFT_ERROR`.
+    """
     points = [(s / rate / 60, lag) for s, lag in zip(starts_frame, lags_ms, strict=True)
               if lag is not None]
     if len(points) < 5:
         return None
     slopes = [(b[1] - a[1]) / (b[0] - a[0])
               for i, a in enumerate(points) for b in points[i + 1:] if b[0] > a[0]]
-    return float(np.median(slopes))
+    slope = float(np.median(slopes))
+    times, lags = np.array(points).T
+    residual = lags - slope * times
+    scatter = 1.4826 * np.median(np.abs(residual - np.median(residual)))
+    # Windows of 3 s every second share two thirds of what they see.
+    error = scatter * np.sqrt(3) / (np.sqrt(len(points)) * times.std())
+    return slope if error <= DRIFT_ERROR else None

@@ -172,7 +172,7 @@ class Offset:
     speech_start_frames: list[int] = col("speech regions on the video clock: starts", "frame")
     speech_end_frames: list[int] = col("speech regions: ends, half-open", "frame")
     drift_ms_per_min: float | None = col(
-        "trend of the windows' lags; null with fewer than five measured windows", "ms/min",
+        "trend of the windows' lags; null where it is not known to 20 ms/min", "ms/min",
         default=None)
 
 

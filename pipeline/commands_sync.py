@@ -83,16 +83,19 @@ def train() -> None:
 @click.option("--synchronous", multiple=True, metavar="PATTERN",
               help="Source address or speaker id known to be in sync, e.g. '*grid_s1*'.")
 @click.option("--towers", type=int, default=4, show_default=True, help="Networks that vote.")
-@click.option("--steps", type=int, default=600, show_default=True, help="Steps for each.")
+@click.option("--steps", type=int, default=550, show_default=True, help="Steps for each.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--fold-size", type=int, default=5, show_default=True,
               help="Speakers left out together in the trial.")
 @click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time.")
+@click.option("--keep-folds", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for the weights that judged each group of speakers.")
 @friendly
-def lipsync(corpora, out, synchronous, towers, steps, seed, fold_size, jobs) -> None:
+def lipsync(corpora, out, synchronous, towers, steps, seed, fold_size, jobs, keep_folds) -> None:
     """The landmark synchrony model: held-out trial, calibration, weights."""
     from training.lipsync import LipSyncRecipe
     from training.lipsync_run import run
 
     run(corpora, out, synchronous, LipSyncRecipe(towers=towers, steps=steps, seed=seed),
-        fold_size=fold_size, jobs=jobs, say=lambda text: click.echo(text, err=True))
+        fold_size=fold_size, jobs=jobs, keep_folds=keep_folds,
+        say=lambda text: click.echo(text, err=True))

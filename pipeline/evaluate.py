@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,31 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.isolation import ScoringProcess
-from evaluation.metrics.recognition import ADAPTED_MODEL
+from evaluation.offsets import agreement
 from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
-from evaluation.scoring import no_score
 from evaluation.signatures import signature
 from evaluation.statistics import Summary, summarise
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
+from pipeline.scoring_workers import Job, parallel
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
 CEILINGS = (GROUND_TRUTH, GRIFFIN_LIM)
 PROGRESS_S = 5.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One utterance of one system, and the metrics still to be computed."""
-
-    system: str
-    utterance: Utterance
-    names: tuple[str, ...]
-    round_trip: bool = False
-    """The hypothesis is the Griffin-Lim round trip of the reference, made here."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,8 @@ def evaluate(
     wanted = {(system, u.utterance, n): keys.of(system, u, n)
               for system, u in tasks for n in names}
     jobs = [
-        Job(system, u, left, system == GRIFFIN_LIM) for system, u in tasks
+        Job(system, u, left, str((out / "work").resolve()), system == GRIFFIN_LIM)
+        for system, u in tasks
         if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))]
     reused = len(wanted) - sum(len(job.names) for job in jobs)
     if jobs:
@@ -161,7 +149,7 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
         cluster.start(address)
     try:
         progress = _Progress(sum(len(job.names) for job in jobs))
-        for job, rows in _parallel(jobs):
+        for job, rows in parallel(jobs):
             store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
                        for row in rows])
             progress.add(len(rows))
@@ -175,59 +163,6 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
 def _is_ray_down() -> bool:
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
-
-
-def _parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
-    """Each job with its rows, in the order in which they end. A worker that dies (not its child:
-    that costs one row) costs its job's rows, and is replaced."""
-    import ray
-
-    # Given to the workers by name: on a cluster they do not inherit this process's environment.
-    given = {k: v for k, v in os.environ.items() if k == ADAPTED_MODEL}
-    worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1,
-                        runtime_env={"env_vars": given} if given else None)(Worker)
-    size = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
-    idle, running, queue = [worker.remote() for _ in range(size)], {}, list(reversed(jobs))
-    while queue or running:
-        while queue and idle:
-            actor, job = idle.pop(), queue.pop()
-            running[actor.run.remote(job)] = (actor, job)
-        ready, _ = ray.wait(list(running), num_returns=1)
-        actor, job = running.pop(ready[0])
-        try:
-            rows = ray.get(ready[0])
-            idle.append(actor)
-        except ray.exceptions.RayError as error:
-            ray.kill(actor)
-            idle.append(worker.remote())
-            reason = f"worker: {' '.join(str(error).split())[:300]}"
-            rows = [no_score(job.utterance, name, "error", reason) for name in job.names]
-        yield job, rows
-    for actor in idle:
-        ray.kill(actor)
-
-
-class Worker:
-    """A Ray actor with a scoring process of its own."""
-
-    def __init__(self) -> None:
-        self._process = ScoringProcess()
-
-    def run(self, job: Job) -> list[Score]:
-        """One row per metric of the job."""
-        if not job.utterance.hypothesis:
-            return [no_score(job.utterance, name, "error", "there is no hypothesis of this name")
-                    for name in job.names]
-        if job.round_trip:
-            from evaluation.griffin_lim import write_round_trip
-
-            try:
-                write_round_trip(job.utterance.reference, job.utterance.hypothesis)
-            except (OSError, ValueError) as error:
-                status = getattr(error, "status", "error")
-                return [no_score(job.utterance, name, status, f"no round trip: {error}")
-                        for name in job.names]
-        return list(self._process.score(job.utterance, job.names))
 
 
 class _Progress:
@@ -259,5 +194,6 @@ def _write(out: Path, outcome: Outcome) -> None:
     if ceilings:
         write_table(out / "ceilings.parquet", Score, ceilings)
     write_atomic(out / "scores.json", json.dumps({
-        "table": table_rows(outcome.summaries), "num_utterances": len(outcome.utterances),
+        "table": table_rows(outcome.summaries),
+        "offset_r2": agreement(outcome.rows[HYPOTHESIS]), "num_utterances": len(outcome.utterances),
         "hypotheses_without_reference": outcome.only_hypotheses}, indent=1))

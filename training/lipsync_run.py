@@ -52,11 +52,14 @@ def try_fold(job: tuple) -> list[Row]:
     import torch
 
     torch.set_num_threads(1)
-    examples, fold, synchronous, recipe = job
+    examples, fold, synchronous, recipe, kept = job
     random = np.random.default_rng([recipe.seed, 7])
     tested = [e for e in examples if e.speaker in fold]
     rest = [e for e in examples if e.speaker not in fold]
     model, _ = fit(rest, synchronous, recipe)
+    if kept is not None:
+        model.calibration, model.facts = np.zeros(8, np.float32), {"left_out": fold}
+        model.save(kept)
     from training.lipsync import featurize
 
     featurize(model, tested)
@@ -81,7 +84,8 @@ def pooled_lags(model, examples: Sequence[Example]) -> dict[str, float]:
 
 
 def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: LipSyncRecipe,
-        *, fold_size: int = 5, jobs: int = 1, say: Say = print) -> Path:
+        *, fold_size: int = 5, jobs: int = 1, keep_folds: Path | None = None,
+        say: Say = print) -> Path:
     """Train to `out`; beside it `*.trial.json` with every held-out window. Returns the latter."""
     examples = load(corpora)
     speakers = sorted({e.speaker for e in examples})
@@ -91,7 +95,10 @@ def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: 
     say(f"{len(examples)} samples, {sum(map(len, examples)) / 25:.0f} s, {len(speakers)} speakers")
     prepare(examples, np.random.default_rng([recipe.seed, 1]))
     folds = folds_of(examples, fold_size)
-    work = [(examples, fold, tuple(synchronous), recipe) for fold in folds]
+    if keep_folds is not None:
+        keep_folds.mkdir(parents=True, exist_ok=True)
+    work = [(examples, fold, tuple(synchronous), recipe,
+             keep_folds and keep_folds / f"fold{i}.safetensors") for i, fold in enumerate(folds)]
     rows: list[Row] = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
         for fold, found in zip(folds, workers.map(try_fold, work), strict=True):

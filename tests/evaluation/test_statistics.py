@@ -58,3 +58,20 @@ def test_the_interval_covers_as_often_as_it_says():
                                      num_draws=400, seed=trial)
         hits += low < 0 < high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_ways_to_measure_offsets_are_compared():
+    from evaluation.offsets import agreement
+    from evaluation.records import Score
+
+    rows = []
+    for i in range(5):
+        rows += [Score(f"u{i}", "a-stoi", 0.9, "ok", "s", shift_ms=20 * i),
+                 Score(f"u{i}", "lm-offset", 20.0 * i + (-1) ** i, "ok", "s")]
+    rows.append(Score("u9", "lm-offset", None, "error", "s", reason="undecided"))
+    there, back = agreement(rows)
+    assert (there["measured_by"], there["predicted_by"], there["n"]) == (
+        "frontend", "lm-offset", 5)
+    assert 0.99 < there["r2"] < 1 and 0.99 < back["r2"] < 1
+    few = agreement(rows[:4])
+    assert few[0]["r2"] is None and "three" in few[0]["reason"]

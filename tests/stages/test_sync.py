@@ -107,3 +107,5 @@ def test_drift_is_the_trend_of_windows():
     lags = [20 + 30 * s / 25 / 60 for s in starts]
     assert abs(lag_curves.drift_ms_per_min(starts, lags) - 30) < 1e-6
     assert lag_curves.drift_ms_per_min([0, 25], [1.0, 2.0]) is None
+    # Seven seconds of windows that scatter by 10 ms say nothing about a minute.
+    assert lag_curves.drift_ms_per_min(starts[:7], [0.0, 11, -9, 10, -12, 8, 1]) is None

@@ -1,0 +1,127 @@
+"""The face of a clip, for metrics that look at one, found by the stages that build a corpus.
+
+`evaluation` imports no stage, so what it needs of a face is written to a file: `landmarks`
+float32 [T, 68, 2] px, `mouths` uint8 [T, 40, 48], `start_frame` and, where asked for, SyncNet's
+`crops` uint8 [T, 224, 224, 3]. A clip without a face gives a file with `reason` alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import av
+import numpy as np
+
+from manifests.arrays import load_npz, save_npz
+from manifests.media import MediaError, read_facts
+from manifests.records import Reject, Track, Video
+from stages.base import Context
+from stages.shots import Shots, ShotsConfig
+from stages.source_crops import iter_crops
+from stages.sync import interpolate
+from stages.tracks import Tracks, TracksConfig
+
+RATE = 16000
+
+
+class FaceFinder:
+    """Stages are set up once and used for clip after clip."""
+
+    @cached_property
+    def _stages(self) -> tuple[Shots, Tracks]:
+        stages = Shots(ShotsConfig()), Tracks(TracksConfig())
+        for stage in stages:
+            stage.setup()
+        return stages
+
+    def write(self, media: Path, out: Path, with_crops: bool) -> None:
+        """The longest face track of the clip, or why there is none, to the file `out`."""
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            try:
+                found = self._find(media, Path(folder), with_crops)
+            except MediaError as error:
+                found = f"{error.reason}: {error}"
+        save_npz(out, {"reason": np.array([found])} if isinstance(found, str) else found)
+
+    def _find(self, media: Path, work: Path, with_crops: bool) -> dict[str, np.ndarray] | str:
+        video, path = open_clip(media, work)
+        context = Context(work, "clip", {"video": video})
+        shots, tracks = self._stages
+        (spans,) = shots.process([video], context)
+        if isinstance(spans, Reject):
+            return _why(spans)
+        outcomes = tracks.process(spans, context)
+        made: list[Track] = [t for o in outcomes if not isinstance(o, Reject) for t in o]
+        if not made:
+            return _why(next((o for o in outcomes if isinstance(o, Reject)), None))
+        track = max(made, key=lambda t: t.end_frame - t.start_frame)
+        side = load_npz(work / track.faces_path, f"{track.track_id}/")
+        arrays = {"landmarks": interpolate(side["landmarks"]), "mouths": side["mouths"],
+                  "start_frame": np.array([track.start_frame])}
+        if with_crops:
+            arrays["crops"] = np.stack(list(
+                iter_crops(video, path, track.start_frame, side["boxes"])))
+        return arrays
+
+
+def open_clip(media: Path, work: Path) -> tuple[Video, Path]:
+    """A clip on the canonical clock; pictures without sound get silence. Raises MediaError."""
+    try:
+        facts = read_facts(media)
+    except MediaError as error:
+        if error.reason != "no_audio":
+            raise
+        silenced = work / "silenced.mkv"
+        _add_silence(media, silenced)
+        media, facts = silenced, read_facts(silenced)
+    video = Video(video_id="clip", media_path=str(media), sha256="", **dataclasses.asdict(facts))
+    return video, media
+
+
+def _add_silence(media: Path, out: Path) -> None:
+    """Packets as they are, and a silent sound stream: the clock wants one to be placed against."""
+    try:
+        with av.open(str(media)) as source, av.open(str(out), "w") as made:
+            stream = source.streams.video[0]
+            copied = made.add_stream_from_template(stream)
+            sound = made.add_stream("flac", rate=RATE, layout="mono")
+            end = Fraction(0)
+            for packet in source.demux(stream):
+                if packet.dts is None:
+                    continue
+                end = max(end, ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base)
+                packet.stream = copied
+                made.mux(packet)
+            silence = np.zeros((1, max(RATE, int(end * RATE))), np.int16)
+            frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = RATE, 0
+            made.mux(sound.encode(frame))
+            made.mux(sound.encode(None))
+    except (av.FFmpegError, IndexError) as error:
+        raise MediaError("unreadable", f"{media.name}: {error}") from None
+
+
+def _why(reject: Reject | None) -> str:
+    if reject is None:
+        return "no face was found"
+    return f"{reject.reason}: {reject.detail}" if reject.detail else reject.reason
+
+
+def face_paths(folder: Path, wanted: dict[str, Path | None], with_crops: bool,
+               finder: FaceFinder, name: Callable[[Path], str]) -> dict[str, str]:
+    """Fields of an Utterance to face files, made where they are not there yet."""
+    given = {}
+    for field, media in wanted.items():
+        if media is None:
+            continue
+        out = folder / (name(media) + ("-crops" if with_crops else "") + ".npz")
+        if not out.exists():
+            finder.write(media, out, with_crops)
+        given[field] = str(out)
+    return given

@@ -1,0 +1,112 @@
+"""Workers of `yld evaluate`: Ray actors with a scoring process each, and the faces they need."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.audio import VIDEO_SUFFIXES
+from evaluation.catalogue import split
+from evaluation.isolation import ScoringProcess
+from evaluation.metrics.recognition import ADAPTED_MODEL
+from evaluation.records import Score, Utterance
+from evaluation.scoring import no_score
+from manifests.ids import hash_id
+
+
+@dataclass(frozen=True)
+class Job:
+    """One utterance of one system, and the metrics still to be computed."""
+
+    system: str
+    utterance: Utterance
+    names: tuple[str, ...]
+    work: str
+    """Folder for what is made on the way: round trips and faces."""
+    round_trip: bool = False
+    """The hypothesis is the Griffin-Lim round trip of the reference, made here."""
+
+
+def parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
+    """Each job with its rows, in the order in which they end. A worker that dies (not its child:
+    that costs one row) costs its job's rows, and is replaced."""
+    import ray
+
+    # Given to the workers by name: on a cluster they do not inherit this process's environment.
+    given = {k: v for k, v in os.environ.items() if k == ADAPTED_MODEL}
+    worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1,
+                        runtime_env={"env_vars": given} if given else None)(Worker)
+    size = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
+    idle, running, queue = [worker.remote() for _ in range(size)], {}, list(reversed(jobs))
+    while queue or running:
+        while queue and idle:
+            actor, job = idle.pop(), queue.pop()
+            running[actor.run.remote(job)] = (actor, job)
+        ready, _ = ray.wait(list(running), num_returns=1)
+        actor, job = running.pop(ready[0])
+        try:
+            rows = ray.get(ready[0])
+            idle.append(actor)
+        except ray.exceptions.RayError as error:
+            ray.kill(actor)
+            idle.append(worker.remote())
+            reason = f"worker: {' '.join(str(error).split())[:300]}"
+            rows = [no_score(job.utterance, name, "error", reason) for name in job.names]
+        yield job, rows
+    for actor in idle:
+        ray.kill(actor)
+
+
+class Worker:
+    """A Ray actor with a scoring process of its own."""
+
+    def __init__(self) -> None:
+        from pipeline.clip_faces import FaceFinder
+
+        self._process = ScoringProcess()
+        self._finder = FaceFinder()
+
+    def run(self, job: Job) -> list[Score]:
+        """One row per metric of the job."""
+        if not job.utterance.hypothesis:
+            return [no_score(job.utterance, name, "error", "there is no hypothesis of this name")
+                    for name in job.names]
+        if job.round_trip:
+            from evaluation.griffin_lim import write_round_trip
+
+            try:
+                write_round_trip(job.utterance.reference, job.utterance.hypothesis)
+            except (OSError, ValueError) as error:
+                status = getattr(error, "status", "error")
+                return [no_score(job.utterance, name, status, f"no round trip: {error}")
+                        for name in job.names]
+        utterance = self._with_faces(job)
+        try:
+            return list(self._process.score(utterance, job.names))
+        finally:
+            for path in Path(job.work).glob(f"faces/{os.getpid()}-*"):
+                path.unlink()
+
+    def _with_faces(self, job: Job) -> Utterance:
+        """Faces for the metrics that look at one; found anew for each job, they are large."""
+        from pipeline.clip_faces import face_paths
+
+        metrics = [split(name)[0] for name in job.names]
+        utterance, wanted = job.utterance, {}
+        if any(m.kind == "lips" for m in metrics):
+            wanted["video_face"] = utterance.video or _pictures(utterance.hypothesis)
+        if any(m.kind == "landmarks" for m in metrics):
+            wanted["reference_face"] = _pictures(utterance.reference)
+            wanted["hypothesis_face"] = _pictures(utterance.hypothesis)
+        paths = face_paths(
+            Path(job.work) / "faces", {k: v and Path(v) for k, v in wanted.items()},
+            any(m.needs_crops for m in metrics), self._finder,
+            lambda media: f"{os.getpid()}-{hash_id(str(media))}")
+        return dataclasses.replace(utterance, **paths)
+
+
+def _pictures(path: str) -> str | None:
+    return path if Path(path).suffix.lower() in VIDEO_SUFFIXES else None
