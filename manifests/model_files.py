@@ -17,65 +17,20 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from manifests.files import atomic_path, sha256_of, write_atomic
+from manifests.model_archive import ArchiveError, extract
 from manifests.model_download import DownloadError, download
+from manifests.model_registry import REGISTRY, ModelFile
 
 
 class ModelFileError(RuntimeError):
     """A weight file is neither here nor to be had; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class ModelFile:
-    """A file that others published."""
-
-    name: str
-    """File name in the cache and in a mirror."""
-    url: str
-    licence: str
-    """As its source states it."""
-    purpose: str
-    """What needs it."""
-    without: str
-    """What still works without it."""
-    size: int | None = None
-    """Bytes; None where nobody has published it."""
-    sha256: str | None = None
-    """None: the first one seen is trusted and recorded."""
-    min_size: int = 1
-    """Least bytes that can be right, where `size` is not known."""
-
-
-REGISTRY = {file.name: file for file in (
-    ModelFile(
-        "syncnet_v2.model",
-        "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
-        "code MIT (joonson/syncnet_python); none stated for the weights",
-        "SyncNet's offset, LSE-D and LSE-C",
-        "offsets by the linear synchrony model that is part of yld",
-        # float32 of 13 631 616 parameters and 8640 running means and variances.
-        min_size=4 * (13_631_616 + 8640),
-    ),
-    ModelFile(
-        "light_asd_ava.model",
-        "https://raw.githubusercontent.com/Junhua-Liao/Light-ASD/HEAD/weight/"
-        "pretrain_AVA_CVPR.model",
-        "MIT", "Light-ASD's speaking score, trained on AVA-ActiveSpeaker",
-        "speaker choice by the synchrony model's peak",
-        4_175_289, "d44bc3ea7baa8e0946fa3921311714a630ed8b90a1928fab0dbe30d918909317",
-    ),
-    ModelFile(
-        "light_asd_talkset.model",
-        "https://raw.githubusercontent.com/Junhua-Liao/Light-ASD/HEAD/weight/"
-        "finetuning_TalkSet.model",
-        "MIT", "Light-ASD's speaking score, fine-tuned on TalkSet",
-        "speaker choice by the synchrony model's peak",
-        4_175_289, "efc375833887eefa9d209dc92810e18519b04c3c73ea35a549f2a7f40b7d94d5",
-    ),
-)}
+__all__ = ["REGISTRY", "ModelFile", "ModelFileError", "cache_folder", "fetch", "mirror_folder",
+           "state_of"]
 
 
 def cache_folder() -> Path:
@@ -89,11 +44,33 @@ def mirror_folder() -> Path | None:
     return Path(value) if value else None
 
 
-def fetch(file: ModelFile | str, may_download: bool = True) -> Path:
+def accepts_non_commercial() -> bool:
+    """YLD_NON_COMMERCIAL is set: files for non-commercial use may be downloaded."""
+    return bool(os.environ.get("YLD_NON_COMMERCIAL"))
+
+
+def state_of(file: ModelFile) -> tuple[str, str]:
+    """(here | mirror | absent | damaged, the path or what is wrong); the network is left alone."""
+    folder, mirror = cache_folder(), mirror_folder()
+    fault = _fault(folder / file.name, file, folder)
+    if fault is None:
+        return "here", str(folder / file.name)
+    if (folder / file.name).exists():
+        return "damaged", fault
+    if mirror is not None and (mirror / file.name).exists():
+        fault = _fault(mirror / file.name, file, folder)
+        return ("mirror", str(mirror / file.name)) if fault is None else ("damaged", fault)
+    return "absent", ""
+
+
+def fetch(file: ModelFile | str, may_download: bool = True,
+          non_commercial: bool | None = None) -> Path:
     """A checked copy of `file` (an entry or its name) in the cache folder.
 
-    Raises KeyError for a name that is not in the registry, ModelFileError where the file
-    cannot be had; `may_download` False leaves the network alone.
+    `may_download` False leaves the network alone. Files whose licence rules out commercial use
+    are downloaded only with `non_commercial` (None: as YLD_NON_COMMERCIAL says); a copy that
+    is already here or in the mirror is used as it is. Raises KeyError for a name that is not
+    in the registry, ModelFileError where the file cannot be had.
     """
     file = REGISTRY[file] if isinstance(file, str) else file
     folder = cache_folder()
@@ -118,6 +95,12 @@ def fetch(file: ModelFile | str, may_download: bool = True) -> Path:
             notes.append(fault)
         if not may_download:
             raise _unavailable(file, folder, [*notes, "downloads are not allowed here"])
+        accepted = accepts_non_commercial() if non_commercial is None else non_commercial
+        if file.non_commercial and not accepted:
+            raise _unavailable(file, folder, [
+                *notes, f"its licence rules out commercial use ({file.licence}); if yours is "
+                f"not, `yld models fetch {file.name} --non-commercial` or "
+                "YLD_NON_COMMERCIAL=1 downloads it"])
         return _downloaded(file, folder, notes)
 
 
@@ -125,8 +108,11 @@ def _downloaded(file: ModelFile, folder: Path, notes: list[str]) -> Path:
     part = folder / f".{file.name}.part"
     for attempt in range(2):
         try:
-            download(file.url, part, file.size)
-        except DownloadError as error:
+            if file.archive is None:
+                download(file.url, part, file.size)
+            else:
+                extract(file.url, file.archive, folder / f".{file.name}.archive.part", part)
+        except (DownloadError, ArchiveError) as error:
             raise _unavailable(file, folder, [*notes, str(error)]) from error
         fault = _fault(part, file, folder)
         if fault is None:

@@ -18,6 +18,7 @@ from pipeline.graph import MAIN_JOB
 from pipeline.lock import CorpusLock
 from pipeline.progress import table
 from pipeline.session import running
+from stages.backends import registry
 from stages.clips import ClipsJob
 from stages.requests import requests_from_arguments
 
@@ -35,7 +36,15 @@ class Outcome:
 def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: str | None = None,
           work: Path | None = None, limit: int | None = None,
           retry_failed: bool = False) -> Outcome:
-    """Build or extend the corpus at `root`. Raises RunStopped, CorpusBusyError, ClusterError."""
+    """Build or extend the corpus at `root`. Raises RunStopped, CorpusBusyError, ClusterError, and
+    SetupError before any work where a chosen backend's library or weights are wanting."""
+    if address is None:  # a cluster's nodes have libraries and folders of their own
+        faces = config.shots.faces
+        for backends, name in ((registry.DETECTORS, faces.detector),
+                               (registry.LANDMARKERS, faces.landmarks),
+                               (registry.EMBEDDERS, config.tracks.embedder),
+                               (registry.EMBEDDERS, config.identity.embedder)):
+            registry.check_at_hand(backends, name)
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
     with CorpusLock(work) as lock:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline import commands_scores, commands_sync
+from pipeline import commands_models, commands_scores, commands_sync
 from pipeline.cli_tools import EXIT_FAILED, emit, friendly
 
 
@@ -32,11 +32,13 @@ def main() -> None:
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--retry-failed", is_flag=True, help="Try failed items again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@commands_models.model_dir
 @click.option("--json", "as_json", is_flag=True, help="Print the funnel as JSON.")
 @friendly
 def build(sources, out, config, assignments, target, max_height, limit, address, retry_failed,
-          dry_run, as_json) -> None:
+          dry_run, model_dir, as_json) -> None:
     """Build or extend a corpus from links, lists of links, media files and folders."""
+    commands_models.use_model_dir(model_dir)
     from pipeline import config as cfg
     from pipeline import status
 
@@ -163,7 +165,7 @@ def demo(seed, out) -> None:
 
 
 for command in (commands_sync.audit, commands_sync.resync, commands_sync.train,
-                commands_scores.evaluate, commands_scores.mos):
+                commands_scores.evaluate, commands_scores.mos, commands_models.models):
     main.add_command(command)
 
 

@@ -69,9 +69,23 @@ class BuildConfig:
 def load_config(path: str | None, assignments: tuple[str, ...] = ()) -> BuildConfig:
     """A checked configuration from a YAML file and `key=value` strings. Raises ConfigError."""
     data = settings.load_yaml(path) if path else {}
+    paths = setting_paths()
     for assignment in assignments:
-        settings.apply_setting(data, assignment)
+        settings.apply_setting(data, settings.whole_key(assignment, paths))
     return settings.from_mapping(BuildConfig, data)
+
+
+def setting_paths() -> list[str]:
+    """`group.key` of every setting."""
+    def walk(config: object, prefix: str) -> list[str]:
+        found = []
+        for item in dataclasses.fields(config):
+            value = getattr(config, item.name)
+            found += (walk(value, f"{prefix}{item.name}.") if dataclasses.is_dataclass(value)
+                      else [prefix + item.name])
+        return found
+
+    return walk(BuildConfig(), "")
 
 
 def as_yaml(config: BuildConfig) -> str:

@@ -31,7 +31,8 @@ def examine() -> list[dict[str, Any]]:
         except Exception as error:  # a broken wheel can raise anything on import
             rows.append(_row(f"{distribution} ({purpose})", "missing",
                              f"{type(error).__name__}: {error}"[:80], "make setup"))
-    return [*rows, _weights(), _ffmpeg(), _runtime(), _gpu(), _space(), _metrics()]
+    return [*rows, _weights(), _ffmpeg(), _runtime(), _gpu(), _space(), _metrics(),
+            _backends(), _fetched()]
 
 
 def _row(part: str, state: str, found: str, remedy: str = "") -> dict[str, Any]:
@@ -101,3 +102,21 @@ def _metrics() -> dict[str, Any]:
     have = [n for n in ("pesq", "pyworld") if importlib.util.find_spec(n)]
     return _row("native-metrics (pesq, pyworld)", "ok" if len(have) == 2 else "optional",
                 ", ".join(have) or "none", "" if len(have) == 2 else "needs a compiler")
+
+
+def _backends() -> dict[str, Any]:
+    names = ("insightface", "facexlib", "face_alignment", "mediapipe")
+    have = [n for n in names if importlib.util.find_spec(n)]
+    whole = len(have) == len(names)
+    return _row("other face backends (docs/backends.md)", "ok" if whole else "optional",
+                ", ".join(have) or "none", "" if whole else "uv pip install -e '.[faces]'")
+
+
+def _fetched() -> dict[str, Any]:
+    """By name alone: `yld models verify` reads the files."""
+    from manifests.model_files import REGISTRY, cache_folder
+
+    folder = cache_folder()
+    have = [name for name in REGISTRY if (folder / name).exists()]
+    return _row("fetched weight files", "ok" if have else "optional",
+                f"{len(have)} of {len(REGISTRY)} in {folder}", "" if have else "yld models list")

@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -78,6 +78,22 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
             return value
         raise ConfigError(f"{path} must be {hint.__name__}, not {value!r}")
     raise ConfigError(f"{path}: settings of type {hint!r} cannot be read")
+
+
+def whole_key(setting: str, paths: Sequence[str]) -> str:
+    """`key=value` with the key written out: `landmarks` for `shots.faces.landmarks`.
+
+    A key that ends just one of the `paths` stands for it. One that is whole, or ends none, is
+    left as it is; one that ends several is an error that lists them.
+    """
+    key, sign, text = setting.partition("=")
+    key = key.strip()
+    if key in paths or any(p.startswith(key + ".") for p in paths):
+        return setting
+    ends = [p for p in paths if p.endswith("." + key)]
+    if len(ends) > 1:
+        raise ConfigError(f"{key!r} could be any of {', '.join(ends)}; write it out")
+    return f"{ends[0]}{sign}{text}" if ends else setting
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:

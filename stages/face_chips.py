@@ -1,4 +1,4 @@
-"""Which frames of a followed face are kept as 150 px chips, to ask later whose face it is.
+"""Which frames of a followed face are kept as chips, to ask later whose face it is.
 
 An embedding costs as much as half a second of everything else, so most frames are vouched for
 by a cheap likeness: the eye-aligned face, 24 px, correlated with the one of the last regular
@@ -15,6 +15,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from stages.backends.chips import FaceChips
 
 LIKENESS_PX = 24
 EYES_APART_PX, EYES_DOWN_PX = 11.0, 8.0
@@ -53,13 +55,13 @@ def likeness_of(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 class ChipKeeper:
-    """Chips of one slot. `chips` holds (frame, uint8 [150, 150, 3], likeness) in order of
-    frames; the likeness to the last regular chip is 1 for regular ones and at the ends."""
+    """Chips of one slot. `chips` holds (frame, pictures, likeness) in order of frames; the
+    likeness to the last regular chip is 1 for regular ones and at the ends."""
 
-    def __init__(self, make_chip: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    def __init__(self, make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
                  chip_every: int, look_every: int) -> None:
         self.make_chip, self.chip_every, self.look_every = make_chip, chip_every, look_every
-        self.chips: list[tuple[int, np.ndarray, float]] = []
+        self.chips: list[tuple[int, FaceChips, float]] = []
         self._reference: np.ndarray | None = None
         self._recent: deque[tuple[int, Any, np.ndarray]] = deque(maxlen=TAIL_FRAMES)
 

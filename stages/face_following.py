@@ -2,94 +2,59 @@
 
 Frames wait in a short buffer until the next detection and until jumps among them are decided.
 Then the box of each face is interpolated between its two detections and landmarks are fitted
-on every frame. A face is looked for around where it was, at the size the detector likes; the
-whole picture is searched once a second, after a jump, and when a face is lost.
+on every frame.
+
+dlib's detector looks for a face around where it was, at the size it likes; the whole picture is
+searched once a second, after a jump, and when a face is lost. Detectors of `whole_picture` see
+every k-th frame whole, a batch of such frames at a time, whatever the faces did in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from manifests.records import col
+from stages.backends.chips import FaceChips
 from stages.face_chips import ChipKeeper
-from stages.mouths import MouthCropper
+from stages.face_slots import Slot, between, distinct, overlap, thumb_of
+
+DetectorName = Literal["dlib_hog", "s3fd", "retinaface_resnet50", "retinaface_mobilenet", "scrfd",
+                       "scrfd_500m", "mediapipe", "yunet"]
+LandmarkerName = Literal["dlib_68", "fan_2d", "mediapipe"]
 
 
 @dataclass(frozen=True)
 class FollowConfig:
     """How faces are looked for and held."""
 
-    detector: str = col("face detector", default="dlib_hog")
-    landmarks: str = col("68-point landmarker", default="dlib_68")
+    detector: DetectorName = col("face detector", default="dlib_hog")
+    landmarks: LandmarkerName = col("68-point landmarker", default="dlib_68")
+    device: Literal["cpu", "cuda"] = col("where the detector runs", default="cpu")
+    landmarks_device: Literal["cpu", "cuda"] = col("where the landmarker runs", default="cpu")
     detect_every: int = col("detection interval", "frame", default=5)
     search_every: int = col("interval of a search of the whole picture", "frame", default=25)
     search_side_px: int = col("longer side of a searched picture", "px", default=720)
     face_side_px: int = col("size a followed face is shown to the detector in", "px", default=110)
-    min_score: float = col("detector score of a new face", default=0.1)
-    keep_score: float = col("detector score that keeps a face", default=-0.4)
+    min_score: float | None = col("detector score of a new face; null: the detector's own",
+                                  default=None)
+    keep_score: float | None = col("detector score that keeps a face; null: the detector's own",
+                                   default=None)
     min_overlap: float = col("intersection over union that links detections", default=0.3)
     min_similarity: float = col("correlation of a face with itself one frame before",
                                 default=0.5)
     chip_every: int = col("longest interval of face chips for identity", "frame", default=50)
 
 
-@dataclass
-class Slot:
-    """One face being followed; `number` is unique in the video."""
-
-    number: int
-    box: np.ndarray
-    score: float
-    keeper: ChipKeeper
-    frames: list[int] = field(default_factory=list)
-    boxes: list[np.ndarray] = field(default_factory=list)
-    points: list[np.ndarray] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    mouths: list[np.ndarray] = field(default_factory=list)
-    cropper: MouthCropper = field(default_factory=MouthCropper)
-    thumb: np.ndarray | None = None
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two xyxy boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    inner = float(np.prod(np.clip(high - low, 0, None)))
-    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner
-    return inner / whole if whole > 0 else 0.0
-
-
-def thumb_of(luma: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The face in 24x24, zero mean, unit length: for correlation with its neighbours."""
-    height, width = luma.shape
-    x0, y0, x1, y1 = np.round(box).astype(int)
-    x0, y0 = max(x0, 0), max(y0, 0)
-    x1, y1 = min(max(x1, x0 + 2), width), min(max(y1, y0 + 2), height)
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return np.zeros((24, 24), np.float32)
-    thumb = cv2.resize(luma[y0:y1, x0:x1], (24, 24), interpolation=cv2.INTER_AREA)
-    thumb = thumb.astype(np.float32) - thumb.mean()
-    return thumb / max(float(np.linalg.norm(thumb)), 1e-6)
-
-
-def _distinct(found: list[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, float]]:
-    """One detection per face, the surest: two slots may have come upon the same one."""
-    kept: list[tuple[np.ndarray, float]] = []
-    for box, score in sorted(found, key=lambda f: -f[1]):
-        if all(overlap(box, other) < 0.5 for other, _ in kept):
-            kept.append((box, score))
-    return kept
-
-
 class FaceFollower:
     """Call `push` with each frame in order, `advance` when jumps are known, then `finish`."""
 
     def __init__(self, config: FollowConfig, detector: Any, landmarker: Any,
-                 make_chip: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+                 make_chip: Callable[[np.ndarray, np.ndarray], FaceChips]) -> None:
         self.config, self.detector, self.landmarker = config, detector, landmarker
         self.make_chip = make_chip
         self.done: list[Slot] = []
@@ -98,6 +63,10 @@ class FaceFollower:
         self._at = -1
         self._number = 0
         self._search_next = True
+        self._ahead: dict[int, list[tuple[np.ndarray, float]]] = {}
+        """Frame -> detections that were made in one batch with an earlier frame's."""
+        self.min_score = detector.min_score if config.min_score is None else config.min_score
+        self.keep_score = detector.keep_score if config.keep_score is None else config.keep_score
 
     def push(self, frame: int, luma: np.ndarray, rgb: Callable[[], np.ndarray]) -> None:
         """`luma` uint8 [H, W]; `rgb` gives the same picture in colour when asked."""
@@ -106,6 +75,15 @@ class FaceFollower:
     @property
     def next_detection(self) -> int:
         return 0 if self._at < 0 else self._at + self.config.detect_every
+
+    @property
+    def is_ready(self) -> bool:
+        """Enough frames wait for a full batch of detections, or it is already made."""
+        wanted = self.next_detection
+        if wanted in self._ahead:
+            return True
+        more = (self.detector.batch_size - 1) * self.config.detect_every
+        return bool(self._buffer) and self._buffer[-1][0] >= wanted + more
 
     def advance(self, jumps: list[int], is_last: bool = False) -> None:
         """Process the buffer up to the next detection frame."""
@@ -151,18 +129,24 @@ class FaceFollower:
                     break
 
     def _detect(self, batch: list, backfill: bool) -> None:
+        if self.detector.whole_picture:
+            found = self._seen_whole(batch[-1])
+            known = set(self._link(found).values())
+            found = [f for j, f in enumerate(found) if j in known or f[1] >= self.min_score]
+            self._follow(batch, found, self._link(found), backfill)
+            return
         frame, luma, _ = batch[-1]
         search = self._search_next or frame % self.config.search_every < self.config.detect_every
         self._search_next = False
         found: list[tuple[np.ndarray, float]] = []
         for slot in self._active:
             found += self._near(luma, slot.box)
-        found = _distinct(found)
+        found = distinct(found)
         links = self._link(found)
         if search or (len(links) < len(self._active)):
             known = [box for box, _ in found]
             for box, score in self._search(luma):
-                if score >= self.config.min_score and all(
+                if score >= self.min_score and all(
                     overlap(box, other) < self.config.min_overlap for other in known
                 ):
                     found.append((box, score))
@@ -180,8 +164,32 @@ class FaceFollower:
                 links[i] = j
         return links
 
+    def _seen_whole(self, entry) -> list[tuple[np.ndarray, float]]:
+        """Detections in one frame, made together with those of the frames that follow."""
+        if entry[0] not in self._ahead:
+            every = self.config.detect_every
+            batch = [entry, *(e for e in self._buffer if (e[0] - entry[0]) % every == 0)]
+            batch = batch[:self.detector.batch_size]
+            self.detector.threshold = self.keep_score
+            found = self.detector.detect([rgb() for _, _, rgb in batch])
+            for (frame, _, _), (boxes, scores) in zip(batch, found, strict=True):
+                squares = self.detector.house.of(boxes)
+                self._ahead[frame] = [(b, float(s)) for b, s in zip(squares, scores, strict=True)]
+        return self._ahead.pop(entry[0])
+
+    def _fitted(self, batch, ends: dict[int, np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
+        """Points by slot index and step, for landmarkers that take many faces at a time."""
+        if not (self.landmarker.batched and ends):
+            return {}
+        pictures = [rgb() if self.landmarker.in_colour else luma for _, luma, rgb in batch]
+        keys = [(i, step) for i in ends for step in range(len(batch))]
+        boxes = [between(self._active[i].box, ends[i], step, len(batch)) for i, step in keys]
+        points = self.landmarker.fit_many([pictures[step] for _, step in keys], np.stack(boxes))
+        return dict(zip(keys, points, strict=True))
+
     def _follow(self, batch, found, links, backfill) -> None:
         alive = []
+        fitted = self._fitted(batch, {i: found[j][0] for i, j in links.items()})
         for i, slot in enumerate(self._active):
             if i not in links:
                 self._close(slot)
@@ -190,8 +198,9 @@ class FaceFollower:
             start, ok = slot.box, True
             for step, entry in enumerate(batch, 1):
                 share = step / len(batch)
-                ok = self._add(slot, entry, (1 - share) * start + share * box,
-                               (1 - share) * slot.score + share * score)
+                ok = self._add(slot, entry, between(start, box, step - 1, len(batch)),
+                               (1 - share) * slot.score + share * score,
+                               fitted.get((i, step - 1)))
                 if not ok:
                     break
             if ok:
@@ -218,8 +227,12 @@ class FaceFollower:
         keeper = ChipKeeper(self.make_chip, self.config.chip_every, self.config.detect_every)
         return Slot(self._number - 1, box, score, keeper)
 
-    def _add(self, slot: Slot, entry, box: np.ndarray, score: float) -> bool:
-        """Fit and keep one frame; False if the face is not the one of the frame before."""
+    def _add(self, slot: Slot, entry, box: np.ndarray, score: float,
+             points: np.ndarray | None = None) -> bool:
+        """Fit and keep one frame; False if the face is not the one of the frame before.
+
+        A frame in which nothing fits is left out: the face is there and not observed.
+        """
         frame, luma, rgb = entry
         thumb = thumb_of(luma, box)
         if slot.thumb is not None and float((thumb * slot.thumb).sum()) < (
@@ -227,7 +240,11 @@ class FaceFollower:
         ):
             return False
         slot.thumb = thumb
-        points = self.landmarker.fit(luma, box[None])[0]
+        if points is None:
+            picture = rgb() if self.landmarker.in_colour else luma
+            points = self.landmarker.fit(picture, box[None])[0]
+        if not np.isfinite(points).all():
+            return True
         slot.keeper.offer(frame, luma, rgb, points)
         slot.mouths += slot.cropper.push(luma, points)
         slot.frames.append(frame)
@@ -238,7 +255,7 @@ class FaceFollower:
 
     def _search(self, luma: np.ndarray) -> list[tuple[np.ndarray, float]]:
         scale = self.config.search_side_px / max(luma.shape)
-        return self._run(luma, scale, (0, 0), self.config.min_score)
+        return self._run(luma, scale, (0, 0), self.min_score)
 
     def _near(self, luma: np.ndarray, box: np.ndarray) -> list[tuple[np.ndarray, float]]:
         """The best detection around `box`, in a window twice its size."""
@@ -250,13 +267,12 @@ class FaceFollower:
             return []
         window = luma[low[1]:high[1], low[0]:high[0]]
         found = self._run(window, self.config.face_side_px / side, tuple(low),
-                          self.config.keep_score)
+                          self.keep_score)
         found = [f for f in found if overlap(f[0], box) >= self.config.min_overlap]
         return [max(found, key=lambda f: f[1])] if found else []
 
     def _run(self, luma, scale: float, origin, threshold: float):
-        if hasattr(self.detector, "threshold"):
-            self.detector.threshold = threshold
+        self.detector.threshold = threshold
         size = (max(1, round(luma.shape[1] * scale)), max(1, round(luma.shape[0] * scale)))
         shown = cv2.resize(luma, size, interpolation=cv2.INTER_AREA if scale < 1
                            else cv2.INTER_LINEAR)

@@ -9,11 +9,13 @@ either's, belong to nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 
 from stages.backends.protocols import Embedder
 
+EmbedderName = Literal["dlib_resnet", "arcface_insightface", "arcface_facexlib", "mobilefacenet"]
 CLEAR_STEP = 4.0
 """A step of the points this many times the next largest is the frame of a cut."""
 CLOSE_CHIPS_FRAMES = 15
@@ -21,7 +23,7 @@ CLOSE_CHIPS_FRAMES = 15
 
 
 class ChipEmbeddings:
-    """Embeddings of chips uint8 [M, 150, 150, 3], made when first asked for."""
+    """Embeddings of chips uint8 [M, side, side, 3], made when first asked for."""
 
     def __init__(self, embedder: Embedder, chips: np.ndarray) -> None:
         self.embedder, self.chips = embedder, chips

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,15 +17,17 @@ from manifests.arrays import load_npz
 from manifests.files import sha256_of
 from manifests.records import Identity, Reject, Track, col
 from stages.backends import registry
-from stages.backends.dlib_faces import face_chip
+from stages.backends.chips import face_chips
 from stages.base import Context, Resources, SetupError, Stage
+from stages.face_pieces import EmbedderName
 
 
 @dataclass(frozen=True)
 class IdentityConfig:
     """Which faces are good enough, and whom to keep."""
 
-    embedder: str = col("identity embedding", default="dlib_resnet")
+    embedder: EmbedderName = col("identity embedding", default="dlib_resnet")
+    device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
     min_frames: int = col("shortest track", "frame", default=25)
     min_face_px: float = col("smallest longer side of the face box", "px", default=40.0)
     min_sharpness: float = col("least variance of the Laplacian on the face chip", default=8.0)
@@ -32,7 +35,8 @@ class IdentityConfig:
     max_pitch_deg: float = col("most raised or lowered head", "deg", default=40.0)
     min_score: float = col("least mean detector score", default=0.0)
     target: list[str] = col("photos of the one person to keep", default_factory=list)
-    target_distance: float = col("farthest embedding still taken as the target", default=0.55)
+    target_distance: float = col(
+        "farthest embedding still taken as the target, in dlib_resnet's unit", default=0.55)
 
 
 class Identify(Stage[Track, Identity]):
@@ -44,12 +48,17 @@ class Identify(Stage[Track, Identity]):
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
     def setup(self) -> None:
-        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder)
+        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder,
+                                      device=self.config.device)
+        self.embedder.setup()
+        self.unit = registry.distance_scale(self.config.embedder)
         self.targets = [(photo, self._photo(photo)) for photo in self.config.target]
 
     def fingerprint(self) -> dict[str, str]:
-        return {Path(photo).name: sha256_of(photo) for photo in self.config.target
-                if Path(photo).exists()}
+        photos = {Path(photo).name: sha256_of(photo) for photo in self.config.target
+                  if Path(photo).exists()}
+        return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder),
+                **photos}
 
     def _photo(self, photo: str) -> np.ndarray:
         import cv2
@@ -65,7 +74,8 @@ class Identify(Stage[Track, Identity]):
             raise SetupError(f"the target photo {photo} shows {len(boxes)} faces; give one "
                              "with exactly one, frontal")
         points = registry.make(registry.LANDMARKERS, "dlib_68").fit(picture, boxes)[0]
-        return self.embedder.embed(face_chip(picture, points)[None])[0]
+        chips = getattr(face_chips(picture, points), self.embedder.chips)
+        return self.embedder.embed(chips[None])[0]
 
     def process(self, batch: Sequence[Track], context: Context) -> list[list[Identity] | Reject]:
         return [self._one(track, context) for track in batch]
@@ -77,7 +87,7 @@ class Identify(Stage[Track, Identity]):
         vectors = side["embeddings"]
         if side["embedder"].item() != self.embedder.name:
             # Ten chips say who it is; more only cost.
-            chips = side["chips"]
+            chips = side[self.embedder.chips]
             chosen = np.linspace(0, len(chips) - 1, min(len(chips), 10)).astype(int)
             vectors = self.embedder.embed(chips[chosen])
         if not len(vectors):
@@ -88,8 +98,8 @@ class Identify(Stage[Track, Identity]):
             photo, distance = min(
                 ((p, float(np.linalg.norm(mean - e))) for p, e in self.targets),
                 key=lambda pair: pair[1])
-            if distance > self.config.target_distance:
-                return Reject("not_target", distance, self.config.target_distance,
+            if distance > self.config.target_distance * self.unit:
+                return Reject("not_target", distance, self.config.target_distance * self.unit,
                               f"nearest photo: {Path(photo).name}")
         return [Identity(track.track_id, track.video_id, track.shot_id,
                          f"{self.embedder.name}-{self.embedder.version}",

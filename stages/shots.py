@@ -3,9 +3,10 @@
 Side file `shots/{video_id}-*.npz`: one row per face and frame in `frame` int32 [N], `slot`
 int32 [N], `boxes` float32 [N, 4] xyxy and `landmarks` float32 [N, 68, 2] in source display
 pixels, `score` float32 [N], `mouths` uint8 [N, 40, 48] (`stages.mouths`); face chips in `chips`
-uint8 [M, 150, 150, 3] with `chip_frame` and `chip_slot` int32 [M], and `chip_likeness` float32
-[M], 1 for chips taken regularly, below for those taken because the face looked unlike itself
-(`face_chips`). A slot is an unbroken run of one face; `tracks` joins slots into tracks.
+uint8 [M, 150, 150, 3] and `aligned` uint8 [M, 112, 112, 3] (`backends.chips`) with `chip_frame`
+and `chip_slot` int32 [M], and `chip_likeness` float32 [M], 1 for chips taken regularly, below
+for those taken because the face looked unlike itself (`face_chips`). A slot is an unbroken run
+of one face; `tracks` joins slots into tracks.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from manifests.ids import shot_id
 from manifests.media import iter_pictures, resolve
 from manifests.records import Reject, Shot, Video, col
 from stages.backends import registry
-from stages.backends.dlib_faces import face_chip
+from stages.backends.chips import CHIP_SHAPES, face_chips
 from stages.base import Context, Resources, Stage
-from stages.face_following import FaceFollower, FollowConfig, Slot
+from stages.face_following import FaceFollower, FollowConfig
+from stages.face_slots import Slot
 from stages.networks.lipsync_features import MOUTH_SHAPE
 from stages.shot_detection import SMALL_PX, CutConfig, CutFinder
 
@@ -41,21 +43,29 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 5
+    version = 6
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
 
     def setup(self) -> None:
         faces = self.config.faces
-        self.detector = registry.make(registry.DETECTORS, faces.detector)
-        self.landmarker = registry.make(registry.LANDMARKERS, faces.landmarks)
+        self.detector = registry.make(registry.DETECTORS, faces.detector, device=faces.device)
+        self.landmarker = registry.make(registry.LANDMARKERS, faces.landmarks,
+                                        device=faces.landmarks_device)
+        self.detector.setup()
+        self.landmarker.setup()
+
+    def fingerprint(self) -> dict[str, str]:
+        faces = self.config.faces
+        return {"detector": registry.fingerprint(registry.DETECTORS, faces.detector),
+                "landmarks": registry.fingerprint(registry.LANDMARKERS, faces.landmarks)}
 
     def process(self, batch: Sequence[Video], context: Context) -> list[list[Shot] | Reject]:
         return [self._one(video, context) for video in batch]
 
     def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
         cuts = CutFinder(self.config.cuts)
-        follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chip)
+        follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips)
         side, scale, last = self.config.max_side_px, 1.0, -1
         shown = None
         for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):
@@ -66,7 +76,7 @@ class Shots(Stage[Video, Shot]):
                 scale = video.width_px / luma.shape[1]
             cuts.push(frame, small_rgb, small_luma)
             follower.push(frame, luma, lambda p=picture: p.rgb(side))
-            while cuts.known_until(follower.next_detection):
+            while follower.is_ready and cuts.known_until(follower.next_detection):
                 follower.advance(cuts.jumps)
             last = frame
         if last < 0:
@@ -98,7 +108,8 @@ def _arrays(slots: list[Slot], scale: float) -> dict[str, np.ndarray]:
         "landmarks": joined([p for s in slots for p in s.points], (68, 2), np.float32) * scale,
         "score": joined([v for s in slots for v in s.scores], (), np.float32),
         "mouths": joined([m for s in slots for m in s.mouths], MOUTH_SHAPE, np.uint8),
-        "chips": joined([c for _, _, c, _ in chips], (150, 150, 3), np.uint8),
+        **{name: joined([getattr(c, name) for _, _, c, _ in chips], shape, np.uint8)
+           for name, shape in CHIP_SHAPES.items()},
         "chip_frame": joined([f for _, f, _, _ in chips], (), np.int32),
         "chip_slot": joined([n for n, _, _, _ in chips], (), np.int32),
         "chip_likeness": joined([v for _, _, _, v in chips], (), np.float32),

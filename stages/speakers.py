@@ -12,14 +12,15 @@ import numpy as np
 
 from manifests.ids import hash_id
 from manifests.records import Identity, Speaker, col
+from stages.backends.registry import distance_scale
 
 
 @dataclass(frozen=True)
 class SpeakersConfig:
     """When two tracks show one person."""
 
-    distance: float = col("mean embedding distance under which tracks are one person",
-                          default=0.42)
+    distance: float = col("mean embedding distance under which tracks are one person, in "
+                          "dlib_resnet's unit", default=0.42)
 
 
 def assign_speakers(
@@ -36,14 +37,15 @@ def assign_speakers(
         return []
     order = sorted(range(len(identities)), key=lambda i: identities[i].track_id)
     vectors = np.array([identities[i].embedding for i in order], np.float64)
-    labels = _clusters(vectors, config.distance)
+    limit = config.distance * distance_scale(identities[0].embedder)
+    labels = _clusters(vectors, limit)
     centres: dict[str, list[np.ndarray]] = {}
     for speaker, identity in known:
         centres.setdefault(speaker.speaker_id, []).append(np.array(identity.embedding))
     named: dict[int, str] = {}
     for label in sorted(set(labels)):
         members = vectors[labels == label]
-        best, best_distance = None, config.distance
+        best, best_distance = None, limit
         for name in sorted(centres):
             distance = float(np.linalg.norm(
                 members[:, None] - np.array(centres[name])[None], axis=-1).mean())

@@ -7,7 +7,8 @@ identity embeddings agree; a slot whose own chips disagree is split between them
 Side file `tracks/{video_id}-*.npz`, per track: `{track_id}/boxes` float32 [T, 4] xyxy and
 `{track_id}/landmarks` float32 [T, 68, 2] in source display pixels (NaN where not observed),
 `{track_id}/score` float32 [T], `{track_id}/is_observed` bool [T], `{track_id}/mouths` uint8
-[T, 40, 48] (0 where not observed), `{track_id}/chips` uint8 [M, 150, 150, 3] with
+[T, 40, 48] (0 where not observed), `{track_id}/chips` uint8 [M, 150, 150, 3] and
+`{track_id}/aligned` uint8 [M, 112, 112, 3] with
 `{track_id}/chip_frames` int32 [M] and `{track_id}/embeddings` float32 [M, D]; T = end_frame -
 start_frame.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -27,8 +28,8 @@ from manifests.ids import track_id
 from manifests.records import Reject, Shot, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
-from stages.face_following import overlap
-from stages.face_pieces import ChipEmbeddings, Piece, joined, split_people
+from stages.face_pieces import ChipEmbeddings, EmbedderName, Piece, joined, split_people
+from stages.face_slots import overlap
 from stages.head_pose import head_pose
 
 
@@ -36,12 +37,15 @@ from stages.head_pose import head_pose
 class TracksConfig:
     """How faces of a shot become tracks."""
 
-    embedder: str = col("identity embedding that guards tracks", default="dlib_resnet")
+    embedder: EmbedderName = col("identity embedding that guards tracks", default="dlib_resnet")
+    device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
     max_gap_frames: int = col("longest gap bridged inside a track", "frame", default=12)
     min_overlap: float = col("intersection over union across a gap", default=0.15)
-    join_distance: float = col("embedding distance under which slots are one person", default=0.5)
+    join_distance: float = col(
+        "embedding distance under which slots are one person, in dlib_resnet's unit", default=0.5)
     split_distance: float = col(
-        "distance of a chip to the mean of those before it above which it is someone else",
+        "distance of a chip to the mean of those before it above which it is someone else, in "
+        "dlib_resnet's unit",
         default=0.55,
     )
     smooth_frames: int = col("odd window of the smoothing of points; 0: none", "frame", default=5)
@@ -52,17 +56,23 @@ class Tracks(Stage[Shot, Track]):
     """Shots -> tracks; a shot without a followed face is a Reject."""
 
     name = "tracks"
-    version = 3
+    version = 4
     reasons = frozenset({"no_face", "face_too_brief"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
     def setup(self) -> None:
-        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder)
+        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder,
+                                      device=self.config.device)
+        self.embedder.setup()
+        self.unit = registry.distance_scale(self.config.embedder)
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder)}
 
     def process(self, batch: Sequence[Shot], context: Context) -> list[list[Track] | Reject]:
         video: Video = context.services["video"]
         arrays = load_npz(context.work / batch[0].faces_path)
-        embeddings = ChipEmbeddings(self.embedder, arrays["chips"])
+        embeddings = ChipEmbeddings(self.embedder, arrays[self.embedder.chips])
         path = context.side_path("tracks", video.video_id, ".npz")
         side: dict[str, np.ndarray] = {}
         outcomes: list[list[Track] | Reject] = []
@@ -89,7 +99,7 @@ class Tracks(Stage[Shot, Track]):
             people.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
             name = str(path.relative_to(context.work))
             outcomes.append([
-                self._track(shot, number, piece, embeddings, name, side)
+                self._track(shot, number, piece, embeddings, arrays, name, side)
                 for number, piece in enumerate(people)
             ])
         save_npz(path, side)
@@ -120,7 +130,9 @@ class Tracks(Stage[Shot, Track]):
                 chips,
                 arrays["chip_likeness"][chips],
             )
-            for person in split_people(piece, embeddings, self.config.split_distance):
+            for person in split_people(
+                piece, embeddings, self.config.split_distance * self.unit
+            ):
                 kept = person.part(low, high)
                 if len(kept.frames):
                     pieces.append(kept)
@@ -129,7 +141,7 @@ class Tracks(Stage[Shot, Track]):
     def _join(self, pieces: list[Piece], embeddings: ChipEmbeddings) -> list[Piece]:
         tracks: list[Piece] = []
         for piece in sorted(pieces, key=lambda p: (p.frames[0], p.boxes[0, 0])):
-            best, best_distance = None, self.config.join_distance
+            best, best_distance = None, self.config.join_distance * self.unit
             for i, track in enumerate(tracks):
                 gap = int(piece.frames[0] - track.frames[-1]) - 1
                 if not 0 <= gap <= self.config.max_gap_frames:
@@ -149,8 +161,8 @@ class Tracks(Stage[Shot, Track]):
         return tracks
 
     def _track(
-        self, shot: Shot, number: int, piece: Piece, embeddings: ChipEmbeddings, path: str,
-        side: dict[str, Any],
+        self, shot: Shot, number: int, piece: Piece, embeddings: ChipEmbeddings,
+        arrays: dict[str, np.ndarray], path: str, side: dict[str, Any],
     ) -> Track:
         name = track_id(shot.shot_id, number)
         start, end = int(piece.frames[0]), int(piece.frames[-1]) + 1
@@ -165,7 +177,7 @@ class Tracks(Stage[Shot, Track]):
         scores[index] = piece.scores
         mouths = np.zeros((length, *piece.mouths.shape[1:]), np.uint8)
         mouths[index] = piece.mouths
-        chips = embeddings.chips[piece.chip_rows]
+        chips = arrays["chips"][piece.chip_rows]
         landmarks = smooth(landmarks, self.config.smooth_frames)
         side.update(
             {
@@ -175,6 +187,7 @@ class Tracks(Stage[Shot, Track]):
                 f"{name}/mouths": mouths,
                 f"{name}/is_observed": observed,
                 f"{name}/chips": chips,
+                f"{name}/aligned": arrays["aligned"][piece.chip_rows],
                 f"{name}/chip_frames": piece.chip_frames,
                 f"{name}/embeddings": embeddings(piece.chip_rows),
                 f"{name}/embedder": np.array(self.embedder.name),

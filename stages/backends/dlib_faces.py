@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.backends.boxes import HOUSE
+from stages.backends.devices import cpu_only
 from stages.base import SetupError
 
 CHIP_PX, CHIP_PADDING = 150, 0.25
@@ -35,9 +37,17 @@ class DlibHog:
 
     name, version = "dlib_hog", "1"
     min_face_px = 80
+    whole_picture, batch_size = False, 1
+    min_score, keep_score = 0.1, -0.4
+    house = HOUSE
 
-    def __init__(self, threshold: float = 0.0) -> None:
+    def __init__(self, device: str = "cpu", threshold: float = 0.0) -> None:
+        cpu_only(device, self.name)
         self.threshold = threshold
+
+    def setup(self) -> None:
+        """Load the detector."""
+        _ = self._detector
 
     @cached_property
     def _detector(self):
@@ -59,6 +69,14 @@ class Dlib68:
     """Regression trees (Kazemi & Sullivan 2014) over 68 points."""
 
     name, version = "dlib_68", "1"
+    in_colour, batched = False, False
+
+    def __init__(self, device: str = "cpu") -> None:
+        cpu_only(device, self.name)
+
+    def setup(self) -> None:
+        """Load the trees. Raises SetupError."""
+        _ = self._predictor
 
     @cached_property
     def _predictor(self):
@@ -80,8 +98,15 @@ class Dlib68:
 class DlibResNet:
     """128 numbers; dlib's own threshold for one person is 0.6."""
 
-    name, version = "dlib_resnet", "1"
+    name, version, chips = "dlib_resnet", "1", "chips"
     same_person_distance = 0.6
+
+    def __init__(self, device: str = "cpu") -> None:
+        cpu_only(device, self.name)
+
+    def setup(self) -> None:
+        """Load the network. Raises SetupError."""
+        _ = self._network
 
     @cached_property
     def _network(self):

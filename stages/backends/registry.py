@@ -1,14 +1,33 @@
-"""Backends by name. A name that is not here is an error that lists those that are."""
+"""Backends by name. A name that is not here is an error that lists those that are.
+
+The modules named here import no heavy library: a backend loads what it needs in `setup`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
+from manifests.model_registry import REGISTRY
+from stages.backends.arcface import ArcFaceFacexlib, ArcFaceInsight, MobileFaceNet
+from stages.backends.devices import missing
 from stages.backends.dlib_faces import Dlib68, DlibHog, DlibResNet
+from stages.backends.fan import Fan2D
+from stages.backends.mediapipe_faces import MediaPipeDetector, MediaPipeMesh
+from stages.backends.onnx_detectors import Scrfd, Scrfd500m, YuNet
+from stages.backends.torch_detectors import S3FD, RetinaFaceMobileNet, RetinaFaceResNet50
+from stages.backends.weights import weights
+from stages.base import SetupError
 
-DETECTORS = {"dlib_hog": DlibHog}
-LANDMARKERS = {"dlib_68": Dlib68}
-EMBEDDERS = {"dlib_resnet": DlibResNet}
+DETECTORS = {kind.name: kind for kind in (
+    DlibHog, S3FD, RetinaFaceResNet50, RetinaFaceMobileNet, Scrfd, Scrfd500m, MediaPipeDetector,
+    YuNet)}
+LANDMARKERS = {kind.name: kind for kind in (Dlib68, Fan2D, MediaPipeMesh)}
+EMBEDDERS = {kind.name: kind for kind in (
+    DlibResNet, ArcFaceInsight, ArcFaceFacexlib, MobileFaceNet)}
+
+HOUSE_DISTANCE = DlibResNet.same_person_distance
+"""The settings' embedding distances are for an embedder with this `same_person_distance`."""
 
 
 def make(table: dict[str, type], name: str, **arguments: Any) -> Any:
@@ -16,3 +35,40 @@ def make(table: dict[str, type], name: str, **arguments: Any) -> Any:
     if name not in table:
         raise ValueError(f"no backend is named {name!r}; there are: {', '.join(sorted(table))}")
     return table[name](**arguments)
+
+
+LIBRARIES = {"scrfd": "insightface", "scrfd_500m": "insightface", "mobilefacenet": "insightface",
+             "arcface_insightface": "insightface", "retinaface_mobilenet": "facexlib",
+             "retinaface_resnet50": "facexlib", "arcface_facexlib": "facexlib",
+             "s3fd": "face_alignment", "fan_2d": "face_alignment", "mediapipe": "mediapipe"}
+"""The library of each backend that needs an extra; the extra has its name, with hyphens."""
+
+
+def check_at_hand(table: dict[str, type], name: str) -> None:
+    """Before any work: is the library here, and are the weights here or to be fetched?
+
+    Nothing heavy is imported. Raises SetupError.
+    """
+    library = LIBRARIES.get(name)
+    if library and importlib.util.find_spec(library) is None:
+        raise SetupError(missing(library, library.replace("_", "-"), "it is not installed"))
+    if file := getattr(table.get(name), "weights_name", ""):
+        weights(file)
+
+
+def fingerprint(table: dict[str, type], name: str) -> str:
+    """Name, version and weights of a backend; a name that is not in the table stands for itself.
+    """
+    kind = table.get(name)
+    file = REGISTRY.get(getattr(kind, "weights_name", ""))
+    parts = [name, getattr(kind, "version", ""), (file.sha256 or file.url)[:16] if file else ""]
+    return "-".join(p for p in parts if p)
+
+
+def distance_scale(embedder: str) -> float:
+    """What the settings' embedding distances are multiplied by for this embedder.
+
+    `embedder` may carry a version, as in the records: `dlib_resnet-1`.
+    """
+    kind = EMBEDDERS.get(embedder) or EMBEDDERS.get(embedder.rpartition("-")[0])
+    return 1.0 if kind is None else kind.same_person_distance / HOUSE_DISTANCE

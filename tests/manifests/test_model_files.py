@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import multiprocessing
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +19,7 @@ import pytest
 
 from manifests import model_download, model_files
 from manifests.model_files import ModelFile, ModelFileError, fetch
+from manifests.model_registry import Archive
 
 BODY = np.random.default_rng(0).bytes(300_000)
 PORTAL = b"<html>Please sign in</html>"
@@ -246,11 +249,55 @@ def test_workers_at_once_fetch_once(server, cache, pinned):
     assert found == {hashlib.sha256(BODY).hexdigest()} and server.asked == [None]
 
 
+def test_a_member_of_an_archive_is_taken_out_and_checked(server, cache):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/weights.onnx", BODY)
+    server.body = packed.getvalue()
+    file = ModelFile(
+        "weights.onnx", server.url, "MIT", "tests", "nothing", len(BODY),
+        hashlib.sha256(BODY).hexdigest(),
+        archive=Archive("x/weights.onnx", len(server.body),
+                        hashlib.sha256(server.body).hexdigest()))
+    server.cuts = (100_000,)
+    assert fetch(file).read_bytes() == BODY
+    assert server.asked == [None, "bytes=100000-"]
+    assert [p.name for p in cache.iterdir() if "part" in p.name] == []
+    other = dataclasses.replace(file, name="other.onnx", archive=dataclasses.replace(
+        file.archive, member="y/weights.onnx"))
+    with pytest.raises(ModelFileError, match=r"does not hold y/weights\.onnx"):
+        fetch(other)
+    changed = dataclasses.replace(file, name="changed.onnx", archive=dataclasses.replace(
+        file.archive, sha256="0" * 64))
+    with pytest.raises(ModelFileError, match="SHA-256"):
+        fetch(changed)
+
+
+def test_non_commercial_files_are_downloaded_only_with_the_users_word(
+        server, cache, tmp_path, monkeypatch):
+    monkeypatch.delenv("YLD_NON_COMMERCIAL", raising=False)
+    file = entry(server)
+    bound = dataclasses.replace(file, non_commercial=True, licence="research only")
+    with pytest.raises(ModelFileError, match=r"commercial use \(research only\).*"
+                                             "--non-commercial"):
+        fetch(bound)
+    assert server.asked == []
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / file.name).write_bytes(BODY)
+    monkeypatch.setenv("YLD_MODEL_MIRROR", str(mirror))
+    assert fetch(bound).read_bytes() == BODY and server.asked == []  # it is the user's copy
+    monkeypatch.delenv("YLD_MODEL_MIRROR")
+    (cache / file.name).unlink()
+    monkeypatch.setenv("YLD_NON_COMMERCIAL", "1")
+    assert fetch(bound).read_bytes() == BODY and server.asked == [None]
+
+
 def test_the_registry_is_whole():
     for name, file in model_files.REGISTRY.items():
         assert name == file.name and file.url.startswith("https://")
         assert file.licence and file.purpose and file.without
-        assert (file.size is None) == (file.sha256 is None)
+        assert file.size is not None or file.min_size > 1
         assert file.sha256 is None or len(file.sha256) == 64
     with pytest.raises(KeyError):
         fetch("unknown.model")
@@ -260,7 +307,10 @@ def test_released_files_are_those_of_the_registry(cache, monkeypatch):
     from tests.stages.test_light_asd import SHARED
 
     monkeypatch.setenv("YLD_MODEL_MIRROR", str(SHARED / "models"))
-    for name in ("light_asd_ava.model", "light_asd_talkset.model"):
+    for name in ("light_asd_ava.model", "light_asd_talkset.model", "scrfd_2.5g_kps.onnx",
+                 "scrfd_500m_kps.onnx", "retinaface_mobilenet0.25_Final.pth",
+                 "blaze_face_short_range.tflite", "face_landmarker_v2_with_blendshapes.task",
+                 "face_detection_yunet_2026may.onnx", "mobilefacenet_foamliu.onnx"):
         if not (SHARED / "models" / name).is_file():
             pytest.skip(f"{name} is not here; set YLD_SHARED to the shared folder")
         assert fetch(name, may_download=False) == cache / name

@@ -38,3 +38,18 @@ def test_commands_say_what_is_wrong(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2 and words in result.output
+
+
+def test_a_setting_may_be_named_by_its_end():
+    config = load_config(None, ("landmarks=mediapipe", "faces.detector=scrfd",
+                                "clips.max_frames=50", "tracks.embedder=mobilefacenet"))
+    assert config.shots.faces.landmarks == "mediapipe"
+    assert config.shots.faces.detector == "scrfd"
+    assert config.clips.max_frames == 50 and config.tracks.embedder == "mobilefacenet"
+    assert config.identity.embedder == "dlib_resnet"
+    with pytest.raises(ConfigError, match=r"tracks\.embedder, identity\.embedder; write it out"):
+        load_config(None, ("embedder=mobilefacenet",))
+    with pytest.raises(ConfigError, match="unknown setting 'landmark'"):
+        load_config(None, ("landmark=mediapipe",))
+    with pytest.raises(ConfigError, match=r"must be one of cpu, cuda"):
+        load_config(None, ("landmarks_device=gpu",))

@@ -29,3 +29,18 @@ def test_clusters_do_not_depend_on_order_and_do_not_move():
     added = assign_speakers(more, config, known)
     assert added[0].speaker_id == named["v0x0-s000-t000"]
     assert added[1].speaker_id not in named.values()
+
+
+def test_distances_are_in_the_embedders_unit():
+    from stages.backends.registry import distance_scale
+
+    assert distance_scale("dlib_resnet") == distance_scale("dlib_resnet-1") == 1.0
+    scale = distance_scale("mobilefacenet-1")
+    assert scale == distance_scale("mobilefacenet") > 1.5
+    far = 0.42 * (1 + scale) / 2
+    people = {}
+    for name in ("dlib_resnet-1", "mobilefacenet-1"):
+        rows = [Identity(f"v-s00{i}-t000", "v", f"v-s00{i}", name, [x, 0.0], 1)
+                for i, x in enumerate((0.0, far))]
+        people[name] = len({s.speaker_id for s in assign_speakers(rows, SpeakersConfig())})
+    assert people == {"dlib_resnet-1": 2, "mobilefacenet-1": 1}

@@ -1,0 +1,158 @@
+"""Which weight files there are: address, licence, size, SHA-256, what for, and what without.
+
+Sizes and SHA-256 are those their makers publish or those of the copies that yld was tried
+with. Licences are as the source states them: `non_commercial` marks files that may not be used
+commercially, and those whose licence nobody states though their makers' other models are so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file at the address, and the member that is the weight file."""
+
+    member: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file that others published."""
+
+    name: str
+    """File name in the cache and in a mirror."""
+    url: str
+    licence: str
+    """As its source states it."""
+    purpose: str
+    """What needs it."""
+    without: str
+    """What still works without it."""
+    size: int | None = None
+    """Bytes; None where nobody has published it."""
+    sha256: str | None = None
+    """None: the first one seen is trusted and recorded."""
+    min_size: int = 1
+    """Least bytes that can be right, where `size` is not known."""
+    non_commercial: bool = False
+    """A download needs the user's word that the use is not commercial."""
+    archive: Archive | None = None
+    """Set where the address is a zip file that holds the weights."""
+
+
+_RAW = "https://raw.githubusercontent.com"
+_FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/v0.1.0"
+_FAN = "https://www.adrianbulat.com/downloads/python-fan"
+_TASKS = "https://storage.googleapis.com/mediapipe-models"
+_DETECTION = "detection by dlib_hog, which is part of yld, or by another detector"
+_POINTS = "landmarks by dlib_68, which is part of yld, or by mediapipe (Apache-2.0)"
+_IDENTITY = "identity by dlib_resnet, which is part of yld"
+_SCRFD = "none stated; InsightFace's models are for non-commercial research only"
+
+REGISTRY = {file.name: file for file in (
+    ModelFile(
+        "syncnet_v2.model",
+        "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
+        "code MIT (joonson/syncnet_python); none stated for the weights",
+        "SyncNet's offset, LSE-D and LSE-C",
+        "offsets by the linear synchrony model that is part of yld",
+        # float32 of 13 631 616 parameters and 8640 running means and variances.
+        min_size=4 * (13_631_616 + 8640),
+    ),
+    ModelFile(
+        "light_asd_ava.model",
+        f"{_RAW}/Junhua-Liao/Light-ASD/HEAD/weight/pretrain_AVA_CVPR.model",
+        "MIT", "Light-ASD's speaking score, trained on AVA-ActiveSpeaker",
+        "speaker choice by the synchrony model's peak",
+        4_175_289, "d44bc3ea7baa8e0946fa3921311714a630ed8b90a1928fab0dbe30d918909317",
+    ),
+    ModelFile(
+        "light_asd_talkset.model",
+        f"{_RAW}/Junhua-Liao/Light-ASD/HEAD/weight/finetuning_TalkSet.model",
+        "MIT", "Light-ASD's speaking score, fine-tuned on TalkSet",
+        "speaker choice by the synchrony model's peak",
+        4_175_289, "efc375833887eefa9d209dc92810e18519b04c3c73ea35a549f2a7f40b7d94d5",
+    ),
+    ModelFile(
+        "s3fd-619a316812.pth", f"{_FAN}/s3fd-619a316812.pth",
+        "code BSD-3-Clause (face-alignment); none stated for the weights",
+        "the detector s3fd", _DETECTION,
+        89_843_225, "619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
+    ),
+    ModelFile(
+        "2DFAN4-11f355bf06.pth.tar", f"{_FAN}/2DFAN4-11f355bf06.pth.tar",
+        "code BSD-3-Clause (face-alignment); none stated for the weights, trained on 300-W-LP",
+        "the landmarks fan_2d", _POINTS,
+        sha256="11f355bf0693120222f5955ce3f9dc8fb5763ebb30a47d7906e509490d32e4aa",
+        # float32 of 23 820 176 parameters.
+        min_size=4 * 23_820_176,
+    ),
+    ModelFile(
+        "retinaface_mobilenet0.25_Final.pth", f"{_FACEXLIB}/detection_mobilenet0.25_Final.pth",
+        "code MIT (facexlib); none stated for the weights, trained on WIDER FACE",
+        "the detector retinaface_mobilenet", _DETECTION,
+        1_789_735, "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
+    ),
+    ModelFile(
+        "detection_Resnet50_Final.pth", f"{_FACEXLIB}/detection_Resnet50_Final.pth",
+        "code MIT (facexlib); none stated for the weights, trained on WIDER FACE",
+        "the detector retinaface_resnet50", _DETECTION,
+        109_497_761, "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
+    ),
+    ModelFile(
+        "scrfd_2.5g_kps.onnx", f"{_RAW}/hpc203/scrfd-opencv/HEAD/weights/scrfd_2.5g_kps.onnx",
+        _SCRFD, "the detector scrfd", _DETECTION,
+        3_291_017, "32d20c77b9e2dc1d07e94c2ab9d25bdd5cd05eddbe0b46e7b38e7a1eca22e99a",
+        non_commercial=True,
+    ),
+    ModelFile(
+        "scrfd_500m_kps.onnx", f"{_RAW}/hpc203/scrfd-opencv/HEAD/weights/scrfd_500m_kps.onnx",
+        _SCRFD, "the detector scrfd_500m", _DETECTION,
+        2_524_095, "517cb1980c72422e676738fc45431700fb7cbee56d0f825b623ee427b3e5ce58",
+        non_commercial=True,
+    ),
+    ModelFile(
+        "blaze_face_short_range.tflite",
+        f"{_TASKS}/face_detector/blaze_face_short_range/float16/1/blaze_face_short_range.tflite",
+        "Apache-2.0", "the detector mediapipe", _DETECTION,
+        229_746, "b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
+    ),
+    ModelFile(
+        "face_landmarker_v2_with_blendshapes.task",
+        f"{_TASKS}/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+        "Apache-2.0", "the landmarks mediapipe", _POINTS,
+        3_758_596, "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+    ),
+    ModelFile(
+        "face_detection_yunet_2026may.onnx",
+        f"{_RAW}/RuDr8A/RealTime-PPE-Compliance/HEAD/face_detection_yunet_2026may.onnx",
+        "none stated there; OpenCV publishes YuNet under MIT", "the detector yunet", _DETECTION,
+        229_738, "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+    ),
+    ModelFile(
+        "w600k_r50.onnx",
+        "https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
+        "non-commercial research only (InsightFace)", "the embedding arcface_insightface",
+        _IDENTITY,
+        174_383_860, "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+        non_commercial=True,
+        archive=Archive("w600k_r50.onnx", 288_621_354,
+                        "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f"),
+    ),
+    ModelFile(
+        "recognition_arcface_ir_se50.pth", f"{_FACEXLIB}/recognition_arcface_ir_se50.pth",
+        "code MIT (facexlib, InsightFace_Pytorch); none stated for the weights, trained on "
+        "MS-Celeb-1M", "the embedding arcface_facexlib", _IDENTITY,
+        175_367_323, "a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
+    ),
+    ModelFile(
+        "mobilefacenet_foamliu.onnx", f"{_RAW}/foamliu/MobileFaceNet/HEAD/weights/"
+        "MobileFaceNet.onnx",
+        "Apache-2.0", "the embedding mobilefacenet", _IDENTITY,
+        3_998_070, "b7120c095d60094f28a4a54ba6a8bf51b297a6273fb40ef6350dfec1f63d9507",
+    ),
+)}

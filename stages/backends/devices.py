@@ -1,0 +1,97 @@
+"""Where a backend runs. A device that is asked for and is not active is an error, never a CPU run.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from stages.base import SetupError
+
+DEVICES = ("cpu", "cuda")
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import a library of an extra. Raises SetupError that names the extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SetupError(missing(module.partition(".")[0], extra, str(error))) from error
+
+
+def missing(library: str, extra: str, why: str) -> str:
+    """What to say of a library that a backend needs."""
+    return (f"{library} is needed for this backend and cannot be imported ({why}); in the "
+            f"checkout: .venv/bin/uv pip install -e '.[{extra}]'")
+
+
+def cpu_only(device: str, backend: str) -> None:
+    """Raises SetupError where a backend that knows no GPU is asked to use one."""
+    _known(device)
+    if device != "cpu":
+        raise SetupError(f"{backend} runs on the CPU alone; set its device to cpu, or choose "
+                         "another backend (docs/backends.md lists those for GPUs)")
+
+
+def torch_device(device: str) -> Any:
+    """The torch device. Raises SetupError where it is not active."""
+    _known(device)
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SetupError("the device cuda was asked for and no GPU is active here; set the device "
+                         "to cpu, or run where `yld doctor` shows a GPU")
+    if device == "cpu":
+        torch.set_num_threads(1)  # one worker per core; more threads would also move the bytes
+    return torch.device(device)
+
+
+def onnx_options(device: str) -> dict[str, Any]:
+    """Arguments of an onnxruntime session. Raises SetupError where the GPU cannot be used."""
+    _known(device)
+    runtime = need("onnxruntime", "insightface")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if device == "cpu":
+        return {"providers": ["CPUExecutionProvider"], "sess_options": options}
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        raise SetupError("the device cuda was asked for and this onnxruntime has no GPU part; put "
+                         "onnxruntime-gpu in its place, or set the device to cpu")
+    return {"providers": ["CUDAExecutionProvider"], "sess_options": options}
+
+
+def check_active(session: Any, device: str) -> None:
+    """onnxruntime falls back to the CPU with a mere log line. Raises SetupError if it did."""
+    if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise SetupError("the device cuda was asked for and onnxruntime fell back to "
+                         f"{session.get_providers()[0]}; its CUDA libraries are wanting, or set "
+                         "the device to cpu")
+
+
+def load_state(network: Any, path: Path, device: Any) -> Any:
+    """A torch network with the weights of `path`, ready to run on `device`.
+
+    Nothing in the file is executed. Names may begin with `module.`, as DataParallel writes
+    them. Raises SetupError for a file that does not fit.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+        network.load_state_dict(state, strict=True)
+    except (RuntimeError, pickle.UnpicklingError, AttributeError, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SetupError(f"{path} does not hold the weights of {type(network).__name__}: {reason}; "
+                         "`yld models verify` checks it") from error
+    return network.eval().requires_grad_(False).to(device)
+
+
+def _known(device: str) -> None:
+    if device not in DEVICES:
+        raise SetupError(f"no device is named {device!r}; there are: {', '.join(DEVICES)}")

@@ -1,0 +1,86 @@
+"""Pictures of any size in batches of one size, and the best boxes of each, on the device.
+
+A picture is scaled to fit and set in the top left corner, the rest is black. Where all pictures
+of a batch have one shape, as frames of one video do, the black is only what fills the network's
+stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+STRIDE = 32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`pictures` uint8 [N, H, W, 3] RGB, and `scales` [N]: letterbox px per picture px."""
+
+    pictures: np.ndarray
+    scales: np.ndarray
+
+
+def letterbox(pictures: Sequence[np.ndarray], side: int, square: bool = False) -> Batch:
+    """uint8 [H, W] or [H, W, 3] each -> a batch whose longer side is `side` px.
+
+    `square` for networks that take nothing else.
+    """
+    scales = [side / max(p.shape[:2]) for p in pictures]
+    sizes = [(max(1, min(side, round(p.shape[1] * s))), max(1, min(side, round(p.shape[0] * s))))
+             for p, s in zip(pictures, scales, strict=True)]
+    width, height = side, side
+    if not square and len(set(sizes)) == 1:
+        width, height = (-(-length // STRIDE) * STRIDE for length in sizes[0])
+    output = np.zeros((len(pictures), height, width, 3), np.uint8)
+    for target, picture, size, scale in zip(output, pictures, sizes, scales, strict=True):
+        shown = picture if picture.shape[1::-1] == size else cv2.resize(
+            picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        target[:size[1], :size[0]] = shown if shown.ndim == 3 else shown[..., None]
+    return Batch(output, np.array(scales, np.float32))
+
+
+def to_device(pictures: np.ndarray, device: Any) -> Any:
+    """uint8 [N, H, W, 3] RGB -> float32 tensor [N, 3, H, W], still 0..255.
+
+    The copy to a GPU is of bytes, from pinned memory; the conversion is made there.
+    """
+    import torch
+
+    tensor = torch.from_numpy(pictures)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.permute(0, 3, 1, 2).float()
+
+
+def half_precision(device: Any) -> Any:
+    """Context: float16 on a GPU where that is safe, float32 on a CPU."""
+    import torch
+
+    return torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
+
+
+def best(boxes: Any, scores: Any, batch: Batch, min_score: float,
+         max_overlap: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Boxes [N, A, 4] in letterbox px and scores [N, A] -> per picture (boxes xyxy float32 px
+    of the picture, scores), best first, without those that overlap a better one.
+
+    Everything but the last copy happens where the tensors are.
+    """
+    import torch
+    from torchvision.ops import batched_nms
+
+    rows, columns = torch.nonzero(scores >= min_score, as_tuple=True)
+    chosen, values = boxes[rows, columns].float(), scores[rows, columns].float()
+    kept = batched_nms(chosen, values, rows, max_overlap)
+    packed = torch.cat([rows[kept, None].float(), chosen[kept], values[kept, None]], 1)
+    packed = packed.cpu().numpy()
+    found = []
+    for i, scale in enumerate(batch.scales):
+        own = packed[packed[:, 0] == i]
+        found.append((own[:, 1:5] / scale, own[:, 5]))
+    return found

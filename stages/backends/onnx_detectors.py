@@ -1,0 +1,126 @@
+"""SCRFD (insightface, onnxruntime) and YuNet (OpenCV).
+
+SCRFD: Guo et al. 2021 (arXiv 2105.04714). The published files take one square picture at a
+time, so a batch is a loop here; insightface opens the file and decodes its nine outputs.
+YuNet: Wu et al. 2023 (Machine Intelligence Research 20), decoded inside OpenCV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from stages.backends.boxes import HouseBox
+from stages.backends.devices import check_active, cpu_only, need, onnx_options
+from stages.backends.letterbox import letterbox
+from stages.backends.weights import weights
+from stages.base import SetupError
+
+
+class Scrfd:
+    """SCRFD 2.5G with five key points; other SCRFD files open alike."""
+
+    name, version = "scrfd", "1"
+    weights_name = "scrfd_2.5g_kps.onnx"
+    whole_picture, batch_size = True, 8
+    side_px = 640
+    min_score, keep_score, max_overlap = 0.4, 0.25, 0.4
+    house = HouseBox(0.051, 0.794)
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device_name = device
+        self.threshold = self.keep_score
+        self._network: Any = None
+
+    def setup(self) -> None:
+        """Open the file. Raises SetupError (library, weights or GPU wanting)."""
+        if self._network is not None:
+            return
+        options = onnx_options(self.device_name)
+        zoo = need("insightface.model_zoo", "insightface")
+        path = weights(self.weights_name)
+        try:
+            network = zoo.get_model(str(path), static_shape_sessions=False, **options)
+        except Exception as error:  # onnxruntime has no common base for what a bad file raises
+            raise SetupError(f"{path} cannot be opened: {error}") from error
+        if not isinstance(network, zoo.SCRFD):
+            raise SetupError(f"{path} is not an SCRFD network")
+        check_active(network.session, self.device_name)
+        self._network = network
+
+    def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(boxes, scores) for boxes, scores, _ in self.detect_points(pictures)]
+
+    def detect_points(
+        self, pictures: Sequence[np.ndarray],
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """As `detect`, with float32 [N, 5, 2] px: eyes, nose, corners of the mouth, left to
+        right in the picture."""
+        import torch
+        from torchvision.ops import nms
+
+        self.setup()
+        found = []
+        for start in range(0, len(pictures), self.batch_size):
+            batch = letterbox(pictures[start:start + self.batch_size], self.side_px, square=True)
+            for picture, scale in zip(batch.pictures, batch.scales, strict=True):
+                scores, boxes, points = (
+                    np.concatenate(levels) for levels in self._network.forward(
+                        np.ascontiguousarray(picture[..., ::-1]), self.threshold))
+                scores = scores.ravel().astype(np.float32)
+                kept = nms(torch.from_numpy(boxes.astype(np.float32)), torch.from_numpy(scores),
+                           self.max_overlap).numpy()
+                found.append((boxes[kept].astype(np.float32) / scale, scores[kept],
+                              points[kept].astype(np.float32) / scale))
+        return found
+
+
+class Scrfd500m(Scrfd):
+    """The smallest SCRFD."""
+
+    name, weights_name = "scrfd_500m", "scrfd_500m_kps.onnx"
+    house = HouseBox(0.046, 0.793)
+
+
+class YuNet:
+    """75 thousand parameters, inside OpenCV."""
+
+    name, version = "yunet", "1"
+    weights_name = "face_detection_yunet_2026may.onnx"
+    whole_picture, batch_size = True, 8
+    side_px = 640
+    min_score, keep_score, max_overlap = 0.6, 0.3, 0.3
+    house = HouseBox(0.037, 0.798)
+
+    def __init__(self, device: str = "cpu") -> None:
+        cpu_only(device, self.name)
+        self.threshold = self.keep_score
+        self._network: Any = None
+
+    def setup(self) -> None:
+        """Open the file. Raises SetupError."""
+        if self._network is not None:
+            return
+        path = weights(self.weights_name)
+        try:
+            self._network = cv2.FaceDetectorYN.create(
+                str(path), "", (self.side_px, self.side_px), self.threshold, self.max_overlap)
+        except cv2.error as error:
+            raise SetupError(f"{path} cannot be opened: {error}") from error
+
+    def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        self.setup()
+        self._network.setScoreThreshold(self.threshold)
+        found = []
+        for start in range(0, len(pictures), self.batch_size):
+            batch = letterbox(pictures[start:start + self.batch_size], self.side_px)
+            self._network.setInputSize(batch.pictures.shape[2:0:-1])
+            for picture, scale in zip(batch.pictures, batch.scales, strict=True):
+                _, rows = self._network.detect(np.ascontiguousarray(picture[..., ::-1]))
+                rows = np.zeros((0, 15), np.float32) if rows is None else rows
+                boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1) / scale
+                found.append((boxes.astype(np.float32), rows[:, -1].astype(np.float32)))
+        return found

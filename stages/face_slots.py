@@ -1,0 +1,64 @@
+"""A face that is being followed, and what tells whether it is still the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from stages.face_chips import ChipKeeper
+from stages.mouths import MouthCropper
+
+
+@dataclass
+class Slot:
+    """One face being followed; `number` is unique in the video."""
+
+    number: int
+    box: np.ndarray
+    score: float
+    keeper: ChipKeeper
+    frames: list[int] = field(default_factory=list)
+    boxes: list[np.ndarray] = field(default_factory=list)
+    points: list[np.ndarray] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    mouths: list[np.ndarray] = field(default_factory=list)
+    cropper: MouthCropper = field(default_factory=MouthCropper)
+    thumb: np.ndarray | None = None
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two xyxy boxes."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inner = float(np.prod(np.clip(high - low, 0, None)))
+    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner
+    return inner / whole if whole > 0 else 0.0
+
+
+def between(start: np.ndarray, end: np.ndarray, step: int, steps: int) -> np.ndarray:
+    """The box of frame `step` of `steps` on the way from one detection to the next."""
+    share = (step + 1) / steps
+    return (1 - share) * start + share * end
+
+
+def thumb_of(luma: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The face in 24x24, zero mean, unit length: for correlation with its neighbours."""
+    height, width = luma.shape
+    x0, y0, x1, y1 = np.round(box).astype(int)
+    x0, y0 = max(x0, 0), max(y0, 0)
+    x1, y1 = min(max(x1, x0 + 2), width), min(max(y1, y0 + 2), height)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return np.zeros((24, 24), np.float32)
+    thumb = cv2.resize(luma[y0:y1, x0:x1], (24, 24), interpolation=cv2.INTER_AREA)
+    thumb = thumb.astype(np.float32) - thumb.mean()
+    return thumb / max(float(np.linalg.norm(thumb)), 1e-6)
+
+
+def distinct(found: list[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, float]]:
+    """One detection per face, the surest: two slots may have come upon the same one."""
+    kept: list[tuple[np.ndarray, float]] = []
+    for box, score in sorted(found, key=lambda f: -f[1]):
+        if all(overlap(box, other) < 0.5 for other, _ in kept):
+            kept.append((box, score))
+    return kept
