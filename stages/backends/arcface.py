@@ -65,7 +65,7 @@ class ArcFaceInsight(InsightFaceEmbedder):
 
     name, weights_name = "arcface_insightface", "w600k_r50.onnx"
     same_person_distance = 1.13
-    """serengil/deepface's limit for ArcFace on unit vectors; not measured here."""
+    """Recalled from serengil/deepface's table for ArcFace on unit vectors; not measured here."""
 
 
 class MobileFaceNet(InsightFaceEmbedder):
