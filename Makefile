@@ -11,9 +11,10 @@ setup:
 demo: setup
 	@$(VENV)/yld demo
 
+# Half of the time goes into waiting for Ray to start: two files at a time.
 test: setup
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	@$(VENV)/ruff check .
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest -n 2 --dist loadfile

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -86,10 +87,15 @@ def make_programme(folder: Path, seed: int,
     return planted
 
 
+@cache
+def _detector() -> SpeechDetector:
+    return SpeechDetector()
+
+
 def _say(name: str, seconds: float, seed: int) -> Speech:
     """Syllables that a voice detector takes for speech, as it does most of them."""
     pitch_hz, formant_scale, articulation = VOICES[name]
-    detector, frames = SpeechDetector(), int(seconds * 25)
+    detector, frames = _detector(), int(seconds * 25)
     for attempt in range(10):
         speech = speak(seconds, pitch_hz, formant_scale, seed + 1009 * attempt, articulation)
         heard = detector.regions((speech.pcm * 32767).astype(np.int16))

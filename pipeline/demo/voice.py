@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import lfilter
+from scipy.signal import lfilter, sosfilt
 
 RATE = 16000
 CONTROL_HZ = 200
@@ -93,17 +93,16 @@ def _sound(loud, hiss, formants, pitch_hz, random) -> np.ndarray:
     pulses = np.diff(np.floor(phase), prepend=0.0)
     source = lfilter([1], [1, -0.96], pulses) + 0.02 * random.standard_normal(size)
     noise = random.standard_normal(size)
-    output = np.zeros(size)
-    states = [np.zeros(2) for _ in range(3)]
-    for block in range(len(loud)):
+    # Three resonators one after the other, all-pole and of unit gain at rest.
+    radius = np.exp(-np.pi * np.array([80.0, 100.0, 140.0]) / RATE)
+    poles = np.stack([np.ones_like(formants), -2 * radius * np.cos(2 * np.pi * formants / RATE),
+                      np.broadcast_to(radius**2, formants.shape)], 2)
+    sections = np.zeros((len(loud), 3, 6))
+    sections[:, :, 0], sections[:, :, 3:] = poles.sum(2), poles
+    output, state = np.zeros(size), np.zeros((3, 2))
+    for block, section in enumerate(sections):
         part = slice(block * per, (block + 1) * per)
-        signal = source[part]
-        for k, (frequency, width) in enumerate(zip(formants[block], (80, 100, 140), strict=True)):
-            radius = np.exp(-np.pi * width / RATE)
-            angle = 2 * np.pi * frequency / RATE
-            poles = [1, -2 * radius * np.cos(angle), radius**2]
-            signal, states[k] = lfilter([sum(poles)], poles, signal, zi=states[k])
-        output[part] = signal
+        output[part], state = sosfilt(section, source[part], zi=state)
     envelope = np.interp(np.arange(size) / per, np.arange(len(loud)), loud)
     fricative = np.interp(np.arange(size) / per, np.arange(len(hiss)), hiss)
     output = output / (np.abs(output).max() + 1e-9) * envelope

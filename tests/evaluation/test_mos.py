@@ -133,10 +133,10 @@ async def _listen(page: Path, profile: Path, folder: Path, count: int) -> Path:
                 await tab.call("Page.setDownloadBehavior", behavior="allow",
                                downloadPath=str(folder))
                 await _answer_all(tab, page, count)
-        for _ in range(100):
-            if found := list(folder.glob("*.json")):
-                return found[0]
-            await asyncio.sleep(0.1)
+                for _ in range(100):  # the folder is set for as long as the connection is open
+                    if found := list(folder.glob("*.json")):
+                        return found[0]
+                    await asyncio.sleep(0.1)
         raise AssertionError("nothing was saved")
     finally:
         process.kill()

@@ -49,19 +49,21 @@ def build(work, addresses, word="a", policy=None, num_workers=2):
     return entries, Counter(events)
 
 
-@pytest.mark.parametrize("position", ["first", "middle", "last"])
-@pytest.mark.parametrize("poison, reason", [
-    ("exit", "crash"), ("segfault", "crash"), ("sleep", "timeout"), ("memory", "memory"),
-])
-def test_poison_costs_one_item(ray_local, tmp_path, poison, reason, position):
-    addresses = ["fine"] * 5
-    addresses[{"first": 0, "middle": 2, "last": 4}[position]] = poison
+POISONS = {"exit": "crash", "segfault": "crash", "sleep": "timeout", "memory": "memory"}
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_poison_costs_one_item(ray_local, tmp_path, turn):
+    """Four poisons among good items; over the turns each is once first and once last."""
+    kinds = [*POISONS][turn:] + [*POISONS][:turn]
+    addresses = [kinds[0], "fine", kinds[1], "fine", kinds[2], "fine", kinds[3]]
     entries, _ = build(tmp_path, addresses)
     results = [r for e in entries["echo"].values() for r in e.results]
-    failures = [r.failure for r in results if r.failure]
-    assert [f.reason for f in failures] == [reason]
-    assert failures[0].attempt == 2
-    assert len(entries["upper"]) == 4, "the others went on"
+    failures = {r.item_id: r.failure for r in results if r.failure}
+    assert {i: f.reason for i, f in failures.items()} == {
+        f"r{n:02d}": POISONS[kind] for n, kind in enumerate(addresses) if kind in POISONS}
+    assert {f.attempt for f in failures.values()} == {2}
+    assert len(entries["upper"]) == 3, "the others went on"
 
 
 def test_errors_rejects_and_transients_are_rows(ray_local, tmp_path):

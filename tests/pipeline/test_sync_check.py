@@ -16,6 +16,17 @@ def test_our_clock_is_in_sync_and_a_wrong_reading_is_not():
     assert late[0]["verdict"] != "in sync", "who ignores timestamps is off by the late start"
 
 
+def test_a_tool_that_crashes_costs_its_rows(monkeypatch):
+    def crash(path, folder):
+        raise RuntimeError("ffmpeg ended with -11: ")
+
+    monkeypatch.setattr(sync_check, "SOURCES", sync_check.SOURCES[:1])
+    monkeypatch.setitem(sync_check.PATHS, "shell recipe: -r 25, AVI, WAV", crash)
+    rows = sync_check.check()
+    assert [r["bias_ms"] is None for r in rows] == [False, True, False]
+    assert "-11" in rows[1]["verdict"]
+
+
 def test_a_shifted_path_shows_its_shift():
     times = sync_check.event_times_s()
     flashes = np.ceil(times * 25 - 1e-9) / 25
