@@ -22,7 +22,7 @@ class Echo(Stage[Request, Source]):
     """Turns a request into a source, or breaks as the address asks."""
 
     name = "echo"
-    resources = Resources(memory_gb=0.6, timeout_s=6.0)
+    resources = Resources(memory_gb=0.6, timeout_s=10.0)
     splittable = True
 
     def process(self, batch, context):

@@ -1,0 +1,15 @@
+"""The files that take longest come first, so that two workers end together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+LONG = ("test_resume", "test_demo", "test_episode", "test_runner", "test_audit",
+        "test_evaluate_faces", "test_refetch")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(stem) if (stem := Path(item.fspath).stem) in LONG
+               else len(LONG))
