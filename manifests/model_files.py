@@ -173,9 +173,9 @@ def _record(path: Path, file: ModelFile, folder: Path) -> None:
 def _unavailable(file: ModelFile, folder: Path, notes: list[str]) -> ModelFileError:
     return ModelFileError(
         f"{file.name} is not here and could not be fetched from {file.url}: "
-        f"{'; '.join(notes)}. Put the file into {folder}, or name a folder that holds it in "
-        f"YLD_MODEL_MIRROR. It is needed for {file.purpose}; without it there are still "
-        f"{file.without}."
+        f"{'; '.join(notes)}. Put the file into {folder}, or name a folder that holds it with "
+        f"--model-dir or YLD_MODEL_MIRROR. It is needed for {file.purpose}; what works without "
+        f"it: {file.without}."
     )
 
 

@@ -48,9 +48,9 @@ _RAW = "https://raw.githubusercontent.com"
 _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/v0.1.0"
 _FAN = "https://www.adrianbulat.com/downloads/python-fan"
 _TASKS = "https://storage.googleapis.com/mediapipe-models"
-_DETECTION = "detection by dlib_hog, which is part of yld, or by another detector"
-_POINTS = "landmarks by dlib_68, which is part of yld, or by mediapipe (Apache-2.0)"
-_IDENTITY = "identity by dlib_resnet, which is part of yld"
+_DETECTION = "dlib_hog for detection, which is part of yld, and the other detectors"
+_POINTS = "dlib_68 for landmarks, which is part of yld"
+_IDENTITY = "dlib_resnet for identity, which is part of yld"
 _SCRFD = "none stated; InsightFace's models are for non-commercial research only"
 
 REGISTRY = {file.name: file for file in (
@@ -59,7 +59,7 @@ REGISTRY = {file.name: file for file in (
         "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
         "code MIT (joonson/syncnet_python); none stated for the weights",
         "SyncNet's offset, LSE-D and LSE-C",
-        "offsets by the linear synchrony model that is part of yld",
+        "lipsync for offsets, which is part of yld",
         # float32 of 13 631 616 parameters and 8640 running means and variances.
         min_size=4 * (13_631_616 + 8640),
     ),
@@ -67,14 +67,14 @@ REGISTRY = {file.name: file for file in (
         "light_asd_ava.model",
         f"{_RAW}/Junhua-Liao/Light-ASD/HEAD/weight/pretrain_AVA_CVPR.model",
         "MIT", "Light-ASD's speaking score, trained on AVA-ActiveSpeaker",
-        "speaker choice by the synchrony model's peak",
+        "lipsync for the choice of who speaks, which is part of yld",
         4_175_289, "d44bc3ea7baa8e0946fa3921311714a630ed8b90a1928fab0dbe30d918909317",
     ),
     ModelFile(
         "light_asd_talkset.model",
         f"{_RAW}/Junhua-Liao/Light-ASD/HEAD/weight/finetuning_TalkSet.model",
         "MIT", "Light-ASD's speaking score, fine-tuned on TalkSet",
-        "speaker choice by the synchrony model's peak",
+        "lipsync for the choice of who speaks, which is part of yld",
         4_175_289, "efc375833887eefa9d209dc92810e18519b04c3c73ea35a549f2a7f40b7d94d5",
     ),
     ModelFile(

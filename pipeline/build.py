@@ -19,6 +19,9 @@ from pipeline.lock import CorpusLock
 from pipeline.progress import table
 from pipeline.session import running
 from stages.backends import registry
+from stages.backends.devices import torch_device
+from stages.backends.offset_estimators import ESTIMATORS
+from stages.backends.speaker_choosers import CHOOSERS
 from stages.clips import ClipsJob
 from stages.requests import requests_from_arguments
 
@@ -43,8 +46,13 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
         for backends, name in ((registry.DETECTORS, faces.detector),
                                (registry.LANDMARKERS, faces.landmarks),
                                (registry.EMBEDDERS, config.tracks.embedder),
-                               (registry.EMBEDDERS, config.identity.embedder)):
+                               (registry.EMBEDDERS, config.identity.embedder),
+                               (ESTIMATORS, config.sync.estimator),
+                               (CHOOSERS, config.sync.speaker)):
             registry.check_at_hand(backends, name)
+        if "cuda" in (faces.device, faces.landmarks_device, config.tracks.device,
+                      config.identity.device):
+            torch_device("cuda")
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
     with CorpusLock(work) as lock:
@@ -89,6 +97,8 @@ def _finish(root, work, config, entries, started) -> Outcome:
     videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
     failed = sum(r["failed"] for r in rows)
     print(table(rows, status.COLUMNS), file=sys.stderr)
-    print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s; {report}",
+    guards = len(done["left_out"])
+    between = f", {guards} more left out between splits" if guards else ""
+    print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
           file=sys.stderr)
     return Outcome(rows, len(done["samples"]), failed / videos, report)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
+import threading
 from pathlib import Path
 
 from manifests.files import write_atomic
@@ -44,6 +46,17 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(f"Ray at {address or 'this machine'} did not start: {error}") from None
+    _stop_on_sigterm()
+
+
+def _stop_on_sigterm() -> None:
+    """A scheduler's SIGTERM ends a run as Ctrl-C does; Ray's own handler prints a stack."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _reach(address: str, timeout_s: float = 5.0) -> None:

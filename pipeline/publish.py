@@ -96,6 +96,11 @@ def publish(
     )
     old = [decode(rec.Sample, s) for s in before["samples"]]
     new, left_out = _new_entries(tables, old, frozen, speaker_of)
+    video_of = {c.clip_id: c.video_id for c in tables["clips"]}
+    tables["rejects"] += [
+        rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
+                   detail="lies where two parts of the corpus meet (splits.guard_frames)")
+        for clip in left_out]
     sizes = {e.clip.clip_id: (work / e.clip.payload_path).stat().st_size for e in new}
     taken = {
         s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)

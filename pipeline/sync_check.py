@@ -9,6 +9,7 @@ reader that counts frames.
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -111,7 +112,9 @@ def _run(command: Sequence[str], content: bytes | None = None) -> bytes:
                           capture_output=True)
     if done.returncode:
         said = done.stderr.decode(errors="replace")[-400:]
-        raise RuntimeError(f"ffmpeg ended with {done.returncode}: {said}")
+        how = (f"was killed by {signal.Signals(-done.returncode).name}; another release may not be"
+               if done.returncode < 0 else f"ended with {done.returncode}: {said}")
+        raise RuntimeError(f"{command[0]} {how}")
     return done.stdout
 
 

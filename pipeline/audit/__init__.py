@@ -24,6 +24,8 @@ from pipeline.graph import MAIN_JOB, Node
 from pipeline.ledger import Entry
 from pipeline.lock import CorpusLock
 from pipeline.session import running
+from stages.backends import registry
+from stages.backends.offset_estimators import ESTIMATORS
 from stages.measure import MeasureConfig
 
 AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Offset,
@@ -49,9 +51,12 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
           with_report: bool = True) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
-    Raises LayoutError, CorpusBusyError, ClusterError.
+    Raises LayoutError, CorpusBusyError, ClusterError; ValueError for an unknown estimator or a
+    folder that holds another audit.
     """
     started = time.monotonic()
+    for name in estimators:
+        registry.make(ESTIMATORS, name)
     layout, items = layouts.find(path, layout)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")
@@ -59,6 +64,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     print(f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
           file=sys.stderr)
     work = (out / "work").resolve()
+    _hold(work / "audited.json", path)
     measure = MeasureConfig(list(estimators), config.sync)
     with CorpusLock(work) as lock:
         if items[0].kind == "shard":
@@ -76,6 +82,16 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
             write_report(out / "report.html", path.name, layout, found, list(estimators))
     print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
     return Audit(layout, items, found, entries, summary)
+
+
+def _hold(note: Path, path: Path) -> None:
+    """One folder holds one audit. Raises ValueError where it holds another path's."""
+    held = json.loads(note.read_text()) if note.exists() else str(path.resolve())
+    if held != str(path.resolve()):
+        raise ValueError(f"{note.parent.parent} holds the audit of {held}; give another folder to "
+                         "--out")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(note, json.dumps(held))
 
 
 def _audit_files(items, work, lock, config, measure, address):

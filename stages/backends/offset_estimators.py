@@ -175,15 +175,16 @@ class SyncNetOffsets:
     measured_confidence = 1.0
     calibration = None
     min_raw_score = 3.0
+    weights_name = "syncnet_v2.model"
 
     @cached_property
     def _network(self):
         from stages.networks.syncnet import SyncNet
 
-        return SyncNet.load(weights("syncnet_v2.model"))
+        return SyncNet.load(weights(self.weights_name))
 
     def fingerprint(self) -> str:
-        return "syncnet_v2.model"
+        return self.weights_name
 
     def curves(self, track, windows, search_ms):
         if track.crops is None:

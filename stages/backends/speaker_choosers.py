@@ -90,12 +90,13 @@ class BySyncNet:
     """SyncNet v2's confidence: median less least mean distance over offsets."""
 
     name, version, margin = "syncnet", "1", 0.5
+    weights_name = "syncnet_v2.model"
 
     @cached_property
     def _network(self):
         from stages.networks.syncnet import SyncNet
 
-        return SyncNet.load(weights("syncnet_v2.model"))
+        return SyncNet.load(weights(self.weights_name))
 
     def setup(self) -> None:
         _ = self._network
