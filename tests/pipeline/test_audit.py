@@ -160,3 +160,12 @@ def test_summary_sentence_and_agreement():
     assert table[0]["n"] == 10 and table[0]["r2"] == round(1 - 10 / 330, 3)
     assert rows.centre_of([1.0, 2.0, 30.0])[0] == 2.0
     assert json.dumps(summary)
+
+
+def test_one_folder_holds_one_audit_and_estimators_are_checked_first(corpus, corrected, tmp_path):
+    (tmp_path / "other.mp4").write_bytes(b"x")
+    with pytest.raises(ValueError, match="holds the audit of"):
+        audit(tmp_path, corrected[0] / "before", load_config(None))
+    with pytest.raises(ValueError, match="lipsync_linear"):
+        audit(corpus, tmp_path / "out", load_config(None), estimators=["nope"])
+    assert not (tmp_path / "out").exists()

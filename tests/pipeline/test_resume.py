@@ -69,6 +69,14 @@ def test_the_corpus_verifies_and_plain_webdataset_reads_it(whole):
     assert all({"face.mp4", "audio.flac", "landmarks.npy", "json"} <= set(s) for s in samples)
 
 
+def test_every_clip_is_a_sample_or_has_a_reason(whole):
+    corpus = Corpus(whole)
+    left_out = {r["item_id"] for r in corpus.rows("rejects") if r["stage"] == "shards"}
+    samples = {r["clip_id"] for r in corpus.rows("samples")}
+    assert not left_out & samples
+    assert left_out | samples == {r["clip_id"] for r in corpus.rows("clips")}
+
+
 @pytest.mark.parametrize("after_s", [9.0, 13.0])
 def test_killed_and_run_again_gives_the_same_bytes(inputs, whole, tmp_path, after_s):
     out = tmp_path / "corpus"
