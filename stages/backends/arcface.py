@@ -107,7 +107,8 @@ class ArcFaceFacexlib:
         made = [np.zeros((0, 512), np.float32)]
         for start in range(0, len(chips), self.batch_size):
             with torch.inference_mode(), half_precision(self.device):
-                shown = to_device(chips[start:start + self.batch_size], self.device)
+                # In rows of channels: facexlib flattens by `view`, which takes no other order.
+                shown = to_device(chips[start:start + self.batch_size], self.device).contiguous()
                 # As InsightFace_Pytorch trained it: RGB from a file, -1..1.
                 made.append(self._network(shown / 127.5 - 1).float().cpu().numpy())
         return unit(np.concatenate(made))
