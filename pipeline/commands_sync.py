@@ -14,6 +14,19 @@ SUMMARY_COLUMNS = ["speaker", "clips", "measured", "undecided", "at_search_limit
                    "within_frame_of_zero"]
 
 
+def run_options(command):
+    """What every command that measures a corpus takes."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the table as JSON."),
+        click.option("--address", help="Ray cluster to join; local by default."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
+                     help="One setting, e.g. sync.search_ms=1000."),
+        click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
@@ -22,11 +35,7 @@ SUMMARY_COLUMNS = ["speaker", "clips", "measured", "undecided", "at_search_limit
               "shards | folder; recognised if not given.")
 @click.option("--estimator", "estimators", multiple=True, default=("lipsync",), show_default=True,
               help="May be given several times; the first one counts.")
-@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
-              help="One setting, e.g. sync.search_ms=1000.")
-@click.option("--address", help="Ray cluster to join; local by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@run_options
 @friendly
 def audit(path, out, layout, estimators, config, assignments, address, as_json) -> None:
     """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
@@ -52,10 +61,7 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
               show_default=True, help="Clips without a number: leave out, copy as they are on the "
               "clock, or correct by their speaker's centre.")
 @click.option("--layout", help="As for `yld audit`.")
-@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting.")
-@click.option("--address", help="Ray cluster to join; local by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@run_options
 @friendly
 def resync(path, out, undecided, layout, config, assignments, address, as_json) -> None:
     """Take the measured offset out of every clip; originals stay as they are."""

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from stages.backends.devices import check_active, load_state, need, onnx_options, torch_device
+from stages.backends.devices import load_state, need, open_insightface, torch_device
 from stages.backends.letterbox import half_precision, to_device
 from stages.backends.weights import weights
-from stages.base import SetupError
 
 
 class InsightFaceEmbedder:
@@ -34,16 +33,8 @@ class InsightFaceEmbedder:
         """Open the file. Raises SetupError (library, weights or GPU wanting)."""
         if self._network is not None:
             return
-        options = onnx_options(self.device_name)
-        zoo = need("insightface.model_zoo", "insightface")
-        path = weights(self.weights_name)
-        try:
-            network = zoo.get_model(str(path), **options)
-        except Exception as error:  # onnxruntime has no common base for what a bad file raises
-            raise SetupError(f"{path} cannot be opened: {error}") from error
-        if not isinstance(network, zoo.ArcFaceONNX):
-            raise SetupError(f"{path} is not a face recognition network")
-        check_active(network.session, self.device_name)
+        network = open_insightface(lambda: weights(self.weights_name), "ArcFaceONNX",
+                                   self.device_name)
         self._network = network
         # What follows normalizes by itself: the published files differ in it.
         network.input_mean, network.input_std = 0.0, 1.0

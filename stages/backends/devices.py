@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,6 +70,25 @@ def check_active(session: Any, device: str) -> None:
         raise SetupError("the device cuda was asked for and onnxruntime fell back to "
                          f"{session.get_providers()[0]}; its CUDA libraries are wanting, or set "
                          "the device to cpu")
+
+
+def open_insightface(find: Callable[[], Path], kind: str, device: str, **more: Any) -> Any:
+    """The network in an ONNX file, opened by insightface's model zoo as its class `kind`.
+
+    `find` gives the file, and may fetch it: device and library are looked at first. Raises
+    SetupError (library, GPU or file wanting, or another kind of file).
+    """
+    options = onnx_options(device)
+    zoo = need("insightface.model_zoo", "insightface")
+    path = find()
+    try:
+        network = zoo.get_model(str(path), **more, **options)
+    except Exception as error:  # onnxruntime has no common base for what a bad file raises
+        raise SetupError(f"{path} cannot be opened: {error}") from error
+    if not isinstance(network, getattr(zoo, kind)):
+        raise SetupError(f"{path} is not an {kind} network")
+    check_active(network.session, device)
+    return network
 
 
 def load_state(network: Any, path: Path, device: Any) -> Any:

@@ -23,7 +23,6 @@ from stages.base import SetupError
 EXTRA = "mediapipe"
 CROP_SIDES, CROP_PX = 2.0, 256
 """The landmarker is shown a square of so many sides of the face's square, at so many px."""
-CROP_DOWN = 0.0
 
 
 def _task(kind: str, weights_name: str, **options: Any) -> Any:
@@ -118,7 +117,7 @@ class MediaPipeMesh:
         side = float(max(box[2] - box[0], box[3] - box[1])) * CROP_SIDES
         if side < 8:
             return None
-        centre = (box[:2] + box[2:]) / 2 + [0, CROP_DOWN * side / CROP_SIDES]
+        centre = (box[:2] + box[2:]) / 2
         scale = CROP_PX / side
         if scale < 0.5:  # warpAffine does not average: shrink by area first
             small = cv2.resize(picture, None, fx=2 * scale, fy=2 * scale,

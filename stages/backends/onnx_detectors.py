@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from stages.backends.boxes import HouseBox
-from stages.backends.devices import check_active, cpu_only, need, onnx_options
+from stages.backends.devices import cpu_only, open_insightface
 from stages.backends.letterbox import letterbox
 from stages.backends.weights import weights
 from stages.base import SetupError
@@ -37,19 +37,9 @@ class Scrfd:
 
     def setup(self) -> None:
         """Open the file. Raises SetupError (library, weights or GPU wanting)."""
-        if self._network is not None:
-            return
-        options = onnx_options(self.device_name)
-        zoo = need("insightface.model_zoo", "insightface")
-        path = weights(self.weights_name)
-        try:
-            network = zoo.get_model(str(path), static_shape_sessions=False, **options)
-        except Exception as error:  # onnxruntime has no common base for what a bad file raises
-            raise SetupError(f"{path} cannot be opened: {error}") from error
-        if not isinstance(network, zoo.SCRFD):
-            raise SetupError(f"{path} is not an SCRFD network")
-        check_active(network.session, self.device_name)
-        self._network = network
+        if self._network is None:
+            self._network = open_insightface(lambda: weights(self.weights_name), "SCRFD",
+                                             self.device_name, static_shape_sessions=False)
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [(boxes, scores) for boxes, scores, _ in self.detect_points(pictures)]

@@ -20,7 +20,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser",
 
 
 @pytest.fixture
-def test_page(tmp_path):
+def listening_page(tmp_path):
     for system, pitch in (("Secret-A", 300), ("Secret-B", 500)):
         for sample in ("one", "two", "three"):
             folder = tmp_path / system
@@ -33,8 +33,8 @@ def test_page(tmp_path):
     return page, key, count
 
 
-def test_the_page_is_whole_and_tells_nothing(test_page):
-    page, key, count = test_page
+def test_the_page_is_whole_and_tells_nothing(listening_page):
+    page, key, count = listening_page
     text, truth = page.read_text(), json.loads(key.read_text())
     assert count == 4 and len(truth["stimuli"]) == 4
     assert "Secret" not in text and "http" not in text
@@ -53,8 +53,8 @@ def answers(key, rater, value_of, path):
     return path
 
 
-def test_means_and_t_intervals(test_page, tmp_path):
-    _, key, _ = test_page
+def test_means_and_t_intervals(listening_page, tmp_path):
+    _, key, _ = listening_page
     files = [answers(key, f"r{i}", lambda system, _, i=i: 5 - i if system == "Secret-A" else 2,
                      tmp_path / f"{i}.json") for i in range(3)]
     opinions, missing = score_answers(key, files)
@@ -79,8 +79,8 @@ def test_t_interval_of_a_printed_row():
 @pytest.mark.parametrize("change", [
     {"test": "other"}, {"rater": ""}, {"answers": []}, {"answers": {"x": {"ratings": {}}}},
     {"format": 2}])
-def test_wrong_files_are_refused(test_page, tmp_path, change):
-    _, key, _ = test_page
+def test_wrong_files_are_refused(listening_page, tmp_path, change):
+    _, key, _ = listening_page
     path = answers(key, "r", lambda *_: 3, tmp_path / "a.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=r"a\.json"):
@@ -88,23 +88,23 @@ def test_wrong_files_are_refused(test_page, tmp_path, change):
 
 
 @pytest.mark.parametrize("value", [0, 6, 3.0, True, "5"])
-def test_ratings_outside_the_scale_are_refused(test_page, tmp_path, value):
-    _, key, _ = test_page
+def test_ratings_outside_the_scale_are_refused(listening_page, tmp_path, value):
+    _, key, _ = listening_page
     with pytest.raises(ValueError, match="not 1 to 5"):
         score_answers(key, [answers(key, "r", lambda *_: value, tmp_path / "a.json")])
 
 
-def test_a_rater_counts_once(test_page, tmp_path):
-    _, key, _ = test_page
+def test_a_rater_counts_once(listening_page, tmp_path):
+    _, key, _ = listening_page
     files = [answers(key, "r", lambda *_: 3, tmp_path / f"{i}.json") for i in range(2)]
     with pytest.raises(ValueError, match="twice"):
         score_answers(key, files)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_all_of_it_by_keyboard(test_page, tmp_path):
+def test_all_of_it_by_keyboard(listening_page, tmp_path):
     """Name, play, rate, reload in the middle, go on, save: all in the browser, no mouse."""
-    page, key, count = test_page
+    page, key, count = listening_page
     saved = asyncio.run(_listen(page, tmp_path / "profile", tmp_path / "saved", count))
     content = json.loads(saved.read_text())
     assert content["rater"] == "Ann B"
