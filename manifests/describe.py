@@ -18,8 +18,8 @@ MEMBERS = {
 }
 
 
-def croissant(root: Path, samples: Sequence[Sample], split_sentence: str) -> str:
-    """The corpus in Croissant 1.0 JSON-LD; files by path, size and SHA-256."""
+def croissant(root: Path, name: str, samples: Sequence[Sample], split_sentence: str) -> str:
+    """The corpus called `name` in Croissant 1.0 JSON-LD; files by path, size and SHA-256."""
     shards = sorted({s.shard for s in samples})
     context = {
         "@vocab": "https://schema.org/", "sc": "https://schema.org/",
@@ -30,7 +30,7 @@ def croissant(root: Path, samples: Sequence[Sample], split_sentence: str) -> str
         "fileProperty": "cr:fileProperty", "column": "cr:column",
     }
     return json.dumps({
-        "@context": context, "@type": "sc:Dataset", "name": root.name,
+        "@context": context, "@type": "sc:Dataset", "name": name,
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "description": f"Talking-face corpus, {len(samples)} clips. {split_sentence}",
         "distribution": [
@@ -54,7 +54,7 @@ def croissant(root: Path, samples: Sequence[Sample], split_sentence: str) -> str
     }, indent=1, ensure_ascii=False) + "\n"
 
 
-def card(root: Path, samples: Sequence[Sample], sources: Sequence[Fetched],
+def card(name: str, samples: Sequence[Sample], sources: Sequence[Fetched],
          split_sentence: str) -> str:
     """The corpus's `README.md`: what it is, how to read it, whose faces these are."""
     used = {s.video_id for s in samples}
@@ -63,7 +63,7 @@ def card(root: Path, samples: Sequence[Sample], sources: Sequence[Fetched],
     members = "\n".join(f"- `{n}`: {text}" for n, (_, text) in MEMBERS.items())
     listing = "\n".join(f"- {n}: {c} sources" for n, c in sorted(licences.items()))
     consent = "\n".join(f"- {n}: {c} sources" for n, c in sorted(consents.items()))
-    return f"""# {root.name}
+    return f"""# {name}
 
 {len(samples)} clips of {len({s.speaker_id for s in samples})} speakers from {len(used)} videos, \
 made by yld. {split_sentence}

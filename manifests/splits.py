@@ -16,6 +16,8 @@ from typing import Any, Literal
 from manifests.records import Clip, Video, col
 
 MIN_SPEAKERS, MIN_VIDEOS = 10, 20
+MIN_BLOCK_FRAMES = 150
+"""Least length of a block of time beside its guard: a row of clips of 75 has a whole one in it."""
 
 
 class EmptySplitError(ValueError):
@@ -83,23 +85,33 @@ def _threshold(ranked: Sequence[float], share: float, before: int) -> float:
 def assign(frozen: dict[str, Any], clip: Clip, speaker: str, video: Video) -> str | None:
     """`train`, `val` or `test`; None for a clip in the guard between blocks of time."""
     if frozen["policy"] == "time":
-        test_from = video.num_frames * (1 - frozen["test_share"])
-        val_from = video.num_frames * (1 - frozen["test_share"] - frozen["val_share"])
-        guard = frozen["guard_frames"] / 2
-        edges = [(0, val_from, "train"), (val_from, test_from, "val"),
-                 (test_from, video.num_frames, "test")]
-        middle = (clip.start_frame + clip.end_frame) / 2
-        for low, high, name in edges:
-            if low <= middle < high or (name == "test" and middle >= high):
-                # A short video is no longer than the guard: it is train as a whole.
-                if name == "train":
-                    crosses = clip.end_frame > val_from - guard and clip.start_frame > 0
-                    return None if crosses and clip.end_frame - val_from > 0 else "train"
-                return name if clip.start_frame >= low + guard else None
-        return "train"
+        blocks = _blocks(frozen, video.num_frames)
+        for low, high, name in blocks:
+            if low <= clip.start_frame and clip.end_frame <= high:
+                return name
+        return None
     where = position(speaker if frozen["policy"] == "speaker" else clip.video_id)
     return ("val" if where < frozen["val_below"]
             else "test" if where < frozen["test_below"] else "train")
+
+
+def _blocks(frozen: dict[str, Any], num_frames: int) -> list[tuple[float, float, str]]:
+    """The spans of a video that a clip must lie in, with half a guard off at inner borders.
+
+    A video whose smaller block would not hold one clip beside its guard is `train` as a whole:
+    dividing it would only lose what lies at the borders.
+    """
+    shares = {n: frozen[f"{n}_share"] for n in ("val", "test") if frozen[f"{n}_share"] > 0}
+    guard = frozen["guard_frames"] / 2
+    least = MIN_BLOCK_FRAMES + 2 * guard
+    if not shares or min(shares.values()) * num_frames < least:
+        return [(0, num_frames, "train")]
+    edges, names = [num_frames * (1 - sum(shares.values()))], ["train", *shares]
+    for share in shares.values():
+        edges.append(edges[-1] + share * num_frames)
+    starts, last = [0.0, *edges[:-1]], len(names) - 1
+    return [(low + guard * (i > 0), num_frames if i == last else high - guard, name)
+            for i, (low, high, name) in enumerate(zip(starts, edges, names, strict=True))]
 
 
 def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifests.files import write_atomic
 from manifests.records import Request
-from pipeline import refetch, status
+from pipeline import refetch, remote, status
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
+from pipeline.lease import Lease
 from pipeline.lock import CorpusLock
 from pipeline.progress import table
 from pipeline.session import running
+from pipeline.work_files import WorkFiles
 from stages.backends import registry
 from stages.backends.devices import torch_device
 from stages.backends.offset_estimators import ESTIMATORS
@@ -37,10 +38,13 @@ class Outcome:
 
 
 def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: str | None = None,
-          work: Path | None = None, limit: int | None = None,
-          retry_failed: bool = False) -> Outcome:
-    """Build or extend the corpus at `root`. Raises RunStopped, CorpusBusyError, ClusterError, and
-    SetupError before any work where a chosen backend's library or weights are wanting."""
+          work: Path | None = None, limit: int | None = None, retry_failed: bool = False,
+          destination: str | None = None) -> Outcome:
+    """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
+
+    Raises RunStopped, CorpusBusyError, ClusterError, RemoteError, and SetupError before any work
+    where a chosen backend's library or weights are wanting.
+    """
     if address is None:  # a cluster's nodes have libraries and folders of their own
         faces = config.shots.faces
         for backends, name in ((registry.DETECTORS, faces.detector),
@@ -55,44 +59,53 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             torch_device("cuda")
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
-    with CorpusLock(work) as lock:
-        requests = remember(work, requests_from_arguments(sources))[:limit]
-        return _run(requests, root.resolve(), work, lock, config, address, retry_failed)
+    files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
+    with CorpusLock(work) as lock, Lease(files, lock) as lease:
+        if lease.was_elsewhere:
+            units = remote.pull_state(files)
+            print(f"{destination} was built on by another machine: {units} finished units and "
+                  f"{remote.pull(root, files)} files brought", file=sys.stderr)
+        requests = remember(files, requests_from_arguments(sources))[:limit]
+        outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
+        if destination:
+            print(f"{remote.push(root, files)} files sent to {destination}", file=sys.stderr)
+            files.write("published.json", (work / "published.json").read_text())
+        return outcome
 
 
-def remember(work: Path, requests: Sequence[Request]) -> list[Request]:
+def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
     """All requests ever made of this corpus, the new ones last: building again appends."""
-    path = work / "requests.json"
+    path = files.folder / "requests.json"
     known = [Request(**r) for r in json.loads(path.read_text())] if path.exists() else []
     have = {r.request_id for r in known}
     together = known + [r for r in requests if r.request_id not in have]
-    write_atomic(path, json.dumps([vars(r) for r in together], indent=1))
+    files.write("requests.json", json.dumps([vars(r) for r in together], indent=1))
     return together
 
 
-def _run(requests, root, work, lock, config: BuildConfig, address, retry_failed) -> Outcome:
+def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed) -> Outcome:
     started = time.monotonic()
 
     def observe(event, node, item, entries) -> None:
         if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
-            refetch.drop(work, entries, item.unit)
+            refetch.drop(files, entries, item.unit)
 
     configs = stage_configs(config) | {"clips": ClipsJob(config.clips, config.sync)}
-    with running(MAIN_JOB, configs, config, work, lock, len(requests), address=address,
-                 retry_failed=retry_failed, observe=observe) as runner:
+    with running(MAIN_JOB, configs, config, files.folder, lock, requests, address=address,
+                 files=files, retry_failed=retry_failed, observe=observe) as runner:
         entries = runner.run(requests)
-    return _finish(root, work, config, entries, started)
+    return _finish(root, files, config, entries, started)
 
 
-def _finish(root, work, config, entries, started) -> Outcome:
+def _finish(root, files, config, entries, started) -> Outcome:
     from pipeline.corpus import Corpus
     from pipeline.publish import publish
     from pipeline.report import write_report
 
     rows = status.rows(MAIN_JOB, entries)
-    done = publish(root, work, config, entries, rows)
+    done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
-        refetch.drop(work, entries)
+        refetch.drop(files, entries)
     report = write_report(Corpus(root))
     videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
     failed = sum(r["failed"] for r in rows)

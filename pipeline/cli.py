@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline import commands_models, commands_scores, commands_sync
-from pipeline.cli_tools import EXIT_FAILED, emit, friendly
+from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -61,9 +61,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     if destination:
         remote.check(destination)
     outcome = run(list(sources), out, settings, address=address, limit=limit,
-                  retry_failed=retry_failed)
-    if destination:
-        click.echo(f"{remote.push(out, destination)} files sent to {destination}", err=True)
+                  retry_failed=retry_failed, destination=destination)
     emit(outcome.status, status.COLUMNS, as_json)
     if outcome.num_samples == 0:
         click.echo("yld: no source gave a clip; `yld status` and the report say why", err=True)
@@ -74,7 +72,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 
 
 @main.command()
-@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("corpus", type=CORPUS)
 @click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
 @click.option("--why", is_flag=True, help="One row per rejected or failed record instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -84,10 +82,10 @@ def status(corpus, cost, why, as_json) -> None:
     from pipeline import status as st
     from pipeline.corpus import Corpus
 
-    live = corpus / "work" / "status.json"
-    rows = json.loads(live.read_text()) if live.exists() else Corpus(corpus).status()
+    live = corpus.folder / "work" / "status.json"
+    rows = json.loads(live.read_text()) if live.exists() else Corpus(corpus.folder).status()
     if why:
-        whole = Corpus(corpus)
+        whole = Corpus(corpus.folder)
         names = {r["source_id"]: r["address"] for r in whole.rows("sources")}
         names |= {r["video_id"]: r["address"] for r in whole.rows("sources")}
         rows = [
@@ -103,25 +101,31 @@ def status(corpus, cost, why, as_json) -> None:
 
 
 @main.command()
-@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("corpus", type=CORPUS)
 @friendly
 def report(corpus) -> None:
     """Write report.html again from what is in the corpus folder."""
+    from pipeline import remote
     from pipeline.corpus import Corpus
     from pipeline.report import write_report
 
-    click.echo(write_report(Corpus(corpus)))
+    click.echo(write_report(Corpus(corpus.folder)))
+    if corpus.files is not None:
+        remote.push(corpus.folder, corpus.files)
 
 
 @main.command()
-@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("corpus", type=CORPUS)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
 def verify(corpus, as_json) -> None:
     """Check every shard, sample, table and checksum of a corpus."""
+    from pipeline import remote
     from pipeline.verify import verify as check
 
-    problems = check(corpus)
+    problems = check(corpus.folder)
+    if corpus.files is not None:
+        problems += remote.differences(corpus.folder, corpus.files)
     if as_json:
         click.echo(json.dumps(problems, indent=1))
     else:

@@ -6,9 +6,14 @@ import functools
 import json
 import os
 import sys
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from pipeline.work_files import WorkFiles
 
 EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE = 1, 3, 2
 
@@ -35,3 +40,32 @@ def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
     from pipeline.progress import table
 
     click.echo(json.dumps(rows, indent=1) if as_json else table(rows, columns))
+
+
+@dataclass(frozen=True)
+class CorpusPlace:
+    """A corpus named on the command line: its folder, and its files if it is at an address."""
+
+    folder: Path
+    files: WorkFiles | None = None
+
+
+class _CorpusType(click.ParamType):
+    name = "directory"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> CorpusPlace:
+        from pipeline import remote
+
+        if isinstance(value, CorpusPlace):
+            return value
+        if remote.is_remote(value):
+            try:
+                return CorpusPlace(*remote.open_corpus(value))
+            except (OSError, RuntimeError, ValueError) as error:
+                self.fail(str(error), param, ctx)
+        return CorpusPlace(
+            click.Path(path_type=Path, exists=True, file_okay=False).convert(value, param, ctx))
+
+
+CORPUS = _CorpusType()
+"""A corpus folder, or the fsspec address that one was built to."""

@@ -7,9 +7,10 @@ import secrets
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-from manifests.files import write_atomic
+from pipeline.work_files import WorkFiles
 
 
 class ClusterError(RuntimeError):
@@ -40,8 +41,9 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
+            # "local", or Ray would join a cluster that someone else runs on this machine.
             ray.init(
-                num_cpus=num_cpus or visible_cpus(), include_dashboard=False,
+                address="local", num_cpus=num_cpus or visible_cpus(), include_dashboard=False,
                 object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR",
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -72,20 +74,24 @@ def _reach(address: str, timeout_s: float = 5.0) -> None:
             f"or leave --address out to work on this machine") from None
 
 
-def prove_nodes(work: Path, timeout_s: float = 60.0) -> list[dict[str, str]]:
-    """Let each live node read and write `work`. Raises ClusterError naming those that cannot."""
+def prove_nodes(files: WorkFiles, own_files: Sequence[str] = (),
+                timeout_s: float = 60.0) -> list[dict[str, str]]:
+    """Let each live node read and write `files` and look for `own_files`, media of the user's.
+
+    Raises ClusterError naming those that cannot.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from pipeline.workers import prove_node
 
     token = secrets.token_hex(8)
-    write_atomic(work / "tmp" / "token", token)
+    files.write("tmp/token", token)
     nodes = [n for n in ray.nodes() if n["Alive"]]
     asked = {
         n["NodeID"]: prove_node.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
-        ).remote(str(work), token)
+        ).remote(files, token, list(own_files))
         for n in nodes
     }
     proven, problems = [], []
@@ -97,11 +103,13 @@ def prove_nodes(work: Path, timeout_s: float = 60.0) -> list[dict[str, str]]:
             cause = getattr(error, "cause", None) or error
             problems.append(f"{name}: {type(cause).__name__}: {str(cause).splitlines()[0]}")
             continue
-        if not (work / "tmp" / f"node-{node['NodeID']}").exists():
-            problems.append(f"{name}: what it wrote to {work} is not seen here")
+        if files.read(f"tmp/node-{node['NodeID']}") != token:
+            place = files.address or files.folder
+            problems.append(f"{name}: what it wrote to {place} is not seen here")
     if problems:
         raise ClusterError(
-            "nodes that cannot work on the corpus folder (it must be one shared file system):\n  "
+            "nodes that cannot work on the corpus (its folder must be on a file system that all "
+            "share, or an fsspec address):\n  "
             + "\n  ".join(problems)
         )
     return proven

@@ -37,6 +37,8 @@ class WorkersConfig:
     gpu_workers: int = col("workers that hold a GPU", default=0)
     gpus_per_worker: float = col("GPU share of a GPU worker", default=1.0)
     gpu_stages: list[str] = col("stages that GPU workers run", default_factory=list)
+    node_cache_gb: float = col("with a fsspec --out: size of each node's folder of side files and "
+                               "media, above which the longest unused go", "GB", default=50.0)
     attempts: int = col("attempts before a unit that breaks its worker is a failure", default=2)
     max_ahead: int = col("videos fetched ahead of the slower stages", default=16)
     parked_wait_s: float = col("longest wait for a host that asked for a rest", "s",

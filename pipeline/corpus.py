@@ -47,6 +47,12 @@ class Corpus:
             )
         self._rows: dict[str, list[dict[str, Any]]] = {}
 
+    @property
+    def name(self) -> str:
+        """What the corpus calls itself."""
+        path = self.root / "dataset.json"
+        return json.loads(path.read_text())["name"] if path.exists() else self.root.name
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table as mappings; empty where the table has no part yet."""
         if table not in self._rows:

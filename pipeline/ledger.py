@@ -19,6 +19,7 @@ from typing import Any
 
 from manifests import records as rec
 from manifests.files import write_atomic
+from pipeline.work_files import WorkFiles
 
 # Where a file lies does not change what is in it: a moved corpus is not built again.
 PLACE_FIELDS = frozenset({
@@ -82,8 +83,8 @@ def _plain(value: Any) -> Any:
 class Ledger:
     """Finished units under `folder`, one JSON file each: `{stage}/{unit}/{key}.json`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, files: WorkFiles | None = None) -> None:
+        self.folder, self._files = folder, files
 
     def _path(self, stage: str, unit: str, key: str) -> Path:
         return self.folder / stage / unit / f"{key[:24]}.json"
@@ -103,11 +104,11 @@ class Ledger:
         data = dataclasses.asdict(entry)
         data["kind"] = kind.__name__
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-        write_atomic(self._path(entry.stage, entry.unit, entry.key), text)
-
-    def forget(self, entry: Entry) -> None:
-        """Drop a unit so that it runs again (used for failures worth another try)."""
-        self._path(entry.stage, entry.unit, entry.key).unlink(missing_ok=True)
+        path = self._path(entry.stage, entry.unit, entry.key)
+        if self._files is None:
+            write_atomic(path, text)
+        else:  # other machines go on from the copy at the files' address
+            self._files.write_later(f"ledger/{path.relative_to(self.folder)}", text)
 
 
 def _decode_entry(data: dict[str, Any]) -> Entry:

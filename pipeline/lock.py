@@ -45,6 +45,12 @@ class CorpusLock:
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._file.flush()
 
+    def raise_fence(self, least: int) -> None:
+        """Make the fencing number at least `least`."""
+        if self.fence < least:
+            self.fence = least
+            write_atomic(self.work / "fence", json.dumps({"fence": self.fence}))
+
     def release(self) -> None:
         """Give the corpus free; harmless when called twice."""
         if not self._file.closed:

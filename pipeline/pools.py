@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
 
+from pipeline.work_files import WorkFiles
 from pipeline.workers import Done, Job, StageWorker
 
 
@@ -55,8 +55,10 @@ class Pools:
     pool's number bounds how many exist at a time.
     """
 
-    def __init__(self, work: Path, fence: int, sizes: dict[str, PoolSize]) -> None:
-        self._work, self._fence, self._sizes = work, fence, sizes
+    def __init__(self, files: WorkFiles, fence: int, sizes: dict[str, PoolSize],
+                 node_cache_gb: float = 50.0) -> None:
+        self._files, self._fence, self._sizes = files, fence, sizes
+        self._node_cache_gb = node_cache_gb
         self._idle: dict[str, list[Worker]] = {name: [] for name in sizes}
         self._count = dict.fromkeys(sizes, 0)
         self._serial = 0
@@ -83,7 +85,7 @@ class Pools:
         self._count[pool] += 1
         size, name = self._sizes[pool], f"{pool}-{self._fence}-{self._serial}"
         actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus).remote(
-            str(self._work), self._fence, name
+            self._files, self._fence, name, self._node_cache_gb
         )
         return Worker(actor, name, pool)
 
@@ -116,9 +118,9 @@ class Pools:
             return Ended(running, None, "error", str(error)[-2000:])
         except ray.exceptions.RayError as error:
             self._drop(running.worker)
-            note = self._work / "tmp" / f"{running.worker.name}.memory"
-            if note.exists():
-                return Ended(running, None, "memory", note.read_text())
+            note = self._files.read(f"tmp/{running.worker.name}.memory")
+            if note is not None:
+                return Ended(running, None, "memory", note)
             return Ended(running, None, "crash", _first_lines(str(error)))
         self._idle[running.worker.pool].append(running.worker)
         return Ended(running, done)

@@ -20,6 +20,7 @@ from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
 from pipeline.config import BuildConfig, as_yaml
 from pipeline.ledger import Entry, decode, digest
+from pipeline.work_files import WorkFiles
 from stages.sharding import Entry as ShardEntry
 from stages.sharding import plan_shards, write_shard
 from stages.speakers import assign_speakers
@@ -64,19 +65,20 @@ def collect(entries: dict[str, dict[str, Entry]]) -> dict[str, list[Any]]:
 
 def publish(
     root: Path,
-    work: Path,
+    files: WorkFiles,
     config: BuildConfig,
     entries: dict[str, dict[str, Entry]],
     status: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Write the corpus to `root`. Returns what `published.json` holds."""
+    work, name = files.folder, files.corpus_name or root.name
     tables = collect(entries)
     tables["requests"] = [
         rec.Request(**r) for r in json.loads((work / "requests.json").read_text())
     ]
     before = _read_published(work)
     recipe = digest([config.shards, config.speakers, config.splits])
-    prints = {c.clip_id: _print(c, work) for c in tables["clips"]}
+    prints = {c.clip_id: _print(c, files) for c in tables["clips"]}
     if before and not (
         before["recipe"] == recipe
         and all(
@@ -101,14 +103,15 @@ def publish(
         rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
                    detail="lies where two parts of the corpus meet (splits.guard_frames)")
         for clip in left_out]
+    files.bring(e.clip.payload_path for e in new)
     sizes = {e.clip.clip_id: (work / e.clip.payload_path).stat().st_size for e in new}
     taken = {
         s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
         for s in {r.split for r in old}
     }
     samples = list(old)
-    for name, group in plan_shards(new, sizes, config.shards, taken):
-        samples += write_shard(root, work, name, group)
+    for shard, group in plan_shards(new, sizes, config.shards, taken):
+        samples += write_shard(root, work, shard, group)
     _drop_strays(root, {s.shard for s in samples})
     sentence = (
         splits.describe(frozen, [s.split for s in samples])
@@ -117,8 +120,8 @@ def publish(
     )
     tables["speakers"] = sorted(speakers.values(), key=lambda s: s.track_id)
     tables["samples"] = sorted(samples, key=lambda s: (s.shard, s.index_in_shard))
-    for name, kind in TABLES.items():
-        write_table(root / "manifests" / name / "part-000000.parquet", kind, tables[name])
+    for table, kind in TABLES.items():
+        write_table(root / "manifests" / table / "part-000000.parquet", kind, tables[table])
     write_atomic(
         root / "manifests" / "status.json", json.dumps({"stages": status}, indent=1) + "\n"
     )
@@ -128,8 +131,8 @@ def publish(
         + "\n",
     )
     write_atomic(root / "config.yaml", as_yaml(config))
-    write_atomic(root / "dataset.json", croissant(root, samples, sentence))
-    write_atomic(root / "README.md", card(root, samples, tables["sources"], sentence))
+    write_atomic(root / "dataset.json", croissant(root, name, samples, sentence))
+    write_atomic(root / "README.md", card(name, samples, tables["sources"], sentence))
     write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"])
     done = {
         "recipe": recipe,
@@ -165,9 +168,9 @@ def _new_entries(tables, old: Sequence[rec.Sample], frozen, speaker_of):
     return new, left_out
 
 
-def _print(clip: rec.Clip, work: Path) -> str:
+def _print(clip: rec.Clip, files: WorkFiles) -> str:
     """What makes a published clip the same: its members' bytes stand behind this name."""
-    return f"{clip.payload_path}:{(work / clip.payload_path).stat().st_size}"
+    return f"{clip.payload_path}:{files.size(clip.payload_path)}"
 
 
 def _read_published(work: Path) -> dict[str, Any] | None:

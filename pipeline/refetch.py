@@ -8,21 +8,18 @@ instead of mixing two versions of one video.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
-from manifests.media import resolve
 from pipeline.ledger import Entry
-
-READS_MEDIA = frozenset({"probe", "shots", "sync", "clips"})
+from pipeline.work_files import READS_MEDIA, WorkFiles
 
 
 class Refetch:
     """Units that wait for their media. `entries` are the runner's, by stage and unit."""
 
-    def __init__(self, work: Path, entries: dict[str, dict[str, Entry]]) -> None:
-        self.work, self.entries = work, entries
+    def __init__(self, files: WorkFiles, entries: dict[str, dict[str, Entry]]) -> None:
+        self.files, self.entries = files, entries
         self._waiting: dict[str, list[Any]] = {}
 
     def source_for(self, unit: Any) -> rec.Source | None:
@@ -30,13 +27,13 @@ class Refetch:
         if unit.node.name not in READS_MEDIA:
             return None
         record = unit.services.get("video") or unit.records[0]
-        if resolve(record.media_path, self.work).exists():
-            return None
+        if record.media_path.startswith("/") or self.files.size(record.media_path) is not None:
+            return None  # the user's own, or at hand
         for entry in self.entries["download"].values():
             for fetched in entry.outputs:
                 if fetched.kind == "link" and fetched.media_path == record.media_path:
                     return self._source(fetched.source_id)
-        return None  # a file of the user's that went away: the stage says so itself
+        return None
 
     def _source(self, source_id: str) -> rec.Source | None:
         found = (s for e in self.entries["expand"].values() for s in e.outputs)
@@ -82,9 +79,10 @@ def _why(entry: Entry) -> str:
     return "no reason is known"
 
 
-def drop(work: Path, entries: dict[str, dict[str, Entry]], video_id: str | None = None) -> None:
+def drop(files: WorkFiles, entries: dict[str, dict[str, Entry]],
+         video_id: str | None = None) -> None:
     """Delete fetched media (never the user's own files), of one video or of all."""
     for entry in entries["download"].values():
         for fetched in entry.outputs:
             if fetched.kind == "link" and video_id in (None, fetched.video_id):
-                (work / fetched.media_path).unlink(missing_ok=True)
+                files.drop([fetched.media_path])

@@ -21,6 +21,7 @@ from pipeline.graph import SERVICE_OF, Node, check_graph
 from pipeline.ledger import Entry, Ledger, Result, digest, failed_retryable
 from pipeline.pools import Ended, Pools
 from pipeline.refetch import Refetch
+from pipeline.work_files import WorkFiles
 from pipeline.workers import Job, load_stage
 from stages.base import Resources
 
@@ -71,7 +72,7 @@ class Runner:
         pools: Pools, policy: Policy, services: dict[str, Any] | None = None,
         observe: Callable[[str, Node, Any], None] | None = None,
         limits: Callable[[str, Resources], Resources] | None = None,
-        pool_of: dict[str, str] | None = None,
+        pool_of: dict[str, str] | None = None, files: WorkFiles | None = None,
     ) -> None:
         check_graph(tuple(nodes))
         self.nodes, self.configs, self.work, self.ledger = tuple(nodes), configs, work, ledger
@@ -91,7 +92,8 @@ class Runner:
         self._kept: dict[str, dict[str, Any]] = defaultdict(dict)
         self._seen: dict[str, set[str]] = {n.name: set() for n in self.nodes}
         self._at_work: dict[str, Unit] = {}
-        self._refetch = Refetch(work, self.entries)
+        self.files = files or WorkFiles(work)
+        self._refetch = Refetch(self.files, self.entries)
 
     def run(self, requests: Sequence[Any]) -> dict[str, dict[str, Entry]]:
         """Entries by stage and unit, once every unit has an outcome. Raises RunStopped."""
@@ -147,7 +149,7 @@ class Runner:
         for record in entry.outputs:
             for name in ("faces_path", "payload_path"):
                 path = getattr(record, name, None)
-                if path is not None and not (self.work / path).exists():
+                if path is not None and self.files.size(path) is None:
                     return False
         return True
 

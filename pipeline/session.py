@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,21 @@ from pipeline.graph import Node
 from pipeline.ledger import Ledger
 from pipeline.lock import CorpusLock
 from pipeline.progress import Progress
+from pipeline.work_files import WorkFiles
 
 
 @contextmanager
 def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfig, work: Path,
-            lock: CorpusLock, num_requests: int, *, address: str | None = None,
+            lock: CorpusLock, requests: Sequence[Any], *, address: str | None = None,
+            files: WorkFiles | None = None,
             retry_failed: bool = False,
             observe: Callable[[str, Node, Any, dict], None] | None = None) -> Iterator[Any]:
     """A Runner of `nodes` with its pools; `observe` also gets the entries so far.
 
-    Raises ClusterError when no node can read and write `work`.
+    `files` are those of `work`; all nodes share that folder if they are not given. Raises
+    ClusterError when a node cannot read and write them.
     """
+    files = files or WorkFiles(work)
     cluster.start(address)
     import ray
 
@@ -35,7 +39,7 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
     from pipeline.services import ClusterLimiter, LimiterActor
 
     try:
-        joined = cluster.prove_nodes(work)
+        joined = cluster.prove_nodes(files, _own_files(requests))
         workers = config.workers
         cpus = int(ray.cluster_resources().get("CPU", 1))
         num_cpu = workers.cpu_workers or cpus
@@ -44,11 +48,11 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
             "net": PoolSize(workers.net_workers, 0.0, 0.0),
             "gpu": PoolSize(workers.gpu_workers, 0.0, workers.gpus_per_worker),
         }
-        print(f"{num_requests} sources; {len(joined)} node(s), {num_cpu} CPU workers, "
+        print(f"{len(requests)} sources; {len(joined)} node(s), {num_cpu} CPU workers, "
               f"{workers.net_workers} downloads at a time", file=sys.stderr)
-        pools = Pools(work, lock.fence, sizes)
+        pools = Pools(files, lock.fence, sizes, workers.node_cache_gb)
         limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
-        progress = Progress(num_requests, [n.name for n in nodes])
+        progress = Progress(len(requests), [n.name for n in nodes])
 
         def seen(event, node, item) -> None:
             progress.observe(event, node, item)
@@ -56,14 +60,16 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
                 observe(event, node, item, runner.entries)
 
         runner = Runner(
-            nodes, configs, work, Ledger(work / "ledger"), pools,
+            nodes, configs, work, Ledger(work / "ledger", files), pools,
             Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
             services={"rate_limiter": limiter}, observe=seen,
             limits=lambda name, declared: resources_for(config, name, declared),
+            files=files,
             pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
         )
         try:
             yield runner
+            files.flush()
         finally:
             progress.close()
             pools.close()
@@ -71,3 +77,9 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
                 status.rows(nodes, runner.entries, runner.pending())))
     finally:
         ray.shutdown()
+
+
+def _own_files(requests: Sequence[Any], at_most: int = 200) -> list[str]:
+    """Some of the requests that are files or folders, evenly drawn."""
+    paths = [a for a in (getattr(r, "address", "") for r in requests) if a.startswith("/")]
+    return paths[:: max(1, len(paths) // at_most)]

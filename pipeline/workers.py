@@ -24,13 +24,17 @@ import psutil
 import ray
 
 from manifests import records as rec
-from manifests.files import write_atomic
+from pipeline.lease import is_fenced
 from pipeline.ledger import Result, check_outcomes
 from pipeline.lock import read_fence
+from pipeline.remote import RemoteError
+from pipeline.work_files import WorkFiles, read_by, written_by
 from stages.base import Context, PermanentError, SetupError, Stage, TransientError
 
 MEMORY_EXIT, FENCED_EXIT = 97, 98
 WATCH_INTERVAL_S = 0.2
+NODE_FOLDERS = ("media", "shots", "tracks", "clips")
+"""Side files that a node with a folder of its own may bring again."""
 
 
 @dataclass(frozen=True)
@@ -179,18 +183,18 @@ def _decoded_s() -> float:
     return media.decoded_seconds()
 
 
-def _watch(work: Path, fence: int, limit: dict[str, float], name: str) -> None:
+def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> None:
     process = psutil.Process()
     while True:
         time.sleep(WATCH_INTERVAL_S)
-        if read_fence(work) > fence:
+        if read_fence(files.folder) > fence:
             os._exit(FENCED_EXIT)
         with contextlib.suppress(psutil.Error):
             used = process.memory_info().rss
             used += sum(child.memory_info().rss for child in process.children(recursive=True))
             if used > limit["bytes"]:
                 note = f"{used / 2**30:.2f} GiB used, limit {limit['bytes'] / 2**30:.2f} GiB"
-                write_atomic(work / "tmp" / f"{name}.memory", note)
+                files.write(f"tmp/{name}.memory", note)
                 os._exit(MEMORY_EXIT)
 
 
@@ -198,7 +202,7 @@ def _watch(work: Path, fence: int, limit: dict[str, float], name: str) -> None:
 class StageWorker:
     """One process that runs any stage, one job at a time."""
 
-    def __init__(self, work: str, fence: int, name: str) -> None:
+    def __init__(self, files: WorkFiles, fence: int, name: str, node_cache_gb: float) -> None:
         with contextlib.suppress(ImportError):
             import cv2
 
@@ -206,23 +210,43 @@ class StageWorker:
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[variable] = "1"
         self._limit = {"bytes": float("inf")}
-        self._runner = StageRunner(Path(work))
+        self._files, self._fence, self._cache_gb = files.on_this_node(), fence, node_cache_gb
+        self._files.folder.mkdir(parents=True, exist_ok=True)
+        self._runner = StageRunner(self._files.folder)
         threading.Thread(
-            target=_watch, args=(Path(work), fence, self._limit, name), daemon=True
+            target=_watch, args=(self._files, fence, self._limit, name), daemon=True
         ).start()
 
     def run(self, job: Job) -> Done:
         self._limit["bytes"] = job.memory_gb * 2**30
-        return self._runner.run(job)
+        files = self._files
+        try:
+            files.bring(read_by(job.stage, job.unit, job.records, job.services))
+            done = self._runner.run(job)
+            if files.address is not None:
+                if is_fenced(files, self._fence):
+                    os._exit(FENCED_EXIT)
+                outputs = [r for result in done.results for r in result.records or []]
+                files.send(written_by(job.stage, job.unit, outputs))
+                files.trim(self._cache_gb, NODE_FOLDERS)
+        except RemoteError as error:
+            return Done([], stop_run=str(error))
+        return done
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def prove_node(work: str, token: str) -> dict[str, str]:
-    """That this node reads what the driver wrote and can write beside it. Raises OSError."""
-    folder = Path(work) / "tmp"
-    found = (folder / "token").read_text()
+def prove_node(files: WorkFiles, token: str, own_files: list[str]) -> dict[str, str]:
+    """That this node reads what the driver wrote, can write beside it, and sees the user's own
+    files. Raises OSError."""
+    files = files.on_this_node()
+    found = files.read("tmp/token")
     if found != token:
-        raise OSError(f"{folder} holds {found!r} here, not {token!r}: another file system")
+        raise OSError(f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
+                      "another file system")
+    for path in own_files:
+        if not os.path.exists(path):
+            raise OSError(f"{path} is not here; sources that are files must lie at the same "
+                          "path on every node")
     node = ray.get_runtime_context().get_node_id()
-    write_atomic(folder / f"node-{node}", token)
+    files.write(f"tmp/node-{node}", token)
     return {"node": node, "host": os.uname().nodename, "python": os.sys.version.split()[0]}

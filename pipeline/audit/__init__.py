@@ -101,7 +101,7 @@ def _audit_files(items, work, lock, config, measure, address):
             requests.setdefault(item.path, rec.Request(
                 f"r{hash_id('file', item.path)}", item.path, "file", item.path))
     configs = stage_configs(config) | {"measure": measure}
-    with running(AUDIT_JOB, configs, config, work, lock, len(requests),
+    with running(AUDIT_JOB, configs, config, work, lock, list(requests.values()),
                  address=address) as runner:
         entries = runner.run(list(requests.values()))
     return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
@@ -113,7 +113,7 @@ def _audit_shards(items, work, lock, config, measure, address):
 
     requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(i.path))}", i.path, "shard",
                             i.path) for i in items]
-    with running(SHARD_JOB, {"measure_shard": measure}, config, work, lock, len(items),
+    with running(SHARD_JOB, {"measure_shard": measure}, config, work, lock, requests,
                  address=address) as runner:
         entries = runner.run(requests)
     facts = {}

@@ -23,7 +23,7 @@ def write_report(corpus: Corpus, destination: Path | None = None) -> Path:
     )
     shown = samples.choose(corpus)
     page = environment.get_template("page.html").render(
-        name=corpus.root.name,
+        name=corpus.name,
         funnel=corpus.status(),
         reasons=summary.reasons(corpus),
         thumbnails=[samples.thumbnail(corpus, s) for s in shown],

@@ -59,7 +59,7 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     work = (out / "work").resolve()
     corrections = (_of_shards if is_shards else _of_files)(wanted, path, out)
     with CorpusLock(work) as lock, running(
-            CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, len(corrections),
+            CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
             address=address) as runner:
         entries = runner.run(corrections)
     _note_failures(rows, entries, corrections)

@@ -63,6 +63,24 @@ def test_blocks_of_time_have_a_guard():
     assert "blocks of time" in splits.describe(frozen, list(filter(None, found.values())))
 
 
+def test_a_video_too_short_to_be_divided_loses_nothing():
+    clips = [make_clip("v", i, 75 * i, 75 * i + 75) for i in range(46)]
+    speaker_of = {c.clip_id: "one" for c in clips}
+    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of)
+    short, long = make_video("v", 3450), make_video("v", 3500)
+    assert [splits.assign(frozen, c, "one", short) for c in clips] == ["train"] * 46
+    assert {splits.assign(frozen, c, "one", long) for c in clips} >= {"val", "test", "train"}
+
+
+def test_a_part_that_nobody_wants_has_no_guard():
+    clips = [make_clip("v", i, 75 * i, 75 * i + 75) for i in range(66)]
+    frozen = splits.freeze(splits.SplitConfig(val_share=0.0), clips,
+                           {c.clip_id: "one" for c in clips})
+    found = [splits.assign(frozen, c, "one", make_video("v")) for c in clips]
+    assert set(found) == {"train", "test", None} and found.count(None) == 1
+    assert found[-1] == "test"
+
+
 def test_an_empty_part_that_was_asked_for_is_an_error():
     clips = [make_clip("v", 0)]
     config = splits.SplitConfig(policy="source")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import remote
+from pipeline.work_files import WorkFiles
 
 
 @pytest.fixture
@@ -17,7 +18,6 @@ def bucket(monkeypatch):
     for name, value in {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
-        "FSSPEC_S3_ENDPOINT_URL": f"http://{host}:{port}",
     }.items():
         monkeypatch.setenv(name, value)
     import s3fs
@@ -41,14 +41,15 @@ def make(root):
 def test_a_corpus_is_mirrored_and_only_changes_are_sent(bucket, tmp_path):
     make(tmp_path)
     remote.check("s3://corpora/mine")
-    assert remote.push(tmp_path, "s3://corpora/mine") == 3
+    files = WorkFiles(tmp_path / "work", "s3://corpora/mine/work")
+    assert remote.push(tmp_path, files) == 3
     assert bucket.cat_file("corpora/mine/shards/train/train-000000.tar") == b"a" * 5000
     assert not bucket.exists("corpora/mine/work/ledger/x.json")
-    assert remote.push(tmp_path, "s3://corpora/mine") == 0
+    assert remote.push(tmp_path, files) == 0
     (tmp_path / "report.html").write_text("<p>new")
-    assert remote.push(tmp_path, "s3://corpora/mine") == 1
+    assert remote.push(tmp_path, files) == 1
     (tmp_path / "report.html").unlink()
-    remote.push(tmp_path, "s3://corpora/mine")
+    remote.push(tmp_path, files)
     bucket.invalidate_cache()
     assert not bucket.exists("corpora/mine/report.html")
 
@@ -63,3 +64,54 @@ def test_the_same_address_has_the_same_staging_folder(monkeypatch, tmp_path):
     first = remote.staging_folder("s3://b/c")
     assert first == remote.staging_folder("s3://b/c") != remote.staging_folder("s3://b/d")
     assert remote.is_remote("s3://b/c") and not remote.is_remote("/data/c")
+
+
+def test_another_folder_becomes_what_was_mirrored(bucket, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    make(first)
+    remote.push(first, WorkFiles(first / "work", "s3://corpora/two/work"))
+    files = WorkFiles(second / "work", "s3://corpora/two/work")
+    (second / "shards").mkdir(parents=True)
+    (second / "shards" / "stray.tar").write_bytes(b"old")
+    assert remote.pull(second, files) == 3
+    assert not (second / "shards" / "stray.tar").exists()
+    assert (second / "SHA256SUMS").read_bytes() == b"s"
+    assert remote.pull(second, files) == 0
+    assert remote.differences(second, files) == []
+    bucket.rm_file("corpora/two/report.html")
+    assert [p["where"] for p in remote.differences(second, files)] == ["report.html"]
+
+
+def test_work_files_travel_by_name(bucket, tmp_path):
+    one = WorkFiles(tmp_path / "one", "s3://corpora/three/work")
+    two = WorkFiles(tmp_path / "two", "s3://corpora/three/work")
+    (tmp_path / "one" / "shots").mkdir(parents=True)
+    (tmp_path / "one" / "shots" / "a.npz").write_bytes(b"abc")
+    one.send(["shots/a.npz", "shots/nowhere.npz"])
+    two.bring(["shots/a.npz", "shots/nowhere.npz"])
+    assert (tmp_path / "two" / "shots" / "a.npz").read_bytes() == b"abc"
+    assert two.size("shots/a.npz") == 3 and two.size("shots/nowhere.npz") is None
+    one.write_later("ledger/x.json", "{}")
+    one.flush()
+    assert two.listed("ledger") == ["ledger/x.json"] and two.read("ledger/x.json") == "{}"
+    two.drop(["shots/a.npz"])
+    assert not bucket.exists("corpora/three/work/shots/a.npz")
+    with pytest.raises(ValueError, match="no name of a work file"):
+        two.bring(["../../etc/passwd"])
+
+
+def test_a_node_drops_what_was_longest_unused(tmp_path):
+    import os
+    import time
+
+    files = WorkFiles(tmp_path, "s3://corpora/four/work")
+    (tmp_path / "media").mkdir()
+    for age_s, name in ((9000, "old"), (8000, "newer"), (10, "in_use")):
+        path = tmp_path / "media" / name
+        path.write_bytes(b"0" * 1000)
+        os.utime(path, (time.time() - age_s,) * 2)
+    assert files.trim(2000 / 1e9, ["media"]) == 1000
+    assert sorted(p.name for p in (tmp_path / "media").iterdir()) == ["in_use", "newer"]
+    assert files.trim(0.0, ["media"]) == 1000
+    assert WorkFiles(tmp_path).trim(0.0, ["media"]) == 0
+    assert (tmp_path / "media" / "in_use").exists()

@@ -13,6 +13,7 @@ from pipeline.ledger import Ledger
 from pipeline.lock import CorpusBusyError, CorpusLock, read_fence
 from pipeline.pools import Pools, PoolSize
 from pipeline.runner import Policy, Runner
+from pipeline.work_files import WorkFiles
 from tests.pipeline.poison_stages import EchoConfig
 
 NODES = (
@@ -32,7 +33,7 @@ def ray_local():
 
 def build(work, addresses, word="a", policy=None, num_workers=2):
     with CorpusLock(work) as lock:
-        pools = Pools(work, lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
+        pools = Pools(WorkFiles(work), lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
         events = []
         runner = Runner(
             NODES, {"echo": EchoConfig(word), "upper": None}, work, Ledger(work / "ledger"),

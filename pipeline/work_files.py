@@ -1,0 +1,208 @@
+"""The files below a corpus's `work` folder, as every node of a cluster comes by them.
+
+In a folder that all nodes share there is nothing to do. With an fsspec address each node has a
+folder of its own (`remote.staging_folder`): before a job it brings what the job reads, after it
+it sends what the job wrote, and only then is the job done. Names of side files hold a hash of all
+that their content depends on, so a name that is there need not be compared; media, which may be
+fetched twice, is compared by size.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from manifests.files import atomic_path, write_atomic
+from pipeline import remote
+
+T = TypeVar("T")
+RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+KEEP_S = 3600.0
+"""A file used within this time is never dropped from a node's folder."""
+READS_MEDIA = frozenset({"probe", "shots", "sync", "clips"})
+
+
+@dataclass
+class WorkFiles:
+    """`folder` is `work` on this node; `address` is `{corpus}/work`, None where all share `folder`.
+
+    Methods that talk to the address try again for some seconds and raise RemoteError then, which
+    stops the run: what is done stays done.
+    """
+
+    folder: Path
+    address: str | None = None
+    _later: list[Future] = field(default_factory=list, repr=False)
+    _threads: ThreadPoolExecutor | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "address": self.address, "_later": [], "_threads": None}
+
+    @property
+    def corpus_name(self) -> str | None:
+        """The last part of the corpus's address; None without an address."""
+        return None if self.address is None else PurePosixPath(self.address).parent.name
+
+    def on_this_node(self) -> WorkFiles:
+        """The same files seen from the node this is called on."""
+        if self.address is None:
+            return self
+        corpus = self.address.removesuffix("/work")
+        return WorkFiles(remote.staging_folder(corpus) / "work", self.address)
+
+    def bring(self, names: Iterable[str]) -> None:
+        """Have the files called `names` in `folder`; one that is nowhere is left out."""
+        if self.address is None:
+            return
+        for name in names:
+            path = self.folder / _safe(name)
+            if path.exists():
+                os.utime(path)
+                continue
+            with suppress(FileNotFoundError), atomic_path(path) as temporary:
+                self._do(lambda s, base, name=name, to=temporary: s.get_file(
+                    f"{base}/{name}", str(to)))
+
+    def send(self, names: Iterable[str]) -> None:
+        """Have the files called `names`, which are in `folder`, at the address."""
+        if self.address is None:
+            return
+        for name in names:
+            path = self.folder / _safe(name)
+            if path.exists() and self._size_there(name) != path.stat().st_size:
+                self._do(lambda s, base, name=name, path=path: s.put_file(
+                    str(path), f"{base}/{name}"))
+
+    def write(self, name: str, content: str) -> None:
+        """Write a small file here and there, whatever was in it."""
+        write_atomic(self.folder / _safe(name), content)
+        if self.address is not None:
+            self._do(lambda s, base: s.pipe_file(f"{base}/{name}", content.encode()))
+
+    def write_later(self, name: str, content: str) -> None:
+        """`write` whose sending need not be waited for; `flush` raises what went wrong."""
+        write_atomic(self.folder / _safe(name), content)
+        if self.address is None:
+            return
+        self._threads = self._threads or ThreadPoolExecutor(4)
+        self._later = [f for f in self._later if not (f.done() and f.exception() is None)]
+        for future in self._later:
+            if future.done():
+                future.result()
+        self._later.append(self._threads.submit(
+            self._do, lambda s, base: s.pipe_file(f"{base}/{name}", content.encode())))
+
+    def flush(self) -> None:
+        """Wait for all that `write_later` began. Raises RemoteError."""
+        later, self._later = self._later, []
+        for future in later:
+            future.result()
+
+    def read(self, name: str) -> str | None:
+        """The small file `name` as it is at the address (in `folder` if there is none)."""
+        with suppress(FileNotFoundError):
+            if self.address is None:
+                return (self.folder / _safe(name)).read_text(encoding="utf-8")
+            return self._do(lambda s, base: s.cat_file(f"{base}/{name}")).decode()
+        return None
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the file `name`; None if it is nowhere."""
+        path = self.folder / _safe(name)
+        if path.exists():
+            return path.stat().st_size
+        return None if self.address is None else self._size_there(name)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Delete files here and at the address; what is not there is no fault."""
+        for name in names:
+            (self.folder / _safe(name)).unlink(missing_ok=True)
+            if self.address is not None:
+                with suppress(FileNotFoundError):
+                    self._do(lambda s, base, name=name: s.rm_file(f"{base}/{name}"))
+
+    def listed(self, below: str) -> list[str]:
+        """Names of all files at the address under `below`; empty without an address."""
+        if self.address is None:
+            return []
+        with suppress(FileNotFoundError):
+            found = self._do(lambda s, base: s.find(f"{base}/{below}"))
+            base = remote.open_address(self.address)[1]
+            return [str(path).removeprefix(f"{base}/") for path in found]
+        return []
+
+    def trim(self, max_gb: float, folders: Sequence[str]) -> int:
+        """Keep a node's folder small: drop what was longest unused. Returns the bytes dropped."""
+        if self.address is None:
+            return 0
+        found = []
+        for path in (p for name in folders for p in (self.folder / name).glob("*")):
+            with suppress(FileNotFoundError):
+                facts = path.stat()
+                found.append((facts.st_mtime, facts.st_size, path))
+        dropped, excess = 0, sum(size for _, size, _ in found) - int(max_gb * 1e9)
+        for used_at, size, path in sorted(found):
+            if dropped >= excess or used_at > time.time() - KEEP_S:
+                break
+            path.unlink(missing_ok=True)
+            dropped += size
+        return dropped
+
+    def _size_there(self, name: str) -> int | None:
+        with suppress(FileNotFoundError):
+            return self._do(lambda s, base: s.info(f"{base}/{name}"))["size"]
+        return None
+
+    def _do(self, action: Callable[[Any, str], T]) -> T:
+        system, base = remote.open_address(self.address)
+        for pause_s in (*RETRY_PAUSES_S, None):
+            try:
+                return action(system, base)
+            except FileNotFoundError:
+                raise
+            except Exception as error:  # every backend raises its own kinds
+                if pause_s is None:
+                    raise remote.RemoteError(
+                        f"{self.address}: {type(error).__name__}: {error}; run the same command "
+                        "again, what was done is kept") from None
+                time.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+
+def read_by(stage: str, unit: str, records: Sequence[Any], services: dict[str, Any]) -> list[str]:
+    """Names of the work files that a job reads."""
+    if stage == "download":
+        return [f"media/{unit}.json"]
+    sources = [*records, *services.get("tracks", {}).values()]
+    names = [getattr(r, "faces_path", None) for r in sources]
+    if stage in READS_MEDIA:
+        names += [getattr(r, "media_path", None) for r in (*records, services.get("video"))]
+    return _relative(names)
+
+
+def written_by(stage: str, unit: str, outputs: Iterable[Any]) -> list[str]:
+    """Names of the work files that a job wrote."""
+    names: list[str | None] = [f"media/{unit}.json"] if stage == "download" else []
+    for record in outputs:
+        names += [getattr(record, f, None) for f in ("faces_path", "payload_path")]
+        if stage == "download":
+            names += [record.media_path, *record.caption_paths]
+    return _relative(names)
+
+
+def _relative(names: Iterable[str | None]) -> list[str]:
+    """Files of the user's own have absolute paths and stay where they are."""
+    return list(dict.fromkeys(n for n in names if n and not PurePosixPath(n).is_absolute()))
+
+
+def _safe(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
+        raise ValueError(f"{name!r} is no name of a work file")
+    return name
