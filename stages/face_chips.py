@@ -56,13 +56,15 @@ def likeness_of(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 class ChipKeeper:
     """Chips of one slot. `chips` holds (frame, pictures, likeness) in order of frames; the
-    likeness to the last regular chip is 1 for regular ones and at the ends."""
+    likeness to the last regular chip is 1 for regular ones and at the ends. Whoever takes chips
+    away may do so at any time."""
 
     def __init__(self, make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
                  chip_every: int, look_every: int) -> None:
         self.make_chip, self.chip_every, self.look_every = make_chip, chip_every, look_every
         self.chips: list[tuple[int, FaceChips, float]] = []
         self._reference: np.ndarray | None = None
+        self._last_frame = -1
         self._recent: deque[tuple[int, Any, np.ndarray]] = deque(maxlen=TAIL_FRAMES)
 
     def offer(self, frame: int, luma: np.ndarray, rgb: Callable[[], np.ndarray],
@@ -72,17 +74,18 @@ class ChipKeeper:
         if self._reference is None or frame % self.chip_every == 0:
             self._reference = likeness_of(luma, points)
             self._take(frame, rgb, points)
-        elif frame % self.look_every == 0 and frame - self.chips[-1][0] >= SUSPECT_EVERY:
+        elif frame % self.look_every == 0 and frame - self._last_frame >= SUSPECT_EVERY:
             like = float((self._reference * likeness_of(luma, points)).sum())
             if like < SUSPECT_BELOW:
                 self._take(frame, rgb, points, like)
 
     def close(self) -> None:
         """The face is gone: one more chip vouches for its end."""
-        if self._recent and self._recent[0][0] > self.chips[-1][0] + self.look_every:
+        if self._recent and self._recent[0][0] > self._last_frame + self.look_every:
             self._take(*self._recent[0])
         self._recent.clear()
 
     def _take(self, frame: int, rgb: Callable[[], np.ndarray], points: np.ndarray,
               likeness: float = 1.0) -> None:
         self.chips.append((frame, self.make_chip(rgb(), points), likeness))
+        self._last_frame = frame

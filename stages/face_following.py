@@ -21,7 +21,7 @@ import numpy as np
 from manifests.records import col
 from stages.backends.chips import FaceChips
 from stages.face_chips import ChipKeeper
-from stages.face_slots import Slot, between, distinct, overlap, thumb_of
+from stages.face_slots import Slot, SlotRows, between, distinct, overlap, thumb_of
 
 DetectorName = Literal["dlib_hog", "s3fd", "retinaface_resnet50", "retinaface_mobilenet", "scrfd",
                        "scrfd_500m", "mediapipe", "yunet"]
@@ -51,7 +51,8 @@ class FollowConfig:
 
 
 class FaceFollower:
-    """Call `push` with each frame in order, `advance` when jumps are known, then `finish`."""
+    """Call `push` with each frame in order, `advance` when jumps are known, `finish` at the end,
+    and `take` whenever there may be something to take."""
 
     def __init__(self, config: FollowConfig, detector: Any, landmarker: Any,
                  make_chip: Callable[[np.ndarray, np.ndarray], FaceChips]) -> None:
@@ -103,12 +104,18 @@ class FaceFollower:
         self._detect(batch, backfill=bool(cuts))
         self._at = target
 
-    def finish(self, jumps: list[int]) -> list[Slot]:
-        """All faces, once the last frame was pushed."""
+    def finish(self, jumps: list[int]) -> None:
+        """Process what waits, once the last frame was pushed."""
         while self._buffer:
             self.advance(jumps, is_last=True)
         self._close_all()
-        return [slot for slot in self.done if slot.frames]
+
+    def take(self) -> list[SlotRows]:
+        """What is known of all faces and was not taken before, in the order of slots."""
+        slots = sorted([*self.done, *self._active], key=lambda slot: slot.number)
+        self.done = []
+        taken = [slot.take() for slot in slots]
+        return [rows for rows in taken if rows.frames or rows.chips]
 
     def _close_all(self) -> None:
         for slot in self._active:

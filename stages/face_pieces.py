@@ -14,39 +14,45 @@ from typing import Literal
 import numpy as np
 
 from stages.backends.protocols import Embedder
+from stages.face_rows import FaceRows
 
 EmbedderName = Literal["dlib_resnet", "arcface_insightface", "arcface_facexlib", "mobilefacenet"]
 CLEAR_STEP = 4.0
 """A step of the points this many times the next largest is the frame of a cut."""
 CLOSE_CHIPS_FRAMES = 15
 """Between chips closer than this nothing is searched for such a step: all is left out."""
+AT_ONCE = 256
+"""Chips embedded in one call, which bounds memory over a long shot."""
 
 
 class ChipEmbeddings:
-    """Embeddings of chips uint8 [M, side, side, 3], made when first asked for."""
+    """Embeddings of the chips of a side file, made when first asked for."""
 
-    def __init__(self, embedder: Embedder, chips: np.ndarray) -> None:
-        self.embedder, self.chips = embedder, chips
+    def __init__(self, embedder: Embedder, faces: FaceRows) -> None:
+        self.embedder, self.faces = embedder, faces
         self._made: dict[int, np.ndarray] = {}
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """float32 [len(rows), D]."""
         wanted = [int(r) for r in rows if int(r) not in self._made]
-        for row, vector in zip(wanted, self.embedder.embed(self.chips[wanted]), strict=True):
-            self._made[row] = vector
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start:start + AT_ONCE]
+            made = self.embedder.embed(self.faces.chips(self.embedder.chips, some))
+            self._made.update(zip(some, made, strict=True))
         return np.stack([self._made[int(r)] for r in rows]) if len(rows) else (
-            self.embedder.embed(self.chips[:0]))
+            self.embedder.embed(self.faces.chips(self.embedder.chips, [])))
 
 
 @dataclass
 class Piece:
-    """`chip_rows` are rows of the shots side file; all arrays in order of frames."""
+    """`rows` are of the shot's columns, `chip_rows` of the side file's chips; all arrays in order
+    of frames."""
 
     frames: np.ndarray
     boxes: np.ndarray
     landmarks: np.ndarray
     scores: np.ndarray
-    mouths: np.ndarray
+    rows: np.ndarray
     chip_frames: np.ndarray
     chip_rows: np.ndarray
     chip_likeness: np.ndarray
@@ -60,7 +66,7 @@ class Piece:
 
     def with_chips(self, kept: np.ndarray) -> Piece:
         """The same frames with the chips of a mask [len(chip_rows)]."""
-        return Piece(self.frames, self.boxes, self.landmarks, self.scores, self.mouths,
+        return Piece(self.frames, self.boxes, self.landmarks, self.scores, self.rows,
                      self.chip_frames[kept], self.chip_rows[kept], self.chip_likeness[kept])
 
 

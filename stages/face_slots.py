@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,35 @@ class Slot:
     mouths: list[np.ndarray] = field(default_factory=list)
     cropper: MouthCropper = field(default_factory=MouthCropper)
     thumb: np.ndarray | None = None
+
+    def take(self) -> SlotRows:
+        """The rows that nothing more will be added to, no longer kept here."""
+        count = len(self.mouths)  # a mouth comes out some frames after its frame
+        made = SlotRows(self.number, self.frames[:count], self.boxes[:count],
+                        self.points[:count], self.scores[:count], self.mouths[:count],
+                        self.keeper.chips)
+        self.frames, self.boxes = self.frames[count:], self.boxes[count:]
+        self.points, self.scores = self.points[count:], self.scores[count:]
+        self.mouths, self.keeper.chips = [], []
+        return made
+
+
+@dataclass
+class SlotRows:
+    """Some frames of slot `number`, in order, with the chips taken meanwhile."""
+
+    number: int
+    frames: list[int]
+    boxes: list[np.ndarray]
+    points: list[np.ndarray]
+    scores: list[float]
+    mouths: list[np.ndarray]
+    chips: list[tuple[int, Any, float]]
+
+    def scale(self, scale: float) -> None:
+        """Take boxes and points to other pixels."""
+        self.boxes = [np.asarray(box, np.float32) * scale for box in self.boxes]
+        self.points = [np.asarray(points, np.float32) * scale for points in self.points]
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

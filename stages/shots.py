@@ -1,10 +1,10 @@
 """Shots, faces and landmarks in one decode pass over a video.
 
-Side file `shots/{video_id}-*.npz`: one row per face and frame in `frame` int32 [N], `slot`
-int32 [N], `boxes` float32 [N, 4] xyxy and `landmarks` float32 [N, 68, 2] in source display
-pixels, `score` float32 [N], `mouths` uint8 [N, 40, 48] (`stages.mouths`); face chips in `chips`
-uint8 [M, 150, 150, 3] and `aligned` uint8 [M, 112, 112, 3] (`backends.chips`) with `chip_frame`
-and `chip_slot` int32 [M], and `chip_likeness` float32 [M], 1 for chips taken regularly, below
+Side file `shots/{video_id}-*.npz`, in pieces (`stages.face_rows`): one row per face and frame in
+`frame` int32 [N], `slot` int32 [N], `boxes` float32 [N, 4] xyxy and `landmarks` float32
+[N, 68, 2] in source display pixels, `score` float32 [N], `mouths` uint8 [N, 40, 48]
+(`stages.mouths`); face chips in `chips` uint8 [M, 150, 150, 3] and `aligned` uint8
+[M, 112, 112, 3] (`backends.chips`) with `chip_frame` and `chip_slot` int32 [M], and `chip_likeness` float32 [M], 1 for chips taken regularly, below
 for those taken because the face looked unlike itself (`face_chips`). A slot is an unbroken run
 of one face; `tracks` joins slots into tracks.
 """
@@ -16,17 +16,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from manifests.arrays import save_npz
+from manifests.arrays import npz_writer
 from manifests.ids import shot_id
 from manifests.media import iter_pictures, resolve
 from manifests.records import Reject, Shot, Video, col
 from stages.backends import registry
-from stages.backends.chips import CHIP_SHAPES, face_chips
+from stages.backends.chips import face_chips
 from stages.base import Context, Resources, Stage
 from stages.face_following import FaceFollower, FollowConfig
-from stages.face_slots import Slot
-from stages.networks.lipsync_features import MOUTH_SHAPE
+from stages.face_rows import FaceRowsWriter
 from stages.shot_detection import SMALL_PX, CutConfig, CutFinder
+
+TAKE_EVERY = 500
+"""Frames after which what is known of faces goes from memory towards the side file."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 6
+    version = 7
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
 
@@ -64,6 +66,25 @@ class Shots(Stage[Video, Shot]):
         return [self._one(video, context) for video in batch]
 
     def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
+        path = context.side_path("shots", video.video_id, ".npz")
+        with npz_writer(path) as out:
+            rows = FaceRowsWriter(out)
+            cuts, num_frames = self._follow(video, context, rows)
+        if not num_frames:
+            path.unlink()
+            return Reject("no_frames", 0, 1, "no frame could be decoded")
+        frames = np.array(rows.frames, int)
+        edges = [0, *cuts, video.num_frames]
+        return [
+            Shot(shot_id(video.video_id, i), video.video_id, start, end,
+                 self.config.guard_frames, str(path.relative_to(context.work)),
+                 int(((frames >= start) & (frames < end)).sum()))
+            for i, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+        ]
+
+    def _follow(self, video: Video, context: Context, rows: FaceRowsWriter
+                ) -> tuple[list[int], int]:
+        """The cuts, and how many frames there were; faces go to `rows` as they are known."""
         cuts = CutFinder(self.config.cuts)
         follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips)
         side, scale, last = self.config.max_side_px, 1.0, -1
@@ -79,38 +100,10 @@ class Shots(Stage[Video, Shot]):
             while follower.is_ready and cuts.known_until(follower.next_detection):
                 follower.advance(cuts.jumps)
             last = frame
-        if last < 0:
-            return Reject("no_frames", 0, 1, "no frame could be decoded")
+            if frame % TAKE_EVERY == 0:
+                rows.push(follower.take(), scale)
         found = cuts.finish()
-        slots = follower.finish(cuts.jumps)
-        path = context.side_path("shots", video.video_id, ".npz")
-        save_npz(path, _arrays(slots, scale))
-        edges = [0, *found, video.num_frames]
-        frames = np.concatenate([s.frames for s in slots]) if slots else np.zeros(0, int)
-        return [
-            Shot(shot_id(video.video_id, i), video.video_id, start, end,
-                 self.config.guard_frames, str(path.relative_to(context.work)),
-                 int(((frames >= start) & (frames < end)).sum()))
-            for i, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
-        ]
-
-
-def _arrays(slots: list[Slot], scale: float) -> dict[str, np.ndarray]:
-    """The side file's arrays; `scale` takes the pictures looked at to source pixels."""
-    def joined(values: list, shape: tuple[int, ...], kind: type) -> np.ndarray:
-        return np.array(values, kind).reshape(-1, *shape)
-
-    chips = [(slot.number, *chip) for slot in slots for chip in slot.keeper.chips]
-    return {
-        "frame": joined([f for s in slots for f in s.frames], (), np.int32),
-        "slot": joined([s.number for s in slots for _ in s.frames], (), np.int32),
-        "boxes": joined([b for s in slots for b in s.boxes], (4,), np.float32) * scale,
-        "landmarks": joined([p for s in slots for p in s.points], (68, 2), np.float32) * scale,
-        "score": joined([v for s in slots for v in s.scores], (), np.float32),
-        "mouths": joined([m for s in slots for m in s.mouths], MOUTH_SHAPE, np.uint8),
-        **{name: joined([getattr(c, name) for _, _, c, _ in chips], shape, np.uint8)
-           for name, shape in CHIP_SHAPES.items()},
-        "chip_frame": joined([f for _, f, _, _ in chips], (), np.int32),
-        "chip_slot": joined([n for n, _, _, _ in chips], (), np.int32),
-        "chip_likeness": joined([v for _, _, _, v in chips], (), np.float32),
-    }
+        follower.finish(cuts.jumps)
+        rows.push(follower.take(), scale)
+        rows.flush()
+        return found, last + 1

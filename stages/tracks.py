@@ -17,18 +17,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from scipy.signal import savgol_filter
 
-from manifests.arrays import load_npz, save_npz
+from manifests.arrays import NpzWriter, npz_writer
 from manifests.ids import track_id
 from manifests.records import Reject, Shot, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
 from stages.face_pieces import ChipEmbeddings, EmbedderName, Piece, joined, split_people
+from stages.face_rows import FaceRows
 from stages.face_slots import overlap
 from stages.head_pose import head_pose
 
@@ -56,7 +57,7 @@ class Tracks(Stage[Shot, Track]):
     """Shots -> tracks; a shot without a followed face is a Reject."""
 
     name = "tracks"
-    version = 4
+    version = 5
     reasons = frozenset({"no_face", "face_too_brief"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
@@ -71,64 +72,54 @@ class Tracks(Stage[Shot, Track]):
 
     def process(self, batch: Sequence[Shot], context: Context) -> list[list[Track] | Reject]:
         video: Video = context.services["video"]
-        arrays = load_npz(context.work / batch[0].faces_path)
-        embeddings = ChipEmbeddings(self.embedder, arrays[self.embedder.chips])
+        faces = FaceRows(context.work / batch[0].faces_path)
         path = context.side_path("tracks", video.video_id, ".npz")
-        side: dict[str, np.ndarray] = {}
-        outcomes: list[list[Track] | Reject] = []
-        for shot in batch:
-            pieces = self._pieces(shot, video.num_frames, arrays, embeddings)
-            if not pieces:
-                outcomes.append(Reject("no_face", 0, 1, "no face was found in the shot"))
-                continue
-            people = [
-                p for p in self._join(pieces, embeddings)
-                if len(p.frames) >= self.config.min_frames
-            ]
-            if not people:
-                longest = max(len(p.frames) for p in pieces)
-                outcomes.append(
-                    Reject(
-                        "face_too_brief",
-                        longest,
-                        self.config.min_frames,
-                        f"the longest face lasts {longest} frames",
-                    )
-                )
-                continue
-            people.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
-            name = str(path.relative_to(context.work))
-            outcomes.append([
-                self._track(shot, number, piece, embeddings, arrays, name, side)
-                for number, piece in enumerate(people)
-            ])
-        save_npz(path, side)
-        return outcomes
+        name = str(path.relative_to(context.work))
+        with npz_writer(path) as out:
+            return [self._shot(shot, video.num_frames, faces, name, out) for shot in batch]
+
+    def _shot(self, shot: Shot, num_frames: int, faces: FaceRows, path: str, out: NpzWriter
+              ) -> list[Track] | Reject:
+        arrays = faces.between(shot.start_frame, shot.end_frame)
+        embeddings = ChipEmbeddings(self.embedder, faces)
+        pieces = self._pieces(shot, num_frames, arrays, embeddings)
+        if not pieces:
+            return Reject("no_face", 0, 1, "no face was found in the shot")
+        people = [p for p in self._join(pieces, embeddings)
+                  if len(p.frames) >= self.config.min_frames]
+        if not people:
+            longest = max(len(p.frames) for p in pieces)
+            return Reject("face_too_brief", longest, self.config.min_frames,
+                          f"the longest face lasts {longest} frames")
+        people.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
+        return [self._track(shot, number, piece, embeddings, arrays["mouths"], path, out)
+                for number, piece in enumerate(people)]
 
     def _pieces(
-        self, shot: Shot, num_frames: int, arrays: dict, embeddings: ChipEmbeddings
+        self, shot: Shot, num_frames: int, arrays: dict[str, np.ndarray],
+        embeddings: ChipEmbeddings,
     ) -> list[Piece]:
+        faces = embeddings.faces
         guard = shot.guard_frames
         low = shot.start_frame + (guard if shot.start_frame else 0)
         high = shot.end_frame - (guard if shot.end_frame < num_frames else 0)
         pieces = []
         # Guard frames give no track, but their chips help to say who is there.
         start, end = shot.start_frame, shot.end_frame
-        inside = (arrays["frame"] >= start) & (arrays["frame"] < end)
-        for slot in np.unique(arrays["slot"][inside]):
-            rows = inside & (arrays["slot"] == slot)
-            of_slot = arrays["chip_slot"] == slot
-            within = (arrays["chip_frame"] >= start) & (arrays["chip_frame"] < end)
+        for slot in np.unique(arrays["slot"]):
+            rows = np.flatnonzero(arrays["slot"] == slot)
+            of_slot = faces.chip_slot == slot
+            within = (faces.chip_frame >= start) & (faces.chip_frame < end)
             chips = np.flatnonzero(of_slot & within)
             piece = Piece(
                 arrays["frame"][rows],
                 arrays["boxes"][rows],
                 arrays["landmarks"][rows],
                 arrays["score"][rows],
-                arrays["mouths"][rows],
-                arrays["chip_frame"][chips],
+                rows,
+                faces.chip_frame[chips],
                 chips,
-                arrays["chip_likeness"][chips],
+                faces.chip_likeness[chips],
             )
             for person in split_people(
                 piece, embeddings, self.config.split_distance * self.unit
@@ -162,7 +153,7 @@ class Tracks(Stage[Shot, Track]):
 
     def _track(
         self, shot: Shot, number: int, piece: Piece, embeddings: ChipEmbeddings,
-        arrays: dict[str, np.ndarray], path: str, side: dict[str, Any],
+        all_mouths: np.ndarray, path: str, out: NpzWriter,
     ) -> Track:
         name = track_id(shot.shot_id, number)
         start, end = int(piece.frames[0]), int(piece.frames[-1]) + 1
@@ -175,11 +166,11 @@ class Tracks(Stage[Shot, Track]):
         boxes[index] = piece.boxes
         scores = np.full(length, np.nan, np.float32)
         scores[index] = piece.scores
-        mouths = np.zeros((length, *piece.mouths.shape[1:]), np.uint8)
-        mouths[index] = piece.mouths
-        chips = arrays["chips"][piece.chip_rows]
+        mouths = np.zeros((length, *all_mouths.shape[1:]), np.uint8)
+        mouths[index] = all_mouths[piece.rows]
+        chips = embeddings.faces.chips("chips", piece.chip_rows)
         landmarks = smooth(landmarks, self.config.smooth_frames)
-        side.update(
+        out.add(
             {
                 f"{name}/boxes": smooth(boxes, self.config.smooth_frames),
                 f"{name}/landmarks": landmarks,
@@ -187,7 +178,7 @@ class Tracks(Stage[Shot, Track]):
                 f"{name}/mouths": mouths,
                 f"{name}/is_observed": observed,
                 f"{name}/chips": chips,
-                f"{name}/aligned": arrays["aligned"][piece.chip_rows],
+                f"{name}/aligned": embeddings.faces.chips("aligned", piece.chip_rows),
                 f"{name}/chip_frames": piece.chip_frames,
                 f"{name}/embeddings": embeddings(piece.chip_rows),
                 f"{name}/embedder": np.array(self.embedder.name),

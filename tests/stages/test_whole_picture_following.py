@@ -42,7 +42,8 @@ def follow(pictures, detector, landmarker, batch_size: int):
         follower.push(i, luma, lambda p=picture: p)
         while follower.is_ready and follower.next_detection <= i:
             follower.advance([])
-    return follower.finish([])
+    follower.finish([])
+    return follower.take()
 
 
 def test_the_batch_changes_nothing(people, tmp_path, monkeypatch):
@@ -59,7 +60,7 @@ def test_the_batch_changes_nothing(people, tmp_path, monkeypatch):
         assert a.frames == b.frames == list(range(42))
         assert np.allclose(np.array(a.boxes), np.array(b.boxes), atol=1e-3)
         assert len(a.mouths) == 42
-        assert [c[0] for c in a.keeper.chips] == [c[0] for c in b.keeper.chips]
+        assert [c[0] for c in a.chips] == [c[0] for c in b.chips]
 
 
 def test_frames_without_a_mesh_are_left_out_and_the_face_goes_on(people, tmp_path, monkeypatch):
@@ -71,9 +72,9 @@ def test_frames_without_a_mesh_are_left_out_and_the_face_goes_on(people, tmp_pat
     slot = slots[0]
     follower = FaceFollower(FollowConfig(), detector, mesh, face_chips)
     grey = np.full((200, 200, 3), 120, np.uint8)
-    assert follower._add(follower._new(slot.box, 1.0), (0, grey[..., 0], lambda: grey),
+    assert follower._add(follower._new(slot.boxes[-1], 1.0), (0, grey[..., 0], lambda: grey),
                          np.array([50, 50, 120, 120.]), 1.0)
-    empty = follower._new(slot.box, 1.0)
+    empty = follower._new(slot.boxes[-1], 1.0)
     assert follower._add(empty, (0, grey[..., 0], lambda: grey),
                          np.array([50, 50, 120, 120.]), 1.0)
     assert empty.frames == [] and empty.mouths == []
