@@ -71,7 +71,7 @@ def test_generated_pictures_without_sound_are_heard_with_the_reference(clips):
 
 def test_no_face_and_no_pictures_say_so(clips):
     wall = rows(clips, ["lm-offset", "lmd"], reference="talk.mp4", hypothesis="wall.mp4")
-    assert "no_face" in wall["lm-offset"].reason and "no_face" in wall["lmd"].reason
+    assert "no face" in wall["lm-offset"].reason and "no face" in wall["lmd"].reason
     sound = rows(clips, ["lm-offset", "lmd"], reference="talk.mp4", hypothesis="early.wav")
     assert "--video" in sound["lm-offset"].reason and "pictures" in sound["lmd"].reason
 
