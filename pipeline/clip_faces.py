@@ -110,7 +110,7 @@ def _add_silence(media: Path, out: Path) -> None:
 def _why(reject: Reject | None) -> str:
     if reject is None:
         return "no face was found"
-    why = f"no face to look at ({reject.reason.replace('_', ' ')})"
+    why = reject.reason.replace("_", " ")
     return f"{why}: {reject.detail}" if reject.detail else why
 
 

@@ -94,7 +94,7 @@ def _note(row: dict) -> str:
         reason = textwrap.shorten(next(iter(row["reasons"]), ""), NOTE_WIDTH, placeholder=" ...")
         more = row["num_reasons"] - 1
         notes.append(f"{missing} of {row['num_utterances']} have no score{which}: {reason}" + (
-            f"; {more} other reason{'s' * (more > 1)} in the report" if more > 0 else ""))
+            f"; {more} other reason{'s' * (more > 1)} in scores.json" if more > 0 else ""))
     if row["n"] and row["system"] != "hypothesis" and split(row["metric"])[0].kind == "lips":
         notes.append(OWN_LIPS[row["system"]])
     return "; ".join(notes)
