@@ -108,5 +108,5 @@ def test_a_face_file_without_a_face_has_no_score(tmp_path, clips):
         read_face(tmp_path / "wall.npz")
     shutil.copy(clips / "early.wav", tmp_path / "broken.mp4")
     FaceFinder().write(tmp_path / "broken.mp4", tmp_path / "broken.npz", with_crops=False)
-    with pytest.raises(NoScore, match=r"no_video|unreadable"):
+    with pytest.raises(NoScore, match="the video cannot be read: "):
         read_face(tmp_path / "broken.npz")
