@@ -1,6 +1,6 @@
 """ViSQOL in speech mode, written a second time to check visqol-python by.
 
-After Hines et al. 2015 and the constants and order of steps of google/visqol 3.1 (speech mode,
+After Hines et al. 2015 and the constants and order of steps of google/visqol 3.3.3 (speech mode,
 exponential map). Nothing of it is taken from visqol-python: filters are sections of poles and
 zeros, the search is a running maximum over arrays. Slow, and for comparison only.
 
