@@ -70,8 +70,9 @@ def apply_shift(
     gap = len(hypothesis) - len(reference)
     if min(abs(gap), abs(gap + shift)) > max_gap:
         raise LengthMismatch(
-            f"the hypothesis is {gap / SAMPLE_RATE * 1000:+.0f} ms longer than the reference, "
-            f"which a shift of {shift_ms:+d} ms does not explain")
+            f"the hypothesis is {abs(gap) / SAMPLE_RATE * 1000:.0f} ms "
+            f"{'longer' if gap > 0 else 'shorter'} than the reference, which the shift found, "
+            f"{shift_ms:+d} ms, does not explain")
     start, end = max(0, shift), min(len(reference), len(hypothesis) + shift)
     return reference[start:end], hypothesis[start - shift:end - shift]
 

@@ -72,5 +72,5 @@ def decode_sound(path: str | Path) -> np.ndarray:
                     blocks += [part.to_ndarray()[0] for part in resampler.resample(mixed)]
             blocks += [part.to_ndarray()[0] for part in resampler.resample(None)]
     except av.FFmpegError as error:
-        raise ValueError(f"{path} cannot be decoded: {error}") from None
+        raise ValueError(f"{path}: {error}") from None
     return np.concatenate(blocks).astype(np.float32) if blocks else np.zeros(0, np.float32)

@@ -7,19 +7,24 @@ What a metric cannot judge becomes a row with a status and a reason; nothing is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from evaluation import alignment
-from evaluation.audio import read_pictures, read_sound
+from evaluation.audio import VIDEO_SUFFIXES, read_pictures, read_sound
 from evaluation.catalogue import Metric, split
 from evaluation.faces import Face, read_face
 from evaluation.metrics.errors import NoScore
 from evaluation.records import Counted, Score, Utterance
 from evaluation.signatures import signature
 from manifests.media import MediaError
+
+MAX_REASON = 500
 
 
 def score(utterance: Utterance, names: Sequence[str]) -> Iterator[Score]:
@@ -42,8 +47,10 @@ def score_one(loaded: Loaded, name: str) -> Score:
             raise ValueError(f"the score is {number}")
     except NoScore as error:
         return no_score(loaded.utterance, name, error.status, str(error), shift_ms)
+    except (ValueError, OSError) as error:  # their messages are written for people
+        return no_score(loaded.utterance, name, "error", str(error), shift_ms)
     except Exception as error:  # a fault costs its row and no other
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"a fault in the metric's code ({type(error).__name__}): {error}"
         return no_score(loaded.utterance, name, "error", reason, shift_ms)
     counts = value if isinstance(value, Counted) else None
     return Score(
@@ -56,11 +63,29 @@ def no_score(utterance: Utterance, name: str, status: str, reason: str,
              shift_ms: int | None = None) -> Score:
     """A row without a value."""
     return Score(utterance.utterance, name, None, status, signature(name), shift_ms,
-                 " ".join(reason.split())[:500], utterance.speaker)
+                 plain(reason), utterance.speaker)
+
+
+def plain(reason: str) -> str:
+    """One line, without the error numbers and the second naming of the file that come from
+    below; cut at a word, with an ellipsis, where it is over 500 characters."""
+    reason = re.sub(r"\[Errno -?\d+\] ", "", " ".join(reason.split()))
+    reason = re.sub(r"(Invalid data found when processing input): '[^']*'", r"\1", reason)
+    return textwrap.shorten(reason, MAX_REASON, placeholder=" ...")
 
 
 def _note(found: alignment.Alignment) -> str | None:
     return "the shift is at the search limit" if found.at_limit else None
+
+
+def _read(reader: Callable[[str], np.ndarray], path: str, role: str) -> np.ndarray:
+    """The file's content. Its errors say which of the two it was."""
+    try:
+        return reader(path)
+    except MediaError as error:
+        raise MediaError(error.reason, f"the {role} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the {role} cannot be read: {error}") from None
 
 
 class Loaded:
@@ -72,11 +97,11 @@ class Loaded:
 
     @cached_property
     def reference(self) -> np.ndarray:
-        return read_sound(self.utterance.reference)
+        return _read(read_sound, self.utterance.reference, "reference")
 
     @cached_property
     def hypothesis(self) -> np.ndarray:
-        return read_sound(self.utterance.hypothesis)
+        return _read(read_sound, self.utterance.hypothesis, "hypothesis")
 
     @cached_property
     def shift(self) -> alignment.Alignment:
@@ -84,8 +109,11 @@ class Loaded:
 
     @cached_property
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
-        return (read_pictures(self.utterance.reference),
-                read_pictures(self.utterance.hypothesis))
+        files = {"reference": self.utterance.reference, "hypothesis": self.utterance.hypothesis}
+        for role, path in files.items():
+            if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+                raise NoScore(f"the {role} is sound alone and has no pictures")
+        return tuple(_read(read_pictures, path, role) for role, path in files.items())
 
     def arguments(self, metric: Metric, aligned: bool) -> tuple:
         """What the metric's function takes. Raises NoScore, OSError or ValueError."""

@@ -17,6 +17,7 @@ import numpy as np
 from evaluation.records import Score
 
 NUM_DRAWS, LEVEL, SEED = 2000, 0.95, 20231
+MAX_REASONS = 20
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Summary:
     coverage: float
     statuses: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    """The commonest reasons for a missing score, up to `MAX_REASONS`, and how often each."""
+    num_reasons: int = 0
+    """How many reasons there are."""
     signatures: list[str] = field(default_factory=list)
     """More than one means that rows of different settings were mixed."""
 
@@ -53,6 +57,7 @@ def _summary(name: str, rows: Sequence[Score]) -> Summary:
     good = [row for row in rows if row.status == "ok"]
     signatures = sorted({row.signature for row in good} or {row.signature for row in rows})
     mean = low = high = clustered_by = plain = None
+    reasons = Counter(row.reason for row in rows if row.reason and row.status != "ok")
     clusters = 0
     if good:
         tops, weights = _parts(good)
@@ -67,8 +72,7 @@ def _summary(name: str, rows: Sequence[Score]) -> Summary:
     return Summary(
         name, mean, plain, low, high, clustered_by, clusters, len(good), len(rows),
         len(good) / len(rows), dict(Counter(row.status for row in rows)),
-        dict(Counter(row.reason for row in rows if row.reason and row.status != "ok")
-             .most_common(5)), signatures)
+        dict(reasons.most_common(MAX_REASONS)), len(reasons), signatures)
 
 
 def _parts(rows: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ class ModelFileError(RuntimeError):
 
 
 __all__ = ["REGISTRY", "ModelFile", "ModelFileError", "cache_folder", "fetch", "mirror_folder",
-           "state_of"]
+           "state_of", "unusable"]
 
 
 def cache_folder() -> Path:
@@ -170,12 +170,26 @@ def _record(path: Path, file: ModelFile, folder: Path) -> None:
         write_atomic(_record_path(file, folder), json.dumps(facts, indent=1) + "\n")
 
 
+def unusable(path: Path | str, fault: str) -> ModelFileError:
+    """The error for a file that is here and whose content is not what its reader wants."""
+    path = Path(path)
+    record = path.with_name(f"{path.name}.json")
+    both = f"{path} and {record.name} beside it" if record.exists() else str(path)
+    return ModelFileError(f"{path} cannot be used: {fault}. Delete {both} and run "
+                          f"`yld models fetch {path.name}`")
+
+
 def _unavailable(file: ModelFile, folder: Path, notes: list[str]) -> ModelFileError:
+    path = folder / file.name
+    state, remedy = "is not here", ""
+    if path.exists():
+        state = "is damaged"
+        remedy = f"Delete {path} and run `yld models fetch {file.name}`. Without a network: put"
     return ModelFileError(
-        f"{file.name} is not here and could not be fetched from {file.url}: "
-        f"{'; '.join(notes)}. Put the file into {folder}, or name a folder that holds it with "
-        f"--model-dir or YLD_MODEL_MIRROR. It is needed for {file.purpose}; what works without "
-        f"it: {file.without}."
+        f"{file.name} {state} and could not be fetched from {file.url}: "
+        f"{'; '.join(notes)}. {remedy or 'Put'} the file into {folder}, or name a folder that "
+        f"holds it with --model-dir or YLD_MODEL_MIRROR. It is needed for {file.purpose}; what "
+        f"works without it: {file.without}."
     )
 
 

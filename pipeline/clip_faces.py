@@ -46,7 +46,7 @@ class FaceFinder:
             try:
                 found = self._find(media, Path(folder), with_crops)
             except MediaError as error:
-                found = f"{error.reason}: {error}"
+                found = f"the video cannot be read: {error}"
         save_npz(out, {"reason": np.array([found])} if isinstance(found, str) else found)
 
     def _find(self, media: Path, work: Path, with_crops: bool) -> dict[str, np.ndarray] | str:
@@ -110,7 +110,8 @@ def _add_silence(media: Path, out: Path) -> None:
 def _why(reject: Reject | None) -> str:
     if reject is None:
         return "no face was found"
-    return f"{reject.reason}: {reject.detail}" if reject.detail else reject.reason
+    why = reject.reason.replace("_", " ")
+    return f"{why}: {reject.detail}" if reject.detail else why
 
 
 def face_paths(folder: Path, wanted: dict[str, Path | None], with_crops: bool,

@@ -91,7 +91,13 @@ def verify_models(names, model_dir, as_json) -> None:
         state, found = state_of(file)
         if names or state != "absent":
             rows.append({"name": file.name, "state": state, "found": found})
-    emit(rows, VERIFY_COLUMNS, as_json)
+    if rows or as_json:
+        emit(rows, VERIFY_COLUMNS, as_json)
+    else:
+        click.echo(f"no weight file is in {cache_folder()}; nothing to check. `yld models list` "
+                   "shows what there is, `yld models fetch NAME` brings a file")
+    if any(r["state"] == "damaged" for r in rows):
+        click.echo("yld: delete what is damaged and run `yld models fetch NAME` again", err=True)
     if any(r["state"] in ("damaged", "absent") for r in rows):
         sys.exit(EXIT_FAILED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -11,6 +12,11 @@ import click
 from pipeline.cli_tools import EXIT_FAILED, emit, friendly
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+NOTE_WIDTH = 110
+OWN_LIPS = {
+    "ground_truth": "the videos with their true sound: their own offset, not a fault of a model",
+    "griffin_lim": "the videos with their true sound after the round trip"}
+"""What lips and sound say of the ceilings; the hypotheses' figures are to be read beside it."""
 COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 
 
@@ -76,10 +82,22 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
 
 
 def _note(row: dict) -> str:
-    left = {k: v for k, v in row["statuses"].items() if k != "ok"}
-    text = ", ".join(f"{v} {k}" for k, v in left.items())
-    reason = next(iter(row["reasons"]), "")
-    return f"{text} ({reason[:70]})" if reason else text
+    """What a row of the table leaves out, and the commonest reason, whole where it is short."""
+    from evaluation.catalogue import split
+
+    notes = []
+    missing = row["num_utterances"] - row["n"]
+    if missing:
+        kinds = {k: v for k, v in row["statuses"].items() if k != "ok"}
+        which = "" if set(kinds) == {"error"} else (
+            " (" + ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in kinds.items()) + ")")
+        reason = textwrap.shorten(next(iter(row["reasons"]), ""), NOTE_WIDTH, placeholder=" ...")
+        more = row["num_reasons"] - 1
+        notes.append(f"{missing} of {row['num_utterances']} have no score{which}: {reason}" + (
+            f"; {more} other reason{'s' * (more > 1)} in scores.json" if more > 0 else ""))
+    if row["n"] and row["system"] != "hypothesis" and split(row["metric"])[0].kind == "lips":
+        notes.append(OWN_LIPS[row["system"]])
+    return "; ".join(notes)
 
 
 def _list(context: click.Context) -> None:
@@ -126,9 +144,12 @@ def make(systems, out, samples, questions, faces, seed, title) -> None:
         folders[name] = Path(folder)
     asked = [q.strip() for q in questions.split(",")] if questions else DEFAULT_QUESTIONS
     key = out.with_suffix(".key.json")
-    count = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
-                      faces=faces, title=title)
-    click.echo(f"{out}: {count} stimuli, {len(folders)} systems; key: {key}")
+    made = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
+                     faces=faces, title=title)
+    for sample, reason in made.left_out.items():
+        click.echo(f"left out of every system: {sample}: {reason}", err=True)
+    click.echo(f"{out}: {made.num_samples} samples of {len(folders)} systems, "
+               f"{made.num_stimuli} stimuli; key: {key}")
 
 
 @mos.command("score")

@@ -81,8 +81,8 @@ class Worker:
                 write_round_trip(job.utterance.reference, job.utterance.hypothesis)
             except (OSError, ValueError) as error:
                 status = getattr(error, "status", "error")
-                return [no_score(job.utterance, name, status, f"no round trip: {error}")
-                        for name in job.names]
+                reason = f"the reference has no round trip: {error}"
+                return [no_score(job.utterance, name, status, reason) for name in job.names]
         utterance = self._with_faces(job)
         try:
             return list(self._process.score(utterance, job.names))

@@ -75,10 +75,20 @@ def mcd_db(reference: np.ndarray, hypothesis: np.ndarray) -> float:
         import pyworld
     except ImportError:
         raise Unavailable("pyworld is not installed (extra `native-metrics`)") from None
-    reference, hypothesis = pair(reference, hypothesis)
-    coded = []
-    for signal in (reference, hypothesis):
+    envelopes = []
+    for signal in pair(reference, hypothesis):
         pitch, times = pyworld.harvest(signal, SAMPLE_RATE)
-        envelope = pyworld.cheaptrick(signal, pitch, times, SAMPLE_RATE)
-        coded.append(pyworld.code_spectral_envelope(envelope, SAMPLE_RATE, N_CEPSTRA + 1)[:, 1:])
-    return float(DB_PER_NEPER * np.linalg.norm(coded[0] - coded[1], axis=1).mean())
+        envelopes.append(pyworld.cheaptrick(signal, pitch, times, SAMPLE_RATE))
+    return envelope_distance_db(*envelopes)
+
+
+def envelope_distance_db(one: np.ndarray, other: np.ndarray) -> float:
+    """`mcd_db` of two WORLD envelopes, power, float64 [T, F]: 13 cepstra of a cosine series in
+    mel frequency, so without truncation the deviation of the two from each other in dB."""
+    import pyworld
+
+    # WORLD's cosines have unit energy: its coefficients of a power envelope are sqrt(2) times
+    # the mel cepstra of Kominek and Black's formula.
+    cepstra = [pyworld.code_spectral_envelope(envelope, SAMPLE_RATE, N_CEPSTRA + 1)[:, 1:]
+               / np.sqrt(2) for envelope in (one, other)]
+    return float(DB_PER_NEPER * np.linalg.norm(cepstra[0] - cepstra[1], axis=1).mean())

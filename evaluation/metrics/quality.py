@@ -72,9 +72,9 @@ def _text(error: Exception) -> str:
 def visqol(reference: np.ndarray, hypothesis: np.ndarray) -> float:
     """ViSQOL MOS-LQO in speech mode, 1 to 5 (Hines et al. 2015), 16 kHz.
 
-    By the Python port visqol-python, with the polynomial map of similarity to MOS scaled to 5,
-    as the papers' version had; not the lattice network of newer ViSQOL. It aligns patches
-    itself. Both float [N] at 16 kHz. Raises NoScore.
+    By the Python port visqol-python, with ViSQOL 3.3.3's exponential map of mean similarity to
+    MOS, scaled to 5 (`--use_lattice_model=false`); not the lattice network of newer ViSQOL, nor
+    the papers' MATLAB version. It aligns patches itself. Both float [N] at 16 kHz. Raises NoScore.
     """
     reference, hypothesis = pair(reference, hypothesis)
     if len(reference) < MIN_VISQOL_S * SAMPLE_RATE:

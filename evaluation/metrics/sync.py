@@ -62,7 +62,8 @@ def lm_offset(face: Face, sound: np.ndarray) -> float:
     if peak.is_at_limit:
         raise NoScore("the best offset is the last one searched")
     if sure < MEASURED_FROM:
-        raise NoScore(f"undecided: confidence {sure:.2f}, {MEASURED_FROM} is needed")
+        raise NoScore(f"the offset is undecided: its confidence is {sure:.2f}, "
+                      f"{MEASURED_FROM} is needed")
     return peak.lag_ms
 
 

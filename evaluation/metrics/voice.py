@@ -46,12 +46,16 @@ def _encoder():
         return VoiceEncoder("cpu", verbose=False), preprocess_wav
 
 
-def model_hash() -> str:
-    """First 12 digits of the SHA-256 of the weights. Raises ImportError or OSError."""
+def weights_path() -> Path:
+    """The weights inside the package. Raises ImportError where it is not installed."""
     import importlib.util
 
     spec = importlib.util.find_spec("resemblyzer")
     if spec is None:
         raise ImportError("resemblyzer is not installed")
-    weights = Path(spec.origin).with_name("pretrained.pt")
-    return hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    return Path(spec.origin).with_name("pretrained.pt")
+
+
+def model_hash() -> str:
+    """First 12 digits of the SHA-256 of the weights. Raises ImportError or OSError."""
+    return hashlib.sha256(weights_path().read_bytes()).hexdigest()[:12]

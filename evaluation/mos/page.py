@@ -19,6 +19,7 @@ import numpy as np
 from evaluation.audio import read_sound
 from evaluation.pairing import media_files
 from evaluation.report.charts import data_url
+from evaluation.scoring import plain
 from manifests.files import write_atomic
 from manifests.ids import hash_id
 from manifests.media import encode_flac
@@ -26,6 +27,15 @@ from manifests.media import encode_flac
 FORMAT = 1
 IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
           ".mp4": "video/mp4", ".webm": "video/webm"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make_test` wrote, and which samples it drew and left out, with the reason."""
+
+    num_stimuli: int
+    num_samples: int
+    left_out: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,14 @@ def make_test(
     page: Path, key: Path, systems: Mapping[str, Path], *,
     questions: Sequence[str] = DEFAULT_QUESTIONS, num_samples: int = 10, seed: int = 0,
     faces: Path | None = None, title: str = "Listening test",
-) -> int:
-    """Write the page and its key; the number of stimuli.
+) -> Made:
+    """Write the page and its key.
 
     `systems` are folders of sound by name; samples are drawn from the names that all of them
     have, the same for every system, with `seed`. `faces` holds pictures or videos by the same
-    names. Raises ValueError for what does not fit.
+    names. A sample of which one file cannot be read is left out for all systems, and another
+    drawn in its place while there is one. Raises ValueError for what does not fit, or where no
+    sample is left.
     """
     for name in questions:
         if name not in QUESTIONS:
@@ -72,14 +84,25 @@ def make_test(
     if not common:
         raise ValueError("no name is in all of " + ", ".join(str(f) for f in systems.values()))
     rng = np.random.default_rng(seed)
-    picked = sorted(common[i] for i in rng.permutation(len(common))[:num_samples])
-    truth, stimuli = {}, []
-    for sample in picked:
-        for system in systems:
+    truth, stimuli, left_out = {}, [], {}
+    for sample in (common[i] for i in rng.permutation(len(common))):
+        if len(stimuli) == num_samples * len(systems):
+            break
+        sounds, part = {}, "the face"
+        try:
+            face = _face(shown[sample]) if faces else None
+            for part in systems:
+                sounds[part] = _flac_url(files[part][sample])
+        except (OSError, ValueError) as error:
+            left_out[sample] = plain(f"{part}: {error}")
+            continue
+        for system, sound in sounds.items():
             name = secrets.token_hex(6)  # not from the seed: that would tell who is who
             truth[name] = {"system": system, "sample": sample}
-            stimuli.append({"id": name, "sound": _flac_url(files[system][sample]),
-                            "face": _face(shown[sample]) if faces else None})
+            stimuli.append({"id": name, "sound": sound, "face": face})
+    if not stimuli:
+        raise ValueError("no sample can be read in every system: " + "; ".join(
+            f"{sample}: {reason}" for sample, reason in left_out.items()))
     stimuli.sort(key=lambda s: s["id"])
     test = hash_id("mos", *truth, length=12)
     asked = [vars(QUESTIONS[name]) for name in questions]
@@ -91,11 +114,13 @@ def make_test(
     write_atomic(key, json.dumps({
         "format": FORMAT, "test": test, "questions": list(questions), "seed": seed,
         "systems": list(systems), "stimuli": truth}, indent=1))
-    return len(stimuli)
+    return Made(len(stimuli), len(stimuli) // len(systems), left_out)
 
 
 def _flac_url(path: Path) -> str:
     sound = np.clip(read_sound(path), -1, 1)
+    if not len(sound):
+        raise ValueError(f"{path} holds no sound")
     return data_url(encode_flac(np.rint(sound * 32767).astype(np.int16)), "audio/flac")
 
 

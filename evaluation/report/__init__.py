@@ -46,6 +46,7 @@ def write_report(
                   _arrow(n)) for n in names],
         charts=[_chart(name, rows) for name in names], hear=hear,
         ranked_by=rank[0].metric if rank else None,
+        lips=any(split(name)[0].kind == "lips" for name in names),
         left_out=_left_out(summaries["hypothesis"]), num=len(utterances),
         signatures=sorted({s for group in summaries.values() for x in group
                            for s in x.signatures}),

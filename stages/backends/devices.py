@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from manifests.model_files import ModelFileError, unusable
 from stages.base import SetupError
 
 DEVICES = ("cpu", "cuda")
@@ -97,18 +98,18 @@ def load_state(network: Any, path: Path, device: Any) -> Any:
     Nothing in the file is executed. Names may begin with `module.`, as DataParallel writes
     them. Raises SetupError for a file that does not fit.
     """
-    import pickle
-
-    import torch
+    from stages.networks.released import read_state
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         state = {name.removeprefix("module."): value for name, value in state.items()}
         network.load_state_dict(state, strict=True)
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, EOFError, KeyError) as error:
+    except ModelFileError as error:
+        raise SetupError(str(error)) from error
+    except (RuntimeError, AttributeError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SetupError(f"{path} does not hold the weights of {type(network).__name__}: {reason}; "
-                         "`yld models verify` checks it") from error
+        fault = f"it does not hold the weights of {type(network).__name__}: {reason}"
+        raise SetupError(str(unusable(path, fault))) from error
     return network.eval().requires_grad_(False).to(device)
 
 

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from manifests.clock import SAMPLES_PER_FRAME
+from manifests.model_files import ModelFileError, unusable
 from stages.networks.mfcc import COLUMNS_PER_FRAME, NUM_CEPSTRA, STEP, WINDOW, mfcc
+from stages.networks.released import read_state
 
 SIDE_PX = 112
 PASSES_S = (1, 2, 3, 4, 5, 6)
@@ -142,9 +144,15 @@ class LightAsd(nn.Module):
 
     @staticmethod
     def load(path: Path | str) -> LightAsd:
-        """From a released file. Raises RuntimeError where names or shapes are not its own."""
+        """From a released file. Raises ModelFileError where content, names or shapes are not
+        its own."""
         network = LightAsd()
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        try:
+            network.load_state_dict(read_state(path))
+        except ModelFileError:
+            raise
+        except RuntimeError as error:
+            raise unusable(path, f"it is not Light-ASD: {error}") from error
         return network.eval()
 
     @torch.inference_mode()

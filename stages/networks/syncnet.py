@@ -26,7 +26,9 @@ from torch import nn
 from torch.nn import functional
 
 from manifests.clock import SAMPLES_PER_FRAME
+from manifests.model_files import unusable
 from stages.networks.mfcc import COLUMNS_PER_FRAME, mfcc
+from stages.networks.released import read_state
 
 SIDE_PX = 224
 WINDOW_FRAMES, WINDOW_COLUMNS = 5, 20
@@ -80,17 +82,17 @@ class SyncNet(nn.Module):
 
     @staticmethod
     def load(path: Path | str) -> SyncNet:
-        """From the released file. Raises RuntimeError where names or shapes are not its own.
+        """From the released file. Raises ModelFileError where content or names are not its own.
 
         Files of PyTorch before 0.4.1 do not count batches; that count is not used here.
         """
         network = SyncNet()
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         missing, foreign = network.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         if missing or foreign:
-            raise RuntimeError(f"{path} is not SyncNet v2: it lacks {missing or 'nothing'}, "
-                               f"and has {foreign or 'nothing'} besides")
+            raise unusable(path, f"it is not SyncNet v2: it lacks {missing or 'nothing'}, "
+                                 f"and has {foreign or 'nothing'} besides")
         return network.eval()
 
     @torch.inference_mode()

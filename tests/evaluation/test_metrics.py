@@ -12,7 +12,7 @@ from evaluation.catalogue import METRICS
 from evaluation.griffin_lim import round_trip
 from evaluation.metrics import pictures, recognition
 from evaluation.metrics.errors import LengthMismatch, NoScore
-from evaluation.metrics.mcd import mfcc
+from evaluation.metrics.mcd import envelope_distance_db, mfcc
 from evaluation.metrics.quality import raw_of_lqo
 from evaluation.metrics.signals import pair
 from evaluation.metrics.spectra import log_mel, mel_filters
@@ -71,6 +71,20 @@ def test_mfcc_agrees_with_python_speech_features():
     theirs = pytest.importorskip("python_speech_features")
     sound = speechlike(seed=5).astype(np.float64)
     np.testing.assert_allclose(mfcc(sound), theirs.mfcc(sound), atol=1e-10)
+
+
+@pytest.mark.parametrize("ripples", [1, 5, 12])
+def test_mcd_in_db_is_the_deviation_of_the_envelopes(ripples):
+    """Two envelopes that differ by a cosine of 6 dB in mel frequency deviate by 6 / sqrt(2) dB."""
+    pyworld = pytest.importorskip("pyworld")
+    size = pyworld.get_cheaptrick_fft_size(16000)
+    mel = np.log1p(np.arange(size // 2 + 1) * 16000 / size / 700)
+    low, high = np.log1p(40 / 700), np.log1p(8000 / 700)
+    ripple_db = 6 * np.cos(ripples * np.pi * np.clip((mel - low) / (high - low), 0, 1))
+    flat = np.ones((4, len(mel)))
+    assert envelope_distance_db(flat, 10 ** (ripple_db / 10) * flat) == pytest.approx(
+        6 / math.sqrt(2), rel=0.01)
+    assert envelope_distance_db(flat, 7 * flat) == pytest.approx(0, abs=1e-9)
 
 
 def test_edits_agree_with_jiwer():

@@ -28,9 +28,9 @@ def listening_page(tmp_path):
             tone = 8000 * np.sin(2 * np.pi * pitch * np.arange(3200) / 16000)
             (folder / f"{sample}.flac").write_bytes(encode_flac(tone.astype(np.int16)))
     page, key = tmp_path / "test.html", tmp_path / "key.json"
-    count = make_test(page, key, {s: tmp_path / s for s in ("Secret-A", "Secret-B")},
-                      questions=("quality", "naturalness"), num_samples=2)
-    return page, key, count
+    made = make_test(page, key, {s: tmp_path / s for s in ("Secret-A", "Secret-B")},
+                     questions=("quality", "naturalness"), num_samples=2)
+    return page, key, made.num_stimuli
 
 
 def test_the_page_is_whole_and_tells_nothing(listening_page):
@@ -41,6 +41,26 @@ def test_the_page_is_whole_and_tells_nothing(listening_page):
     for stimulus, source in truth["stimuli"].items():
         assert stimulus in text
         assert f'"{source["sample"]}"' not in text
+
+
+def test_a_broken_file_leaves_its_sample_out_of_every_system(listening_page, tmp_path):
+    (tmp_path / "Secret-B" / "two.flac").write_bytes(b"nothing")
+    systems = {s: tmp_path / s for s in ("Secret-A", "Secret-B")}
+    page, key = tmp_path / "second.html", tmp_path / "second.json"
+    made = make_test(page, key, systems, num_samples=3)
+    assert made.num_samples == 2 and made.num_stimuli == 4
+    assert list(made.left_out) == ["two"]
+    assert made.left_out["two"].startswith("Secret-B: ") and "two.flac" in made.left_out["two"]
+    samples = [s["sample"] for s in json.loads(key.read_text())["stimuli"].values()]
+    assert sorted(samples) == ["one", "one", "three", "three"]
+    for seed in range(4):  # a broken one costs no place while others are left
+        assert make_test(page, key, systems, num_samples=2, seed=seed).num_samples == 2
+    for name in ("one", "three"):
+        (tmp_path / "Secret-A" / f"{name}.flac").write_bytes(b"nothing")
+    page.unlink()
+    with pytest.raises(ValueError, match=r"no sample can be read .*one.*two|two.*one"):
+        make_test(page, key, systems, num_samples=3)
+    assert not page.exists()
 
 
 def answers(key, rater, value_of, path):

@@ -10,7 +10,7 @@ import pytest
 from evaluation.catalogue import METRICS, all_names, parse
 from evaluation.isolation import ScoringProcess
 from evaluation.records import STATUSES, Utterance
-from evaluation.scoring import score
+from evaluation.scoring import plain, score
 from evaluation.signatures import signature
 from manifests.media import encode_flac
 from tests.evaluation.clips import speechlike
@@ -71,6 +71,24 @@ def test_what_is_not_given_says_so(folder):
     assert {r.status for r in (text, sync, pictures)} == {"error"}
 
 
+@pytest.mark.parametrize("name", ["broken.wav", "broken.mp4"])
+def test_a_broken_file_is_named_in_plain_words(folder, name):
+    (folder / name).write_bytes(b"nothing" * 100)
+    sound = str(folder / "reference.flac")
+    for role, files in (("hypothesis", (sound, str(folder / name))),
+                        ("reference", (str(folder / name), sound))):
+        (row,) = score(Utterance("u", *files), ["stoi"])
+        assert row.status == "error" and row.reason.startswith(f"the {role} cannot be read: ")
+        assert row.reason.count(name) == 1 and row.reason.endswith("processing input")
+        assert "Error:" not in row.reason and "Errno" not in row.reason
+
+
+def test_a_long_reason_is_cut_at_a_word():
+    assert plain("[Errno 2]  no\nsuch file") == "no such file"
+    cut = plain("word " * 300)
+    assert len(cut) <= 500 and cut.endswith("word ...")
+
+
 def test_a_crash_costs_one_row(folder, monkeypatch):
     for name, metric in POISON.items():
         monkeypatch.setitem(METRICS, name, metric)
@@ -86,7 +104,8 @@ def test_a_crash_costs_one_row(folder, monkeypatch):
     assert "exit code 3" in rows["leave"].reason
     assert rows["endless"].reason == "no end within 8 s"
     assert "nan" in rows["not_a_number"].reason
-    assert rows["mistake"].reason == "KeyError: 'no such thing'"
+    assert rows["mistake"].reason == (
+        "a fault in the metric's code (KeyError): 'no such thing'")
     assert again[0].value == rows["stoi"].value
 
 

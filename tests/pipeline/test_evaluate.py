@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from manifests.media import encode_flac
 from pipeline import cluster
 from pipeline.cli import main
+from pipeline.commands_scores import _note
 from tests.evaluation.clips import speechlike
 
 METRICS = "stoi,a-stoi,mcd"
@@ -76,6 +77,8 @@ def test_evaluate_and_resume(folders):
     assert found["s2/d", "stoi"]["reason"] == "there is no hypothesis of this name"
     assert found["s2/c", "stoi"]["speaker"] == "s2"
     row = table["hypothesis", "stoi"]
+    assert row["note"].startswith("2 of 4 have no score (1 silent, 1 error): ")
+    assert row["note"].endswith("; 1 other reason in scores.json") and len(row["reasons"]) == 2
     values = [r["value"] for r in scores if r["metric"] == "stoi" and r["status"] == "ok"]
     assert (row["n"], row["coverage"], row["clustered_by"]) == (2, 0.5, "speaker")
     assert row["mean"] == pytest.approx(np.mean(values))
@@ -103,6 +106,21 @@ def test_evaluate_and_resume(folders):
     assert "31 scores were there already" in log  # 2 cut, 3 of the changed file
     assert changed["hypothesis", "stoi"]["n"] == 3
     assert changed["ground_truth", "mcd"] == table["ground_truth", "mcd"]
+
+
+def test_what_lips_say_of_the_ground_truth_is_explained():
+    row = {"metric": "lm-offset", "n": 3, "num_utterances": 3, "num_reasons": 0,
+           "statuses": {"ok": 3}, "reasons": {}}
+    assert "own offset" in _note({**row, "system": "ground_truth"})
+    assert "round trip" in _note({**row, "system": "griffin_lim"})
+    assert _note({**row, "system": "hypothesis"}) == ""
+    assert _note({**row, "system": "ground_truth", "metric": "stoi"}) == ""
+
+
+def test_a_long_reason_is_cut_at_a_word_in_the_table():
+    note = _note({"system": "hypothesis", "metric": "stoi", "n": 0, "num_utterances": 2,
+                  "num_reasons": 1, "statuses": {"error": 2}, "reasons": {"word " * 50: 2}})
+    assert note.startswith("2 of 2 have no score: word word") and note.endswith("word ...")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -71,11 +71,15 @@ def test_a_non_commercial_download_needs_the_flag(run, small, tmp_path):
 
 def test_verify_finds_damage(run, small, tmp_path):
     (tmp_path / "cache").mkdir()
-    assert run("verify").exit_code == 0
+    empty = run("verify")
+    assert empty.exit_code == 0 and "yld models fetch NAME" in empty.output
+    assert str(tmp_path / "cache") in empty.output
+    assert json.loads(run("verify", "--json").output) == []
     assert run("verify", "free.onnx").exit_code == 1
     (tmp_path / "cache" / "free.onnx").write_bytes(b"goof")
     damaged = run("verify")
     assert damaged.exit_code == 1 and "SHA-256" in damaged.output
+    assert "delete what is damaged" in damaged.output
     assert run("where", "free.onnx").exit_code == 1
     (tmp_path / "cache" / "free.onnx").write_bytes(b"good")
     assert run("verify", "free.onnx").exit_code == 0

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from manifests.model_files import ModelFileError
 from stages.networks import syncnet as net
 from stages.networks.mfcc import mfcc
 
@@ -93,6 +94,19 @@ def test_a_foreign_file_does_not_load(tmp_path):
     torch.save(state, tmp_path / "a.model")
     with pytest.raises(RuntimeError, match=r"lacks \['netfclip\.3\.weight'\].*netfclip\.4"):
         net.SyncNet.load(tmp_path / "a.model")
+
+
+def test_a_damaged_file_says_what_to_do(tmp_path):
+    path = tmp_path / "syncnet_v2.model"
+    for content in (b"", b"nothing of a network" * 100, np.random.default_rng(0).bytes(4096)):
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=r"syncnet_v2\.model cannot be used.*Delete.*"
+                                                 r"yld models fetch syncnet_v2\.model") as caught:
+            net.SyncNet.load(path)
+        assert "weights_only" not in str(caught.value)
+    path.with_name("syncnet_v2.model.json").write_text("{}")  # what was first trusted
+    with pytest.raises(ModelFileError, match=r"syncnet_v2\.model\.json beside it"):
+        net.SyncNet.load(path)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 16])
