@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.files import write_atomic
 from manifests.records import Request
-from pipeline import refetch, status
+from pipeline import placement, refetch, status
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lock import CorpusLock
@@ -41,6 +41,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
           retry_failed: bool = False) -> Outcome:
     """Build or extend the corpus at `root`. Raises RunStopped, CorpusBusyError, ClusterError, and
     SetupError before any work where a chosen backend's library or weights are wanting."""
+    placement.check(config)
     if address is None:  # a cluster's nodes have libraries and folders of their own
         faces = config.shots.faces
         for backends, name in ((registry.DETECTORS, faces.detector),
@@ -50,8 +51,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
                                (ESTIMATORS, config.sync.estimator),
                                (CHOOSERS, config.sync.speaker)):
             registry.check_at_hand(backends, name)
-        if "cuda" in (faces.device, faces.landmarks_device, config.tracks.device,
-                      config.identity.device):
+        if "cuda" in (device for *_, device in placement.devices(config).values()):
             torch_device("cuda")
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
@@ -97,6 +97,9 @@ def _finish(root, work, config, entries, started) -> Outcome:
     videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
     failed = sum(r["failed"] for r in rows)
     print(table(rows, status.COLUMNS), file=sys.stderr)
+    faces = config.shots.faces
+    if speed := status.speed_line(rows, faces.detector, faces.landmarks):
+        print(speed, file=sys.stderr)
     guards = len(done["left_out"])
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",

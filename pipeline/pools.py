@@ -9,7 +9,8 @@ from typing import Any
 
 import ray
 
-from pipeline.workers import Done, Job, StageWorker
+from pipeline.stage_runner import Done, Job
+from pipeline.workers import StageWorker
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class PoolSize:
     workers: int
     cpus: float
     gpus: float
+    videos: int = 1
+    """Jobs that one worker has in hand at a time, in threads."""
+    pictures: int = 16
+    """Size of the batches that those share; of no effect for one video."""
 
 
 @dataclass
@@ -31,11 +36,17 @@ class Running:
     started: float = field(default_factory=time.monotonic)
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     actor: Any
     name: str
     pool: str
+    jobs: int = 0
+    is_taken: bool = False
+    """Its job is to have it alone."""
+    is_dead: bool = False
+    had_company: bool = False
+    """It died with more than one job in hand: nobody knows which one ended it."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +57,20 @@ class Ended:
     done: Done | None
     reason: str | None = None
     detail: str = ""
+    had_company: bool = False
+    """It broke together with other jobs of its worker, any of which may be the cause."""
 
 
 class Pools:
-    """Hands jobs to idle workers and tells how they ended.
+    """Hands jobs to workers with room and tells how they ended.
 
-    Workers start when first needed. A dead worker is replaced by the next `idle` call; the
+    Workers start when first needed. A dead worker is replaced when the next job needs one; the
     pool's number bounds how many exist at a time.
     """
 
     def __init__(self, work: Path, fence: int, sizes: dict[str, PoolSize]) -> None:
         self._work, self._fence, self._sizes = work, fence, sizes
-        self._idle: dict[str, list[Worker]] = {name: [] for name in sizes}
-        self._count = dict.fromkeys(sizes, 0)
+        self._workers: dict[str, list[Worker]] = {name: [] for name in sizes}
         self._serial = 0
         self._running: dict[Any, Running] = {}
 
@@ -69,23 +81,40 @@ class Pools:
     def running_jobs(self) -> list[Job]:
         return [running.job for running in self._running.values()]
 
-    def has_room(self, pool: str) -> bool:
-        return bool(self._idle[pool]) or self._count[pool] < self._sizes[pool].workers
+    def has_room(self, pool: str, alone: bool = False) -> bool:
+        """Whether `start` may be called; `alone` for a job that wants a worker to itself."""
+        return self._may_grow(pool) or self._with_room(pool, alone) is not None
 
-    def start(self, pool: str, job: Job, timeout_s: float) -> None:
-        """Give `job` to an idle worker of `pool`; call only when there is room."""
-        worker = self._idle[pool].pop() if self._idle[pool] else self._new_worker(pool)
+    def _may_grow(self, pool: str) -> bool:
+        return len(self._workers[pool]) < self._sizes[pool].workers
+
+    def _with_room(self, pool: str, alone: bool) -> Worker | None:
+        """The worker with least in hand that takes one more job."""
+        most = 1 if alone else self._sizes[pool].videos
+        fit = [w for w in self._workers[pool] if w.jobs < most and not w.is_taken]
+        return min(fit, key=lambda w: w.jobs, default=None)
+
+    def start(self, pool: str, job: Job, timeout_s: float, alone: bool = False) -> None:
+        """Give `job` to a worker of `pool`; call only when there is room."""
+        worker = self._with_room(pool, alone)
+        if worker is None or (worker.jobs and self._may_grow(pool)):
+            worker = self._new_worker(pool)
+        worker.jobs, worker.is_taken = worker.jobs + 1, alone
+        if not alone:  # those who share a worker wait for each other
+            timeout_s *= self._sizes[pool].videos
         reference = worker.actor.run.remote(job)
         self._running[reference] = Running(job, worker, time.monotonic() + timeout_s)
 
     def _new_worker(self, pool: str) -> Worker:
         self._serial += 1
-        self._count[pool] += 1
         size, name = self._sizes[pool], f"{pool}-{self._fence}-{self._serial}"
-        actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus).remote(
-            str(self._work), self._fence, name
+        more = {"max_concurrency": size.videos} if size.videos > 1 else {}
+        actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
+            str(self._work), self._fence, name, size.pictures if size.videos > 1 else None
         )
-        return Worker(actor, name, pool)
+        worker = Worker(actor, name, pool)
+        self._workers[pool].append(worker)
+        return worker
 
     def wait(self, timeout_s: float) -> list[Ended]:
         """Jobs that ended within `timeout_s`, those that ran out of time included."""
@@ -103,7 +132,8 @@ class Pools:
             running = self._running.pop(reference)
             self._drop(running.worker)
             limit = running.deadline - running.started
-            ended.append(Ended(running, None, "timeout", f"no end within {limit:.0f} s"))
+            ended.append(Ended(running, None, "timeout", f"no end within {limit:.0f} s",
+                               running.worker.had_company))
         return ended
 
     def _collect(self, reference: Any) -> Ended:
@@ -112,27 +142,34 @@ class Pools:
             done = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             # The stage's own faults are results; this is a fault around it (say, pickling).
-            self._idle[running.worker.pool].append(running.worker)
+            self._release(running.worker)
             return Ended(running, None, "error", str(error)[-2000:])
         except ray.exceptions.RayError as error:
             self._drop(running.worker)
-            note = self._work / "tmp" / f"{running.worker.name}.memory"
-            if note.exists():
-                return Ended(running, None, "memory", note.read_text())
-            return Ended(running, None, "crash", _first_lines(str(error)))
-        self._idle[running.worker.pool].append(running.worker)
+            company = running.worker.had_company
+            for reason in ("memory", "device"):
+                note = self._work / "tmp" / f"{running.worker.name}.{reason}"
+                if note.exists():
+                    return Ended(running, None, reason, note.read_text(), company)
+            return Ended(running, None, "crash", _first_lines(str(error)), company)
+        self._release(running.worker)
         return Ended(running, done)
 
+    @staticmethod
+    def _release(worker: Worker) -> None:
+        worker.jobs, worker.is_taken = worker.jobs - 1, False
+
     def _drop(self, worker: Worker) -> None:
-        self._count[worker.pool] -= 1
+        if worker.is_dead:  # another of its jobs said so before
+            return
+        worker.is_dead, worker.had_company = True, worker.jobs > 1
+        self._workers[worker.pool].remove(worker)
         ray.kill(worker.actor)
 
     def close(self) -> None:
         """End all workers, also those at work."""
-        for worker in [w for ws in self._idle.values() for w in ws]:
+        for worker in [w for ws in self._workers.values() for w in ws]:
             ray.kill(worker.actor)
-        for running in self._running.values():
-            ray.kill(running.worker.actor)
         self._running.clear()
 
 

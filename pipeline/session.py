@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.files import write_atomic
-from pipeline import cluster, status
+from pipeline import cluster, placement, status
 from pipeline.config import BuildConfig, resources_for
 from pipeline.graph import Node
 from pipeline.ledger import Ledger
@@ -25,27 +25,23 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
             observe: Callable[[str, Node, Any, dict], None] | None = None) -> Iterator[Any]:
     """A Runner of `nodes` with its pools; `observe` also gets the entries so far.
 
-    Raises ClusterError when no node can read and write `work`.
+    Raises ClusterError when no node can read and write `work`, SetupError where GPUs are wanting.
     """
     cluster.start(address)
     import ray
 
-    from pipeline.pools import Pools, PoolSize
+    from pipeline.pools import Pools
     from pipeline.runner import Policy, Runner
     from pipeline.services import ClusterLimiter, LimiterActor
 
     try:
         joined = cluster.prove_nodes(work)
         workers = config.workers
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        num_cpu = workers.cpu_workers or cpus
-        sizes = {
-            "cpu": PoolSize(num_cpu, min(1.0, cpus / num_cpu), 0.0),
-            "net": PoolSize(workers.net_workers, 0.0, 0.0),
-            "gpu": PoolSize(workers.gpu_workers, 0.0, workers.gpus_per_worker),
-        }
-        print(f"{num_requests} sources; {len(joined)} node(s), {num_cpu} CPU workers, "
-              f"{workers.net_workers} downloads at a time", file=sys.stderr)
+        sizes = placement.pools(workers, ray.cluster_resources())
+        gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
+               if workers.gpu_workers else "")
+        print(f"{num_requests} sources; {len(joined)} node(s), {sizes['cpu'].workers} CPU workers, "
+              f"{gpu}{workers.net_workers} downloads at a time", file=sys.stderr)
         pools = Pools(work, lock.fence, sizes)
         limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
         progress = Progress(num_requests, [n.name for n in nodes])

@@ -25,17 +25,19 @@ class Batch:
     scales: np.ndarray
 
 
-def letterbox(pictures: Sequence[np.ndarray], side: int, square: bool = False) -> Batch:
+def letterbox(pictures: Sequence[np.ndarray], side: int, square: bool = False,
+              step: int = STRIDE) -> Batch:
     """uint8 [H, W] or [H, W, 3] each -> a batch whose longer side is `side` px.
 
-    `square` for networks that take nothing else.
+    `square` for networks that take nothing else. Otherwise sides are filled up to multiples of
+    `step` px.
     """
     scales = [side / max(p.shape[:2]) for p in pictures]
     sizes = [(max(1, min(side, round(p.shape[1] * s))), max(1, min(side, round(p.shape[0] * s))))
              for p, s in zip(pictures, scales, strict=True)]
     width, height = side, side
     if not square and len(set(sizes)) == 1:
-        width, height = (-(-length // STRIDE) * STRIDE for length in sizes[0])
+        width, height = (-(-length // step) * step for length in sizes[0])
     output = np.zeros((len(pictures), height, width, 3), np.uint8)
     for target, picture, size, scale in zip(output, pictures, sizes, scales, strict=True):
         shown = picture if picture.shape[1::-1] == size else cv2.resize(
