@@ -53,11 +53,20 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             registry.check_at_hand(backends, name)
         if "cuda" in (device for *_, device in placement.devices(config).values()):
             torch_device("cuda")
+    check_folder(root)
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
     with CorpusLock(work) as lock:
         requests = remember(work, requests_from_arguments(sources))[:limit]
         return _run(requests, root.resolve(), work, lock, config, address, retry_failed)
+
+
+def check_folder(root: Path) -> None:
+    """Raises ValueError where no folder can be at `root`, for a file is in its place."""
+    for path in (root, *root.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"no corpus can be at {root}: {path} is a file; name a folder, a new "
+                             "one or that of a corpus")
 
 
 def remember(work: Path, requests: Sequence[Request]) -> list[Request]:

@@ -1,4 +1,5 @@
-"""Media that was let go (`download.keep_sources`) and is needed once more is fetched once more.
+"""Media that was let go (`download.keep_sources`) and is needed once more is fetched once more; a
+file of the user's that is gone fails its units by name, and another run tries them again.
 
 A changed setting reruns stages that read the picture or the sound. Their units wait here until
 the download of their source has run again; other bytes than before, or none, fail them by name
@@ -36,7 +37,15 @@ class Refetch:
             for fetched in entry.outputs:
                 if fetched.kind == "link" and fetched.media_path == record.media_path:
                     return self._source(fetched.source_id)
-        return None  # a file of the user's that went away: the stage says so itself
+        return None
+
+    def missing_file(self, unit: Any) -> Path | None:
+        """The user's own file that `unit` must read and that is no longer there."""
+        if unit.node.name not in READS_MEDIA:
+            return None
+        record = unit.services.get("video") or unit.records[0]
+        path = resolve(record.media_path, self.work)
+        return None if path.exists() else path
 
     def _source(self, source_id: str) -> rec.Source | None:
         found = (s for e in self.entries["expand"].values() for s in e.outputs)

@@ -207,7 +207,11 @@ class Runner:
     def _waits_for_media(self, unit: Unit) -> bool:
         source = self._refetch.source_for(unit)
         if source is None:
-            return False
+            gone = self._refetch.missing_file(unit)
+            if gone is not None:
+                self._fail(unit, "source_gone", f"{gone} is no longer there; put it, or a link to "
+                           "it, back and run the same command again", retryable=True)
+            return gone is not None
         if self._refetch.hold(source.source_id, unit):
             node = next(n for n in self.nodes if n.name == "download")
             self._serial += 1

@@ -72,7 +72,7 @@ class Batcher:
 
         All who name one lane must give a `run` that does the same. Raises what `run` raised.
         """
-        if not items:
+        if len(items) == 0:
             return [], 0.0
         request = _Request(threading.get_ident(), run, [None] * len(items), len(items))
         with self._change:

@@ -71,18 +71,19 @@ def best(boxes: Any, scores: Any, batch: Batch, min_score: float,
     """Boxes [N, A, 4] in letterbox px and scores [N, A] -> per picture (boxes xyxy float32 px
     of the picture, scores), best first, without those that overlap a better one.
 
-    Everything but the last copy happens where the tensors are.
+    Everything but the last copy happens where the tensors are. Each picture is suppressed by
+    itself: torchvision's `batched_nms` moves pictures apart by the largest coordinate among all
+    of them, so that its rounding depends on the neighbours in the batch.
     """
     import torch
-    from torchvision.ops import batched_nms
+    from torchvision.ops import nms
 
-    rows, columns = torch.nonzero(scores >= min_score, as_tuple=True)
+    rows, columns = torch.nonzero(scores >= min_score, as_tuple=True)  # in the pictures' order
     chosen, values = boxes[rows, columns].float(), scores[rows, columns].float()
-    kept = batched_nms(chosen, values, rows, max_overlap)
-    packed = torch.cat([rows[kept, None].float(), chosen[kept], values[kept, None]], 1)
-    packed = packed.cpu().numpy()
-    found = []
-    for i, scale in enumerate(batch.scales):
-        own = packed[packed[:, 0] == i]
-        found.append((own[:, 1:5] / scale, own[:, 5]))
-    return found
+    counts = torch.bincount(rows, minlength=len(scores)).tolist()
+    kept = [torch.cat([b, v[:, None]], 1)[nms(b, v, max_overlap)]
+            for b, v in zip(chosen.split(counts), values.split(counts), strict=True)]
+    packed = torch.cat(kept).cpu().numpy()
+    parts = np.split(packed, np.cumsum([len(k) for k in kept])[:-1])
+    return [(own[:, :4] / scale, own[:, 4])
+            for own, scale in zip(parts, batch.scales, strict=True)]
