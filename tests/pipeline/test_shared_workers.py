@@ -21,6 +21,7 @@ from pipeline.pools import Pools, PoolSize
 from pipeline.runner import Policy, Runner
 from pipeline.stage_runner import Job, SharedClock, StageRunner
 from stages.backends.sharing import Sharing
+from stages.base import Resources
 from tests.pipeline.poison_stages import EchoConfig
 from tests.pipeline.test_runner import NODES
 
@@ -43,7 +44,7 @@ def build(work, addresses, size=SHARED, attempts=2, timeout_s=60.0):
         runner = Runner(
             NODES, {"echo": EchoConfig(), "upper": None}, work, Ledger(work / "ledger"), pools,
             Policy(attempts), observe=lambda event, node, _: events.append((event, node.name)),
-            limits=lambda _, declared: dataclasses.replace(declared, timeout_s=timeout_s))
+            limits=lambda *_: Resources(memory_gb=0.35, timeout_s=timeout_s))
         try:
             entries = runner.run([Request(f"r{i:02d}", a, "file", "test")
                                   for i, a in enumerate(addresses)])
