@@ -111,12 +111,23 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
         with av.open(str(path), metadata_errors="replace") as container:
             sound = _first_frame(container, streams["audio_stream"])
     except (av.FFmpegError, OSError) as error:
-        raise MediaError("unreadable", f"{Path(path).name}: {error}") from None
+        raise MediaError("unreadable", f"{Path(path).name}: {_why(path, error)}") from None
     if first is None:
         raise MediaError("unreadable", f"{Path(path).name}: no frame of the video decodes")
     if sound is None:
         raise MediaError("no_audio", f"{Path(path).name}: no sound in the audio stream decodes")
     return _facts(streams, times, first, sound, rate)
+
+
+def _why(path: str | Path, error: OSError) -> str:
+    """Why a file does not open, in words."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is not there"
+    if Path(path).is_file() and Path(path).stat().st_size == 0:
+        return "an empty file"
+    if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
+        return "not a media file, or damaged"
+    return error.strerror or str(error)
 
 
 def _stream_facts(container, video, audio) -> dict:

@@ -6,6 +6,7 @@ than the decoding). Frames are yielded as they are decoded, so a long file needs
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -24,12 +25,12 @@ from manifests.records import Video
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
 SEEK_MARGIN_US = 1_000_000
 
-_decoded_s = 0.0
+_counted = threading.local()
 
 
 def decoded_seconds() -> float:
-    """Seconds of source video this process has decoded so far."""
-    return _decoded_s
+    """Seconds of source video this thread has decoded so far."""
+    return getattr(_counted, "seconds", 0.0)
 
 
 def resolve(media_path: str, root: str | Path) -> Path:
@@ -155,7 +156,6 @@ def _is_seekable(container: str) -> bool:
 
 
 def _decode(video: Video, path: str | Path, seek_us: int | None) -> Iterator[tuple[int, Any]]:
-    global _decoded_s
     with av.open(str(path), metadata_errors="replace") as container:
         stream = stream_of(container, video.video_stream)
         stream.thread_type = "NONE"
@@ -176,7 +176,7 @@ def _decode(video: Video, path: str | Path, seek_us: int | None) -> Iterator[tup
             except av.FFmpegError:
                 continue  # damaged: counted at probe, its neighbours stand in by time
             for frame in decoded:
-                _decoded_s += period_s
+                _counted.seconds = decoded_seconds() + period_s
                 stamp = frame.pts if frame.pts is not None else frame.dts
                 if stamp is None:
                     time_us = video.zero_us if last_us is None else last_us + round(period_s * 1e6)

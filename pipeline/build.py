@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.records import Request
-from pipeline import refetch, remote, status
+from pipeline import placement, refetch, remote, status
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lease import Lease
@@ -42,9 +42,10 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
           destination: str | None = None) -> Outcome:
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
 
-    Raises RunStopped, CorpusBusyError, ClusterError, RemoteError, and SetupError before any work
-    where a chosen backend's library or weights are wanting.
+    Raises RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError, and SetupError
+    before any work where a chosen backend's library or weights are wanting.
     """
+    placement.check(config)
     if address is None:  # a cluster's nodes have libraries and folders of their own
         faces = config.shots.faces
         for backends, name in ((registry.DETECTORS, faces.detector),
@@ -54,9 +55,9 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
                                (ESTIMATORS, config.sync.estimator),
                                (CHOOSERS, config.sync.speaker)):
             registry.check_at_hand(backends, name)
-        if "cuda" in (faces.device, faces.landmarks_device, config.tracks.device,
-                      config.identity.device):
+        if "cuda" in (device for *_, device in placement.devices(config).values()):
             torch_device("cuda")
+    check_folder(root)
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
     files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
@@ -71,6 +72,14 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             print(f"{remote.push(root, files)} files sent to {destination}", file=sys.stderr)
             files.write("published.json", (work / "published.json").read_text())
         return outcome
+
+
+def check_folder(root: Path) -> None:
+    """Raises ValueError where no folder can be at `root`, for a file is in its place."""
+    for path in (root, *root.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"no corpus can be at {root}: {path} is a file; name a folder, a new "
+                             "one or that of a corpus")
 
 
 def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
@@ -110,6 +119,9 @@ def _finish(root, files, config, entries, started) -> Outcome:
     videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
     failed = sum(r["failed"] for r in rows)
     print(table(rows, status.COLUMNS), file=sys.stderr)
+    faces = config.shots.faces
+    if speed := status.speed_line(rows, faces.detector, faces.landmarks):
+        print(speed, file=sys.stderr)
     guards = len(done["left_out"])
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",

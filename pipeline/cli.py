@@ -51,13 +51,15 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 
     destination = out if remote.is_remote(out) else None
     out = remote.staging_folder(out) if destination else Path(out)
+    from pipeline.build import build as run
+    from pipeline.build import check_folder
+
+    check_folder(out)
     if dry_run:
         from pipeline.dry_run import describe
 
         click.echo(describe(list(sources), out, settings, limit))
         return
-    from pipeline.build import build as run
-
     if destination:
         remote.check(destination)
     outcome = run(list(sources), out, settings, address=address, limit=limit,

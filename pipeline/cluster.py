@@ -41,7 +41,7 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
-            # "local", or Ray would join a cluster that someone else runs on this machine.
+            # "local" by name: without it Ray joins whatever cluster runs on this machine.
             ray.init(
                 address="local", num_cpus=num_cpus or visible_cpus(), include_dashboard=False,
                 object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR",

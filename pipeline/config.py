@@ -30,7 +30,8 @@ from stages.tracks import TracksConfig
 
 @dataclass(frozen=True)
 class WorkersConfig:
-    """Where the work runs. Nothing here changes a byte of the corpus."""
+    """Where the work runs. Nothing here changes what is found, nor, on CPU workers, a byte of the
+    corpus; batches of several videos can move the last bits of a box (docs/backends.md)."""
 
     cpu_workers: int | None = col("workers for CPU stages; null: one per CPU", default=None)
     net_workers: int = col("downloads at a time", default=2)
@@ -39,6 +40,10 @@ class WorkersConfig:
     gpu_stages: list[str] = col("stages that GPU workers run", default_factory=list)
     node_cache_gb: float = col("with a fsspec --out: size of each node's folder of side files and "
                                "media, above which the longest unused go", "GB", default=50.0)
+    videos_per_gpu_worker: int = col("videos that a GPU worker has in hand at a time, in threads; "
+                                     "their pictures fill common batches", default=4)
+    pictures_per_batch: int = col("pictures or faces that a network of a GPU worker takes at a "
+                                  "time", default=16)
     attempts: int = col("attempts before a unit that breaks its worker is a failure", default=2)
     max_ahead: int = col("videos fetched ahead of the slower stages", default=16)
     parked_wait_s: float = col("longest wait for a host that asked for a rest", "s",
@@ -48,6 +53,11 @@ class WorkersConfig:
     memory_gb: dict[str, float] = col("memory limit by stage", "GiB", default_factory=dict)
     timeout_s: dict[str, float] = col("time limit by stage, beside 20 s per second of video",
                                       "s", default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("videos_per_gpu_worker", "pictures_per_batch", "net_workers", "attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,12 @@ from typing import Any
 
 import ray
 
+from pipeline.stage_runner import Done, Job
 from pipeline.work_files import WorkFiles
-from pipeline.workers import Done, Job, StageWorker
+from pipeline.workers import StageWorker
+
+START_S = 120.0
+"""Longest time for a worker's process to start, which is not charged to its first job."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,10 @@ class PoolSize:
     workers: int
     cpus: float
     gpus: float
+    videos: int = 1
+    """Jobs that one worker has in hand at a time, in threads."""
+    pictures: int = 16
+    """Size of the batches that those share; of no effect for one video."""
 
 
 @dataclass
@@ -27,15 +35,25 @@ class Running:
 
     job: Job
     worker: Worker
-    deadline: float
-    started: float = field(default_factory=time.monotonic)
+    timeout_s: float
+    since: float = field(default_factory=time.monotonic)
+    """When its worker began with it: a process that only starts does no work yet."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     actor: Any
     name: str
     pool: str
+    starting: Any
+    """Ready once its process answers; None from then on."""
+    born: float = field(default_factory=time.monotonic)
+    jobs: int = 0
+    is_taken: bool = False
+    """Its job is to have it alone."""
+    is_dead: bool = False
+    had_company: bool = False
+    """It died with more than one job in hand: nobody knows which one ended it."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +64,14 @@ class Ended:
     done: Done | None
     reason: str | None = None
     detail: str = ""
+    had_company: bool = False
+    """It broke together with other jobs of its worker, any of which may be the cause."""
 
 
 class Pools:
-    """Hands jobs to idle workers and tells how they ended.
+    """Hands jobs to workers with room and tells how they ended.
 
-    Workers start when first needed. A dead worker is replaced by the next `idle` call; the
+    Workers start when first needed. A dead worker is replaced when the next job needs one; the
     pool's number bounds how many exist at a time.
     """
 
@@ -59,8 +79,7 @@ class Pools:
                  node_cache_gb: float = 50.0) -> None:
         self._files, self._fence, self._sizes = files, fence, sizes
         self._node_cache_gb = node_cache_gb
-        self._idle: dict[str, list[Worker]] = {name: [] for name in sizes}
-        self._count = dict.fromkeys(sizes, 0)
+        self._workers: dict[str, list[Worker]] = {name: [] for name in sizes}
         self._serial = 0
         self._running: dict[Any, Running] = {}
 
@@ -71,23 +90,41 @@ class Pools:
     def running_jobs(self) -> list[Job]:
         return [running.job for running in self._running.values()]
 
-    def has_room(self, pool: str) -> bool:
-        return bool(self._idle[pool]) or self._count[pool] < self._sizes[pool].workers
+    def has_room(self, pool: str, alone: bool = False) -> bool:
+        """Whether `start` may be called; `alone` for a job that wants a worker to itself."""
+        return self._may_grow(pool) or self._with_room(pool, alone) is not None
 
-    def start(self, pool: str, job: Job, timeout_s: float) -> None:
-        """Give `job` to an idle worker of `pool`; call only when there is room."""
-        worker = self._idle[pool].pop() if self._idle[pool] else self._new_worker(pool)
+    def _may_grow(self, pool: str) -> bool:
+        return len(self._workers[pool]) < self._sizes[pool].workers
+
+    def _with_room(self, pool: str, alone: bool) -> Worker | None:
+        """The worker with least in hand that takes one more job."""
+        most = 1 if alone else self._sizes[pool].videos
+        fit = [w for w in self._workers[pool] if w.jobs < most and not w.is_taken]
+        return min(fit, key=lambda w: w.jobs, default=None)
+
+    def start(self, pool: str, job: Job, timeout_s: float, alone: bool = False) -> None:
+        """Give `job` to a worker of `pool`; call only when there is room."""
+        worker = self._with_room(pool, alone)
+        if worker is None or (worker.jobs and self._may_grow(pool)):
+            worker = self._new_worker(pool)
+        worker.jobs, worker.is_taken = worker.jobs + 1, alone
+        if not alone:  # those who share a worker wait for each other
+            timeout_s *= self._sizes[pool].videos
         reference = worker.actor.run.remote(job)
-        self._running[reference] = Running(job, worker, time.monotonic() + timeout_s)
+        self._running[reference] = Running(job, worker, timeout_s)
 
     def _new_worker(self, pool: str) -> Worker:
         self._serial += 1
-        self._count[pool] += 1
         size, name = self._sizes[pool], f"{pool}-{self._fence}-{self._serial}"
-        actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus).remote(
-            self._files, self._fence, name, self._node_cache_gb
+        more = {"max_concurrency": size.videos} if size.videos > 1 else {}
+        actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
+            self._files, self._fence, name, self._node_cache_gb,
+            size.pictures if size.videos > 1 else None
         )
-        return Worker(actor, name, pool)
+        worker = Worker(actor, name, pool, actor.is_up.remote())
+        self._workers[pool].append(worker)
+        return worker
 
     def wait(self, timeout_s: float) -> list[Ended]:
         """Jobs that ended within `timeout_s`, those that ran out of time included."""
@@ -101,12 +138,27 @@ class Pools:
             )
         ended = [self._collect(reference) for reference in ready]
         now = time.monotonic()
-        for reference in [r for r, x in self._running.items() if now > x.deadline]:
+        self._wait_for_starts(now)
+        for reference in [r for r, x in self._running.items() if now > x.since + x.timeout_s]:
             running = self._running.pop(reference)
             self._drop(running.worker)
-            limit = running.deadline - running.started
-            ended.append(Ended(running, None, "timeout", f"no end within {limit:.0f} s"))
+            ended.append(Ended(running, None, "timeout",
+                               f"no end within {running.timeout_s:.0f} s",
+                               running.worker.had_company))
         return ended
+
+    def _wait_for_starts(self, now: float) -> None:
+        starting = {x.worker.starting: x.worker for x in self._running.values()
+                    if x.worker.starting is not None}
+        if not starting:
+            return
+        ready, _ = ray.wait(list(starting), num_returns=len(starting), timeout=0)
+        for running in self._running.values():
+            worker = running.worker
+            if worker.starting is not None and now < worker.born + START_S:
+                running.since = now
+        for reference in ready:
+            starting[reference].starting = None
 
     def _collect(self, reference: Any) -> Ended:
         running = self._running.pop(reference)
@@ -114,27 +166,34 @@ class Pools:
             done = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             # The stage's own faults are results; this is a fault around it (say, pickling).
-            self._idle[running.worker.pool].append(running.worker)
+            self._release(running.worker)
             return Ended(running, None, "error", str(error)[-2000:])
         except ray.exceptions.RayError as error:
             self._drop(running.worker)
-            note = self._files.read(f"tmp/{running.worker.name}.memory")
-            if note is not None:
-                return Ended(running, None, "memory", note)
-            return Ended(running, None, "crash", _first_lines(str(error)))
-        self._idle[running.worker.pool].append(running.worker)
+            company = running.worker.had_company
+            for reason in ("memory", "device"):
+                note = self._files.read(f"tmp/{running.worker.name}.{reason}")
+                if note is not None:
+                    return Ended(running, None, reason, note, company)
+            return Ended(running, None, "crash", _first_lines(str(error)), company)
+        self._release(running.worker)
         return Ended(running, done)
 
+    @staticmethod
+    def _release(worker: Worker) -> None:
+        worker.jobs, worker.is_taken = worker.jobs - 1, False
+
     def _drop(self, worker: Worker) -> None:
-        self._count[worker.pool] -= 1
+        if worker.is_dead:  # another of its jobs said so before
+            return
+        worker.is_dead, worker.had_company = True, worker.jobs > 1
+        self._workers[worker.pool].remove(worker)
         ray.kill(worker.actor)
 
     def close(self) -> None:
         """End all workers, also those at work."""
-        for worker in [w for ws in self._idle.values() for w in ws]:
+        for worker in [w for ws in self._workers.values() for w in ws]:
             ray.kill(worker.actor)
-        for running in self._running.values():
-            ray.kill(running.worker.actor)
         self._running.clear()
 
 

@@ -31,7 +31,7 @@ class Progress:
         self._tty = self.stream.isatty()
 
     def observe(self, event: str, node: Any, item: Any) -> None:
-        """One event of the runner: queued, started, finished, reused, parked, broken."""
+        """One event of the runner: queued, started, finished, reused, parked, broken, parted."""
         name = node.name
         if event == "queued":
             self._queued[name] += 1
@@ -45,6 +45,9 @@ class Progress:
             self._say(f"{name}: {item.name} waits, its host asked for a rest")
         elif event == "broken":
             self._say(f"{name}: {item.name} broke its worker (attempt {item.attempts})")
+        elif event == "parted":
+            self._say(f"{name}: {item.name} was in a worker that ended with several in hand; it is "
+                      "tried again by itself")
         self._draw()
 
     def _draw(self, force: bool = False) -> None:

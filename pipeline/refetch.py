@@ -1,4 +1,5 @@
-"""Media that was let go (`download.keep_sources`) and is needed once more is fetched once more.
+"""Media that was let go (`download.keep_sources`) and is needed once more is fetched once more; a
+file of the user's that is gone fails its units by name, and another run tries them again.
 
 A changed setting reruns stages that read the picture or the sound. Their units wait here until
 the download of their source has run again; other bytes than before, or none, fail them by name
@@ -8,6 +9,7 @@ instead of mixing two versions of one video.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
@@ -34,6 +36,13 @@ class Refetch:
                 if fetched.kind == "link" and fetched.media_path == record.media_path:
                     return self._source(fetched.source_id)
         return None
+
+    def missing_file(self, unit: Any) -> Path | None:
+        """The user's own file that `unit` must read and that is no longer there."""
+        if unit.node.name not in READS_MEDIA:
+            return None
+        path = Path((unit.services.get("video") or unit.records[0]).media_path)
+        return path if path.is_absolute() and not path.exists() else None
 
     def _source(self, source_id: str) -> rec.Source | None:
         found = (s for e in self.entries["expand"].values() for s in e.outputs)

@@ -1,7 +1,8 @@
 """The scheduler: walks the graph unit by unit, downstream first, and loses nothing.
 
 Every unit's outcome goes to the ledger before its successors start. A worker that dies costs
-its item an attempt; after the last attempt the item is a Failure, and the rest go on. Later
+its item an attempt; after the last attempt the item is a Failure, and the rest go on. If it had
+several items in hand, none is charged and each is tried again in a worker of its own. Later
 stages are served first, so that what is begun is finished and little stands between stages.
 """
 
@@ -21,8 +22,8 @@ from pipeline.graph import SERVICE_OF, Node, check_graph
 from pipeline.ledger import Entry, Ledger, Result, digest, failed_retryable
 from pipeline.pools import Ended, Pools
 from pipeline.refetch import Refetch
+from pipeline.stage_runner import Job, load_stage
 from pipeline.work_files import WorkFiles
-from pipeline.workers import Job, load_stage
 from stages.base import Resources
 
 POLL_S = 0.5
@@ -59,6 +60,9 @@ class Unit:
     services: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    measured: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    alone: bool = False
+    """It was in a worker that died with others in hand: now it gets one to itself."""
     whole: Unit | None = None
     """The unit this single record was split from, after the batch broke its worker."""
     parts_left: int = 0
@@ -171,7 +175,7 @@ class Runner:
         self._waiting.clear()
 
     def _dispatch(self) -> None:
-        passed = []
+        passed, kept = [], set()
         while self._ready:
             item = heapq.heappop(self._ready)
             unit = item[-1]
@@ -180,7 +184,9 @@ class Runner:
                 continue
             too_far = (unit.node.name == "download" and self._too_far_ahead()
                        and not self._refetch.is_pending(unit.name))
-            if too_far or not self.pools.has_room(pool):
+            if too_far or pool in kept or not self.pools.has_room(pool, unit.alone):
+                if unit.alone and not too_far:
+                    kept.add(pool)  # nobody overtakes it, or no worker would ever be empty
                 passed.append(item)
                 if len(passed) > 4 * len(self.nodes):
                     break
@@ -194,7 +200,7 @@ class Runner:
                 unit.key, unit.records, {**unit.services, **self.services}, limits.memory_gb,
             )
             unit.attempts += 1
-            self.pools.start(pool, job, limits.timeout_s + 20.0 * length_s)
+            self.pools.start(pool, job, limits.timeout_s + 20.0 * length_s, unit.alone)
             self._at_work[_job_id(job)] = unit
             self.observe("started", unit.node, unit)
         for item in passed:
@@ -203,7 +209,11 @@ class Runner:
     def _waits_for_media(self, unit: Unit) -> bool:
         source = self._refetch.source_for(unit)
         if source is None:
-            return False
+            gone = self._refetch.missing_file(unit)
+            if gone is not None:
+                self._fail(unit, "source_gone", f"{gone} is no longer there; put it, or a link to "
+                           "it, back and run the same command again", retryable=True)
+            return gone is not None
         if self._refetch.hold(source.source_id, unit):
             node = next(n for n in self.nodes if n.name == "download")
             self._serial += 1
@@ -238,9 +248,17 @@ class Runner:
         if done is not None:
             for name in ("cpu_s", "wall_s", "decoded_s"):
                 unit.cost[name] += getattr(done, name)
+            for name, value in done.extra.items():
+                unit.measured[name] += value
             unit.cost["peak_rss_mb"] = max(unit.cost["peak_rss_mb"], done.peak_rss_mb)
             unit.results.extend(done.results)
             self._close(unit)
+            return
+        if ended.had_company:
+            unit.attempts -= 1
+            unit.alone = True
+            self.observe("parted", unit.node, unit)
+            self._push(unit)
             return
         self.observe("broken", unit.node, unit)
         if unit.attempts < self.policy.attempts:
@@ -285,7 +303,7 @@ class Runner:
             unit.node.name, unit.name, unit.key, unit.results, attempts=unit.attempts,
             video_s=_length_s(unit.records) or _length_s(
                 [unit.services["video"]] if "video" in unit.services else []),
-            **unit.cost,
+            extra=dict(unit.measured), **unit.cost,
         )
         if self._refetch.is_pending(entry.unit):
             self._refetch.release(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.files import write_atomic
-from pipeline import cluster, status
+from pipeline import cluster, placement, status
 from pipeline.config import BuildConfig, resources_for
 from pipeline.graph import Node
 from pipeline.ledger import Ledger
@@ -28,28 +28,24 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
     """A Runner of `nodes` with its pools; `observe` also gets the entries so far.
 
     `files` are those of `work`; all nodes share that folder if they are not given. Raises
-    ClusterError when a node cannot read and write them.
+    ClusterError when a node cannot read and write them, SetupError where GPUs are wanting.
     """
     files = files or WorkFiles(work)
     cluster.start(address)
     import ray
 
-    from pipeline.pools import Pools, PoolSize
+    from pipeline.pools import Pools
     from pipeline.runner import Policy, Runner
     from pipeline.services import ClusterLimiter, LimiterActor
 
     try:
         joined = cluster.prove_nodes(files, _own_files(requests))
         workers = config.workers
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        num_cpu = workers.cpu_workers or cpus
-        sizes = {
-            "cpu": PoolSize(num_cpu, min(1.0, cpus / num_cpu), 0.0),
-            "net": PoolSize(workers.net_workers, 0.0, 0.0),
-            "gpu": PoolSize(workers.gpu_workers, 0.0, workers.gpus_per_worker),
-        }
-        print(f"{len(requests)} sources; {len(joined)} node(s), {num_cpu} CPU workers, "
-              f"{workers.net_workers} downloads at a time", file=sys.stderr)
+        sizes = placement.pools(workers, ray.cluster_resources())
+        gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
+               if workers.gpu_workers else "")
+        print(f"{len(requests)} sources; {len(joined)} node(s), {sizes['cpu'].workers} CPU "
+              f"workers, {gpu}{workers.net_workers} downloads at a time", file=sys.stderr)
         pools = Pools(files, lock.fence, sizes, workers.node_cache_gb)
         limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
         progress = Progress(len(requests), [n.name for n in nodes])

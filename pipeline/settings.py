@@ -32,8 +32,9 @@ def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") ->
     for key, value in data.items():
         path = f"{where}.{key}" if where else str(key)
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; valid: {', '.join(names)}"
+            near = difflib.get_close_matches(str(key), names, n=3)
+            hint = (f"; did you mean {' or '.join(map(repr, near))}?" if near
+                    else f"; valid: {', '.join(names)}")
             raise ConfigError(f"unknown setting {path!r}{hint}")
         values[key] = _convert(hints[key], value, path)
     try:
@@ -83,17 +84,42 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
 def whole_key(setting: str, paths: Sequence[str]) -> str:
     """`key=value` with the key written out: `landmarks` for `shots.faces.landmarks`.
 
-    A key that ends just one of the `paths` stands for it. One that is whole, or ends none, is
-    left as it is; one that ends several is an error that lists them.
+    A key that ends just one of the `paths` stands for it, and so does the name of a group within
+    one: `faces.device`. One that is whole is left as it is; one that ends several is an error
+    that lists them, one that ends none an error with the nearest.
     """
     key, sign, text = setting.partition("=")
     key = key.strip()
-    if key in paths or any(p.startswith(key + ".") for p in paths):
+    if not (sign and key) or key in paths or any(p.startswith(key + ".") for p in paths):
         return setting
     ends = [p for p in paths if p.endswith("." + key)]
     if len(ends) > 1:
         raise ConfigError(f"{key!r} could be any of {', '.join(ends)}; write it out")
-    return f"{ends[0]}{sign}{text}" if ends else setting
+    if ends:
+        return f"{ends[0]}{sign}{text}"
+    folder, _, last = key.rpartition(".")
+    places = {".".join(parts[:n]) for parts in (p.split(".") for p in paths)
+              for n in range(1, len(parts) + 1)}
+    owners = [p for p in sorted(places) if folder and (p == folder or p.endswith("." + folder))]
+    if len(owners) == 1:  # what is wrong within the group is told with the group's settings
+        return f"{owners[0]}.{last}{sign}{text}"
+    near = _nearest(key, paths)
+    hint = (f"did you mean {' or '.join(near)}?" if near
+            else f"there are: {', '.join(dict.fromkeys(p.split('.')[0] for p in paths))}; "
+            "docs/config.md lists all settings")
+    raise ConfigError(f"unknown setting {key!r}; {hint}")
+
+
+def _nearest(key: str, paths: Sequence[str]) -> list[str]:
+    """Up to three paths that `key` may stand for, whole or by their ends."""
+    ends: dict[str, list[str]] = {}
+    for path in paths:
+        parts = path.split(".")
+        for n in range(len(parts)):
+            ends.setdefault(".".join(parts[n:]), []).append(path)
+    found = [p for e in difflib.get_close_matches(key, list(ends), n=6, cutoff=0.7)
+             for p in ends[e]]
+    return list(dict.fromkeys(found))[:3]
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:

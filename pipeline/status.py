@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline.graph import Node
 from pipeline.ledger import Entry
 
 COLUMNS = ["stage", "inputs", "accepted", "rejected", "failed", "outputs", "pending"]
-COST_COLUMNS = ["stage", "cpu_s", "cpu_s_per_video_s", "decoded_s_per_video_s", "peak_rss_mb"]
+COST_COLUMNS = ["stage", "cpu_s", "cpu_s_per_video_s", "decoded_s_per_video_s", "peak_rss_mb",
+                "pictures", "pictures_per_network_s", "pictures_per_worker_s", "faces",
+                "faces_per_network_s"]
+"""Pictures shown to the face detector and faces fitted with landmarks (`speed`)."""
 
 
 def rows(nodes: tuple[Node, ...], entries: dict[str, dict[str, Entry]],
@@ -34,5 +39,43 @@ def rows(nodes: tuple[Node, ...], entries: dict[str, dict[str, Entry]],
             "decoded_s_per_video_s": round(sum(e.decoded_s for e in units) / video_s, 3)
             if video_s else None,
             "peak_rss_mb": round(max((e.peak_rss_mb for e in units), default=0.0), 1),
+            **speed(units),
         })
     return table
+
+
+def speed(units: Iterable[Entry]) -> dict[str, Any]:
+    """What went through detector and landmarker, as measured in the workers; None if nothing did.
+
+    Per second of the network: of its calls, with whatever the backend does around it. Per second
+    of a worker: of all that the stage did, decoding included; time in which a worker had several
+    videos in hand counts once.
+    """
+    total: dict[str, float] = defaultdict(float)
+    for entry in units:
+        if entry.extra.get("detector_items"):
+            for name, value in entry.extra.items():
+                total[name] += value
+
+    def rate(items: str, seconds: str) -> float | None:
+        return round(total[items] / total[seconds], 1) if total[items] and total[seconds] else None
+
+    return {
+        "pictures": round(total["detector_items"]) or None,
+        "pictures_per_network_s": rate("detector_items", "detector_s"),
+        "pictures_per_worker_s": rate("detector_items", "worker_s"),
+        "faces": round(total["landmarker_items"]) or None,
+        "faces_per_network_s": rate("landmarker_items", "landmarker_s"),
+    }
+
+
+def speed_line(rows: list[dict[str, Any]], detector: str, landmarks: str) -> str | None:
+    """One sentence on the speed of the networks, or None where none ran."""
+    row = next((r for r in rows if r.get("pictures")), None)
+    if row is None:
+        return None
+    text = (f"{detector}: {row['pictures']} pictures, {row['pictures_per_network_s']} per second "
+            f"of its own, {row['pictures_per_worker_s']} per second of a worker")
+    if row["faces"]:
+        text += f"; {landmarks}: {row['faces']} faces, {row['faces_per_network_s']} per second"
+    return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -52,6 +52,8 @@ class Context:
     """A word unique to this batch's inputs and configuration; use it in side-file names."""
     services: dict[str, Any] | None = None
     """Handles the runner provides, e.g. `rate_limiter`."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """Figures for the table of costs, such as `stages.measuring` adds; no part of any outcome."""
 
     def side_path(self, stage: str, stem: str, suffix: str) -> Path:
         """`work/{stage}/{stem}-{name}{suffix}`; the folder exists afterwards."""
@@ -70,11 +72,16 @@ class Stage(ABC, Generic[In, Out]):
     """Closed vocabulary of this stage's Rejects."""
     resources: ClassVar[Resources] = Resources()
 
+    sharing: Any = None
+    """Given before `setup` where one process works on several videos: `backends.sharing.Sharing`.
+    Each has a stage of its own; what this holds is for all."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
     def setup(self) -> None:
-        """Load weights, probe tools. Runs once per worker. Raises SetupError."""
+        """Load weights, probe tools. Runs once per worker, or once for each video that a worker has
+        in hand at a time, then one after another. Raises SetupError."""
 
     def fingerprint(self) -> dict[str, Any]:
         """Whatever beside config and version the output depends on (weight hashes)."""

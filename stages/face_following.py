@@ -22,6 +22,7 @@ from manifests.records import col
 from stages.backends.chips import FaceChips
 from stages.face_chips import ChipKeeper
 from stages.face_slots import Slot, SlotRows, between, distinct, overlap, thumb_of
+from stages.measuring import Meter
 
 DetectorName = Literal["dlib_hog", "s3fd", "retinaface_resnet50", "retinaface_mobilenet", "scrfd",
                        "scrfd_500m", "mediapipe", "yunet"]
@@ -55,9 +56,10 @@ class FaceFollower:
     and `take` whenever there may be something to take."""
 
     def __init__(self, config: FollowConfig, detector: Any, landmarker: Any,
-                 make_chip: Callable[[np.ndarray, np.ndarray], FaceChips]) -> None:
+                 make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
+                 meter: Meter | None = None) -> None:
         self.config, self.detector, self.landmarker = config, detector, landmarker
-        self.make_chip = make_chip
+        self.make_chip, self.meter = make_chip, meter or Meter()
         self.done: list[Slot] = []
         self._active: list[Slot] = []
         self._buffer: list[tuple[int, np.ndarray, Any]] = []
@@ -178,7 +180,7 @@ class FaceFollower:
             batch = [entry, *(e for e in self._buffer if (e[0] - entry[0]) % every == 0)]
             batch = batch[:self.detector.batch_size]
             self.detector.threshold = self.keep_score
-            found = self.detector.detect([rgb() for _, _, rgb in batch])
+            found = self._shown([rgb() for _, _, rgb in batch])
             for (frame, _, _), (boxes, scores) in zip(batch, found, strict=True):
                 squares = self.detector.house.of(boxes)
                 self._ahead[frame] = [(b, float(s)) for b, s in zip(squares, scores, strict=True)]
@@ -191,7 +193,9 @@ class FaceFollower:
         pictures = [rgb() if self.landmarker.in_colour else luma for _, luma, rgb in batch]
         keys = [(i, step) for i in ends for step in range(len(batch))]
         boxes = [between(self._active[i].box, ends[i], step, len(batch)) for i, step in keys]
-        points = self.landmarker.fit_many([pictures[step] for _, step in keys], np.stack(boxes))
+        with self.meter.timed("landmarker", len(keys), self.landmarker):
+            points = self.landmarker.fit_many([pictures[step] for _, step in keys],
+                                              np.stack(boxes))
         return dict(zip(keys, points, strict=True))
 
     def _follow(self, batch, found, links, backfill) -> None:
@@ -249,7 +253,8 @@ class FaceFollower:
         slot.thumb = thumb
         if points is None:
             picture = rgb() if self.landmarker.in_colour else luma
-            points = self.landmarker.fit(picture, box[None])[0]
+            with self.meter.timed("landmarker", 1, self.landmarker):
+                points = self.landmarker.fit(picture, box[None])[0]
         if not np.isfinite(points).all():
             return True
         slot.keeper.offer(frame, luma, rgb, points)
@@ -259,6 +264,10 @@ class FaceFollower:
         slot.points.append(points)
         slot.scores.append(score)
         return True
+
+    def _shown(self, pictures: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        with self.meter.timed("detector", len(pictures), self.detector):
+            return self.detector.detect(pictures)
 
     def _search(self, luma: np.ndarray) -> list[tuple[np.ndarray, float]]:
         scale = self.config.search_side_px / max(luma.shape)
@@ -283,7 +292,7 @@ class FaceFollower:
         size = (max(1, round(luma.shape[1] * scale)), max(1, round(luma.shape[0] * scale)))
         shown = cv2.resize(luma, size, interpolation=cv2.INTER_AREA if scale < 1
                            else cv2.INTER_LINEAR)
-        boxes, scores = self.detector.detect([shown])[0]
+        boxes, scores = self._shown([shown])[0]
         real = np.array([size[0] / luma.shape[1], size[1] / luma.shape[0]] * 2, np.float32)
         offset = np.array([*origin, *origin], np.float32)
         return [(box / real + offset, float(score))

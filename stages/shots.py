@@ -13,6 +13,7 @@ into tracks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,7 @@ from stages.backends.chips import face_chips
 from stages.base import Context, Resources, Stage
 from stages.face_following import FaceFollower, FollowConfig
 from stages.face_rows import FaceRowsWriter
+from stages.measuring import Meter
 from stages.shot_detection import SMALL_PX, CutConfig, CutFinder
 
 TAKE_EVERY = 500
@@ -52,9 +54,13 @@ class Shots(Stage[Video, Shot]):
 
     def setup(self) -> None:
         faces = self.config.faces
-        self.detector = registry.make(registry.DETECTORS, faces.detector, device=faces.device)
-        self.landmarker = registry.make(registry.LANDMARKERS, faces.landmarks,
-                                        device=faces.landmarks_device)
+        if self.sharing is None:
+            self.detector = registry.make(registry.DETECTORS, faces.detector, device=faces.device)
+            self.landmarker = registry.make(registry.LANDMARKERS, faces.landmarks,
+                                            device=faces.landmarks_device)
+        else:
+            self.detector = self.sharing.detector(faces.detector, faces.device)
+            self.landmarker = self.sharing.landmarker(faces.landmarks, faces.landmarks_device)
         self.detector.setup()
         self.landmarker.setup()
 
@@ -64,7 +70,8 @@ class Shots(Stage[Video, Shot]):
                 "landmarks": registry.fingerprint(registry.LANDMARKERS, faces.landmarks)}
 
     def process(self, batch: Sequence[Video], context: Context) -> list[list[Shot] | Reject]:
-        return [self._one(video, context) for video in batch]
+        with nullcontext() if self.sharing is None else self.sharing.video():
+            return [self._one(video, context) for video in batch]
 
     def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
         path = context.side_path("shots", video.video_id, ".npz")
@@ -87,7 +94,8 @@ class Shots(Stage[Video, Shot]):
                 ) -> tuple[list[int], int]:
         """The cuts, and how many frames there were; faces go to `rows` as they are known."""
         cuts = CutFinder(self.config.cuts)
-        follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips)
+        follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips,
+                                Meter(context.measured))
         side, scale, last = self.config.max_side_px, 1.0, -1
         shown = None
         for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):

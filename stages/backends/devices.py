@@ -45,9 +45,23 @@ def torch_device(device: str) -> Any:
     if device == "cuda" and not torch.cuda.is_available():
         raise SetupError("the device cuda was asked for and no GPU is active here; set the device "
                          "to cpu, or run where `yld doctor` shows a GPU")
-    if device == "cpu":
+    if device == "cuda":
+        # Not `benchmark`: it chooses kernels by how fast they ran, so that two workers, or a run
+        # and its repetition, would differ in the last bits.
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    else:
         torch.set_num_threads(1)  # one worker per core; more threads would also move the bytes
     return torch.device(device)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the GPU is lost to this process: after such a fault every later call fails too.
+
+    A GPU that is merely out of memory is not lost.
+    """
+    text = str(error)
+    return isinstance(error, RuntimeError) and "out of memory" not in text and (
+        text.startswith("CUDA error") or "CUBLAS_STATUS" in text or "CUDNN_STATUS" in text)
 
 
 def onnx_options(device: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class DlibHog:
 
     name, version = "dlib_hog", "1"
     min_face_px = 80
-    whole_picture, batch_size = False, 1
+    whole_picture, batch_size, batched = False, 1, False
     min_score, keep_score = 0.1, -0.4
     house = HOUSE
 

@@ -8,7 +8,7 @@ its higher neighbour; the mean with the mirrored picture's maps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -50,24 +50,34 @@ class Fan2D:
 
     def fit_many(self, pictures: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
         """As `fit`, with a picture of its own for each box: batches across frames and faces."""
+        self.setup()
+        return fit_in_batches(pictures, boxes, self.batch_size, self.places)
+
+    def places(self, crops: np.ndarray) -> np.ndarray:
+        """Crops uint8 [N, 256, 256, 3] RGB -> places float32 [N, 68, 2] in map px, from the edge.
+        """
         import torch
 
-        self.setup()
-        points = np.empty((len(boxes), 68, 2), np.float32)
-        mirror = list(MIRROR_68)
-        for start in range(0, len(boxes), self.batch_size):
-            rows = range(start, min(start + self.batch_size, len(boxes)))
-            frames = [crop_frame(boxes[i]) for i in rows]
-            crops = np.stack([cut_crop(pictures[i], *frame)
-                              for i, frame in zip(rows, frames, strict=True)])
-            with torch.inference_mode(), half_precision(self.device):
-                shown = to_device(crops, self.device) / 255
-                maps = self._network(shown)[-1].float()
-                maps = maps + self._network(shown.flip(3))[-1].float().flip(3)[:, mirror]
-                found = peaks(maps).cpu().numpy()
-            for i, place, (centre, side) in zip(rows, found, frames, strict=True):
-                points[i] = to_picture(place, centre, side)
-        return points
+        with torch.inference_mode(), half_precision(self.device):
+            shown = to_device(crops, self.device) / 255
+            maps = self._network(shown)[-1].float()
+            mirrored = self._network(shown.flip(3))[-1].float().flip(3)
+            return peaks(maps + mirrored[:, list(MIRROR_68)]).cpu().numpy()
+
+
+def fit_in_batches(pictures: Sequence[np.ndarray], boxes: np.ndarray, batch_size: int,
+                   places: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Points float32 [N, 68, 2] px of a picture and a square xyxy px each; `places` is the network.
+    """
+    points = np.empty((len(boxes), 68, 2), np.float32)
+    for start in range(0, len(boxes), batch_size):
+        rows = range(start, min(start + batch_size, len(boxes)))
+        frames = [crop_frame(boxes[i]) for i in rows]
+        crops = np.stack([cut_crop(pictures[i], *frame)
+                          for i, frame in zip(rows, frames, strict=True)])
+        for i, place, (centre, side) in zip(rows, places(crops), frames, strict=True):
+            points[i] = to_picture(place, centre, side)
+    return points
 
 
 def crop_frame(box: np.ndarray) -> tuple[np.ndarray, float]:

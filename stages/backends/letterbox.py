@@ -25,17 +25,19 @@ class Batch:
     scales: np.ndarray
 
 
-def letterbox(pictures: Sequence[np.ndarray], side: int, square: bool = False) -> Batch:
+def letterbox(pictures: Sequence[np.ndarray], side: int, square: bool = False,
+              step: int = STRIDE) -> Batch:
     """uint8 [H, W] or [H, W, 3] each -> a batch whose longer side is `side` px.
 
-    `square` for networks that take nothing else.
+    `square` for networks that take nothing else. Otherwise sides are filled up to multiples of
+    `step` px.
     """
     scales = [side / max(p.shape[:2]) for p in pictures]
     sizes = [(max(1, min(side, round(p.shape[1] * s))), max(1, min(side, round(p.shape[0] * s))))
              for p, s in zip(pictures, scales, strict=True)]
     width, height = side, side
     if not square and len(set(sizes)) == 1:
-        width, height = (-(-length // STRIDE) * STRIDE for length in sizes[0])
+        width, height = (-(-length // step) * step for length in sizes[0])
     output = np.zeros((len(pictures), height, width, 3), np.uint8)
     for target, picture, size, scale in zip(output, pictures, sizes, scales, strict=True):
         shown = picture if picture.shape[1::-1] == size else cv2.resize(
@@ -69,18 +71,19 @@ def best(boxes: Any, scores: Any, batch: Batch, min_score: float,
     """Boxes [N, A, 4] in letterbox px and scores [N, A] -> per picture (boxes xyxy float32 px
     of the picture, scores), best first, without those that overlap a better one.
 
-    Everything but the last copy happens where the tensors are.
+    Everything but the last copy happens where the tensors are. Each picture is suppressed by
+    itself: torchvision's `batched_nms` moves pictures apart by the largest coordinate among all
+    of them, so that its rounding depends on the neighbours in the batch.
     """
     import torch
-    from torchvision.ops import batched_nms
+    from torchvision.ops import nms
 
-    rows, columns = torch.nonzero(scores >= min_score, as_tuple=True)
+    rows, columns = torch.nonzero(scores >= min_score, as_tuple=True)  # in the pictures' order
     chosen, values = boxes[rows, columns].float(), scores[rows, columns].float()
-    kept = batched_nms(chosen, values, rows, max_overlap)
-    packed = torch.cat([rows[kept, None].float(), chosen[kept], values[kept, None]], 1)
-    packed = packed.cpu().numpy()
-    found = []
-    for i, scale in enumerate(batch.scales):
-        own = packed[packed[:, 0] == i]
-        found.append((own[:, 1:5] / scale, own[:, 5]))
-    return found
+    counts = torch.bincount(rows, minlength=len(scores)).tolist()
+    kept = [torch.cat([b, v[:, None]], 1)[nms(b, v, max_overlap)]
+            for b, v in zip(chosen.split(counts), values.split(counts), strict=True)]
+    packed = torch.cat(kept).cpu().numpy()
+    parts = np.split(packed, np.cumsum([len(k) for k in kept])[:-1])
+    return [(own[:, :4] / scale, own[:, 4])
+            for own, scale in zip(parts, batch.scales, strict=True)]

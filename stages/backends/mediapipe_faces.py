@@ -55,7 +55,7 @@ class MediaPipeDetector:
 
     name, version = "mediapipe", "1"
     weights_name = "blaze_face_short_range.tflite"
-    whole_picture, batch_size = True, 8
+    whole_picture, batch_size, batched = True, 8, False
     side_px = 640
     min_score, keep_score = 0.5, 0.3
     house = HouseBox(-0.045, 0.98)

@@ -25,7 +25,7 @@ class Scrfd:
 
     name, version = "scrfd", "1"
     weights_name = "scrfd_2.5g_kps.onnx"
-    whole_picture, batch_size = True, 8
+    whole_picture, batch_size, batched = True, 8, False
     side_px = 640
     min_score, keep_score, max_overlap = 0.4, 0.25, 0.4
     house = HouseBox(0.051, 0.794)
@@ -80,7 +80,7 @@ class YuNet:
 
     name, version = "yunet", "1"
     weights_name = "face_detection_yunet_2026may.onnx"
-    whole_picture, batch_size = True, 8
+    whole_picture, batch_size, batched = True, 8, False
     side_px = 640
     min_score, keep_score, max_overlap = 0.6, 0.3, 0.3
     house = HouseBox(0.037, 0.798)

@@ -21,6 +21,9 @@ class Detector(Protocol):
     """Wants whole pictures in colour, many at a time; else small windows about known faces."""
     batch_size: int
     """Pictures that are gathered before it is asked."""
+    batched: bool
+    """Has `run(batch, threshold)`: its network takes many pictures of one size at a time, which
+    may come from several videos (`sharing`)."""
     min_score: float
     """Score of a face that nobody followed before, if the settings do not say."""
     keep_score: float
@@ -50,7 +53,8 @@ class Landmarker(Protocol):
     in_colour: bool
     """Wants uint8 [H, W, 3] RGB; else brightness [H, W]."""
     batched: bool
-    """Has `fit_many(pictures, boxes)`, `fit` with a picture of its own for each box."""
+    """Has `fit_many(pictures, boxes)`, `fit` with a picture of its own for each box, and
+    `places(crops)` for faces of several videos (`sharing`)."""
 
     def setup(self) -> None:
         """Load libraries and weights. Raises SetupError."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from stages.backends.boxes import HouseBox
 from stages.backends.devices import load_state, need, torch_device
-from stages.backends.letterbox import best, half_precision, letterbox, to_device
+from stages.backends.letterbox import Batch, best, half_precision, letterbox, to_device
 from stages.backends.weights import weights
 
 BGR_MEAN = (104.0, 117.0, 123.0)
@@ -29,7 +30,7 @@ class TorchDetector:
 
     name, version = "", "1"
     weights_name = ""
-    whole_picture, batch_size = True, 8
+    whole_picture, batch_size, batched = True, 8, True
     side_px = 640
     min_score, keep_score, max_overlap = 0.6, 0.3, 0.4
     house = HouseBox()
@@ -55,18 +56,22 @@ class TorchDetector:
         raise NotImplementedError
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        import torch
-
         self.setup()
         found = []
         for start in range(0, len(pictures), self.batch_size):
             batch = letterbox(pictures[start:start + self.batch_size], self.side_px)
-            with torch.inference_mode(), half_precision(self.device):
-                shown = to_device(batch.pictures, self.device).flip(1)
-                shown = shown - torch.tensor(BGR_MEAN, device=self.device).view(1, 3, 1, 1)
-                boxes, scores = self.decode(self._network(shown), *shown.shape[2:])
-            found += best(boxes, scores, batch, self.threshold, self.max_overlap)
+            found += self.run(batch, self.threshold)
         return found
+
+    def run(self, batch: Batch, threshold: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Boxes xyxy float32 px of each picture, best first, and scores from `threshold` up."""
+        import torch
+
+        with torch.inference_mode(), half_precision(self.device):
+            shown = to_device(batch.pictures, self.device).flip(1)
+            shown = shown - torch.tensor(BGR_MEAN, device=self.device).view(1, 3, 1, 1)
+            boxes, scores = self.decode(self._network(shown), *shown.shape[2:])
+        return best(boxes, scores, batch, threshold, self.max_overlap)
 
 
 class RetinaFace(TorchDetector):
@@ -85,8 +90,7 @@ class RetinaFace(TorchDetector):
         import torch
 
         offsets, scores, _ = output
-        priors = retina_priors(height, width).to(offsets.device)
-        boxes = decode_offsets(offsets.float(), priors)
+        boxes = decode_offsets(offsets.float(), retina_priors(height, width, offsets.device))
         return torch.nan_to_num(boxes), scores[..., 1].float()
 
 
@@ -122,27 +126,31 @@ class S3FD(TorchDetector):
         for level, (classes, offsets) in enumerate(zip(output[::2], output[1::2], strict=True)):
             stride = 4 * 2**level
             scores.append(classes.float().softmax(1)[:, 1].flatten(1))
-            priors = grid_priors(*classes.shape[2:], stride, (4.0 * stride,))
-            boxes.append(decode_offsets(offsets.float().flatten(2).transpose(1, 2),
-                                        priors.to(offsets.device)))
+            priors = grid_priors(*classes.shape[2:], stride, (4.0 * stride,), offsets.device)
+            boxes.append(decode_offsets(offsets.float().flatten(2).transpose(1, 2), priors))
         return torch.nan_to_num(torch.cat(boxes, 1)), torch.cat(scores, 1)
 
 
-def grid_priors(rows: int, columns: int, stride: int, sizes: Sequence[float]) -> Any:
-    """Anchors (centre x, y, width, height) in px, float32 [rows * columns * len(sizes), 4]."""
+@lru_cache(maxsize=64)
+def grid_priors(rows: int, columns: int, stride: int, sizes: tuple[float, ...],
+                device: Any = "cpu") -> Any:
+    """Anchors (centre x, y, width, height) in px, float32 [rows * columns * len(sizes), 4].
+
+    They are kept where they are needed: pictures come in few shapes.
+    """
     import torch
 
     y, x, size = torch.meshgrid(
         (torch.arange(rows) + 0.5) * stride, (torch.arange(columns) + 0.5) * stride,
         torch.tensor([float(s) for s in sizes]), indexing="ij")
-    return torch.stack([x, y, size, size], -1).reshape(-1, 4)
+    return torch.stack([x, y, size, size], -1).reshape(-1, 4).to(device)
 
 
-def retina_priors(height: int, width: int) -> Any:
+def retina_priors(height: int, width: int, device: Any = "cpu") -> Any:
     """RetinaFace's anchors for a picture of this size, float32 [A, 4] px."""
     import torch
 
-    return torch.cat([grid_priors(-(-height // s), -(-width // s), s, sizes)
+    return torch.cat([grid_priors(-(-height // s), -(-width // s), s, sizes, device)
                       for s, sizes in RETINA_SIZES])
 
 

@@ -147,13 +147,17 @@ def test_two_equal_channels_keep_their_level(tmp_path):
     assert np.abs(read_audio(video)).max() == pytest.approx(0.6 * 32767, rel=0.03)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a video at all" * 100])
-def test_what_is_no_media_is_unreadable(tmp_path, content):
+@pytest.mark.parametrize("content, words", [
+    (b"", "x.mp4: an empty file"), (b"not a video at all" * 100, "not a media file, or damaged"),
+    (None, "x.mp4: the file is not there")])
+def test_what_is_no_media_is_unreadable(tmp_path, content, words):
     path = tmp_path / "x.mp4"
-    path.write_bytes(content)
+    if content is not None:
+        path.write_bytes(content)
     with pytest.raises(MediaError) as error:
         read_facts(path)
-    assert error.value.reason == "unreadable" and "x.mp4" in str(error.value)
+    assert error.value.reason == "unreadable"
+    assert words in str(error.value) and "Errno" not in str(error.value)
 
 
 def test_damaged_packets_cost_only_themselves(tmp_path):

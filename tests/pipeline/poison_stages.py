@@ -44,6 +44,14 @@ class Echo(Stage[Request, Source]):
             while True:
                 hoard.append(bytearray(os.urandom(1 << 20)) * 16)
                 time.sleep(0.01)
+        if how.startswith("slow"):
+            time.sleep(float(how.split()[1]))
+        if how.startswith("busy"):
+            end = time.thread_time() + 0.3
+            while time.thread_time() < end:
+                pass
+        if how == "lost":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if how == "raise":
             raise ValueError("a bad item")
         if how == "transient":

@@ -7,13 +7,20 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from pipeline import cluster
 from pipeline.build import build
-from pipeline.config import load_config
+from pipeline.config import load_config, stage_configs
 from pipeline.corpus import Corpus
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import _talk
 from pipeline.demo.server import serve
 from pipeline.demo.voice import speak
+from pipeline.graph import MAIN_JOB
+from pipeline.ledger import Ledger
+from pipeline.lock import CorpusLock
+from pipeline.pools import Pools, PoolSize
+from pipeline.runner import Policy, Runner
+from stages.requests import requests_from_arguments
 
 
 @pytest.fixture
@@ -43,3 +50,36 @@ def test_media_let_go_is_fetched_again_when_needed(site, tmp_path):
     build([link], out, load_config(None, (*settings, "sync.search_ms=300")))
     failures = Corpus(out).rows("failures")
     assert failures and "let go" in failures[0]["exception"]
+
+
+def test_a_file_that_went_away_is_named_and_tried_again_when_it_is_back(site, tmp_path):
+    import ray
+
+    path, work = site / "talk.mp4", tmp_path / "work"
+    nodes = MAIN_JOB[:3]
+
+    def probed(min_duration_s: float):
+        configs = stage_configs(load_config(None, (f"probe.min_duration_s={min_duration_s}",)))
+        with CorpusLock(work) as lock:
+            sizes = {"cpu": PoolSize(1, 0.5, 0), "net": PoolSize(1, 0, 0)}
+            pools = Pools(work, lock.fence, sizes)
+            runner = Runner(nodes, configs, work, Ledger(work / "ledger"), pools, Policy())
+            try:
+                entries = runner.run(requests)
+            finally:
+                pools.close()
+        return next(iter(entries["probe"].values())).results[0]
+
+    requests = requests_from_arguments([str(path)])
+
+    cluster.start(None, num_cpus=2)
+    try:
+        assert probed(0.5).records
+        away = path.rename(tmp_path / "elsewhere.mp4")
+        failure = probed(0.4).failure
+        assert failure.reason == "source_gone" and failure.retryable
+        assert f"{path} is no longer there; put it, or a link to it, back" in failure.exception
+        path.symlink_to(away)
+        assert probed(0.4).records, "the same command again, with the file back"
+    finally:
+        ray.shutdown()

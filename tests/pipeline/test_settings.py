@@ -53,3 +53,31 @@ def test_a_setting_may_be_named_by_its_end():
         load_config(None, ("landmark=mediapipe",))
     with pytest.raises(ConfigError, match=r"must be one of cpu, cuda"):
         load_config(None, ("landmarks_device=gpu",))
+
+
+@pytest.mark.parametrize("setting, words", [
+    ("faces.bogus=1", r"'shots\.faces\.bogus'; valid: detector, landmarks, device"),
+    ("faces.detectr=yunet", r"'shots\.faces\.detectr'; did you mean 'detector'"),
+    ("detectr=yunet", r"'detectr'; did you mean shots\.faces\.detector"),
+    ("bogus.x=1", r"'bogus\.x'; there are: expand, .*docs/config\.md"),
+    ("memory_gb.shots=much", r"workers\.memory_gb\.shots must be float"),
+    ("workers.videos_per_gpu_worker=0", "must be 1 or more, not 0"),
+])
+def test_an_unknown_setting_names_the_nearest(setting, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, (setting,))
+
+
+def test_a_group_may_be_named_by_its_end():
+    config = load_config(None, ("faces.device=cuda", "memory_gb.shots=3"))
+    assert config.shots.faces.device == "cuda" and config.workers.memory_gb == {"shots": 3.0}
+
+
+def test_a_file_cannot_be_a_corpus(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    for out in ("file", "file/below"):
+        for more in ([], ["--dry-run"]):
+            done = CliRunner().invoke(main, ["build", str(tmp_path / "a.mp4"), "--out",
+                                             str(tmp_path / out), *more])
+            assert done.exit_code == 2 and f"{tmp_path / 'file'} is a file" in done.output

@@ -228,6 +228,21 @@ def test_letterbox_and_best_give_picture_pixels():
     assert np.allclose(found[1][1], [0.6, 0.5])
 
 
+def test_no_picture_changes_the_suppression_of_its_neighbours():
+    random = np.random.default_rng(3)
+    corners = random.uniform(0, 500, (1, 400, 2))
+    boxes = torch.tensor(np.concatenate([corners, corners + random.uniform(20, 90, (1, 400, 2))],
+                                        2)).float()
+    scores = torch.tensor(random.uniform(0.3, 1, (1, 400))).float()
+    picture = np.zeros((640, 640, 3), np.uint8)
+    alone = best(boxes, scores, letterbox([picture], 640), 0.3, 0.4)[0]
+    far = torch.full((1, 400, 4), 3e7)  # what a picture of noise may give
+    both = best(torch.cat([far, boxes]), torch.cat([scores, scores]),
+                letterbox([picture] * 2, 640), 0.3, 0.4)[1]
+    assert 100 < len(alone[0]) < 400
+    assert np.array_equal(alone[0], both[0]) and np.array_equal(alone[1], both[1])
+
+
 def test_a_letterbox_keeps_places():
     picture = np.zeros((300, 500, 3), np.uint8)
     picture[90:110, 390:410] = 255
