@@ -20,6 +20,7 @@ from pipeline.lock import CorpusLock
 from pipeline.pools import Pools, PoolSize
 from pipeline.runner import Policy, Runner
 from pipeline.stage_runner import Job, SharedClock, StageRunner
+from pipeline.work_files import WorkFiles
 from stages.backends.sharing import Sharing
 from stages.base import Resources
 from tests.pipeline.poison_stages import EchoConfig
@@ -39,7 +40,7 @@ def ray_local():
 
 def build(work, addresses, size=SHARED, attempts=2, timeout_s=60.0):
     with CorpusLock(work) as lock:
-        pools = Pools(work, lock.fence, {"cpu": size})
+        pools = Pools(WorkFiles(work), lock.fence, {"cpu": size})
         events = []
         runner = Runner(
             NODES, {"echo": EchoConfig(), "upper": None}, work, Ledger(work / "ledger"), pools,
