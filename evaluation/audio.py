@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
+from manifests.media_facts import why_unreadable
 from manifests.records import Video
 
 SAMPLE_RATE = 16000
@@ -72,5 +73,5 @@ def decode_sound(path: str | Path) -> np.ndarray:
                     blocks += [part.to_ndarray()[0] for part in resampler.resample(mixed)]
             blocks += [part.to_ndarray()[0] for part in resampler.resample(None)]
     except av.FFmpegError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {why_unreadable(path, error)}") from None
     return np.concatenate(blocks).astype(np.float32) if blocks else np.zeros(0, np.float32)

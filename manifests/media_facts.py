@@ -111,7 +111,8 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
         with av.open(str(path), metadata_errors="replace") as container:
             sound = _first_frame(container, streams["audio_stream"])
     except (av.FFmpegError, OSError) as error:
-        raise MediaError("unreadable", f"{Path(path).name}: {_why(path, error)}") from None
+        why = why_unreadable(path, error)
+        raise MediaError("unreadable", f"{Path(path).name}: {why}") from None
     if first is None:
         raise MediaError("unreadable", f"{Path(path).name}: no frame of the video decodes")
     if sound is None:
@@ -119,7 +120,7 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
     return _facts(streams, times, first, sound, rate)
 
 
-def _why(path: str | Path, error: OSError) -> str:
+def why_unreadable(path: str | Path, error: OSError) -> str:
     """Why a file does not open, in words."""
     if isinstance(error, FileNotFoundError):
         return "the file is not there"

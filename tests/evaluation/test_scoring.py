@@ -79,7 +79,7 @@ def test_a_broken_file_is_named_in_plain_words(folder, name):
                         ("reference", (str(folder / name), sound))):
         (row,) = score(Utterance("u", *files), ["stoi"])
         assert row.status == "error" and row.reason.startswith(f"the {role} cannot be read: ")
-        assert row.reason.count(name) == 1 and row.reason.endswith("processing input")
+        assert row.reason.count(name) == 1 and row.reason.endswith("not a media file, or damaged")
         assert "Error:" not in row.reason and "Errno" not in row.reason
 
 

@@ -39,7 +39,8 @@ def server():
 
     system = s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}", key="test", secret="test",
                                use_listings_cache=False)
-    system.mkdir("corpora")
+    if not system.exists("corpora"):  # one store for all servers of a process
+        system.mkdir("corpora")
     yield settings, system
     server.stop()
 
