@@ -14,12 +14,12 @@ Kind: captions
 Language: en
 
 00:00:00.500 --> 00:00:02.040 align:start position:0%
- 
+_
 bin<00:00:00.800><c> blue</c><00:00:01.100><c> at</c>
 
 00:00:02.040 --> 00:00:02.050 align:start position:0%
 bin blue at
- 
+_
 
 00:00:02.050 --> 00:00:05.000 align:start position:0%
 bin blue at
@@ -27,7 +27,7 @@ f<00:00:02.300><c> two</c><00:00:02.700><c> now</c>
 
 00:00:05.000 --> 00:00:05.010 align:start position:0%
 f two now
- 
+_
 
 00:00:05.010 --> 00:00:05.900 align:start position:0%
 f two now
@@ -36,7 +36,7 @@ again
 00:00:05.900 --> 00:00:06.500 align:start position:0%
 again
 [Music]
-"""
+""".replace("\n_\n", "\n \n")  # a line of one space, as YouTube has it
 
 
 def rows(transcript):
