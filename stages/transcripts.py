@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption file that was fetched, `{video_id}.{language}[.auto].{suffix}`."""
+    """A caption file that was fetched, `{video_id}-{hash}.{language}[.auto].{suffix}`."""
 
     path: str
     language: str

@@ -166,8 +166,10 @@ class Download(Stage[Source, Fetched]):
                             and language not in (info.get("subtitles") or {}))
             part = (f"{re.sub(r'[^A-Za-z0-9.-]', '_', language)[:30]}"
                     f"{'.auto' if is_automatic else ''}.{re.sub(r'[^a-z0-9]', '', kind)[:8]}")
-            os.replace(file, media / f"{name}.{part}")
-            captions.append(f"media/{name}.{part}")
+            # A hash in the name: captions that are fetched once more may be others.
+            kept = f"{name}-{sha256_of(file)[:8]}.{part}"
+            os.replace(file, media / kept)
+            captions.append(f"media/{kept}")
         if limiter is not None:
             limiter.succeeded(site.host_of(source.address))
         return Fetched(
