@@ -16,7 +16,7 @@ LONGEST_WORD_US = 1_000_000
 _STAMP = r"(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3}"
 _TIMING = re.compile(rf"\s*({_STAMP})[ \t]+-->[ \t]+({_STAMP})(?:[ \t].*)?")
 _INLINE = re.compile(r"<((?:\d{1,4}:)?\d\d:\d\d\.\d{3})>")
-_LEAST_PAIRS = 4
+_LEAST_PAIRS, _MOST_LINES = 4, 8
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _transcript(cues: list[_Cue]) -> Transcript:
 
 def _overlap(before: list[str], now: list[str]) -> int:
     """How many lines at the beginning of `now` are the last ones of `before`."""
-    for count in range(min(len(before), len(now)), 0, -1):
+    for count in range(min(len(before), len(now), _MOST_LINES), 0, -1):
         if before[-count:] == now[:count]:
             return count
     return 0

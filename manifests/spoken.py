@@ -5,7 +5,10 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
+from math import inf
 from typing import Literal
 
 MAX_LINE_CHARS = 100_000
@@ -41,6 +44,16 @@ class Transcript:
     spans: tuple[Span, ...]
     counts_from: Literal["presentation", "sound"]
     """What second 0 is: the media's own presentation time, or the first sample of its sound."""
+
+    def near(self, start_us: float, end_us: float) -> tuple[Span, ...]:
+        """The spans that may overlap a time, found without looking at all others."""
+        starts, longest = self._index
+        return self.spans[bisect_left(starts, start_us - longest):bisect_right(starts, end_us)]
+
+    @cached_property
+    def _index(self) -> tuple[list[int], float]:
+        lengths = [inf if s.end_us is None else s.end_us - s.start_us for s in self.spans]
+        return [s.start_us for s in self.spans], max(lengths, default=0)
 
 
 def plain(text: str) -> str:

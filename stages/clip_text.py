@@ -44,7 +44,7 @@ def text_of(clip: Clip, video: Video, found: Found) -> ClipText:
     length_us = clip.num_frames * FRAME_US
     end_us = video.duration_us - clip.audio_start_sample * SAMPLE_US
     inside: list[tuple[Span, float, float]] = []
-    for span in found.transcript.spans:
+    for span in found.transcript.near(-zero_us, length_us - zero_us):
         start = span.start_us + zero_us
         end = end_us if span.end_us is None else span.end_us + zero_us
         if span.is_word:

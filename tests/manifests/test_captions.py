@@ -7,7 +7,7 @@ import random
 import pytest
 
 from manifests.captions import parse_srt, parse_webvtt
-from manifests.spoken import TranscriptError, plain
+from manifests.spoken import Span, Transcript, TranscriptError, plain
 
 YOUTUBE = """WEBVTT
 Kind: captions
@@ -133,3 +133,18 @@ def test_damaged_files_give_spans_in_order_or_a_reason(parse):
         assert [s.start_us for s in spans] == sorted(s.start_us for s in spans)
         assert all(s.text and s.end_us >= s.start_us for s in spans)
     assert 40 < reasons < 400
+
+
+def test_the_spans_near_a_time_are_those_that_overlap_it():
+    dice = random.Random(1)
+    starts = sorted(dice.randrange(600) for _ in range(300))
+    got = parse_webvtt("WEBVTT\n\n" + "".join(
+        f"{a // 60:02d}:{a % 60:02d}.000 --> {b // 60:02d}:{b % 60:02d}.000\nx\n\n"
+        for a, b in ((a, a + dice.randrange(1, 9)) for a in starts)))
+    for start in range(0, 600_000_000, 7_300_000):
+        near, end = got.near(start, start + 3_000_000), start + 3_000_000
+        assert [s for s in near if s.end_us > start] == [
+            s for s in got.spans if s.start_us <= end and s.end_us > start]
+        assert len(near) < 40
+    (whole,) = Transcript((Span("x", 0, None, False),), "sound").near(8e9, 9e9)
+    assert whole.text == "x"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from manifests.media import encode_flac
 from manifests.records import Clip, Fetched, Video
 from manifests.spoken import Span, Transcript
+from manifests.tarfiles import read_tar, write_tar
 from stages.clip_text import moved_text, text_of
+from stages.correct import correct_shard
 from stages.transcripts import Found, beside, caption_of, in_order, language_of, transcript_of
 
 GRID = "0 12500 sil\n12500 25000 bin\n25000 37500 blue\n37500 50000 now\n50000 75000 sil\n"
@@ -243,3 +248,14 @@ def test_a_sample_whose_sound_is_moved_takes_its_words_along():
     held = text_of(clip(0, 75), video(), cues(("bin", 500, 1000))).facts()
     assert moved_text(held, -200.0, 3.0) == {}
     assert moved_text(held, -201.0, 3.0)["text"] is None
+
+
+def test_a_corrected_shard_has_its_words_where_its_sound_is(tmp_path):
+    facts = {"applied_lag_ms": 0.0} | text_of(clip(0, 50), video(), words(*BIN_BLUE_NOW)).facts()
+    with open(tmp_path / "a.tar", "wb") as file:
+        write_tar(file, [("k", {"json": json.dumps(facts).encode(),
+                                "audio.flac": encode_flac(np.zeros(32000, np.int16))})])
+    correct_shard(tmp_path / "a.tar", tmp_path / "b.tar", {"k": -100.0})
+    got = json.loads(read_tar(tmp_path / "b.tar")["k"]["json"])
+    assert got["words"][0] == {"word": "bin", "start_s": 0.4, "end_s": 0.9}
+    assert got["text"] == "bin blue now"
