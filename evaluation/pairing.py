@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as parquet
+
 from evaluation.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from evaluation.metrics.recognition import normalise
 from evaluation.records import Utterance
@@ -54,7 +56,11 @@ def media_files(folder: Path, suffixes: tuple[str, ...] = AUDIO_SUFFIXES + VIDEO
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Name to text: JSON object, lines of `name text`, or a folder of GRID's .align files."""
+    """Name to text: JSON object, lines of `name text`, a folder of GRID's .align files, or a
+    corpus of ours, whose names are the keys of its samples."""
+    if (path / "manifests" / "clips").is_dir():
+        rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
+        return {r["clip_id"]: r["text"] for r in rows.to_pylist() if r["text"]}
     if path.is_dir():
         return {align.relative_to(path).with_suffix("").as_posix(): grid_text(align)
                 for align in sorted(path.rglob("*.align"))}

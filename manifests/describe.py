@@ -14,7 +14,8 @@ MEMBERS = {
     "face.mp4": ("video/mp4", "registered face, 256 x 256, 25 fps, H.264, index is time"),
     "audio.flac": ("audio/flac", "16 kHz mono, exactly 640 samples a frame"),
     "landmarks.npy": ("application/octet-stream", "float32 [T, 68, 2], canonical pixels"),
-    "json": ("application/json", "ids, spans, offset, confidence, split, speaker, text"),
+    "json": ("application/json", "ids, spans, offset, confidence, split, speaker, text, "
+             "word times"),
 }
 
 

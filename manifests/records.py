@@ -68,6 +68,10 @@ class Fetched:
     attempts: int | None = col("download attempts", default=None)
     host: str | None = col("host that fetched it", default=None)
     tool_versions: str | None = col("tools and versions that fetched it", default=None)
+    transcript_path: str | None = col("the captions or corpus transcript read for the clips' text, "
+                                      "absolute or relative to the work folder", default=None)
+    transcript_sha256: str | None = col("SHA-256 of that file", default=None)
+    transcript_reason: str | None = col("why there is no usable transcript", default=None)
 
 
 @dataclass(frozen=True)
@@ -199,8 +203,10 @@ class Clip:
     face_psnr_db: float = col("luma PSNR of face.mp4 against the warped frames", "dB")
     speech_share: float = col("share of the clip with voice activity")
     payload_path: str = col("side file (tar) with the encoded members")
-    text: str | None = col("what is said, where known", default=None)
+    text: str | None = col("what is said, where known; set when the corpus is published",
+                           default=None)
     text_source: str | None = col("corpus | captions | asr:<model>", default=None)
+    text_reason: str | None = col("why there is no text", default=None)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
               help="Where scores.parquet, scores.json and report.html go.")
 @click.option("--video", type=FOLDER, help="Videos whose lips the sound belongs to.")
 @click.option("--text", type=click.Path(path_type=Path, exists=True),
-              help="What is said: lines of `name text`, a JSON object, or a folder of .align.")
+              help="What is said: lines of `name text`, a JSON object, a folder of .align, or "
+                   "a corpus of ours (by its samples' keys).")
 @click.option("--speakers", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Lines of `name speaker`; else the folder a file lies in is its speaker.")
 @click.option("--recogniser", type=FOLDER,

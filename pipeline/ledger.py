@@ -21,10 +21,12 @@ from manifests import records as rec
 from manifests.files import write_atomic
 from pipeline.work_files import WorkFiles
 
-# Where a file lies does not change what is in it: a moved corpus is not built again.
+# Where a file lies does not change what is in it: a moved corpus is not built again. No stage
+# reads transcripts: publishing does, and looks at their content each time.
 PLACE_FIELDS = frozenset({
     "media_path", "address", "requested_as", "line", "fetched_at", "host", "attempts",
     "caption_paths", "tool_versions", "source_id", "request_id",
+    "transcript_path", "transcript_sha256", "transcript_reason",
 })
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from manifests.schema import TABLES, write_table
 from pipeline.config import BuildConfig, as_yaml
 from pipeline.ledger import Entry, decode, digest
 from pipeline.work_files import WorkFiles
+from stages.clip_text import ClipText, text_of
 from stages.sharding import Entry as ShardEntry
 from stages.sharding import plan_shards, write_shard
 from stages.speakers import assign_speakers
+from stages.transcripts import transcript_of
 
 TABLE_OF = {
     rec.Source: "expanded",
@@ -78,7 +81,8 @@ def publish(
     ]
     before = _read_published(work)
     recipe = digest([config.shards, config.speakers, config.splits])
-    prints = {c.clip_id: _print(c, files) for c in tables["clips"]}
+    texts = _texts(tables, files)
+    prints = {c.clip_id: _print(c, texts[c.clip_id], files) for c in tables["clips"]}
     if before and not (
         before["recipe"] == recipe
         and all(
@@ -97,7 +101,7 @@ def publish(
         splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None
     )
     old = [decode(rec.Sample, s) for s in before["samples"]]
-    new, left_out = _new_entries(tables, old, frozen, speaker_of)
+    new, left_out = _new_entries(tables, old, frozen, speaker_of, texts)
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
     tables["rejects"] += [
         rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
@@ -154,7 +158,7 @@ def _speakers(tables, identities, before, config) -> dict[str, rec.Speaker]:
     return {s.track_id: s for s in [*known, *made]}
 
 
-def _new_entries(tables, old: Sequence[rec.Sample], frozen, speaker_of):
+def _new_entries(tables, old: Sequence[rec.Sample], frozen, speaker_of, texts):
     videos = {v.video_id: v for v in tables["videos"]}
     have, new, left_out = {s.clip_id for s in old}, [], []
     for clip in tables["clips"]:
@@ -164,13 +168,44 @@ def _new_entries(tables, old: Sequence[rec.Sample], frozen, speaker_of):
         if part is None:
             left_out.append(clip.clip_id)
         else:
-            new.append(ShardEntry(clip, speaker_of[clip.clip_id], part))
+            new.append(ShardEntry(clip, speaker_of[clip.clip_id], part, texts[clip.clip_id]))
     return new, left_out
 
 
-def _print(clip: rec.Clip, files: WorkFiles) -> str:
+def _texts(tables, files: WorkFiles) -> dict[str, ClipText]:
+    """The text of every clip by id; rows of `sources` and `clips` are told of it in place.
+
+    Here and not in a stage, so that a changed transcript makes no video anew, and that the same
+    bytes found in two places, with a transcript in one of them, give the same text whichever
+    was there first.
+    """
+    by_video: dict[str, list[rec.Fetched]] = defaultdict(list)
+    for source in tables["sources"]:
+        by_video[source.video_id].append(source)
+    videos = {v.video_id: v for v in tables["videos"]}
+    found, of_source = {}, {}
+    for video_id in sorted({c.video_id for c in tables["clips"]}):
+        sources = by_video[video_id]
+        files.bring(path for s in sources for path in s.caption_paths)
+        found[video_id], by_source = transcript_of(sources, videos[video_id], files.folder)
+        of_source |= by_source
+    for index, source in enumerate(tables["sources"]):
+        if (has := of_source.get(source.source_id)) is not None:
+            tables["sources"][index] = dataclasses.replace(
+                source, transcript_path=has.path, transcript_sha256=has.sha256,
+                transcript_reason=has.reason)
+    texts = {}
+    for index, clip in enumerate(tables["clips"]):
+        text = text_of(clip, videos[clip.video_id], found[clip.video_id])
+        texts[clip.clip_id] = text
+        tables["clips"][index] = dataclasses.replace(
+            clip, text=text.text, text_source=text.text_source, text_reason=text.text_reason)
+    return texts
+
+
+def _print(clip: rec.Clip, text: ClipText, files: WorkFiles) -> str:
     """What makes a published clip the same: its members' bytes stand behind this name."""
-    return f"{clip.payload_path}:{files.size(clip.payload_path)}"
+    return f"{clip.payload_path}:{files.size(clip.payload_path)}:{digest(text)[:20]}"
 
 
 def _read_published(work: Path) -> dict[str, Any] | None:

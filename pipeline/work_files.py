@@ -176,7 +176,8 @@ class WorkFiles:
 
 
 def read_by(stage: str, unit: str, records: Sequence[Any], services: dict[str, Any]) -> list[str]:
-    """Names of the work files that a job reads."""
+    """Names of the work files that a job reads. Captions are read by `publish`, which brings
+    them itself."""
     if stage == "download":
         return [f"media/{unit}.json"]
     sources = [*records, *services.get("tracks", {}).values()]

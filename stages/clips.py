@@ -226,7 +226,8 @@ class Clips(Stage[Offset, Clip]):
 
 
 def sample_json(clip: Clip, offset: Offset, is_interpolated: np.ndarray) -> dict:
-    """The sample's `json` member; split and speaker are added when it goes into a shard."""
+    """The sample's `json` member; speaker, split and text are added when it goes into a
+    shard."""
     return {
         "clip_id": clip.clip_id, "track_id": clip.track_id, "shot_id": clip.shot_id,
         "video_id": clip.video_id, "start_frame": clip.start_frame, "end_frame": clip.end_frame,
@@ -240,6 +241,6 @@ def sample_json(clip: Clip, offset: Offset, is_interpolated: np.ndarray) -> dict
         "speaking_score": offset.speaking_score, "speech_share": clip.speech_share,
         "registration_residual_px": clip.registration_residual_px,
         "interpolated_frames": np.flatnonzero(is_interpolated).tolist(),
-        "text": clip.text, "text_source": clip.text_source, "words": None,
+        "text": None, "text_source": None, "text_reason": None, "words": None,
         "speaker_id": None, "split": None,
     }

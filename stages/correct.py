@@ -24,6 +24,7 @@ from manifests.media import (
 from manifests.records import Correction, Reject, Video, col
 from manifests.tarfiles import read_tar, write_tar
 from stages.base import Context, Resources, Stage
+from stages.clip_text import moved_text
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def correct_shard(path: Path, target: Path, lags_ms: dict[str, float]) -> None:
         facts["applied_lag_ms"] = round((facts.get("applied_lag_ms") or 0.0) + lag, 1)
         facts["resync_lag_ms"] = round(lag, 1)
         sound = moved(decode_flac(parts["audio.flac"]), lag)
+        facts |= moved_text(facts, lag, len(sound) / SAMPLE_RATE)
         made.append((key, parts | {
             "audio.flac": encode_flac(sound),
             "json": json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()}))

@@ -141,6 +141,7 @@ class Download(Stage[Source, Fetched]):
             "continuedl": True, "noplaylist": True, "fixup": "never", "retries": 2,
             "fragment_retries": 2, "merge_output_format": "mkv", "overwrites": False,
             "writesubtitles": config.captions, "subtitleslangs": ["all", "-live_chat"],
+            "subtitlesformat": "vtt/srt/best",
             "writeautomaticsub": config.automatic_captions, **site.cookie_options(config),
         }
         with site.open_site(limiter, **options) as downloader:
@@ -148,6 +149,7 @@ class Download(Stage[Source, Fetched]):
                 downloader, lambda: downloader.extract_info(source.address, download=False))
             if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming"):
                 return Reject("live", detail=f"{source.address} is live or not begun")
+            info["automatic_captions"] = formats.spoken_captions(info)
             info = site.guarded(
                 downloader, lambda: downloader.process_ie_result(info, download=True))
         path = Path(info["requested_downloads"][0]["filepath"])
@@ -159,9 +161,15 @@ class Download(Stage[Source, Fetched]):
         os.replace(path, target)
         captions = []
         for file in sorted(folder.glob("media.*.*")):
-            part = re.sub(r"[^A-Za-z0-9.-]", "_", file.name.removeprefix("media."))[:40]
-            os.replace(file, media / f"{name}.{part}")
-            captions.append(f"media/{name}.{part}")
+            language, _, kind = file.name.removeprefix("media.").rpartition(".")
+            is_automatic = (config.automatic_captions
+                            and language not in (info.get("subtitles") or {}))
+            part = (f"{re.sub(r'[^A-Za-z0-9.-]', '_', language)[:30]}"
+                    f"{'.auto' if is_automatic else ''}.{re.sub(r'[^a-z0-9]', '', kind)[:8]}")
+            # A hash in the name: captions that are fetched once more may be others.
+            kept = f"{name}-{sha256_of(file)[:8]}.{part}"
+            os.replace(file, media / kept)
+            captions.append(f"media/{kept}")
         if limiter is not None:
             limiter.succeeded(site.host_of(source.address))
         return Fetched(

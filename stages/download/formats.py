@@ -62,3 +62,14 @@ def selector(max_height: int, language: str | None) -> Callable[[dict], Iterator
             yield fitting[-1]
 
     return select
+
+
+def spoken_captions(info: dict[str, Any]) -> dict[str, Any]:
+    """The machine-made captions of what is said; sites also offer them machine-translated."""
+    offered = info.get("automatic_captions") or {}
+    original = {tag: kept for tag, kept in offered.items() if tag.endswith("-orig")}
+    if original:
+        return original
+    base = (info.get("language") or "").split("-")[0]
+    return {tag: kept for tag, kept in offered.items() if base and tag.split("-")[0] == base
+            } or offered

@@ -7,12 +7,16 @@ import subprocess
 
 import pytest
 
-from manifests.records import Reject, Request
+from manifests.records import Clip, Reject, Request
 from pipeline.config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context
+from stages.clip_text import text_of
+from stages.download.formats import spoken_captions
 from stages.download.site import ffmpeg_path
 from stages.expand import Expand, ExpandConfig
+from stages.probe import Probe, ProbeConfig
+from stages.transcripts import transcript_of
 from tests.stages.test_download import FAST, LocalLimiter, fetch, write_clip
 
 FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>talks</title>{items}
@@ -100,9 +104,41 @@ def test_captions_are_kept_with_the_source(site, tmp_path):
         assert len(got.caption_paths) == 1 and got.caption_paths[0].endswith(".en.vtt")
         text = (tmp_path / "work" / got.caption_paths[0]).read_text()
         assert "bin blue at f two now" in text
+        (site / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:00.900\nlay red\n")
+        again = fetch(f"{address}/page.html", tmp_path / "again")[0]
+        assert again.caption_paths != got.caption_paths, "other captions have another name"
         without = fetch(f"{address}/page.html", tmp_path / "other",
                         config=dataclasses.replace(FAST, captions=False))[0]
         assert without.caption_paths == []
+
+
+def test_fetched_captions_become_the_text_of_a_clip(site, tmp_path):
+    write_clip(site / "talk.mp4", 2.0)
+    (site / "talk.vtt").write_text(
+        "WEBVTT\n\n00:00.200 --> 00:01.500\nbin<00:00.600><c> blue</c><00:00.900><c> now</c>\n")
+    (site / "page.html").write_text(
+        "<html><head><title>a talk</title></head><body><video>"
+        "<source src='talk.mp4' type='video/mp4'>"
+        "<track kind='subtitles' src='talk.vtt' srclang='en'></video></body></html>")
+    with serve(site) as address:
+        got = fetch(f"{address}/page.html", tmp_path)[0]
+    video = Probe(ProbeConfig()).process([got], Context(tmp_path))[0][0]
+    found, _ = transcript_of([got], video, tmp_path)
+    assert (found.text_source, found.path) == ("captions", got.caption_paths[0])
+    clip = Clip(**{f.name: None for f in dataclasses.fields(Clip)} | {
+        "num_frames": 25, "audio_start_sample": 8000})
+    assert text_of(clip, video, found).words == [
+        {"word": "blue", "start_s": 0.1, "end_s": 0.4},
+        {"word": "now", "start_s": 0.4, "end_s": 1.0}]
+
+
+def test_machine_made_captions_are_told_apart_and_only_those_of_what_is_said():
+    offered = {tag: [{"url": "x", "ext": "vtt"}] for tag in ("de", "en", "en-orig", "fr")}
+    assert list(spoken_captions({"automatic_captions": offered})) == ["en-orig"]
+    del offered["en-orig"]
+    assert list(spoken_captions({"automatic_captions": offered, "language": "fr-CA"})) == ["fr"]
+    assert spoken_captions({"automatic_captions": offered}) == offered
+    assert spoken_captions({}) == {}
 
 
 class AsksForCookie(FolderHandler):
