@@ -11,6 +11,10 @@ import re
 
 GRAMMAR = re.compile(r"[A-Za-z0-9_-]+")
 MAX_LENGTH = 120
+NAMELESS = frozenset({"generic", "file", "html5mediaembed", "quotedhtml", "rtmp", "mms",
+                      "camtasiaembed", "wordpressplaylistembed",
+                      "wordpressminiaudioplayerembed"})
+"""Extractors of yt-dlp for any site at all, whose ids are the stems of pages or files."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -40,9 +44,9 @@ def hash_id(*parts: str, length: int = 20) -> str:
 def video_id(extractor: str | None, site_id: str | None, sha256: str) -> str:
     """`{extractor}_{escaped id}` for a named site; a hash of the bytes otherwise.
 
-    yt-dlp's generic id is only the stem of the file name, so it names nothing.
+    yt-dlp's id of what no site named is only the stem of a page or file, so it names nothing.
     """
-    if extractor is None or site_id is None or extractor.lower() in ("generic", "file"):
+    if extractor is None or site_id is None or extractor.lower() in NAMELESS:
         return f"f{sha256[:20]}"
     name = f"{escape(extractor.lower())}_{escape(site_id)}"
     if len(name) > 80:

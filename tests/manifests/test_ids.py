@@ -23,6 +23,13 @@ def test_generic_links_and_files_are_named_by_content():
     assert ids.video_id("Generic", "clip", "ab" * 32) != ids.video_id("Generic", "clip", "cd" * 32)
 
 
+def test_pages_of_no_named_site_are_named_by_content():
+    from yt_dlp.extractor.genericembeds import HTML5MediaEmbedIE
+
+    key = HTML5MediaEmbedIE.ie_key()
+    assert ids.video_id(key, "a-1", "ab" * 32) != ids.video_id(key, "a-1", "cd" * 32)
+
+
 def test_awkward_ids_stay_distinct():
     names = ["-abc", "abc", "ABC", "_abc", "a.b", "a/b", "a b", "ü"]
     made = {ids.video_id("Youtube", n, "") for n in names}
