@@ -1,4 +1,4 @@
-"""The files that take longest come first, so that two workers end together."""
+"""The files that take longest come first, so that the workers end together."""
 
 from __future__ import annotations
 

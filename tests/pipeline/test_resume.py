@@ -30,8 +30,8 @@ def inputs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     random = np.random.default_rng(5)
     for i, (person, pitch) in enumerate(zip(load_portraits() * 2, (200, 120) * 2, strict=True)):
-        _talk(folder / f"talk{i}.mp4", [(person, speak(4.0, pitch, 1.0, i), 4.0)],
-              _steady(Fraction(25), 4.0), 0.08, random)
+        _talk(folder / f"talk{i}.mp4", [(person, speak(3.0, pitch, 1.0, i), 3.0)],
+              _steady(Fraction(25), 3.0), 0.08, random)
     return folder
 
 
