@@ -167,12 +167,17 @@ class WorkFiles:
             except FileNotFoundError:
                 raise
             except Exception as error:  # every backend raises its own kinds
-                if pause_s is None:
+                if pause_s is None or _is_refusal(error):
                     raise remote.RemoteError(
-                        f"{self.address}: {type(error).__name__}: {error}; run the same command "
-                        "again, what was done is kept") from None
+                        f"{self.address}: {type(error).__name__}: {error}. Look at the address and "
+                        "its credentials; the same command goes on from what was done") from None
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether trying again cannot help: no right, or no credentials."""
+    return isinstance(error, PermissionError) or "Credential" in type(error).__name__
 
 
 def read_by(stage: str, unit: str, records: Sequence[Any], services: dict[str, Any]) -> list[str]:
