@@ -13,8 +13,8 @@ demo: setup
 
 # Half of the time goes into waiting for Ray to start: two files at a time.
 test: setup
-	@$(VENV)/python -m pytest -n 2 --dist loadfile
+	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(VENV)/ruff check .
-	@$(VENV)/python -m pytest -n 2 --dist loadfile
+	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

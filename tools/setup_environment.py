@@ -76,6 +76,9 @@ def main():
         "pip",
         "install",
         "--quiet",
+        # Ray starts many processes; where Python may not write bytecode (containers often
+        # forbid it), each would compile all of torch again.
+        "--compile-bytecode",
         "--python",
         python,
         "--only-binary",

@@ -74,9 +74,9 @@ def lm_confidence(face: Face, sound: np.ndarray) -> float:
 
 def lipsync_hash() -> str:
     """SHA-256 of the shipped synchrony weights, 12 digits."""
-    from stages.networks.lipsync import WEIGHTS
+    from stages.networks import LIPSYNC_WEIGHTS
 
-    return sha256_of(WEIGHTS)[:12]
+    return sha256_of(LIPSYNC_WEIGHTS)[:12]
 
 
 def syncnet_hash() -> str:

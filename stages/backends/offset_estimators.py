@@ -20,7 +20,7 @@ from manifests.files import sha256_of
 from manifests.lag_curves import MEASURED_FROM, Peak, find_peak, find_votes
 from stages.backends.weights import weights
 from stages.base import SetupError
-from stages.networks import lipsync_linear
+from stages.networks import LIPSYNC_WEIGHTS, lipsync_linear
 
 SPAN_FRAMES = 1500
 """Windows within a minute share one pass of the networks: memory does not grow with a track."""
@@ -80,14 +80,12 @@ class LipSyncLandmarks:
     def _model(self):
         from stages.networks import lipsync
 
-        if not lipsync.WEIGHTS.exists():
-            raise SetupError(f"{lipsync.WEIGHTS} is missing; the checkout is not whole")
+        if not LIPSYNC_WEIGHTS.exists():
+            raise SetupError(f"{LIPSYNC_WEIGHTS} is missing; the checkout is not whole")
         return lipsync.LipSync.load()
 
     def fingerprint(self) -> str:
-        from stages.networks.lipsync import WEIGHTS
-
-        return sha256_of(WEIGHTS) if WEIGHTS.exists() else "missing"
+        return sha256_of(LIPSYNC_WEIGHTS) if LIPSYNC_WEIGHTS.exists() else "missing"
 
     @property
     def calibration(self) -> np.ndarray:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from manifests.lag_curves import Peak, find_votes, pool
+from stages.networks import LIPSYNC_WEIGHTS
 from stages.networks import lipsync_features as feat
 
 STEP_MS = 10.0
@@ -26,7 +27,6 @@ SEEN_SIZE = feat.NUM_LIP_FEATURES + NUM_PIXEL_FEATURES
 MIN_SOUND = 0.7
 """Share of a window's frames whose sound must exist at a lag that is scored."""
 SEARCH_MS = 700.0
-WEIGHTS = Path(__file__).parent / "weights" / "lipsync.safetensors"
 
 
 def _block(inputs: int, outputs: int, kernel: int, dilation: int, dropout: float) -> nn.Module:
@@ -175,7 +175,7 @@ class LipSync:
         path.chmod(0o644)
 
     @staticmethod
-    def load(path: Path = WEIGHTS) -> LipSync:
+    def load(path: Path = LIPSYNC_WEIGHTS) -> LipSync:
         """Raises FileNotFoundError; KeyError for a file of another model."""
         from safetensors import safe_open
 
