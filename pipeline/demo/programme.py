@@ -58,27 +58,27 @@ def make_programme(folder: Path, seed: int,
         say(name)
         speech = [(people[p], _say(p, s, int(random.integers(2**31))), s)
                   for p, s in parts]
-        _talk(folder / name, speech, times, lag_ms / 1000, random)
+        draw_talk(folder / name, speech, times, lag_ms / 1000, random)
         edges = np.cumsum([s for _, s in parts])[:-1]
         planted.append(Planted(name, "clips", [round(float(e) * 25) for e in edges],
                                float(lag_ms), [p for p, _ in parts], what))
 
     parts = [(names[0], lengths[0]), (names[1], lengths[1]), (names[0], lengths[2])]
-    file("programme.mp4", parts, _steady(Fraction(25), sum(lengths)), float(lags[0]),
+    file("programme.mp4", parts, steady(Fraction(25), sum(lengths)), float(lags[0]),
          "two speakers, two cuts")
-    file("ntsc.mp4", [(names[1], 10.0)], _steady(Fraction(30000, 1001), 10.0), float(lags[1]),
+    file("ntsc.mp4", [(names[1], 10.0)], steady(Fraction(30000, 1001), 10.0), float(lags[1]),
          "29.97 fps")
     file("variable.mkv", [(names[0], 10.0)], _uneven(10.0, random), float(lags[2]),
          "variable frame rate")
     say("what must be turned away")
     quiet = Speech(np.zeros(5 * RATE, np.float32), np.zeros(1000), np.ones(1000))
-    _talk(folder / "silent_face.mp4", [(people[names[0]], quiet, 5.0)],
-          _steady(Fraction(25), 5.0), 0.0, random)
+    draw_talk(folder / "silent_face.mp4", [(people[names[0]], quiet, 5.0)],
+              steady(Fraction(25), 5.0), 0.0, random)
     planted.append(Planted("silent_face.mp4", "no_speech", what="a face, no speech"))
     _no_face(folder / "voice_only.mp4", _say(names[1], 6.0, int(seed) + 7), random)
     planted.append(Planted("voice_only.mp4", "no_face", what="speech, no face"))
-    _talk(folder / "no_audio.mp4", [(people[names[1]], quiet, 3.0)],
-          _steady(Fraction(25), 3.0), None, random)
+    draw_talk(folder / "no_audio.mp4", [(people[names[1]], quiet, 3.0)],
+              steady(Fraction(25), 3.0), None, random)
     planted.append(Planted("no_audio.mp4", "no_audio", what="no audio stream"))
     write_atomic(folder / "corrupt.mp4", random.bytes(40_000))
     planted.append(Planted("corrupt.mp4", "unreadable", what="random bytes"))
@@ -104,7 +104,8 @@ def _say(name: str, seconds: float, seed: int) -> Speech:
     return speech
 
 
-def _steady(rate: Fraction, duration_s: float) -> list[Fraction]:
+def steady(rate: Fraction, duration_s: float) -> list[Fraction]:
+    """Presentation times of a constant rate, in seconds."""
     return [Fraction(i) / rate for i in range(int(duration_s * rate))]
 
 
@@ -117,9 +118,12 @@ def _uneven(duration_s: float, random) -> list[Fraction]:
     return times
 
 
-def _talk(path: Path, parts: Sequence[tuple[Portrait, Speech, float]], times: list[Fraction],
-          lag_s: float | None, random) -> None:
-    """Draw the parts one after the other; `lag_s` > 0 lets the picture come late."""
+def draw_talk(path: Path, parts: Sequence[tuple[Portrait, Speech, float]], times: list[Fraction],
+              lag_s: float | None, random) -> None:
+    """Write MP4: who talks with which sound and how long, one after the other, frames at `times`.
+
+    `lag_s` > 0 lets the picture come late; None: the file gets no sound.
+    """
     total_s = sum(s for _, _, s in parts)
     sound = np.concatenate([_fit(speech.pcm, seconds) for _, speech, seconds in parts])
     sway = random.uniform(0.15, 0.35, (len(parts), 3))
@@ -150,7 +154,7 @@ def _no_face(path: Path, speech: Speech, random) -> None:
 
     small = random.integers(40, 200, (6, 8, 3), dtype=np.uint8)
     still = cv2.resize(small, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
-    times = _steady(Fraction(25), 6.0)
+    times = steady(Fraction(25), 6.0)
     rolling = (np.roll(still, i, 1) for i in range(len(times)))
     write_media(path, rolling, times, _fit(speech.pcm, 6.0))
 

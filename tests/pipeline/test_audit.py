@@ -18,7 +18,7 @@ from pipeline.audit import audit, layouts, rows, sentence, summarize
 from pipeline.audit.report import agreement
 from pipeline.config import load_config
 from pipeline.demo.portraits import load_portraits
-from pipeline.demo.programme import _talk
+from pipeline.demo.programme import draw_talk
 from pipeline.demo.voice import speak
 from pipeline.resync import resync
 from stages.correct import correct_file, moved
@@ -34,8 +34,8 @@ def corpus(tmp_path_factory) -> Path:
     person, random = load_portraits()[0], np.random.default_rng(2)
     times = [Fraction(i, 25) for i in range(200)]
     for i, (name, lag) in enumerate(PLANTED_MS.items()):
-        _talk(folder / f"{name}.mp4", [(person, speak(8.0, 205.0, 1.12, 40 + i), 8.0)], times,
-              lag / 1000, random)
+        draw_talk(folder / f"{name}.mp4", [(person, speak(8.0, 205.0, 1.12, 40 + i), 8.0)], times,
+                  lag / 1000, random)
     (folder / "broken.mp4").write_bytes(b"no media")
     return folder
 
@@ -102,8 +102,8 @@ def test_moving_the_sound_and_back():
 def test_an_odd_rate_keeps_its_frames(tmp_path):
     person, times = load_portraits()[0], [Fraction(i * 1001, 30000) for i in range(60)]
     source = tmp_path / "a.mp4"
-    _talk(source, [(person, speak(2.0, 200.0, 1.0, 3), 2.0)], times, 0.0,
-          np.random.default_rng(0))
+    draw_talk(source, [(person, speak(2.0, 200.0, 1.0, 3), 2.0)], times, 0.0,
+              np.random.default_rng(0))
     correct_file(source, tmp_path / "b.mp4", 40.0, 14)
     facts = read_facts(tmp_path / "b.mp4")
     assert facts.source_fps == "30000/1001" and not facts.is_vfr

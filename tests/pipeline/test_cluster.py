@@ -7,18 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from manifests.ids import hash_id
 from pipeline.corpus import Corpus
-from pipeline.demo.portraits import load_portraits
-from pipeline.demo.programme import _steady, _talk
-from pipeline.demo.voice import speak
 from pipeline.verify import verify
+from tests.talking import talking_files
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "s3://corpora/shared"
@@ -47,12 +43,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    random = np.random.default_rng(5)
-    for i, (person, pitch) in enumerate(zip(load_portraits() * 2, (200, 120, 210), strict=False)):
-        _talk(folder / f"talk{i}.mp4", [(person, speak(2.5, pitch, 1.0, i), 2.5)],
-              _steady(Fraction(25), 2.5), 0.08, random)
-    return folder
+    return talking_files(tmp_path_factory.mktemp("inputs"), 2.5)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pipeline.build import build
 from pipeline.config import load_config, stage_configs
 from pipeline.corpus import Corpus
 from pipeline.demo.portraits import load_portraits
-from pipeline.demo.programme import _talk
+from pipeline.demo.programme import draw_talk
 from pipeline.demo.server import serve
 from pipeline.demo.voice import speak
 from pipeline.graph import MAIN_JOB
@@ -30,7 +30,7 @@ def site(tmp_path):
     folder.mkdir()
     times = [Fraction(i, 25) for i in range(100)]
     talk = [(load_portraits()[0], speak(4.0, 200, 1.0, 1), 4.0)]
-    _talk(folder / "talk.mp4", talk, times, 0.08, np.random.default_rng(1))
+    draw_talk(folder / "talk.mp4", talk, times, 0.08, np.random.default_rng(1))
     return folder
 
 

@@ -13,26 +13,15 @@ import pytest
 
 from pipeline import cluster
 from pipeline.corpus import Corpus
-from pipeline.demo.portraits import load_portraits
-from pipeline.demo.programme import _steady, _talk
-from pipeline.demo.voice import speak
 from pipeline.verify import verify
+from tests.talking import talking_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    from fractions import Fraction
-
-    import numpy as np
-
-    folder = tmp_path_factory.mktemp("inputs")
-    random = np.random.default_rng(5)
-    for i, (person, pitch) in enumerate(zip(load_portraits() * 2, (200, 120, 210), strict=False)):
-        _talk(folder / f"talk{i}.mp4", [(person, speak(3.0, pitch, 1.0, i), 3.0)],
-              _steady(Fraction(25), 3.0), 0.08, random)
-    return folder
+    return talking_files(tmp_path_factory.mktemp("inputs"), 3.0)
 
 
 def command(inputs: Path, out: Path, *settings: str) -> list[str]:
