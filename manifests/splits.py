@@ -2,7 +2,7 @@
 
 `auto`: by speaker with at least 10 speakers, else by source video with at least 20, else in
 contiguous blocks of time inside each video with a guard between. A unit's part follows from a
-hash of its id against thresholds that the first build freezes.
+hash of its id against thresholds that are frozen once there is a val or test part.
 """
 
 from __future__ import annotations
@@ -68,6 +68,13 @@ def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str
     }
 
 
+def is_open(frozen: dict[str, Any], parts: Sequence[str]) -> bool:
+    """Whether a frozen policy may still give way: chosen automatically for a corpus so small that
+    nothing but `train` got a clip. Nobody has a val or test part that could leak."""
+    return (frozen["asked"] == "auto" and frozen["policy"] == "time"
+            and set(parts) <= {"train"})
+
+
 def _count(ranked: Sequence[float], share: float) -> int:
     """Units of a part: at least one if the part is wanted and can be had."""
     if share == 0 or len(ranked) < 3:
@@ -121,7 +128,8 @@ def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:
              if s > 0 and not sizes[n]]
     if empty and frozen["asked"] != "auto":
         raise EmptySplitError(
-            f"no clip fell into {' and '.join(empty)} by {frozen['policy']}. Add sources, raise "
+            f"no clip fell into {' and '.join(empty)} by {frozen['policy']}, and nothing was "
+            f"published. Add sources, raise "
             f"splits.{empty[0]}_share, set it to 0, or use splits.policy=auto.")
     names = {"speaker": "by speaker", "source": "by source video",
              "time": "by blocks of time inside each video"}

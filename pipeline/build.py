@@ -66,7 +66,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             units = remote.pull_state(files)
             print(f"{destination} was built on by another machine: {units} finished units and "
                   f"{remote.pull(root, files)} files brought", file=sys.stderr)
-        requests = remember(files, requests_from_arguments(sources))[:limit]
+        requests = remember(files, requests_from_arguments(sources)[:limit])
         outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
             print(f"{remote.push(root, files)} files sent to {destination}", file=sys.stderr)
@@ -116,14 +116,16 @@ def _finish(root, files, config, entries, started) -> Outcome:
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
     report = write_report(Corpus(root))
-    videos = max(1, sum(r["inputs"] for r in rows if r["stage"] == "download"))
-    failed = sum(r["failed"] for r in rows)
     print(table(rows, status.COLUMNS), file=sys.stderr)
     faces = config.shots.faces
     if speed := status.speed_line(rows, faces.detector, faces.landmarks):
         print(speed, file=sys.stderr)
+    fetched = [r for e in entries.get("download", {}).values() for r in e.outputs]
+    if twice := len(fetched) - len({f.video_id for f in fetched}):
+        print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
+              "a video is built once", file=sys.stderr)
     guards = len(done["left_out"])
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
           file=sys.stderr)
-    return Outcome(rows, len(done["samples"]), failed / videos, report)
+    return Outcome(rows, len(done["samples"]), status.failure_rate(entries), report)

@@ -28,7 +28,8 @@ def main() -> None:
 @click.option("--target", multiple=True, type=click.Path(exists=True, dir_okay=False),
               help="Photo of the one person to keep; may be given several times.")
 @click.option("--max-height", type=int, help="Largest picture height fetched.")
-@click.option("--limit", type=int, help="Only the first N sources.")
+@click.option("--limit", type=click.IntRange(min=1),
+              help="Only the first N of the sources given; what the corpus has stays.")
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--retry-failed", is_flag=True, help="Try failed items again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
@@ -58,7 +59,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     if dry_run:
         from pipeline.dry_run import describe
 
-        click.echo(describe(list(sources), out, settings, limit))
+        click.echo(describe(list(sources), out, settings, limit, destination))
         return
     if destination:
         remote.check(destination)
@@ -85,10 +86,14 @@ def status(corpus, cost, why, as_json) -> None:
     from pipeline.corpus import Corpus
 
     live = corpus.folder / "work" / "status.json"
-    rows = json.loads(live.read_text()) if live.exists() else Corpus(corpus.folder).status()
+    # What another machine did at an address is in what was mirrored, not in this machine's run.
+    is_live = corpus.files is None and live.exists()
+    rows = json.loads(live.read_text()) if is_live else Corpus(corpus.folder).status()
     if why:
         whole = Corpus(corpus.folder)
-        names = {r["source_id"]: r["address"] for r in whole.rows("sources")}
+        names = {r["request_id"]: r["address"] for r in whole.rows("requests")}
+        names |= {r["source_id"]: r["address"] for r in whole.rows("expanded")}
+        names |= {r["source_id"]: r["address"] for r in whole.rows("sources")}
         names |= {r["video_id"]: r["address"] for r in whole.rows("sources")}
         rows = [
             {"stage": r["stage"], "reason": r["reason"], "item": r["item_id"],

@@ -41,6 +41,11 @@ class Corpus:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         if not (self.root / "manifests").is_dir():
+            if (self.root / "work" / "status.json").exists():
+                raise NotACorpusError(
+                    f"the corpus at {self.root} is not finished and has no tables yet: `yld status "
+                    f"{self.root}` tells how far it is, the same `yld build` again goes on."
+                )
             raise NotACorpusError(
                 f"{self.root} holds no corpus: there is no folder `manifests` in it. "
                 f"Build one with `yld build SOURCES... --out {self.root}`."

@@ -10,6 +10,7 @@ from pipeline import cluster
 from pipeline.config import BuildConfig
 from pipeline.graph import MAIN_JOB
 from pipeline.progress import table
+from pipeline.work_files import WorkFiles
 from stages.requests import requests_from_arguments
 
 CPU_S_PER_VIDEO_S = 0.40
@@ -19,7 +20,8 @@ VIDEO_MB_PER_S = 0.35
 """A 1080p stream of a video site, roughly."""
 
 
-def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int | None) -> str:
+def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int | None,
+             destination: str | None = None) -> str:
     """The plan as text. Raises BadSourceError for an argument that is no source."""
     requests = requests_from_arguments(sources)[:limit]
     rows, known_s, unknown, links_s = [], 0.0, 0, 0.0
@@ -45,7 +47,8 @@ def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int 
         )
     cpus = config.workers.cpu_workers or cluster.visible_cpus()
     minutes = known_s * CPU_S_PER_VIDEO_S / cpus / 60
-    done = (out / "work" / "published.json").exists()
+    files = WorkFiles(out / "work", f"{destination.rstrip('/')}/work" if destination else None)
+    done = files.read("published.json") is not None
     lines = [
         table(rows, ["source", "kind", "duration_s", "note"]),
         "",
@@ -57,7 +60,7 @@ def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int 
         "(clips twice: side files and shards)",
         f"expected time: {minutes:.1f} min on {cpus} CPU workers, downloads not counted",
         "stages: " + " -> ".join(n.name for n in MAIN_JOB) + " -> speakers -> shards",
-        f"{out} "
+        f"{destination or out} "
         + (
             "holds a corpus: new sources are appended, finished work is kept"
             if done

@@ -3,6 +3,7 @@
 What `published.json` names is the corpus. A crash before it is written leaves files that the
 next run writes again with the same bytes. If nothing published before has changed, old shards,
 speakers and parts stay and new clips are appended; if a setting changed them, all is made anew.
+So it is where a corpus that was too small to be divided has grown: its shards are written anew.
 """
 
 from __future__ import annotations
@@ -91,17 +92,26 @@ def publish(
         )
     ):
         before = None  # a setting changed what was published
-    if before is None:
-        (work / "published.json").unlink(missing_ok=True)
+    is_anew = before is None
+    if is_anew:
         before = {"samples": [], "prints": [], "speakers": [], "splits": None, "left_out": []}
     identities = {i.track_id: i for i in tables["identities"]}
     speakers = _speakers(tables, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
-    frozen = before["splits"] or (
-        splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None
-    )
     old = [decode(rec.Sample, s) for s in before["samples"]]
+    frozen = before["splits"]
+    if tables["clips"] and (frozen is None or splits.is_open(frozen, [s.split for s in old])):
+        frozen = splits.freeze(config.splits, tables["clips"], speaker_of)
+        if frozen["policy"] != (before["splits"] or frozen)["policy"]:
+            is_anew, old = True, []
     new, left_out = _new_entries(tables, old, frozen, speaker_of, texts)
+    sentence = (  # this may raise, so it comes before anything is changed
+        splits.describe(frozen, [s.split for s in [*old, *new]])
+        if frozen
+        else ("No clip was made, so there are no parts.")
+    )
+    if is_anew:
+        (work / "published.json").unlink(missing_ok=True)
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
     tables["rejects"] += [
         rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
@@ -117,11 +127,6 @@ def publish(
     for shard, group in plan_shards(new, sizes, config.shards, taken):
         samples += write_shard(root, work, shard, group)
     _drop_strays(root, {s.shard for s in samples})
-    sentence = (
-        splits.describe(frozen, [s.split for s in samples])
-        if frozen
-        else ("No clip was made, so there are no parts.")
-    )
     tables["speakers"] = sorted(speakers.values(), key=lambda s: s.track_id)
     tables["samples"] = sorted(samples, key=lambda s: (s.shard, s.index_in_shard))
     for table, kind in TABLES.items():
@@ -137,6 +142,8 @@ def publish(
     write_atomic(root / "config.yaml", as_yaml(config))
     write_atomic(root / "dataset.json", croissant(root, name, samples, sentence))
     write_atomic(root / "README.md", card(name, samples, tables["sources"], sentence))
+    write_checksums(root / "manifests", [
+        *(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"])
     write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"])
     done = {
         "recipe": recipe,

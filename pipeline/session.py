@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from pipeline.ledger import Ledger
 from pipeline.lock import CorpusLock
 from pipeline.progress import Progress
 from pipeline.work_files import WorkFiles
+
+STATUS_INTERVAL_S = 5.0
 
 
 @contextmanager
@@ -50,8 +53,18 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
         limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
         progress = Progress(len(requests), [n.name for n in nodes])
 
+        written = float("-inf")
+
+        def write_status() -> None:
+            write_atomic(work / "status.json", json.dumps(
+                status.rows(nodes, runner.entries, runner.pending())))
+
         def seen(event, node, item) -> None:
+            nonlocal written
             progress.observe(event, node, item)
+            if event in ("finished", "reused") and time.monotonic() - written > STATUS_INTERVAL_S:
+                write_status()  # for `yld status` meanwhile, and after a kill -9
+                written = time.monotonic()
             if observe is not None:
                 observe(event, node, item, runner.entries)
 
@@ -69,8 +82,7 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
         finally:
             progress.close()
             pools.close()
-            write_atomic(work / "status.json", json.dumps(
-                status.rows(nodes, runner.entries, runner.pending())))
+            write_status()
     finally:
         ray.shutdown()
 

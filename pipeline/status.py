@@ -44,6 +44,19 @@ def rows(nodes: tuple[Node, ...], entries: dict[str, dict[str, Entry]],
     return table
 
 
+def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:
+    """Share of sources and videos in which something failed, 0 to 1.
+
+    A source that fell before its videos were known counts as one video, and a video with several
+    failures as one.
+    """
+    failed = {unit for units in entries.values() for unit, entry in units.items()
+              if any(r.failure is not None for r in entry.results)}
+    fell = sum(r.records is None for e in entries.get("expand", {}).values() for r in e.results)
+    videos = sum(len(e.results) for e in entries.get("download", {}).values())
+    return len(failed) / max(1, fell + videos)
+
+
 def speed(units: Iterable[Entry]) -> dict[str, Any]:
     """What went through detector and landmarker, as measured in the workers; None if nothing did.
 

@@ -18,7 +18,7 @@ from manifests.files import sha256_of
 from manifests.ids import GRAMMAR
 from manifests.media import decode_flac
 from manifests.tarfiles import MEMBERS, read_tar
-from pipeline.corpus import Corpus
+from pipeline.corpus import TABLES, Corpus
 
 
 def verify(root: Path) -> list[dict[str, str]]:
@@ -29,7 +29,8 @@ def verify(root: Path) -> list[dict[str, str]]:
     def say(where: str, problem: str) -> None:
         problems.append({"where": where, "problem": problem})
 
-    _checksums(corpus, say)
+    _checksums(root, say)
+    _checksums(root / "manifests", say, root)
     _status(corpus, say)
     _tables(corpus, say)
     rows = {r["clip_id"]: r for r in corpus.rows("samples")}
@@ -56,18 +57,19 @@ def verify(root: Path) -> list[dict[str, str]]:
     return problems
 
 
-def _checksums(corpus: Corpus, say) -> None:
-    path = corpus.root / "SHA256SUMS"
+def _checksums(folder: Path, say, root: Path | None = None) -> None:
+    """Files of `folder` against its `SHA256SUMS`; places are told from `root`."""
+    path, base = folder / "SHA256SUMS", folder.relative_to(root or folder)
     if not path.exists():
-        say("SHA256SUMS", "missing: the build did not finish; run it again")
+        say(str(base / "SHA256SUMS"), "missing: the build did not finish; run it again")
         return
     for line in path.read_text().splitlines():
         digest, _, name = line.partition("  ")
-        file = corpus.root / name
+        file = folder / name
         if not file.exists():
-            say(name, "named in SHA256SUMS, but missing")
+            say(str(base / name), "named in SHA256SUMS, but missing")
         elif sha256_of(file) != digest:
-            say(name, "differs from SHA256SUMS")
+            say(str(base / name), "differs from SHA256SUMS")
 
 
 def _status(corpus: Corpus, say) -> None:
@@ -78,6 +80,9 @@ def _status(corpus: Corpus, say) -> None:
 
 
 def _tables(corpus: Corpus, say) -> None:
+    for table in TABLES:
+        if not any((corpus.root / "manifests" / table).glob("part-*.parquet")):
+            say(f"manifests/{table}", "the table is missing; build again")
     for table, key in (("videos", "video_id"), ("shots", "shot_id"), ("tracks", "track_id"),
                        ("clips", "clip_id"), ("samples", "clip_id")):
         for name, count in Counter(r[key] for r in corpus.rows(table)).items():

@@ -1,8 +1,6 @@
 """Which transcript belongs to a video: captions fetched with it, or files that lie beside it.
 
-Beside a local file: GRID's `.align` in the same folder, in `align` or `alignments` in it, beside
-it, or there in a folder of the speaker's name; LRS2's and LRS3's `.txt` and plain `.vtt` and
-`.srt` of the same stem. These files are outside data: what cannot be read gives a reason.
+Both are outside data: what cannot be read gives a reason.
 """
 
 from __future__ import annotations
@@ -14,15 +12,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from manifests.alignments import is_lrs, parse_grid, parse_lrs
+from manifests.alignments import parse_grid, parse_lrs
 from manifests.captions import parse_srt, parse_webvtt
 from manifests.media import resolve
 from manifests.records import Fetched, Video
 from manifests.spoken import Transcript, TranscriptError, decoded
+from stages.transcript_files import (
+    CAPTION_SUFFIXES,
+    CORPUS_SUFFIXES,
+    MAX_BYTES,
+    Caption,
+    beside,
+    captions_beside,
+    text_beside,
+)
 
-MAX_BYTES = 8_000_000
 PARSERS = {".align": parse_grid, ".txt": parse_lrs, ".vtt": parse_webvtt, ".srt": parse_srt}
-CORPUS_SUFFIXES = frozenset({".align", ".txt"})
 LONGEST_OVERRUN_US = 1_000_000
 """An alignment that goes on for longer after its recording has ended is another one's."""
 BIBLIOGRAPHIC = {
@@ -46,15 +51,6 @@ class Found:
     sha256: str | None = None
 
 
-@dataclass(frozen=True)
-class Caption:
-    """A caption file that was fetched, `{video_id}-{hash}.{language}[.auto].{suffix}`."""
-
-    path: str
-    language: str
-    is_automatic: bool
-
-
 def transcript_of(sources: Sequence[Fetched], video: Video, work: Path
                   ) -> tuple[Found, dict[str, Found]]:
     """The transcript of a video that was asked for as `sources`, and what each source has.
@@ -70,10 +66,17 @@ def transcript_of(sources: Sequence[Fetched], video: Video, work: Path
 
 def _of_source(source: Fetched, video: Video, work: Path) -> Found:
     if source.kind == "file":
-        path = beside(Path(source.address))
-        return Found(reason=NO_TRANSCRIPT) if path is None else _read(path, str(path), video)
-    chosen, reason = in_order(map(caption_of, source.caption_paths),
-                              source.language or video.audio_language)
+        media = Path(source.address)
+        if (path := beside(media)) is not None:
+            return _read(path, str(path), video)
+        captions, text = captions_beside(media), text_beside(media)
+        missing = NO_TRANSCRIPT if text is None else (
+            f"{text.name} lies beside it, but is not in the form of LRS2 and LRS3 (`Text:  ...`)")
+    else:
+        captions, missing = list(map(caption_of, source.caption_paths)), NO_TRANSCRIPT
+    if not captions:
+        return Found(reason=missing)
+    chosen, reason = in_order(captions, source.language or video.audio_language)
     found = Found(reason=reason)
     for caption in chosen:
         found = _read(resolve(caption.path, work), caption.path, video)
@@ -93,11 +96,12 @@ def _read(path: Path, name: str, video: Video) -> Found:
     try:
         if len(content) > MAX_BYTES:
             raise TranscriptError(f"the {path.suffix} file is larger than {MAX_BYTES} bytes")
-        transcript = PARSERS[path.suffix](decoded(content, path.suffix))
+        suffix = path.suffix.lower()
+        transcript = PARSERS[suffix](decoded(content, suffix))
         _check_length(transcript, video, path.suffix)
     except TranscriptError as error:
         return Found(reason=str(error), path=name, sha256=digest)
-    kind = "corpus" if path.suffix in CORPUS_SUFFIXES else "captions"
+    kind = "corpus" if suffix in CORPUS_SUFFIXES else "captions"
     return Found(transcript, kind, None, name, digest)
 
 
@@ -109,45 +113,6 @@ def _check_length(transcript: Transcript, video: Video, suffix: str) -> None:
     if end > length + LONGEST_OVERRUN_US:
         raise TranscriptError(f"the {suffix} file ends at {end / 1e6:.2f} s, the recording at "
                               f"{length / 1e6:.2f} s")
-
-
-def beside(media: Path) -> Path | None:
-    """The transcript that lies beside a media file in one of the published layouts."""
-    try:
-        return _beside(media)
-    except OSError:  # a folder that may not be listed
-        return None
-
-
-def _beside(media: Path) -> Path | None:
-    folder, speaker, parent = media.parent, media.parent.name, media.parent.parent
-    align = f"{media.stem}.align"
-    for path in (folder / align, folder / "align" / align, folder / "alignments" / align,
-                 parent / "align" / speaker / align, parent / "alignments" / speaker / align):
-        if path.is_file():
-            return path
-    # Speakers say the same sentences under the same names: one folder for all tells none apart.
-    shared = parent / "align" / align
-    if shared.is_file() and sum(
-            (f / media.name).is_file() for f in _folders(parent)) == 1:
-        return shared
-    text = media.with_suffix(".txt")
-    if text.is_file() and _is_lrs_file(text):
-        return text
-    return next((p for p in map(media.with_suffix, (".vtt", ".srt")) if p.is_file()), None)
-
-
-def _is_lrs_file(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return is_lrs(decoded(file.read(MAX_BYTES), ".txt"))
-    except (OSError, TranscriptError):
-        return False
-
-
-@lru_cache(64)
-def _folders(parent: Path) -> tuple[Path, ...]:
-    return tuple(p for p in parent.iterdir() if p.is_dir())
 
 
 def caption_of(path: str) -> Caption:
@@ -163,7 +128,7 @@ def in_order(captions: Iterable[Caption], sound: str | None
     Made by people before made by machines. Where the sound's language is not known it is that of
     the automatic captions of the original (`en-orig`), else the one that all captions are in.
     """
-    usable = [c for c in captions if Path(c.path).suffix in (".vtt", ".srt")]
+    usable = [c for c in captions if Path(c.path).suffix.lower() in CAPTION_SUFFIXES]
     if not usable:
         return [], NO_TRANSCRIPT
     spoken = language_of(sound)

@@ -65,9 +65,9 @@ class Built:
                      start_frame=25 * number, end_frame=25 * number + 25, num_frames=25,
                      audio_start_sample=16000 * number, payload_path=f"clips/{name}.tar")
 
-    def publish(self) -> dict[str, dict]:
+    def publish(self, config: BuildConfig | None = None) -> dict[str, dict]:
         """The samples' `json` by key."""
-        publish(self.root, self.files, BuildConfig(), self.entries, [])
+        publish(self.root, self.files, config or BuildConfig(), self.entries, [])
         return {key: json.loads(parts["json"])
                 for shard in sorted((self.root / "shards").glob("*/*.tar"))
                 for key, parts in read_tar(shard).items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from manifests.records import Shot
+from manifests.records import Failure, Reject, Shot
 from pipeline import status
 from pipeline.graph import MAIN_JOB
-from pipeline.ledger import Entry, Ledger
+from pipeline.ledger import Entry, Ledger, Result
+from tests.pipeline.test_publish_texts import blank
 
 
 def entry(unit: str, **extra: float) -> Entry:
@@ -31,3 +32,19 @@ def test_rates_are_of_totals_and_survive_the_ledger(tmp_path):
     assert line == ("yunet: 400 pictures, 100.0 per second of its own, 40.0 per second of a "
                     "worker; dlib_68: 50 faces, 100.0 per second")
     assert status.speed_line([rows["probe"]], "yunet", "dlib_68") is None
+
+
+def test_the_failure_rate_is_of_sources_and_never_over_one():
+    def ended(stage: str, unit: str, *results: Result) -> Entry:
+        return Entry(stage, unit, "key", list(results))
+
+    fine, fell = Result("i", ["a record"]), Result("i", failure=blank(Failure))
+    refused = Result("i", reject=blank(Reject))
+    entries = {
+        "expand": {"r1": ended("expand", "r1", fine), "r2": ended("expand", "r2", refused),
+                   "r3": ended("expand", "r3", fell)},
+        "download": {"s1": ended("download", "s1", fine)},
+        "tracks": {"v1": ended("tracks", "v1", fell, fell, fine)},
+        "sync": {"v1": ended("sync", "v1", fell)}}
+    assert status.failure_rate(entries) == 2 / 3
+    assert status.failure_rate({}) == 0

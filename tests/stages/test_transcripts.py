@@ -98,6 +98,35 @@ def test_a_text_file_must_be_built_like_those_of_lrs(tmp_path):
     assert beside(tmp_path / "other.mp4") is None
 
 
+@pytest.mark.parametrize(("name", "content"), [
+    ("BGWH8N.ALIGN", GRID), ("bgwh8n.Srt", "1\n00:00:00,500 --> 00:00:02,000\nbin blue now\n"),
+    ("bgwh8n.en.vtt", VTT), ("BGWH8N.en.auto.VTT", VTT)])
+def test_capital_letters_and_a_language_in_the_name_do_not_hide_a_transcript(
+        tmp_path, name, content):
+    (tmp_path / "bgwh8n.en.txt").write_text("nothing of ours")
+    (tmp_path / name).write_text(content)
+    found, _ = transcript_of([source(tmp_path / "bgwh8n.mpg")], video(), tmp_path)
+    assert text_of(clip(0, 75), video(), found).text == "bin blue now"
+    other, _ = transcript_of([source(tmp_path / "bgwh8.mpg")], video(), tmp_path)
+    assert other.reason == "no transcript came with the source"
+
+
+def test_captions_beside_a_file_follow_the_language_of_its_sound(tmp_path):
+    (tmp_path / "a.en.vtt").write_text(VTT)
+    (tmp_path / "a.de.vtt").write_text(VTT.replace("bin", "lege"))
+    facts = video(audio_language="ger")
+    found, _ = transcript_of([source(tmp_path / "a.mkv")], facts, tmp_path)
+    assert text_of(clip(0, 75), facts, found).text == "lege blue now"
+    found, _ = transcript_of([source(tmp_path / "a.mkv")], video(), tmp_path)
+    assert "captions in de, en" in found.reason
+
+
+def test_a_text_file_that_is_passed_over_is_named(tmp_path):
+    (tmp_path / "a.txt").write_text("bin blue now\n")
+    found, _ = transcript_of([source(tmp_path / "a.mpg")], video(), tmp_path)
+    assert found.transcript is None and found.reason.startswith("a.txt lies beside it, but")
+
+
 @pytest.mark.parametrize(("name", "content", "why"), [
     ("a.align", b"0 1 \n", r"\.align file, line 1"),
     ("a.align", b"0 600000 bin\n", "ends at 24.00 s, the recording at 3.00 s"),
