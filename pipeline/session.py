@@ -53,18 +53,19 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
         limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
         progress = Progress(len(requests), [n.name for n in nodes])
 
-        written = float("-inf")
+        next_status = 0.0
 
         def write_status() -> None:
             write_atomic(work / "status.json", json.dumps(
                 status.rows(nodes, runner.entries, runner.pending())))
 
         def seen(event, node, item) -> None:
-            nonlocal written
+            nonlocal next_status
             progress.observe(event, node, item)
-            if event in ("finished", "reused") and time.monotonic() - written > STATUS_INTERVAL_S:
+            if event in ("finished", "reused") and (began := time.monotonic()) > next_status:
                 write_status()  # for `yld status` meanwhile, and after a kill -9
-                written = time.monotonic()
+                ended = time.monotonic()  # counting millions of records must stay a small share
+                next_status = ended + max(STATUS_INTERVAL_S, 50 * (ended - began))
             if observe is not None:
                 observe(event, node, item, runner.entries)
 
