@@ -24,6 +24,7 @@ from stages.backends.devices import torch_device
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.backends.speaker_choosers import CHOOSERS
 from stages.clips import ClipsJob
+from stages.identity import face_of_photo
 from stages.requests import requests_from_arguments
 
 
@@ -43,7 +44,8 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
 
     Raises RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError, and SetupError
-    before any work where a chosen backend's library or weights are wanting.
+    before any work where a chosen backend's library or weights are wanting, or a target photo
+    does not show one face.
     """
     placement.check(config)
     if address is None:  # a cluster's nodes have libraries and folders of their own
@@ -57,6 +59,8 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             registry.check_at_hand(backends, name)
         if "cuda" in (device for *_, device in placement.devices(config).values()):
             torch_device("cuda")
+    for photo in config.identity.target:
+        face_of_photo(photo)
     check_folder(root)
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()

@@ -28,7 +28,7 @@ def main() -> None:
 @click.option("--target", multiple=True, type=click.Path(exists=True, dir_okay=False),
               help="Photo of the one person to keep; may be given several times.")
 @click.option("--max-height", type=int, help="Largest picture height fetched.")
-@click.option("--limit", type=int, help="Only the first N sources.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N sources.")
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--retry-failed", is_flag=True, help="Try failed items again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
@@ -44,7 +44,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 
     extra = [f"identity.target={json.dumps([str(Path(t).resolve()) for t in target])}"] * bool(
         target)
-    if max_height:
+    if max_height is not None:
         extra.append(f"download.max_height={max_height}")
     settings = cfg.load_config(config, (*assignments, *extra))
     from pipeline import remote
