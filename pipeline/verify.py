@@ -87,8 +87,8 @@ def _tables(corpus: Corpus, say) -> None:
                 say(f"{table}/{name}", "the id has characters that keys must not have")
     for row in corpus.rows("videos"):
         if row["frame_rate"] != str(FRAME_RATE):  # an older release had a setting for it
-            say(f"videos/{row['video_id']}", f"frame_rate is {row['frame_rate']}, not {FRAME_RATE}: "
-                "picture and sound are out of sync; build it anew in an empty folder")
+            say(f"videos/{row['video_id']}", f"frame_rate is {row['frame_rate']}, not "
+                f"{FRAME_RATE}: picture and sound are out of sync; build it anew elsewhere")
     for child, key, parent in (("shots", "video_id", "videos"), ("tracks", "shot_id", "shots"),
                                ("offsets", "track_id", "tracks"), ("clips", "track_id", "tracks"),
                                ("samples", "clip_id", "clips")):
