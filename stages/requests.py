@@ -57,8 +57,8 @@ def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
     if bad:
         more = len(bad) - MOST_TOLD
         raise BadSourceError("\n  ".join([
-            f"{len(bad)} {'lines' if len(bad) > 1 else 'line'} of the lists cannot be used; mend "
-            "them, or comment them out with #:", *bad[:MOST_TOLD],
+            f"{len(bad)} line{'s' * (len(bad) > 1)} of the lists cannot be used; mend each, or "
+            "comment it out with #:", *bad[:MOST_TOLD],
             *([f"and {more} more"] if more > 0 else [])]))
     return list(found.values())
 
