@@ -10,9 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def col(doc: str, unit: str = "", **kwargs: Any) -> Any:
-    """A dataclass field that carries its unit and meaning in its metadata."""
-    return field(metadata={"doc": doc, "unit": unit}, **kwargs)
+def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float | None = None,
+        at_most: float | None = None, **kwargs: Any) -> Any:
+    """A dataclass field that carries its unit and meaning in its metadata.
+
+    The bounds are a setting's: `pipeline.settings` refuses what lies outside.
+    """
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
+    return field(metadata={"doc": doc, "unit": unit,
+                           "bounds": {k: v for k, v in bounds.items() if v is not None}}, **kwargs)
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,15 @@ class SplitConfig:
 
     policy: Literal["auto", "speaker", "source", "time"] = col("what keeps parts apart",
                                                                default="auto")
-    val_share: float = col("share of units in val", default=0.05)
-    test_share: float = col("share of units in test", default=0.05)
-    guard_frames: int = col("frames left out between blocks of time", "frame", default=25)
+    val_share: float = col("share of units in val", at_least=0, at_most=1, default=0.05)
+    test_share: float = col("share of units in test", at_least=0, at_most=1, default=0.05)
+    guard_frames: int = col("frames left out between blocks of time", "frame", at_least=0,
+                            default=25)
 
     def __post_init__(self) -> None:
-        if not (self.val_share >= 0 and self.test_share >= 0
-                and self.val_share + self.test_share < 1):
-            raise ValueError("splits: val_share and test_share must leave room for train")
+        if self.val_share + self.test_share >= 1:
+            raise ValueError(f"val_share={self.val_share:g} and test_share={self.test_share:g} "
+                             "must leave room for train: below 1 together")
 
 
 def position(identifier: str) -> float:

@@ -24,6 +24,7 @@ from stages.backends.devices import torch_device
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.backends.speaker_choosers import CHOOSERS
 from stages.clips import ClipsJob
+from stages.identity import face_of_photo
 from stages.requests import requests_from_arguments
 
 
@@ -42,10 +43,12 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
           destination: str | None = None) -> Outcome:
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
 
-    Raises RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError, and SetupError
-    before any work where a chosen backend's library or weights are wanting.
+    Raises BadSourceError, RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError,
+    and SetupError before any work where a chosen backend's library or weights are wanting, or a
+    target photo does not show one face.
     """
     placement.check(config)
+    wanted = requests_from_arguments(sources)
     if address is None:  # a cluster's nodes have libraries and folders of their own
         faces = config.shots.faces
         for backends, name in ((registry.DETECTORS, faces.detector),
@@ -57,6 +60,8 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             registry.check_at_hand(backends, name)
         if "cuda" in (device for *_, device in placement.devices(config).values()):
             torch_device("cuda")
+    for photo in config.identity.target:
+        face_of_photo(photo)
     check_folder(root)
     root.mkdir(parents=True, exist_ok=True)
     work = (work or root / "work").resolve()
@@ -66,7 +71,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             units = remote.pull_state(files)
             print(f"{destination} was built on by another machine: {units} finished units and "
                   f"{remote.pull(root, files)} files brought", file=sys.stderr)
-        requests = remember(files, requests_from_arguments(sources)[:limit])
+        requests = remember(files, wanted[:limit])
         outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
             print(f"{remote.push(root, files)} files sent to {destination}", file=sys.stderr)

@@ -45,9 +45,12 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 
     extra = [f"identity.target={json.dumps([str(Path(t).resolve()) for t in target])}"] * bool(
         target)
-    if max_height:
+    if max_height is not None:
         extra.append(f"download.max_height={max_height}")
     settings = cfg.load_config(config, (*assignments, *extra))
+    if not out.strip():
+        raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder, "
+                                 "`.` for the current one", param_hint="--out")
     from pipeline import remote
 
     destination = out if remote.is_remote(out) else None

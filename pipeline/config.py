@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from manifests.records import col
 from manifests.splits import SplitConfig
 from pipeline import settings
+from pipeline.graph import MAIN_JOB
 from stages.base import Resources
 from stages.clips import ClipsConfig
 from stages.download import DownloadConfig
@@ -27,37 +28,43 @@ from stages.speakers import SpeakersConfig
 from stages.sync import SyncConfig
 from stages.tracks import TracksConfig
 
+StageName = Literal[tuple(node.name for node in MAIN_JOB)]
+LimitedName = Literal[(*(node.name for node in MAIN_JOB), "measure", "measure_shard", "correct")]
+"""Stages of all jobs: `yld audit` and `yld resync` have some of their own."""
+
 
 @dataclass(frozen=True)
 class WorkersConfig:
     """Where the work runs. Nothing here changes what is found, nor, on CPU workers, a byte of the
     corpus; batches of several videos can move the last bits of a box (docs/backends.md)."""
 
-    cpu_workers: int | None = col("workers for CPU stages; null: one per CPU", default=None)
-    net_workers: int = col("downloads at a time", default=2)
-    gpu_workers: int = col("workers that hold a GPU", default=0)
-    gpus_per_worker: float = col("GPU share of a GPU worker", default=1.0)
-    gpu_stages: list[str] = col("stages that GPU workers run", default_factory=list)
+    cpu_workers: int | None = col("workers for CPU stages; null: one per CPU", at_least=1,
+                                  default=None)
+    net_workers: int = col("downloads at a time", at_least=1, default=2)
+    gpu_workers: int = col("workers that hold a GPU", at_least=0, default=0)
+    gpus_per_worker: float = col("GPU share of a GPU worker", at_least=0, default=1.0)
+    gpu_stages: list[StageName] = col("stages that GPU workers run", default_factory=list)
     node_cache_gb: float = col("with a fsspec --out: size of each node's folder of side files and "
-                               "media, above which the longest unused go", "GB", default=50.0)
+                               "media, above which the longest unused go", "GB", at_least=0,
+                               default=50.0)
     videos_per_gpu_worker: int = col("videos that a GPU worker has in hand at a time, in threads; "
-                                     "their pictures fill common batches", default=4)
+                                     "their pictures fill common batches", at_least=1,
+                                       default=4)
     pictures_per_batch: int = col("pictures or faces that a network of a GPU worker takes at a "
-                                  "time", default=16)
-    attempts: int = col("attempts before a unit that breaks its worker is a failure", default=2)
-    max_ahead: int = col("videos fetched ahead of the slower stages", default=16)
-    parked_wait_s: float = col("longest wait for a host that asked for a rest", "s",
+                                  "time", at_least=1, default=16)
+    attempts: int = col("attempts before a unit that breaks its worker is a failure", at_least=1,
+                        default=2)
+    max_ahead: int = col("videos fetched ahead of the slower stages", at_least=1,
+                         default=16)
+    parked_wait_s: float = col("longest wait for a host that asked for a rest", "s", at_least=0,
                                default=6 * 3600.0)
     max_failure_rate: float = col("share of failed videos above which the exit code is not 0",
-                                  default=0.5)
-    memory_gb: dict[str, float] = col("memory limit by stage", "GiB", default_factory=dict)
-    timeout_s: dict[str, float] = col("time limit by stage, beside 20 s per second of video",
-                                      "s", default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("videos_per_gpu_worker", "pictures_per_batch", "net_workers", "attempts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+                                  at_least=0, at_most=1, default=0.5)
+    memory_gb: dict[LimitedName, float] = col("memory limit by stage", "GiB", above=0,
+                                              default_factory=dict)
+    timeout_s: dict[LimitedName, float] = col(
+        "time limit by stage, beside 20 s per second of video", "s", above=0,
+        default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import BuildConfig, WorkersConfig
-from pipeline.graph import MAIN_JOB
 from pipeline.settings import ConfigError
 from stages.base import SetupError
 
@@ -29,11 +28,6 @@ def devices(config: BuildConfig) -> dict[str, tuple[str, str, str]]:
 def check(config: BuildConfig) -> None:
     """Whether the settings of the workers can be meant. Raises ConfigError."""
     workers = config.workers
-    names = [node.name for node in MAIN_JOB]
-    for stage in workers.gpu_stages:
-        if stage not in names:
-            raise ConfigError(f"workers.gpu_stages: no stage is named {stage!r}; there are: "
-                              f"{', '.join(names)}")
     if workers.gpu_stages and not workers.gpu_workers:
         raise ConfigError(f"workers.gpu_stages names {', '.join(workers.gpu_stages)} and "
                           "workers.gpu_workers is 0: nobody would run them; set it to 1 or more")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,8 @@ def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") ->
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where or 'the config'} must be a mapping, found {data!r}")
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    names = list(fields)
     values = {}
     for key, value in data.items():
         path = f"{where}.{key}" if where else str(key)
@@ -37,10 +39,37 @@ def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") ->
                     else f"; valid: {', '.join(names)}")
             raise ConfigError(f"unknown setting {path!r}{hint}")
         values[key] = _convert(hints[key], value, path)
+        _check_bounds(values[key], fields[key].metadata.get("bounds", {}), path)
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where or 'config'}: {error}") from None
+    except ValueError as error:  # of __post_init__: it begins with the field's name
+        raise ConfigError(f"{where}.{error}" if where else str(error)) from None
+
+
+OUTSIDE = {"at_least": operator.lt, "above": operator.le, "at_most": operator.gt}
+
+
+def bounds_in_words(bounds: Mapping[str, float]) -> str:
+    """What a setting with these bounds of `col` may be: `1 or more`, `from 0 to 1`."""
+    low, above, high = (bounds.get(name) for name in OUTSIDE)
+    if high is None:
+        return (f"{low:g} or more" if low is not None
+                else f"above {above:g}" if above is not None else "")
+    return (f"from {low:g} to {high:g}" if low is not None
+            else f"above {above:g} and at most {high:g}" if above is not None
+            else f"{high:g} or less")
+
+
+def _check_bounds(value: Any, bounds: Mapping[str, float], path: str) -> None:
+    """Of a number, or of each number in a list or mapping. Raises ConfigError."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_bounds(item, bounds, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_bounds(item, bounds, f"{path}[{i}]")
+    elif value is not None and any(OUTSIDE[n](value, bound) for n, bound in bounds.items()):
+        raise ConfigError(f"{path} must be {bounds_in_words(bounds)}, not {value!r}")
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
@@ -69,11 +98,14 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} must be a mapping, not {value!r}")
-        return {str(k): _convert(args[1], v, f"{path}.{k}") for k, v in value.items()}
+        return {_convert(args[0], str(k), f"each name in {path}"):
+                _convert(args[1], v, f"{path}.{k}") for k, v in value.items()}
     if hint is Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and value != value:  # no bound would refuse it
+        raise ConfigError(f"{path} must be a number, not {value!r}")
     if hint in (int, float, bool, str):
         if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
             return value

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
-from manifests.clock import SAMPLES_PER_FRAME
+from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
 from manifests.files import sha256_of
 from manifests.ids import GRAMMAR
 from manifests.media import decode_flac
@@ -90,6 +90,10 @@ def _tables(corpus: Corpus, say) -> None:
                 say(f"{table}/{name}", f"stands {count} times")
             if not GRAMMAR.fullmatch(name):
                 say(f"{table}/{name}", "the id has characters that keys must not have")
+    for row in corpus.rows("videos"):
+        if row["frame_rate"] != str(FRAME_RATE):  # an older release had a setting for it
+            say(f"videos/{row['video_id']}", f"frame_rate is {row['frame_rate']}, not "
+                f"{FRAME_RATE}: picture and sound are out of sync; build it anew elsewhere")
     for child, key, parent in (("shots", "video_id", "videos"), ("tracks", "shot_id", "shots"),
                                ("offsets", "track_id", "tracks"), ("clips", "track_id", "tracks"),
                                ("samples", "clip_id", "clips")):

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from manifests.arrays import load_npz
-from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
+from manifests.clock import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
 from manifests.files import write_atomic
 from manifests.ids import clip_id
 from manifests.media import encode_flac, encode_video, iter_pictures, read_audio, resolve
@@ -33,16 +33,20 @@ class ClipsConfig:
     """How tracks are cut into clips."""
 
     mode: Literal["yld", "fixed", "whole"] = col("yld: cut at pauses", default="yld")
-    min_frames: int = col("shortest clip", "frame", default=25)
-    max_frames: int = col("longest clip, and the length in `fixed` mode", "frame", default=75)
-    min_speech_share: float = col("least share of speech in a clip", default=0.3)
+    min_frames: int = col("shortest clip", "frame", at_least=5, default=25)
+    max_frames: int = col("longest clip, and the length in `fixed` mode", "frame", at_least=5,
+                          default=75)
+    min_speech_share: float = col("least share of speech in a clip", at_least=0, at_most=1,
+                                    default=0.3)
     max_gap_frames: int = col("longest run of missing landmarks that is interpolated", "frame",
-                              default=2)
-    max_residual_px: float = col("largest registration residual", "px of 256", default=14.0)
+                              at_least=0, default=2)
+    max_residual_px: float = col("largest registration residual", "px of 256", at_least=0,
+                                   default=14.0)
 
     def __post_init__(self) -> None:
-        if not 5 <= self.min_frames <= self.max_frames:
-            raise ValueError("clips: 5 <= min_frames <= max_frames does not hold")
+        if self.max_frames < self.min_frames:
+            raise ValueError(f"max_frames={self.max_frames} is below min_frames="
+                             f"{self.min_frames}; raise the one or lower the other")
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,7 @@ def sample_json(clip: Clip, offset: Offset, is_interpolated: np.ndarray) -> dict
     return {
         "clip_id": clip.clip_id, "track_id": clip.track_id, "shot_id": clip.shot_id,
         "video_id": clip.video_id, "start_frame": clip.start_frame, "end_frame": clip.end_frame,
-        "num_frames": clip.num_frames, "frame_rate": "25", "sample_rate": 16000,
+        "num_frames": clip.num_frames, "frame_rate": str(FRAME_RATE), "sample_rate": SAMPLE_RATE,
         "audio_start_sample": clip.audio_start_sample, "video_lag_ms": clip.video_lag_ms,
         "applied_lag_ms": clip.applied_lag_ms, "residual_lag_ms": clip.residual_lag_ms,
         "residual_status": clip.residual_status, "offset_status": clip.offset_status,

@@ -15,7 +15,7 @@ class ExpandConfig:
     """Playlists and channels."""
 
     max_playlist_videos: int | None = col("most videos taken from a playlist; null: all",
-                                          default=None)
+                                          at_least=1, default=None)
     cookies_file: str | None = col("cookies file; null: that of download", default=None)
     cookies_from_browser: str | None = col("browser to take cookies from; null: that of download",
                                            default=None)

@@ -37,18 +37,22 @@ class FollowConfig:
     landmarks: LandmarkerName = col("68-point landmarker", default="dlib_68")
     device: Literal["cpu", "cuda"] = col("where the detector runs", default="cpu")
     landmarks_device: Literal["cpu", "cuda"] = col("where the landmarker runs", default="cpu")
-    detect_every: int = col("detection interval", "frame", default=5)
-    search_every: int = col("interval of a search of the whole picture", "frame", default=25)
-    search_side_px: int = col("longer side of a searched picture", "px", default=720)
-    face_side_px: int = col("size a followed face is shown to the detector in", "px", default=110)
+    detect_every: int = col("detection interval", "frame", at_least=1, default=5)
+    search_every: int = col("interval of a search of the whole picture", "frame",
+                            at_least=1, default=25)
+    search_side_px: int = col("longer side of a searched picture", "px", at_least=64, default=720)
+    face_side_px: int = col("size a followed face is shown to the detector in", "px", at_least=32,
+                            default=110)
     min_score: float | None = col("detector score of a new face; null: the detector's own",
                                   default=None)
     keep_score: float | None = col("detector score that keeps a face; null: the detector's own",
                                    default=None)
-    min_overlap: float = col("intersection over union that links detections", default=0.3)
+    min_overlap: float = col("intersection over union that links detections", at_least=0, at_most=1,
+                             default=0.3)
     min_similarity: float = col("correlation of a face with itself one frame before",
-                                default=0.5)
-    chip_every: int = col("longest interval of face chips for identity", "frame", default=50)
+                                at_least=-1, at_most=1, default=0.5)
+    chip_every: int = col("longest interval of face chips for identity", "frame", at_least=1,
+                          default=50)
 
 
 class FaceFollower:

@@ -28,15 +28,39 @@ class IdentityConfig:
 
     embedder: EmbedderName = col("identity embedding", default="dlib_resnet")
     device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
-    min_frames: int = col("shortest track", "frame", default=25)
-    min_face_px: float = col("smallest longer side of the face box", "px", default=40.0)
-    min_sharpness: float = col("least variance of the Laplacian on the face chip", default=8.0)
-    max_yaw_deg: float = col("most turned head", "deg", default=65.0)
-    max_pitch_deg: float = col("most raised or lowered head", "deg", default=40.0)
+    min_frames: int = col("shortest track", "frame", at_least=1, default=25)
+    min_face_px: float = col("smallest longer side of the face box", "px", at_least=0,
+                               default=40.0)
+    min_sharpness: float = col("least variance of the Laplacian on the face chip", at_least=0,
+                                 default=8.0)
+    max_yaw_deg: float = col("most turned head", "deg", at_least=0, default=65.0)
+    max_pitch_deg: float = col("most raised or lowered head", "deg", at_least=0, default=40.0)
     min_score: float = col("least mean detector score", default=0.0)
     target: list[str] = col("photos of the one person to keep", default_factory=list)
     target_distance: float = col(
-        "farthest embedding still taken as the target, in dlib_resnet's unit", default=0.55)
+        "farthest embedding still taken as the target, in dlib_resnet's unit", at_least=0,
+        default=0.55)
+
+
+def face_of_photo(photo: str) -> tuple[np.ndarray, np.ndarray]:
+    """RGB of a target photo, at most 1000 px, and the box of its one face. Raises SetupError.
+
+    Needs no weights, so that a build can try its photos before any work.
+    """
+    import cv2
+
+    picture = cv2.imread(photo)
+    if picture is None:
+        raise SetupError(f"the target photo {photo} cannot be read as a picture; give a JPEG or "
+                         "PNG file")
+    picture = np.ascontiguousarray(picture[..., ::-1])
+    scale = min(1.0, 1000 / max(picture.shape))
+    picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    boxes, _ = registry.make(registry.DETECTORS, "dlib_hog").detect([picture])[0]
+    if len(boxes) != 1:
+        raise SetupError(f"the target photo {photo} shows {len(boxes)} faces; give one "
+                         "with exactly one, frontal")
+    return picture, boxes
 
 
 class Identify(Stage[Track, Identity]):
@@ -61,18 +85,7 @@ class Identify(Stage[Track, Identity]):
                 **photos}
 
     def _photo(self, photo: str) -> np.ndarray:
-        import cv2
-
-        picture = cv2.imread(photo)
-        if picture is None:
-            raise SetupError(f"the target photo {photo} cannot be read as a picture")
-        picture = np.ascontiguousarray(picture[..., ::-1])
-        scale = min(1.0, 1000 / max(picture.shape))
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        boxes, _ = registry.make(registry.DETECTORS, "dlib_hog").detect([picture])[0]
-        if len(boxes) != 1:
-            raise SetupError(f"the target photo {photo} shows {len(boxes)} faces; give one "
-                             "with exactly one, frontal")
+        picture, boxes = face_of_photo(photo)
         points = registry.make(registry.LANDMARKERS, "dlib_68").fit(picture, boxes)[0]
         chips = getattr(face_chips(picture, points), self.embedder.chips)
         return self.embedder.embed(chips[None])[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from manifests.media import MediaError, read_facts, resolve
 from manifests.records import Fetched, Reject, Video, col
@@ -14,10 +13,9 @@ from stages.base import Context, Resources, Stage
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Which videos are long enough, and the canonical rate."""
+    """Which videos are long enough."""
 
-    frame_rate: str = col("canonical frame rate, an exact fraction", "1/s", default="25")
-    min_duration_s: float = col("shortest video worth looking at", "s", default=0.5)
+    min_duration_s: float = col("shortest video worth looking at", "s", at_least=0, default=0.5)
 
 
 class Probe(Stage[Fetched, Video]):
@@ -33,7 +31,7 @@ class Probe(Stage[Fetched, Video]):
     def _one(self, item: Fetched, context: Context) -> list[Video] | Reject:
         path = resolve(item.media_path, context.work)
         try:
-            facts = read_facts(path, Fraction(self.config.frame_rate))
+            facts = read_facts(path)
         except MediaError as error:
             return Reject(error.reason, detail=str(error))
         length_s = facts.duration_us / 1e6

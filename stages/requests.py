@@ -33,6 +33,8 @@ MEDIA_SUFFIXES = frozenset(
     ]
 )
 LIST_SUFFIXES = frozenset({".txt", ".list", ".urls"})
+MOST_TOLD = 20
+"""Bad lines that an error shows."""
 
 
 class BadSourceError(ValueError):
@@ -48,13 +50,23 @@ def is_link(text: str) -> bool:
 def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
     """Requests in a fixed order, each address once. Raises BadSourceError."""
     found: dict[str, Request] = {}
+    bad: list[str] = []
     for argument in arguments:
-        for request in _expand(argument):
+        for request in _expand(argument, bad):
             found.setdefault(request.address, request)
+    if bad:
+        more = len(bad) - MOST_TOLD
+        raise BadSourceError("\n  ".join([
+            f"{len(bad)} line{'s' * (len(bad) > 1)} of the lists cannot be used; mend each, or "
+            "comment it out with #:", *bad[:MOST_TOLD],
+            *([f"and {more} more"] if more > 0 else [])]))
     return list(found.values())
 
 
-def _expand(argument: str) -> Iterable[Request]:
+def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
+    if not argument.strip():  # Path("") would be the current folder
+        raise BadSourceError("one of the sources is empty (a shell variable that is not set?); "
+                             "give a link, a file or a folder, `.` for the current one")
     if is_link(argument):
         return [_request(argument, "link", argument)]
     path = Path(argument)
@@ -72,15 +84,18 @@ def _expand(argument: str) -> Iterable[Request]:
     if path.suffix.lower() in MEDIA_SUFFIXES:
         return [_request(str(path.resolve()), "file", argument)]
     if path.suffix.lower() in LIST_SUFFIXES:
-        return read_list(path)
+        return read_list(path, bad)
     raise BadSourceError(
         f"{argument} is not known as media; a list of links is a text file (.txt), one a line"
     )
 
 
-def read_list(path: Path) -> list[Request]:
-    """Requests of a text file: one link or path a line; blank lines and `#` comments pass."""
-    requests = []
+def read_list(path: Path, bad: list[str]) -> list[Request]:
+    """Requests of a text file: one link or path a line; blank lines and `#` comments pass.
+
+    Lines that are neither go to `bad`, so that all of them can be told at once.
+    """
+    requests, known_bad = [], len(bad)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -94,9 +109,10 @@ def read_list(path: Path) -> list[Request]:
             continue
         target = (path.parent / text).resolve()
         if not target.is_file():
-            raise BadSourceError(f"{path}, line {number}: {text!r} is neither a link nor a file")
+            bad.append(f"{path}, line {number}: {text!r} is neither a link nor a file")
+            continue
         requests.append(_request(str(target), "file", str(path), number))
-    if not requests:
+    if not requests and len(bad) == known_bad:
         raise BadSourceError(f"{path} holds no links")
     return requests
 

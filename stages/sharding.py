@@ -23,12 +23,9 @@ from stages.clip_text import ClipText
 class ShardsConfig:
     """When a shard closes."""
 
-    max_samples: int = col("most samples in a shard", default=1000)
-    max_bytes: int = col("most bytes of members in a shard", "B", default=500_000_000)
-
-    def __post_init__(self) -> None:
-        if self.max_samples < 1 or self.max_bytes < 1:
-            raise ValueError("shards: max_samples and max_bytes must be positive")
+    max_samples: int = col("most samples in a shard", at_least=1, default=1000)
+    max_bytes: int = col("most bytes of members in a shard", "B", at_least=1,
+                         default=500_000_000)
 
 
 @dataclass(frozen=True)

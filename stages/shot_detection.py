@@ -29,14 +29,21 @@ class CutConfig:
     detectors: list[Literal["content", "adaptive", "histogram"]] = col(
         "PySceneDetect's detectors, any of which makes a cut",
         default_factory=lambda: ["content", "adaptive"])
-    content_threshold: float = col("mean HSV change of a cut", default=27.0)
-    adaptive_threshold: float = col("ratio to the neighbours' change", default=3.0)
+    content_threshold: float = col("mean HSV change of a cut", at_least=0, default=27.0)
+    adaptive_threshold: float = col("ratio to the neighbours' change", at_least=0, default=3.0)
     histogram_threshold: float = col("difference of luma histograms (Speech2Vid, section 2)",
-                                     default=0.2)
-    min_shot_frames: int = col("shortest shot", "frame", default=5)
+                                     at_least=0, default=0.2)
+    min_shot_frames: int = col("shortest shot", "frame", at_least=1, default=5)
     find_jumps: bool = col("also cut where one frame's change stands alone", default=True)
-    jump_ratio: float = col("change over the largest of the neighbours' changes", default=2.0)
-    jump_min: float = col("smallest mean luma change of a jump", "of 255", default=1.8)
+    jump_ratio: float = col("change over the largest of the neighbours' changes", at_least=0,
+                            default=2.0)
+    jump_min: float = col("smallest mean luma change of a jump", "of 255", at_least=0,
+                          default=1.8)
+
+    def __post_init__(self) -> None:
+        if not self.detectors:
+            raise ValueError("detectors must name at least one of content, adaptive, histogram, "
+                             "not []")
 
 
 class CutFinder:

@@ -40,8 +40,9 @@ class ShotsConfig:
 
     cuts: CutConfig = field(default_factory=CutConfig)
     faces: FollowConfig = field(default_factory=FollowConfig)
-    max_side_px: int = col("longer side of the pictures looked at", "px", default=960)
-    guard_frames: int = col("frames left out at each cut", "frame", default=1)
+    max_side_px: int = col("longer side of the pictures looked at", "px", at_least=64,
+                           default=960)
+    guard_frames: int = col("frames left out at each cut", "frame", at_least=0, default=1)
 
 
 class Shots(Stage[Video, Shot]):

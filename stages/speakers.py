@@ -20,7 +20,7 @@ class SpeakersConfig:
     """When two tracks show one person."""
 
     distance: float = col("mean embedding distance under which tracks are one person, in "
-                          "dlib_resnet's unit", default=0.42)
+                          "dlib_resnet's unit", at_least=0, default=0.42)
 
 
 def assign_speakers(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -25,29 +26,35 @@ from stages.backends.speaker_choosers import CHOOSERS, FaceInView, View
 from stages.base import Context, Resources, Stage
 from stages.speech import SpeechDetector, share
 
+EstimatorName = Literal["lipsync", "lipsync_linear", "syncnet_v2"]
+ChooserName = Literal["lipsync", "light_asd", "syncnet"]
+
 
 @dataclass(frozen=True)
 class SyncConfig:
     """Speech, speaker choice and the offset search."""
 
-    estimator: str = col("offset estimator", default="lipsync")
-    search_ms: float = col("search range, plus and minus", "ms", default=700.0)
-    window_frames: int = col("window", "frame", default=75)
-    hop_frames: int = col("window hop", "frame", default=25)
-    vad_threshold: float = col("silero-vad's speech probability", default=0.5)
-    min_speech_s: float = col("least speech in a track", "s", default=0.6)
+    estimator: EstimatorName = col("offset estimator", default="lipsync")
+    search_ms: float = col("search range, plus and minus", "ms", at_least=40, at_most=10_000,
+                           default=700.0)
+    window_frames: int = col("window", "frame", at_least=5, default=75)
+    hop_frames: int = col("window hop", "frame", at_least=1, default=25)
+    vad_threshold: float = col("silero-vad's speech probability", at_least=0, at_most=1,
+                                default=0.5)
+    min_speech_s: float = col("least speech in a track", "s", at_least=0, default=0.6)
     min_lip_motion: float = col("least deviation of the inner-lip gap during speech, in eye "
-                                "distances", default=0.008)
-    min_window_speech: float = col("speech share of a window that is compared", default=0.25)
+                                "distances", at_least=0, default=0.008)
+    min_window_speech: float = col("speech share of a window that is compared", at_least=0,
+                                   at_most=1, default=0.25)
     voice_over_s: float = col("speech without agreement that proves voice-over", "s",
-                              default=6.0)
+                              at_least=0, default=6.0)
     voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.18)
-    speaker: str = col("what chooses the speaker of several faces: lipsync | light_asd | "
-                       "syncnet", default="lipsync")
+    speaker: ChooserName = col("what chooses the speaker of several faces", default="lipsync")
     speaker_margin: float | None = col("lead of the speaking face's score over others in view; "
-                                       "null: the chooser's own", default=None)
+                                       "null: the chooser's own", at_least=0, default=None)
     correct: bool = col("shift the audio by the measured lag", default=True)
-    undecided: str = col("keep | drop clips of undecided tracks", default="keep")
+    undecided: Literal["keep", "drop"] = col("what becomes of clips of undecided tracks",
+                                             default="keep")
 
 
 @dataclass

@@ -40,17 +40,25 @@ class TracksConfig:
 
     embedder: EmbedderName = col("identity embedding that guards tracks", default="dlib_resnet")
     device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
-    max_gap_frames: int = col("longest gap bridged inside a track", "frame", default=12)
-    min_overlap: float = col("intersection over union across a gap", default=0.15)
+    max_gap_frames: int = col("longest gap bridged inside a track", "frame", at_least=0,
+                              default=12)
+    min_overlap: float = col("intersection over union across a gap", at_least=0, at_most=1,
+                             default=0.15)
     join_distance: float = col(
-        "embedding distance under which slots are one person, in dlib_resnet's unit", default=0.5)
+        "embedding distance under which slots are one person, in dlib_resnet's unit", at_least=0,
+        default=0.5)
     split_distance: float = col(
         "distance of a chip to the mean of those before it above which it is someone else, in "
-        "dlib_resnet's unit",
-        default=0.55,
+        "dlib_resnet's unit", at_least=0, default=0.55,
     )
-    smooth_frames: int = col("odd window of the smoothing of points; 0: none", "frame", default=5)
-    min_frames: int = col("shortest track kept", "frame", default=5)
+    smooth_frames: int = col("odd window of the smoothing of points, 5 or more; 0: none",
+                             "frame", at_least=0, default=5)
+    min_frames: int = col("shortest track kept", "frame", at_least=1, default=5)
+
+    def __post_init__(self) -> None:
+        if self.smooth_frames and (self.smooth_frames < 5 or self.smooth_frames % 2 == 0):
+            raise ValueError(f"smooth_frames must be 0 or an odd number of 5 or more, not "
+                             f"{self.smooth_frames}")
 
 
 class Tracks(Stage[Shot, Track]):

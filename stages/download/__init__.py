@@ -33,24 +33,31 @@ from stages.download.limiter import LimiterConfig
 class DownloadConfig:
     """What is fetched and how politely."""
 
-    max_height: int = col("largest picture height fetched", "px", default=1080)
+    max_height: int = col("largest picture height fetched", "px", at_least=1, default=1080)
     language: str | None = col("language of the sound; null: the original", default=None)
     captions: bool = col("keep captions with the source", default=True)
     automatic_captions: bool = col("also keep machine-made captions", default=False)
     cookies_file: str | None = col("cookies file; only when given", default=None)
     cookies_from_browser: str | None = col("browser to take cookies from; only when given",
                                            default=None)
-    attempts: int = col("attempts at transient errors", default=3)
-    backoff_s: float = col("first pause after a transient error; doubles", "s", default=2.0)
-    sleep_min_s: float = col("least pause after a video", "s", default=1.0)
-    sleep_max_s: float = col("longest pause after a video", "s", default=4.0)
-    min_free_gb: float = col("free space under which the run is parked", "GB", default=2.0)
+    attempts: int = col("attempts at transient errors", at_least=1, default=3)
+    backoff_s: float = col("first pause after a transient error; doubles", "s", at_least=0,
+                           default=2.0)
+    sleep_min_s: float = col("least pause after a video", "s", at_least=0, default=1.0)
+    sleep_max_s: float = col("longest pause after a video", "s", at_least=0, default=4.0)
+    min_free_gb: float = col("free space under which the run is parked", "GB", at_least=0,
+                             default=2.0)
     keep_sources: Literal["always", "until_done", "never"] = col(
         "fetched media: keep always, until the run is done, or never longer than its clips "
         "need; a changed setting that needs it again fetches it again", default="always")
     consent: str | None = col("consent of the persons shown, for the manifest", default=None)
     licence: str | None = col("licence, where the source states none", default=None)
     limits: LimiterConfig = field(default_factory=LimiterConfig)
+
+    def __post_init__(self) -> None:
+        if self.sleep_max_s < self.sleep_min_s:
+            raise ValueError(f"sleep_min_s={self.sleep_min_s:g} is above sleep_max_s="
+                             f"{self.sleep_max_s:g}; lower the one or raise the other")
 
 
 class Download(Stage[Source, Fetched]):

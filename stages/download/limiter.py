@@ -15,10 +15,11 @@ from manifests.records import col
 class LimiterConfig:
     """How hard one host may be asked by the whole cluster."""
 
-    requests_per_s: float = col("sustained requests per host", "1/s", default=5.0)
-    burst: float = col("requests at once after a pause", default=10.0)
-    park_s: float = col("rest after a block without Retry-After", "s", default=1800.0)
-    max_park_s: float = col("longest rest; doubles from `park_s` with each block", "s",
+    requests_per_s: float = col("sustained requests per host", "1/s", above=0, default=5.0)
+    burst: float = col("requests at once after a pause", at_least=1, default=10.0)
+    park_s: float = col("rest after a block without Retry-After", "s", at_least=0,
+                        default=1800.0)
+    max_park_s: float = col("longest rest; doubles from `park_s` with each block", "s", at_least=0,
                             default=6 * 3600.0)
 
 

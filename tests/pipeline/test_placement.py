@@ -13,7 +13,8 @@ POOL = ("workers.gpu_workers=1", "workers.gpu_stages=[shots]")
 
 
 @pytest.mark.parametrize("settings, words", [
-    (("workers.gpu_stages=[shot]", "workers.gpu_workers=1"), "no stage is named 'shot'"),
+    (("workers.gpu_stages=[shot]", "workers.gpu_workers=1"),
+     "must be one of expand, .*, not 'shot'"),
     (("workers.gpu_stages=[shots]",), r"gpu_workers is 0: nobody would run"),
     ((*POOL, "workers.gpus_per_worker=0", "faces.device=cuda", "faces.detector=s3fd"),
      r"shots\.faces\.device is cuda and workers\.gpus_per_worker is 0"),

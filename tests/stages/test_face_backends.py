@@ -276,9 +276,13 @@ def test_five_points_stand_on_the_template(portrait):
 def test_the_settings_name_what_the_registry_holds():
     from typing import get_args
 
+    from stages.backends.offset_estimators import ESTIMATORS
+    from stages.backends.speaker_choosers import CHOOSERS
     from stages.face_following import DetectorName, LandmarkerName
     from stages.face_pieces import EmbedderName
+    from stages.sync import ChooserName, EstimatorName
 
     for names, table in ((DetectorName, registry.DETECTORS), (EmbedderName, registry.EMBEDDERS),
-                         (LandmarkerName, registry.LANDMARKERS)):
+                         (LandmarkerName, registry.LANDMARKERS), (EstimatorName, ESTIMATORS),
+                         (ChooserName, CHOOSERS)):
         assert sorted(get_args(names)) == sorted(table)
