@@ -118,6 +118,7 @@ def test_a_build_stops_before_any_work_where_weights_are_missing(tmp_path, monke
     words = rf"blaze_face_short_range.tflite.*127\.0\.0\.1:9.*{tmp_path / 'none'}.*dlib_hog"
     with pytest.raises(SetupError, match=words):
         stage.setup()
+    (tmp_path / "x.mp4").touch()
     done = CliRunner().invoke(main, ["build", str(tmp_path / "x.mp4"), "--out",
                                      str(tmp_path / "out"), "--set", "detector=mediapipe"])
     assert done.exit_code == 3 and "yld: blaze_face" in done.output
