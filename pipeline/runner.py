@@ -138,8 +138,7 @@ class Runner:
         ):
             entry = None
         if entry is not None and self._side_files_exist(entry):
-            self.observe("reused", node, entry)
-            self._finish(node, entry)
+            self._finish(node, entry, "reused")
             return
         self.observe("queued", node, unit)
         self._push(unit)
@@ -310,11 +309,11 @@ class Runner:
                 entry, self._push, lambda u, reason, why: self._fail(u, reason, why, True))
             return  # its rows stand already; only the media was missing
         self.ledger.put(entry, unit.node.outputs)
-        self.observe("finished", unit.node, entry)
-        self._finish(unit.node, entry)
+        self._finish(unit.node, entry, "finished")
 
-    def _finish(self, node: Node, entry: Entry) -> None:
+    def _finish(self, node: Node, entry: Entry, event: str) -> None:
         self.entries[node.name][entry.unit] = entry
+        self.observe(event, node, entry)
         position = self.nodes.index(node)
         if position + 1 == len(self.nodes):
             return
