@@ -41,8 +41,8 @@ TABLE_OF = {
 }
 
 
-class NothingToPublishError(RuntimeError):
-    """No input gave a clip."""
+EMPTY = {"samples": [], "prints": [], "speakers": [], "splits": None, "left_out": []}
+"""What `published.json` holds before anything is published."""
 
 
 def collect(entries: dict[str, dict[str, Entry]]) -> dict[str, list[Any]]:
@@ -92,18 +92,19 @@ def publish(
         )
     ):
         before = None  # a setting changed what was published
+    identities = {i.track_id: i for i in tables["identities"]}
+    again = before and _frozen_again(tables, identities, before, config)
+    if again and again["policy"] != "time":
+        before = None  # it has grown enough for val and test
     is_anew = before is None
     if is_anew:
-        before = {"samples": [], "prints": [], "speakers": [], "splits": None, "left_out": []}
-    identities = {i.track_id: i for i in tables["identities"]}
+        before = EMPTY
     speakers = _speakers(tables, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
     old = [decode(rec.Sample, s) for s in before["samples"]]
-    frozen = before["splits"]
-    if tables["clips"] and (frozen is None or splits.is_open(frozen, [s.split for s in old])):
-        frozen = splits.freeze(config.splits, tables["clips"], speaker_of)
-        if frozen["policy"] != (before["splits"] or frozen)["policy"]:
-            is_anew, old = True, []
+    frozen = again or before["splits"] or (
+        splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None
+    )
     new, left_out = _new_entries(tables, old, frozen, speaker_of, texts)
     sentence = (  # this may raise, so it comes before anything is changed
         splits.describe(frozen, [s.split for s in [*old, *new]])
@@ -155,6 +156,20 @@ def publish(
     }
     write_atomic(work / "published.json", json.dumps(done))
     return done
+
+
+def _frozen_again(tables, identities, before, config) -> dict | None:
+    """The policy of a corpus that was too small for val and test as it is now; None of others.
+
+    Speakers are counted as a corpus made at once would count them: a run that dies while it
+    publishes goes on from nothing published, and must come to the same bytes.
+    """
+    if not before["splits"] or not splits.is_open(
+            before["splits"], [s["split"] for s in before["samples"]]):
+        return None
+    speakers = _speakers(tables, identities, EMPTY, config)
+    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
+    return splits.freeze(config.splits, tables["clips"], speaker_of)
 
 
 def _speakers(tables, identities, before, config) -> dict[str, rec.Speaker]:

@@ -45,6 +45,15 @@ def test_a_corpus_that_grows_is_divided_once_it_can_be(tmp_path):
         assert (tmp_path / "c" / "shards" / name).read_bytes() == content
 
 
+def test_a_small_corpus_that_grows_tells_its_present_size(tmp_path):
+    built(tmp_path / "c", 1).publish()
+    shard = next((tmp_path / "c" / "shards").glob("*/*.tar"))
+    before = shard.read_bytes()
+    built(tmp_path / "c", 3).publish()
+    assert "3 videos (20 needed" in Corpus(tmp_path / "c").split_sentence()
+    assert shard.read_bytes() == before, "an old shard changed"
+
+
 def test_a_divided_corpus_keeps_its_parts_when_it_grows(tmp_path):
     before = built(tmp_path / "c", 25).publish()
     after = built(tmp_path / "c", 60).publish()
