@@ -10,12 +10,14 @@ import click
 
 from pipeline import commands_models, commands_scores, commands_sync
 from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
+from pipeline.terminal import close_stdin
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option("0.1.0", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
+    close_stdin()  # no command reads it, and what commands start must not
 
 
 @main.command()

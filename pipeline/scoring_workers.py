@@ -15,6 +15,7 @@ from evaluation.metrics.recognition import ADAPTED_MODEL
 from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
 from manifests.ids import hash_id
+from pipeline.terminal import leave_terminal
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Worker:
     """A Ray actor with a scoring process of its own."""
 
     def __init__(self) -> None:
+        leave_terminal()
         from pipeline.clip_faces import FaceFinder
 
         self._process = ScoringProcess()
