@@ -118,6 +118,7 @@ def prove_nodes(files: WorkFiles, own_files: Sequence[str] = (),
         if files.read(f"tmp/node-{node['NodeID']}") != token:
             place = files.address or files.folder
             problems.append(f"{name}: what it wrote to {place} is not seen here")
+    files.drop(["tmp/token", *(f"tmp/node-{n['NodeID']}" for n in nodes)])
     if problems:
         raise ClusterError(
             "nodes that cannot work on the corpus (its folder must be on a file system that all "

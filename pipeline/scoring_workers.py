@@ -89,8 +89,10 @@ class Worker:
         try:
             return list(self._process.score(utterance, job.names))
         finally:
-            for path in Path(job.work).glob(f"faces/{os.getpid()}-*"):
-                path.unlink()
+            for path in (utterance.video_face, utterance.reference_face,
+                         utterance.hypothesis_face):
+                if path is not None:
+                    Path(path).unlink(missing_ok=True)
 
     def _with_faces(self, job: Job) -> Utterance:
         """Faces for the metrics that look at one; found anew for each job, they are large."""

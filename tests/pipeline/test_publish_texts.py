@@ -18,6 +18,7 @@ from manifests.tarfiles import read_tar, write_tar
 from pipeline.config import BuildConfig
 from pipeline.corpus import Corpus
 from pipeline.ledger import Entry, Result, digest
+from pipeline.own_folder import claim
 from pipeline.publish import publish
 from pipeline.work_files import WorkFiles
 
@@ -42,6 +43,7 @@ class Built:
 
     def __init__(self, root: Path, sources: list[rec.Fetched], address: str | None = None):
         self.root, self.sources = root, sources
+        claim(root, "corpus")
         self.files = WorkFiles(root / "work", address)
         videos = sorted({s.video_id for s in sources})
         self.clips = [self._clip(v, n) for v in videos for n in (0, 1)]
