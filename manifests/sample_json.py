@@ -138,3 +138,13 @@ def arrow_name(kind: str) -> str:
     """The Arrow type of a member that is neither a mask nor words, by its Hugging Face name."""
     return {"text": "string", "known_number": "string", "integer": "int64",
             "number": "float64"}[kind]
+
+
+def members_markdown() -> str:
+    """The table of members in `docs/reading.md`."""
+    kinds = {"text": "text", "known_number": "text: decimal number or empty", "integer": "integer",
+             "number": "number", "mask": "list of true and false",
+             "words": "list of {word, start_s, end_s}"}
+    rows = [f"| `{name}` | {kinds[m.kind]} | {m.doc.replace(' | ', ', ')}"
+            f"{f' [{m.unit}]' if m.unit else ''} |" for name, m in MEMBERS.items()]
+    return "\n".join(["| member | JSON | meaning |", "| --- | --- | --- |", *rows])
