@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.files import sha256_of
-from manifests.records import Clip, Fetched, Sample, Speaker
+from manifests.records import Clip, Fetched, Sample
 from manifests.schema import arrow_schema
 
 CONTEXT: dict[str, Any] = {
@@ -44,7 +44,7 @@ MEMBERS = {
 }
 """What a sample's members are: media type and description."""
 
-TABLES = {"samples": Sample, "clips": Clip, "speakers": Speaker}
+TABLES = {"samples": Sample, "clips": Clip}
 """Tables that hold nothing of when and where they were made, for `dataset.json` is sealed."""
 DATA_TYPES = {"string": "sc:Text", "int64": "cr:Int64", "double": "cr:Float64"}
 SETS: dict[str, tuple[str, list[str]]] = {
@@ -81,7 +81,7 @@ def croissant(root: Path, name: str, samples: Sequence[Sample], sources: Sequenc
             *(_file_set(member, shards) for member, _ in SETS.values() if shards),
             *(_file(root, _table(t), "application/x-parquet") for t in TABLES),
         ],
-        "recordSet": [_samples(), _speakers(), *(_members(s) for s in SETS if shards)],
+        "recordSet": [_samples(), *(_members(s) for s in SETS if shards)],
     }, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -123,11 +123,6 @@ def _samples() -> dict[str, Any]:
         "samples", "samples/clip_id", "What the tables know of every sample: where it stands, "
         "who speaks, what is said, offset and scores.",
         [key, *others, *(f for f in _columns("samples", "clips") if f["name"] not in have)])
-
-
-def _speakers() -> dict[str, Any]:
-    return _record_set("speakers", "speakers/track_id", "Which speaker a track shows.",
-                       _columns("speakers", "speakers"))
 
 
 def _record_set(name: str, key: str, doc: str, fields: list[dict[str, Any]]) -> dict[str, Any]:

@@ -32,6 +32,10 @@ WebDataset shards in `shards/`; one sample is one clip of one speaking face:
 
 {members}
 
+Every member of `json` is in every sample with one type; what may not be known is text there, empty
+where it is not known, with the reason beside it. `load_dataset("FOLDER")` of Hugging Face
+`datasets` reads all of it, mlcroissant reads `dataset.json`.
+
 Tables about everything that was kept, rejected or failed are in `manifests/` (Parquet), a
 summary in `report.html`, checksums in `SHA256SUMS`.
 

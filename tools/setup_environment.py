@@ -98,10 +98,21 @@ def main():
         "-e",
         ".",
     )
-    # What Croissant's reader needs and has no wheel; pure Python, so no compiler is needed.
+    # What Croissant's reader needs and has no wheel; pure Python, so no compiler is needed. By
+    # pip, for uv would heed pyproject.toml, which leaves it out of all that comes as wheels.
     result = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", python, "--no-build-isolation",
-         "ply==3.11", "jsonpath-rw==1.4.0"],
+        [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-build-isolation",
+            "ply==3.11",
+            "jsonpath-rw==1.4.0",
+        ],
         cwd=ROOT,
         capture_output=True,
     )
