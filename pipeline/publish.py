@@ -17,7 +17,8 @@ from typing import Any
 
 from manifests import records as rec
 from manifests import splits
-from manifests.describe import card, croissant, write_checksums
+from manifests.croissant import croissant
+from manifests.describe import card, write_checksums
 from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
 from pipeline.config import BuildConfig, as_yaml
@@ -149,7 +150,8 @@ def publish(
         + "\n",
     )
     write_atomic(root / "config.yaml", as_yaml(config))
-    write_atomic(root / "dataset.json", croissant(root, name, samples, sentence))
+    write_atomic(root / "dataset.json",
+                 croissant(root, name, samples, tables["sources"], sentence))
     write_atomic(root / "README.md", card(name, samples, tables["sources"], sentence))
     write_checksums(root / "manifests", [
         *(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"])
