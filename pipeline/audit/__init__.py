@@ -17,7 +17,7 @@ from typing import Any
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
-from manifests.paths import as_path, as_text
+from manifests.paths import as_path, as_text, check_out
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
@@ -58,6 +58,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     started = time.monotonic()
     for name in estimators:
         registry.make(ESTIMATORS, name)
+    check_out(out)
     layout, items = layouts.find(path, layout)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")

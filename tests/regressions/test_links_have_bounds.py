@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from manifests import bounded_http
+from manifests import bounded_http, model_download
 from manifests.addresses import AllowedHosts, RefusedAddressError, host_in, is_public
 from manifests.bounded_http import Bounds, TooLargeError, decoded
 from manifests.records import Reject, Request
@@ -333,6 +333,16 @@ def test_bodies_come_out_as_they_went_in():
         list(decoded(iter([gzip.compress(plain)[:-20]]), ["gzip"]))
     with pytest.raises(http.client.HTTPException, match="3 content encodings"):
         list(decoded(iter([b""]), ["gzip"] * 3))
+
+
+def test_weight_files_keep_to_their_host_and_to_public_ones(site, tmp_path):
+    part = tmp_path / "part"
+    model_download.download(f"{site.address}/clip.mp4", part)
+    assert part.read_bytes() == (site.folder / "clip.mp4").read_bytes()
+    for name in ("to-metadata", "to-neighbour", "to-file"):
+        with pytest.raises(model_download.DownloadError, match="not asked"):
+            model_download.download(f"{site.address}/{name}.mp4", tmp_path / name)
+    assert Hostile.asked.count("to-metadata.mp4") == 1
 
 
 def test_a_page_has_a_bound_of_its_own(monkeypatch):
