@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from manifests.files import sha256_of, write_atomic
+from manifests.paths import as_text, check_out
 
 MARK = ".yld.json"
 KINDS = {"corpus": "yld build", "audit": "yld audit", "resync": "yld resync",
@@ -46,7 +47,7 @@ class OwnFolder:
         names = sorted(set(names))
         foreign = [way for name in names if (way := self._in_the_way(name)) is not None]
         if foreign:
-            shown = "\n  ".join(str(self.root / n) for n in foreign[:20])
+            shown = "\n  ".join(as_text(self.root / n) for n in foreign[:20])
             more = f"\n  and {len(foreign) - 20} more" if len(foreign) > 20 else ""
             raise FileInTheWayError(
                 f"yld did not write what lies where it would write:\n  {shown}{more}\nNothing was "
@@ -125,6 +126,7 @@ def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
 
 def check(root: Path, kind: str) -> OwnFolder | None:
     """What `claim` refuses, refused before any work; changes nothing."""
+    check_out(root)
     own = find(root)
     if own is None:
         _refuse_foreign(root, kind)
@@ -160,8 +162,8 @@ def _refuse_foreign(root: Path, kind: str) -> None:
     if first is not None:
         raise NotOursError(
             f"{root} is not empty and was not made by `{KINDS[kind]}` (it holds "
-            f"{os.fsdecode(first)!r} and no {MARK}); nothing in it was touched. Name a new folder, "
-            f"say {root / kind}")
+            f"'{as_text(os.fsdecode(first))}' and no {MARK}); nothing in it was touched. Name "
+            f"a new folder, say {root / kind}")
 
 
 def refuse_existing(*paths: Path) -> None:
