@@ -14,7 +14,7 @@ from evaluation.pairing import pair_folders
 from manifests import records as rec
 from manifests.paths import as_path, as_text, check_out, printable
 from manifests.schema import write_table
-from pipeline import own_folder
+from pipeline import build, own_folder
 from pipeline.audit import layouts
 from pipeline.graph import MAIN_JOB
 from pipeline.ledger import Entry, Ledger, Result
