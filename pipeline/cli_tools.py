@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -39,7 +40,16 @@ def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
     """A table, or JSON."""
     from pipeline.progress import table
 
-    click.echo(json.dumps(rows, indent=1) if as_json else table(rows, columns))
+    click.echo(json.dumps(no_nan(rows), indent=1) if as_json else table(rows, columns))
+
+
+def no_nan(value: Any) -> Any:
+    """The value with null for every float that is no finite number: JSON has no other word."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: no_nan(v) for key, v in value.items()}
+    return [no_nan(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 
 from evaluation.audio import read_sound
+from evaluation.metrics.signals import within_full_scale
 from evaluation.pairing import media_files
 from evaluation.report.charts import data_url
 from evaluation.scoring import plain
@@ -118,7 +119,7 @@ def make_test(
 
 
 def _flac_url(path: Path) -> str:
-    sound = np.clip(read_sound(path), -1, 1)
+    sound = within_full_scale(read_sound(path))
     if not len(sound):
         raise ValueError(f"{path} holds no sound")
     return data_url(encode_flac(np.rint(sound * 32767).astype(np.int16)), "audio/flac")
