@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.records import Request
-from pipeline import placement, refetch, remote, status
+from pipeline import placement, refetch, remote, status, why
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lease import Lease
@@ -35,6 +35,10 @@ class Outcome:
     status: list[dict[str, Any]]
     num_samples: int
     failure_rate: float
+    num_failed: int
+    """Sources and videos in which something failed."""
+    why: list[str]
+    """The commonest reasons for what fell out, as lines."""
     report: Path | None
 
 
@@ -133,4 +137,9 @@ def _finish(root, files, config, entries, started) -> Outcome:
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
           file=sys.stderr)
-    return Outcome(rows, len(done["samples"]), status.failure_rate(entries), report)
+    place = files.address.removesuffix("/work") if files.address else root
+    if failed := why.failed_words(entries, place):
+        print(failed, file=sys.stderr)
+    return Outcome(rows, len(done["samples"]), status.failure_rate(entries),
+                   len(status.failed_units(entries)), why.commonest(why.of_entries(entries)),
+                   report)

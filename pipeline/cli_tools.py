@@ -16,7 +16,8 @@ import click
 if TYPE_CHECKING:
     from pipeline.work_files import WorkFiles
 
-EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE = 1, 3, 2
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_STRICT = 1, 2, 3, 4
+"""What docs/operations.md says of each."""
 
 
 def friendly(command):

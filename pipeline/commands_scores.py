@@ -147,6 +147,9 @@ def make(systems, out, samples, questions, faces, seed, title) -> None:
     key = out.with_suffix(".key.json")
     made = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
                      faces=faces, title=title)
+    if len(folders) == 1:
+        click.echo(f"yld: {next(iter(folders))} is the only system: raters have nothing to compare "
+                   "it with. Give the true recordings as another, --system true=DIR", err=True)
     for sample, reason in made.left_out.items():
         click.echo(f"left out of every system: {sample}: {reason}", err=True)
     click.echo(f"{out}: {made.num_samples} samples of {len(folders)} systems, "
