@@ -53,10 +53,13 @@ def read_pictures(path: str | Path) -> np.ndarray:
         if error.reason != "no_audio":
             raise
         # Generated pictures without sound: there is no second stream to place them against.
-        return decode_video(path.read_bytes())
-    if not frames:
+        try:
+            frames = decode_video(path.read_bytes())
+        except av.FFmpegError as error:
+            raise ValueError(f"{path}: {why_unreadable(path, error)}") from None
+    if not len(frames):
         raise ValueError(f"{path.name} has no frame")
-    return np.stack(frames)
+    return np.asarray(frames)
 
 
 def _open(path: Path) -> Video:

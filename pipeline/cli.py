@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from manifests.plain_words import read_json
 from pipeline import commands_models, commands_scores, commands_sync
 from pipeline.cli_tools import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
 
@@ -93,12 +94,12 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 def status(corpus, cost, why, as_json) -> None:
     """The funnel: what went into each stage and what became of it."""
     from pipeline import status as st
-    from pipeline.corpus import Corpus
+    from pipeline.corpus import Corpus, status_rows
 
     live = corpus.folder / "work" / "status.json"
     # What another machine did at an address is in what was mirrored, not in this machine's run.
     is_live = corpus.files is None and live.exists()
-    rows = json.loads(live.read_text()) if is_live else Corpus(corpus.folder).status()
+    rows = status_rows(live, read_json(live)) if is_live else Corpus(corpus.folder).status()
     if why:
         whole = Corpus(corpus.folder)
         names = {r["request_id"]: r["address"] for r in whole.rows("requests")}

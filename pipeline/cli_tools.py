@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from manifests.plain_words import sentence
+
 if TYPE_CHECKING:
     from pipeline.work_files import WorkFiles
 
@@ -29,10 +31,16 @@ def friendly(command):
         except KeyboardInterrupt:
             click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(130)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click's own business, also a reader (`| head`) that has seen enough
+        except Exception as error:
             if os.environ.get("YLD_DEBUG"):
                 raise
-            click.echo(f"yld: {error}", err=True)
+            if isinstance(error, (ValueError, OSError, RuntimeError)):
+                click.echo(f"yld: {sentence(error)}", err=True)
+            else:
+                click.echo(f"yld: a fault of yld itself ({type(error).__name__}: {error}); the "
+                           "same command with YLD_DEBUG=1 shows where, please report it", err=True)
             sys.exit(EXIT_USAGE if isinstance(error, ValueError) else EXIT_STOPPED)
     return wrapped
 

@@ -128,7 +128,8 @@ def mos() -> None:
 @click.option("--questions", help="Comma list of quality, intelligibility, naturalness, "
                                   "face-voice. Default: the first three.")
 @click.option("--faces", type=FOLDER, help="Pictures or videos by the same names, shown along.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws the samples.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Draws the samples.")
 @click.option("--title", default="Listening test", show_default=True, help="The page's heading.")
 @friendly
 def make(systems, out, samples, questions, faces, seed, title) -> None:
@@ -138,7 +139,7 @@ def make(systems, out, samples, questions, faces, seed, title) -> None:
     folders = {}
     for given in systems:
         name, _, folder = given.partition("=")
-        if not name or not Path(folder).is_dir():
+        if not name or not folder or not Path(folder).is_dir():
             raise ValueError(f"--system {given}: NAME=DIR is wanted, with a folder that is there")
         if name in folders:
             raise ValueError(f"--system {name} is given twice")
