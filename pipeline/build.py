@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.plain_words import read_json
 from manifests.records import Request
 from pipeline import placement, refetch, remote, status, why
 from pipeline.config import BuildConfig, stage_configs
@@ -94,7 +95,7 @@ def check_folder(root: Path) -> None:
 def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
     """All requests ever made of this corpus, the new ones last: building again appends."""
     path = files.folder / "requests.json"
-    known = [Request(**r) for r in json.loads(path.read_text())] if path.exists() else []
+    known = [Request(**r) for r in read_json(path)] if path.exists() else []
     have = {r.request_id for r in known}
     together = known + [r for r in requests if r.request_id not in have]
     files.write("requests.json", json.dumps([vars(r) for r in together], indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import math
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_STRICT = 1, 2, 3, 4
 """What docs/operations.md says of each."""
+NAMED = {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
+"""Errors of the system that are about a place that was named, not about the machine."""
 
 
 def friendly(command):
@@ -41,7 +44,8 @@ def friendly(command):
             else:
                 click.echo(f"yld: a fault of yld itself ({type(error).__name__}: {error}); the "
                            "same command with YLD_DEBUG=1 shows where, please report it", err=True)
-            sys.exit(EXIT_USAGE if isinstance(error, ValueError) else EXIT_STOPPED)
+            named = isinstance(error, ValueError) or getattr(error, "errno", None) in NAMED
+            sys.exit(EXIT_USAGE if named else EXIT_STOPPED)
     return wrapped
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
+from manifests.plain_words import read_json
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
@@ -86,7 +87,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
 
 def _hold(note: Path, path: Path) -> None:
     """One folder holds one audit. Raises ValueError where it holds another path's."""
-    held = json.loads(note.read_text()) if note.exists() else str(path.resolve())
+    held = read_json(note) if note.exists() else str(path.resolve())
     if held != str(path.resolve()):
         raise ValueError(f"{note.parent.parent} holds the audit of {held}; give another folder to "
                          "--out")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import tarfile
 
 import av
 import pyarrow as pa
@@ -184,3 +186,25 @@ def _raised(number):
     except av.FFmpegError as error:
         return error
     raise AssertionError(number)
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9,0,3\n", b"id,1,2\nid,nan,3\n", b"id,1,2\nid,3,inf\n",
+                                     b"id,1,2\nid,3,2\n", b'id,1,2\n"' + b"x" * 200000])
+def test_a_list_to_audit_is_read_with_care(tmp_path, content):
+    (tmp_path / "list.csv").write_bytes(content)
+    result = invoke("audit", tmp_path / "list.csv", "--out", tmp_path / "o")
+    assert result.exit_code == 2 and "list.csv" in result.stderr
+    result = invoke("audit", tmp_path, "--out", tmp_path / "o", "--layout", "avspeech")
+    assert result.exit_code == 2 and str(tmp_path) in result.stderr
+
+
+def test_training_on_shards_of_others(tmp_path):
+    shard = tmp_path / "c" / "shards" / "train" / "a.tar"
+    shard.parent.mkdir(parents=True)
+    with tarfile.open(shard, "w") as tar:
+        for name in ("k.json", "k.face.mp4"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+    for say in ("k is damaged, or no sample of ours", "cannot be read as a tar"):
+        result = invoke("train", "lipsync", tmp_path / "c", "--out", tmp_path / "w.pt")
+        assert result.exit_code == 2 and say in result.stderr and "a.tar" in result.stderr
+        shard.write_bytes(b"no tar at all" * 100)
