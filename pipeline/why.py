@@ -84,8 +84,8 @@ def failed_words(entries: dict[str, dict[str, Entry]], corpus: Path | str) -> st
     if passing:
         ways.append(f"the same command tries {_them(passing, len(failed))} again by itself")
     if passing < len(failed):
-        ways.append(f"{_them(len(failed) - passing, len(failed))} with --retry-failed only")
-    return (f"{len(failed)} source{'s' * (len(failed) > 1)} failed in a stage: {', '.join(ways)}; "
+        ways.append(f"--retry-failed tries {_them(len(failed) - passing, len(failed))} again")
+    return (f"{len(failed)} source{'s' * (len(failed) > 1)} failed in a stage; {', '.join(ways)}; "
             f"`yld status {corpus} --why` lists what failed")
 
 
