@@ -15,10 +15,9 @@ from manifests.float_sound import frame_of, is_float
 from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
 from manifests.media_facts import stream_of, why_unreadable
 from manifests.records import Video
+from manifests.walk import is_media
 
 SAMPLE_RATE = 16000
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".m4v")
 
 
 def read_sound(path: str | Path) -> np.ndarray:
@@ -31,7 +30,7 @@ def read_sound(path: str | Path) -> np.ndarray:
     for a file that cannot be read.
     """
     path = Path(path)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if is_media(path):
         video = _open(path)
         full_scale = 2.0 ** max(0, math.ceil(math.log2(max(1.0, _float_peak(video)))))
         return read_audio(video, full_scale=full_scale).astype(np.float32) * np.float32(
@@ -45,7 +44,7 @@ def read_pictures(path: str | Path) -> np.ndarray:
     Raises OSError or ValueError for a file that cannot be read or has no pictures.
     """
     path = Path(path)
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_media(path):
         raise ValueError(f"{path.name} has no pictures")
     try:
         frames = [frame for _, frame in iter_frames(_open(path))]

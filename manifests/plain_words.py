@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+from manifests.paths import as_text, printable
 
 SAYINGS = {
     errno.ENOENT: "is not there",
@@ -31,9 +34,10 @@ def sentence(error: BaseException) -> str:
     """An exception as one sentence for a person. Those of the system name their files and lose
     their numbers; all others are taken at their word."""
     if not isinstance(error, OSError) or error.errno is None:
-        return str(error) or type(error).__name__
+        return printable(str(error)) or type(error).__name__
     said = SAYINGS.get(error.errno, f"failed: {(error.strerror or 'no reason given').lower()}")
-    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    names = [as_text(os.fsdecode(name)) if isinstance(name, (str, bytes)) else str(name)
+             for name in (error.filename, error.filename2) if name is not None]
     return f"{' -> '.join(names) or 'a file'} {said}"
 
 

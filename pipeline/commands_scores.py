@@ -63,12 +63,14 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
         os.environ[ADAPTED_MODEL] = str(recogniser.resolve())
     from pipeline.evaluate import evaluate as run
     from pipeline.evaluate import table_rows
+    from pipeline.own_folder import claim
 
     outcome = run(ref, hyp, out, names, video=video, text=text, speakers=speakers,
                   ceilings=not no_ceilings, address=address)
     from evaluation.report import write_report
 
     write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
+    claim(out, "scores").wrote(["report.html"])
     if outcome.only_hypotheses:
         shown = ", ".join(outcome.only_hypotheses[:5])
         click.echo(f"{len(outcome.only_hypotheses)} hypotheses have no reference: {shown}",
@@ -135,6 +137,7 @@ def mos() -> None:
 def make(systems, out, samples, questions, faces, seed, title) -> None:
     """Write a self-contained, blinded listening test."""
     from evaluation.mos.page import DEFAULT_QUESTIONS, make_test
+    from pipeline.own_folder import refuse_existing
 
     folders = {}
     for given in systems:
@@ -146,6 +149,7 @@ def make(systems, out, samples, questions, faces, seed, title) -> None:
         folders[name] = Path(folder)
     asked = [q.strip() for q in questions.split(",")] if questions else DEFAULT_QUESTIONS
     key = out.with_suffix(".key.json")
+    refuse_existing(out, key)  # of an earlier test people may be judging; its key is nowhere else
     made = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
                      faces=faces, title=title)
     if len(folders) == 1:

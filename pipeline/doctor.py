@@ -65,8 +65,9 @@ def _ffmpeg() -> dict[str, Any]:
 
     try:
         path = ffmpeg_path()
-        line = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20,
-                              errors="replace", check=True).stdout.splitlines()[0]
+        line = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, errors="replace", timeout=20, check=True
+                              ).stdout.splitlines()[0]
     except SetupError:
         return _row("ffmpeg (merging downloads)", "missing", "none", "make setup")
     except (OSError, subprocess.SubprocessError, IndexError) as error:

@@ -26,6 +26,7 @@ from evaluation.statistics import Summary, summarise
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
+from pipeline.own_folder import check, claim
 from pipeline.scoring_workers import Job, parallel
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
@@ -51,10 +52,13 @@ def evaluate(
 ) -> Outcome:
     """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
 
-    Raises ValueError for folders without a pair, and ClusterError where Ray does not start.
+    Raises ValueError for folders without a pair, NotOursError and FileInTheWayError for what is
+    another's at `out`, and ClusterError where Ray does not start.
     """
+    check(out, "scores")
     utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
-    out.mkdir(parents=True, exist_ok=True)
+    made = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
+    own = claim(out, "scores", made)
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
@@ -74,7 +78,9 @@ def evaluate(
     rows = {system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
             for system, group in rows.items()}
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
+    own.about_to_write(made)
     _write(out, outcome)
+    own.wrote(made)
     return outcome
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from evaluation.audio import AUDIO_SUFFIXES, read_sound
+from evaluation.audio import read_sound
 from evaluation.metrics.signals import within_full_scale
 from evaluation.pairing import media_files
 from evaluation.report.charts import data_url
@@ -84,8 +84,7 @@ def make_test(
         common = [name for name in common if name in shown]
     for folder, found in zip(systems.values(), files.values(), strict=True):
         if not found:
-            raise ValueError(f"{folder} holds no sound; there are files in it of "
-                             "no kind that is read (looked for " + ", ".join(AUDIO_SUFFIXES) + ")")
+            raise ValueError(f"{folder} holds no file of sound or video")
     if not common:
         raise ValueError("no name is in all of " + ", ".join(str(f) for f in systems.values()))
     rng = np.random.default_rng(seed)

@@ -81,10 +81,10 @@ def test_one_system_compares_nothing_and_is_told(tmp_path):
         (tmp_path / name / "a.flac").write_bytes(encode_flac(tone.astype(np.int16)))
     for names in (["ours"], ["ours", "true"]):
         result = CliRunner().invoke(main, [
-            "mos", "make", "--out", str(tmp_path / "t.html"),
+            "mos", "make", "--out", str(tmp_path / f"{len(names)}.html"),
             *(a for n in names for a in ("--system", f"{n}={tmp_path / n}"))])
         assert result.exit_code == 0
         assert ("ours is the only system: raters have nothing to compare" in result.stderr) == (
             len(names) == 1)
-        key = json.loads((tmp_path / "t.key.json").read_text())
+        key = json.loads((tmp_path / f"{len(names)}.key.json").read_text())
         assert key["systems"] == names
