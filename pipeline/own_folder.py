@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from manifests.files import sha256_of, write_atomic
 from manifests.paths import as_text, check_out
+from manifests.plain_words import sentence
 
 MARK = ".yld.json"
 KINDS = {"corpus": "yld build", "audit": "yld audit", "resync": "yld resync",
@@ -146,8 +147,8 @@ def find(root: Path) -> OwnFolder | None:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NotOursError(
-            f"{root / MARK} cannot be read ({error}), so nobody knows which files there are "
-            "yld's; give another folder, or put the mark back") from None
+            f"{root / MARK} cannot be read ({sentence(error)}), so nobody knows which files there "
+            "are yld's; give another folder, or put the mark back") from None
 
 
 def _refuse_foreign(root: Path, kind: str) -> None:
