@@ -189,7 +189,8 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
     if rotation in (90, 270):
         width, height = height, width
     transfer = int(getattr(first, "color_trc", 0) or 0)
-    uneven = steps and steps[-1] - steps[0] > VFR_TOLERANCE_US
+    even = steps[:len(steps) - len(order.repairs.frames)]  # the seams of parts are no rate
+    uneven = even and even[-1] - even[0] > VFR_TOLERANCE_US
     channel = watch.channel() if watch is not None else None
     notes = list(order.notes)
     if whole_bytes is not None:

@@ -128,12 +128,13 @@ def _goes_on(time: int, ahead: Sequence[int], follows: Callable[[int, int], bool
 
 
 def _witness(times: Sequence[int | None]) -> Callable[[int, int], bool]:
-    """Whether a clock goes on between two times: stamps over at least half of the way."""
+    """Whether a clock goes on all the way between two times."""
     ordered = sorted(t for t in times if t is not None)
 
     def goes_on(before: int, after: int) -> bool:
         low, high = bisect_left(ordered, before), bisect_left(ordered, after)
-        return high - low >= 2 and 2 * (ordered[high - 1] - ordered[low]) >= after - before
+        way = [before, *ordered[low:high], after]
+        return all(b - a <= STEP_US for a, b in zip(way, way[1:], strict=False))
 
     return goes_on
 

@@ -131,27 +131,29 @@ def audios_by_rank(container: av.container.InputContainer) -> list[int]:
 def choose(path: str | Path) -> Chosen:
     """The picture and the sound to read. Raises MediaError (no_video, no_audio, no_decoder,
     encrypted, too_many_channels, unreadable), av.FFmpegError, OSError."""
-    with open_media(path) as container:
-        kinds = {"picture": videos_by_rank(container), "sound": audios_by_rank(container)}
+    ranks: dict[str, list[int]] = {}
     found: dict[str, tuple[int, object]] = {}
     why: dict[int, str] = {}
     while len(found) < 2:
-        wanted = {kind: ranks[0] for kind, ranks in kinds.items() if kind not in found}
         with open_media(path) as container:
+            ranks = ranks or {"picture": videos_by_rank(container),
+                              "sound": audios_by_rank(container)}
+            wanted = {kind: order[0] for kind, order in ranks.items() if kind not in found}
             frames = _first_frames(container, list(wanted.values()), why)
             for kind, index in wanted.items():
                 if index in frames:
                     found[kind] = (index, frames[index])
-                    continue
-                kinds[kind].pop(0)
-                if not kinds[kind]:
-                    streams = container.streams.video if kind == "picture" \
-                        else container.streams.audio
-                    raise none_left(container, kind, [
-                        s.index for s in streams if s.index in why or s.codec_context is None],
-                        why)
+                elif len(ranks[kind]) == 1:
+                    raise none_left(container, kind, _tried(container, kind, why), why)
+                else:
+                    ranks[kind].pop(0)
     (video, picture), (audio, sound) = found["picture"], found["sound"]
     return Chosen(video, audio, picture, sound)
+
+
+def _tried(container, kind: str, why: dict[int, str]) -> list[int]:
+    streams = container.streams.video if kind == "picture" else container.streams.audio
+    return [s.index for s in streams if s.index in why or s.codec_context is None]
 
 
 def _first_frames(container, indices: list[int], why: dict[int, str]) -> dict[int, object]:
