@@ -56,6 +56,8 @@ def find(pictures: Sequence[tuple[int | None, int | None]], sound: Track) -> Rep
     packet_us = typical_us([d for d in sound.duration_us if d] or _differences(heard), 20_000)
     seen_steps, odd = steps(seen, picture_us, _witness(heard))
     heard_steps, _ = steps(heard, packet_us, _witness(seen))
+    unstamped = next((i for i, t in enumerate(seen) if t is not None), 0)
+    odd = [*range(unstamped), *odd]  # later ones follow the picture before them
     pairs = _pairs(seen_steps, heard_steps, seen)
     if len(pairs) + len(odd) > MAX_REPAIRS:
         raise MediaError("clock_jump", f"{len(pairs)} jumps of the clock and {len(odd)} stamps "

@@ -13,6 +13,7 @@ from manifests.media_times import (
     PictureTimes,
     Repairs,
     Scan,
+    goes_on,
     need_pictures,
     period_us_of,
     stamps,
@@ -39,14 +40,14 @@ def order_of(path: str | Path, stream: int, container: str, codec: str, codec_ta
 
     Raises MediaError (unreadable, clock_jump).
     """
-    packets = found.video.times_us()
+    packets, duration = found.video.times_us(), found.video.last_duration_us()
     if not packets:
         raise MediaError("unreadable", "the video stream holds no packets")
-    last = max(range(len(packets)), key=lambda i: (packets[i], i))
-    duration = found.video.duration_us[last]
     has_own = stores_presentation_times(container, codec, codec_tag)
     if has_own and not need_pictures(found.video):
-        return Order(sorted(packets), duration)
+        packets = sorted(packets)
+        if goes_on(found.audio) or not find_repairs([(t, t) for t in packets], found.audio):
+            return Order(packets, duration)
     with open_media(path) as opened:
         shown = list(stamps(opened, stream_of(opened, stream)))
     if not has_own:

@@ -45,6 +45,16 @@ class Track:
         return [t for t in map(_either, self.pts_us, self.dts_us) if t is not None]
 
 
+    def last_duration_us(self) -> int:
+        """Duration of the packet that is shown last."""
+        last, duration = None, 0
+        for pts, dts, length in zip(self.pts_us, self.dts_us, self.duration_us, strict=True):
+            time = _either(pts, dts)
+            if time is not None and (last is None or time >= last):
+                last, duration = time, length
+        return duration
+
+
 def _either(pts: int | None, dts: int | None) -> int | None:
     return dts if pts is None else pts
 
@@ -85,7 +95,7 @@ def scan(container: av.container.InputContainer, video, audio,
             if errors > 100:
                 break
             continue
-        index, base = packet.stream_index, None
+        index = packet.stream_index
         is_video = index == video_index
         if not packet.size:
             continue
@@ -98,9 +108,7 @@ def scan(container: av.container.InputContainer, video, audio,
             hear(len(sounds.pts_us), packet)
         pts, dts, base = packet.pts, packet.dts, bases[index]
         if is_video:
-            if pts is None and dts is None:
-                continue
-            errors += bool(packet.is_corrupt)
+            errors += bool(packet.is_corrupt) and (pts is not None or dts is not None)
         track = pictures if is_video else sounds
         track.pts_us.append(None if pts is None else to_us(pts, base))
         track.dts_us.append(None if dts is None else to_us(dts, base))
@@ -151,6 +159,13 @@ def need_pictures(track: Track) -> bool:
     return any(b < a for a, b in zip(known, known[1:], strict=False))
 
 
+def goes_on(track: Track) -> bool:
+    """Whether a sound's packets follow each other."""
+    times = track.times_us()
+    return all(-STEP_BACK_US <= b - a <= STEP_US
+               for a, b in zip(times, times[1:], strict=False))
+
+
 class BestEffort:
     """libavcodec's choice, picture by picture in the order of output.
 
@@ -198,6 +213,9 @@ class Repairs:
     shifts_us: tuple[int, ...] = ()
     mended: tuple[int, ...] = ()
     mended_us: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.mended)
 
 
 NO_REPAIRS = Repairs()
