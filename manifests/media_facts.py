@@ -21,16 +21,22 @@ from manifests.clock import FRAME_RATE, Clock
 from manifests.media_mix import PhaseWatch
 from manifests.media_order import Order, average_fps, order_of
 from manifests.media_streams import Chosen, MediaError, choose, open_media, stream_of
-from manifests.media_times import Scan, scan, to_us, typical_us
+from manifests.media_times import Scan, scan, to_us
 from manifests.orientation import orientation_of
-from manifests.truncation import promised_bytes
+from manifests.truncation import (
+    REORDERED,
+    before_the_cut,
+    broken_promise,
+    cut_note,
+    promised_length_us,
+    unread_note,
+)
 
 __all__ = ["Facts", "MediaError", "read_facts", "stream_of", "why_unreadable"]
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 VFR_TOLERANCE_US = 2000
-REORDERED = 16
-"""Pictures whose presentation times may be missing where a file was cut."""
+PACKET_US = 100_000
 
 
 @dataclass(frozen=True)
@@ -82,16 +88,15 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
     try:
         return _read(path, rate)
     except MediaError as error:
-        raise MediaError(error.reason, f"{Path(path).name}: {error}", error.measured,
-                         error.threshold) from None
+        found = error
     except (av.FFmpegError, OSError) as error:
-        whole = promised_bytes(path)
-        if whole is not None:
-            found = Path(path).stat().st_size
-            raise MediaError("truncated", f"{Path(path).name}: it ends after {found} of {whole} "
-                             "bytes and cannot be read", found, whole) from None
-        why = why_unreadable(path, error)
-        raise MediaError("unreadable", f"{Path(path).name}: {why}") from None
+        found = MediaError("unreadable", why_unreadable(path, error))
+    promise = broken_promise(path) if found.reason == "unreadable" else None
+    if promise is not None:
+        size = Path(path).stat().st_size
+        found = MediaError("truncated", f"it ends after {size} of {promise.num_bytes} bytes, and "
+                           f"what is there cannot be read ({found})", size, promise.num_bytes)
+    raise MediaError(found.reason, f"{Path(path).name}: {found}", found.measured, found.threshold)
 
 
 def _read(path: str | Path, rate: Fraction) -> Facts:
@@ -173,9 +178,9 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
     by_packets = order.source == "packets" and first.pts is not None
     zero = to_us(first.pts, first.time_base) if by_packets else pts[0]
     pts = [p for p in pts if p >= zero] or [zero]
-    whole_bytes = promised_bytes(path)
-    if whole_bytes is not None:
-        pts = _before_the_cut(pts)
+    promise = broken_promise(path)
+    if promise is not None:
+        pts = before_the_cut(pts)
     steps = sorted(b - a for a, b in zip(pts, pts[1:], strict=False))
     last = order.last_duration_us
     typical = steps[len(steps) // 2] if steps else (last or 40_000)
@@ -189,12 +194,14 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
     if rotation in (90, 270):
         width, height = height, width
     transfer = int(getattr(first, "color_trc", 0) or 0)
-    even = steps[:len(steps) - len(order.repairs.frames)]  # the seams of parts are no rate
-    uneven = even and even[-1] - even[0] > VFR_TOLERANCE_US
     channel = watch.channel() if watch is not None else None
     notes = list(order.notes)
-    if whole_bytes is not None:
-        notes.append(_cut_note(path, whole_bytes, end - zero, promised_us))
+    if promise is not None:
+        promised_us = promised_length_us(promise, promised_us, end - zero)
+        notes.append(cut_note(path, promise, end - zero, promised_us))
+    unread = None if promise is not None else unread_note(path, streams["container"],
+                                                          found.last_byte)
+    notes += [unread] if unread else []
     if channel is not None:
         notes.append(f"audio_mix: the channels cancel in {watch.cancelled_share():.0%} of the "
                      f"sound; channel {channel} alone is heard")
@@ -204,15 +211,16 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
         rotation_deg=rotation, sample_aspect_ratio=f"{sar.numerator}:{sar.denominator}",
         pixel_format=first.format.name, is_hdr=transfer in HDR_TRANSFERS,
         source_fps=order.source_fps or average_fps(pts, nominal),
-        is_vfr=bool(uneven), zero_us=zero, video_start_us=0, audio_start_us=sound_start - zero,
+        is_vfr=_is_uneven(pts, order, streams["container"]),
+        zero_us=zero, video_start_us=0, audio_start_us=sound_start - zero,
         container_lag_ms=(sound_start - zero) / 1000, duration_us=end - zero,
         num_frames=Clock(zero, rate).num_frames(end), frame_rate=str(rate),
         num_decode_errors=found.num_errors, is_mirrored=mirrored, time_source=order.source,
         jump_frames=list(repairs.frames), jump_packets=list(repairs.packets),
         jump_shifts_us=list(repairs.shifts_us), mended_frames=list(repairs.mended),
         mended_times_us=list(repairs.mended_us), audio_channel=channel,
-        is_truncated=whole_bytes is not None,
-        promised_duration_us=promised_us if whole_bytes is not None else None, notes=notes,
+        is_truncated=promise is not None,
+        promised_duration_us=promised_us if promise is not None else None, notes=notes,
     )
 
 
@@ -221,21 +229,15 @@ def _display_matrix(frame: av.VideoFrame) -> bytes | None:
     return None if data is None else bytes(data)
 
 
-def _before_the_cut(pts: list[int]) -> list[int]:
-    """Up to the first picture that is missing: where a file ends in the middle of reordered
-    pictures the last ones have gaps, which are no variable rate."""
+def _is_uneven(pts: list[int], order: Order, container: str) -> bool:
+    """Whether the rate varies. What a stream of packets lacks where it was cut off does not count,
+    nor do the seams of its parts."""
     steps = [b - a for a, b in zip(pts, pts[1:], strict=False)]
-    typical = typical_us(steps)
-    for index in range(max(0, len(steps) - REORDERED), len(steps)):
-        if 2 * steps[index] > 3 * typical:
-            return pts[:index + 1]
-    return pts
-
-
-def _cut_note(path: str | Path, whole_bytes: int, length_us: int, promised_us: int | None) -> str:
-    share = "" if not promised_us else f", {length_us / 1e6:.2f} of {promised_us / 1e6:.2f} s"
-    found = Path(path).stat().st_size
-    return f"truncated: the file ends after {found} of {whole_bytes} bytes{share}"
+    if {"mpegts", "mpeg"}.intersection(container.split(",")) and len(steps) > 2 * REORDERED:
+        steps = steps[:-REORDERED]
+    steps.sort()
+    steps = steps[:len(steps) - len(order.repairs.frames)]
+    return bool(steps) and steps[-1] - steps[0] > VFR_TOLERANCE_US
 
 
 def _must_meet(zero: int, end: int, sound_start: int, found: Scan, order: Order) -> None:
@@ -244,8 +246,8 @@ def _must_meet(zero: int, end: int, sound_start: int, found: Scan, order: Order)
     if not times:
         return
     shift = order.repairs.shifts_us[-1] if order.repairs.shifts_us else 0
-    sound_end = max(times) + shift
-    if sound_start < end and sound_end >= zero:
+    sound_end = max(times) + shift + PACKET_US
+    if sound_start < end and sound_end > zero:
         return
     off = sound_start - end if sound_start >= end else sound_end - zero
     begins_s, ends_s = (sound_start - zero) / 1e6, (sound_end - zero) / 1e6

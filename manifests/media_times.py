@@ -74,12 +74,14 @@ class Scan:
     audio: Track = field(default_factory=Track)
     num_errors: int = 0
     is_encrypted: bool = False
+    last_byte: int | None = None
+    """Where the last packet of the two ends, about, where the format tells."""
 
 
 def scan(container: av.container.InputContainer, video, audio,
          hear: Callable[[int, av.Packet], None] | None = None) -> Scan:
     """Read every packet of the two streams; `hear` gets each sound packet with its number."""
-    found, errors = Scan(), 0
+    found, errors, last_byte = Scan(), 0, None
     pictures, sounds = found.video, found.audio
     video_index = video.index
     may_be_encrypted = "mov" in container.format.name
@@ -113,7 +115,9 @@ def scan(container: av.container.InputContainer, video, audio,
         track.pts_us.append(None if pts is None else to_us(pts, base))
         track.dts_us.append(None if dts is None else to_us(dts, base))
         track.duration_us.append(to_us(packet.duration, base) if packet.duration else 0)
-    found.num_errors = errors
+        if packet.pos is not None and (last_byte is None or packet.pos + packet.size > last_byte):
+            last_byte = packet.pos + packet.size
+    found.num_errors, found.last_byte = errors, last_byte
     return found
 
 

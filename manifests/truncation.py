@@ -8,30 +8,79 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 BOXES = frozenset({b"moov", b"mdat", b"moof", b"mfra"})
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+REORDERED = 16
+"""Pictures whose presentation times may be missing where a file was cut."""
+READ_THROUGH = frozenset({"flv", "matroska", "mpegts", "mpeg"})
+UNREAD_BYTES = 4096
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
-def promised_bytes(path: str | Path) -> int | None:
-    """How long the file says it is, in bytes, where that is more than it has; else None."""
+@dataclass(frozen=True)
+class Promise:
+    """What a file says of itself. `has_length`: the header that FFmpeg read states the length."""
+
+    num_bytes: int
+    duration_us: int | None = None
+    has_length: bool = True
+
+
+def broken_promise(path: str | Path) -> Promise | None:
+    """How long the file says it is, where that is more than it has; else None."""
     path = Path(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(16)
             file.seek(0)
-            promised = _reader(head)(file, size)
+            promise = _reader(head)(file, size)
     except (OSError, struct.error, ValueError):
         return None
-    return promised if promised is not None and promised > size else None
+    return promise if promise is not None and promise.num_bytes > size else None
 
 
-def _reader(head: bytes) -> Callable[[BinaryIO, int], int | None]:
+def before_the_cut(pts: list[int]) -> list[int]:
+    """Up to the first picture that is missing: where a file ends in the middle of reordered
+    pictures the last ones have gaps, which are no variable rate."""
+    steps = [b - a for a, b in zip(pts, pts[1:], strict=False)]
+    typical = sorted(steps)[len(steps) // 2] if steps else 0
+    for index in range(max(0, len(steps) - REORDERED), len(steps)):
+        if 2 * steps[index] > 3 * typical:
+            return pts[:index + 1]
+    return pts
+
+
+def promised_length_us(promise: Promise, header_us: int | None, found_us: int) -> int | None:
+    """What the header states, where that is more than what is there."""
+    stated = header_us if promise.has_length else promise.duration_us
+    return stated if stated and stated > found_us + 100_000 else None
+
+
+def cut_note(path: str | Path, promise: Promise, found_us: int, promised_us: int | None) -> str:
+    size = Path(path).stat().st_size
+    share = "" if promised_us is None else f", {found_us / 1e6:.2f} of {promised_us / 1e6:.2f} s"
+    return f"truncated: the file ends after {size} of {promise.num_bytes} bytes{share}"
+
+
+def unread_note(path: str | Path, container: str, end: int | None) -> str | None:
+    """Formats that are read from one end to the other: what a demuxer leaves unread at the end (a
+    second file that was appended) is told."""
+    size = Path(path).stat().st_size
+    if not READ_THROUGH.intersection(container.split(",")) or end is None:
+        return None
+    left = size - end
+    if left <= max(UNREAD_BYTES, size // 10):
+        return None
+    return f"unread: nothing after byte {end} of {size} can be read"
+
+
+def _reader(head: bytes) -> Callable[[BinaryIO, int], Promise | None]:
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
         return _boxes
     if head[:4] == EBML:
@@ -45,8 +94,8 @@ def _reader(head: bytes) -> Callable[[BinaryIO, int], int | None]:
     return lambda file, size: None
 
 
-def _boxes(file: BinaryIO, size: int) -> int | None:
-    at = 0
+def _boxes(file: BinaryIO, size: int) -> Promise | None:
+    at, whole = 0, True  # a file of fragments does not know how many will come
     while at + 8 <= size:
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
@@ -54,13 +103,14 @@ def _boxes(file: BinaryIO, size: int) -> int | None:
             length = struct.unpack(">Q", file.read(8))[0]
         if length < 8:
             return None  # to the end of the file, or no box
+        whole = whole and kind != b"moof"
         if at + length > size:
-            return at + length if kind in BOXES else None
+            return Promise(at + length, None, whole) if kind in BOXES else None
         at += length
     return None
 
 
-def _segment(file: BinaryIO, size: int) -> int | None:
+def _segment(file: BinaryIO, size: int) -> Promise | None:
     at = 0
     while at < min(size, 1 << 16):
         file.seek(at)
@@ -69,7 +119,7 @@ def _segment(file: BinaryIO, size: int) -> int | None:
         if length is None:
             return None
         if kind == SEGMENT:
-            return at + 4 + width + length
+            return Promise(at + 4 + width + length)
         at += 4 + width + length
     return None
 
@@ -83,8 +133,14 @@ def _ebml_size(content: bytes) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * width) - 1 else value), width
 
 
-def _riff(file: BinaryIO, size: int) -> int | None:
+def _riff(file: BinaryIO, size: int) -> Promise | None:
     at = 0
+    head = file.read(1 << 12)
+    place = head.find(b"avih")
+    length_us = None
+    if place >= 0 and len(head) >= place + 28:  # us per picture, and pictures
+        length_us = struct.unpack_from("<I", head, place + 8)[0] * struct.unpack_from(
+            "<I", head, place + 24)[0]
     while at + 12 <= size:
         file.seek(at)
         kind, length, form = struct.unpack("<4sI4s", file.read(12))
@@ -92,24 +148,27 @@ def _riff(file: BinaryIO, size: int) -> int | None:
             return None
         end = at + 8 + length
         if end > size:
-            return end
+            return Promise(end, length_us or None, False)
         at = end + (length & 1)
     return None
 
 
-def _asf(file: BinaryIO, size: int) -> int | None:
+def _asf(file: BinaryIO, size: int) -> Promise | None:
     head = file.read(1 << 16)
     at = head.find(ASF_FILE_PROPERTIES)
     if at < 0 or len(head) < at + 92:
         return None
     stated, flags = struct.unpack_from("<Q", head, at + 40)[0], head[at + 88]
-    return None if flags & 1 else stated  # a broadcast does not know its end
+    length_us = struct.unpack_from("<Q", head, at + 64)[0] // 10
+    early_us = struct.unpack_from("<Q", head, at + 80)[0] * 1000
+    # A broadcast does not know its end.
+    return None if flags & 1 else Promise(stated, max(0, length_us - early_us) or None, False)
 
 
-def _flv(file: BinaryIO, size: int) -> int | None:
+def _flv(file: BinaryIO, size: int) -> Promise | None:
     head = file.read(1 << 14)
     at = head.find(b"\x00\x08filesize\x00")
     if at < 0 or len(head) < at + 19:
         return None
     stated = struct.unpack_from(">d", head, at + 11)[0]
-    return int(stated) if 0 < stated < 2**53 else None
+    return Promise(int(stated)) if 0 < stated < 2**53 else None
