@@ -21,7 +21,7 @@ import numpy as np
 
 from manifests.clock import SAMPLE_RATE
 from manifests.media_mix import Mono
-from manifests.media_streams import open_media, stream_of
+from manifests.media_streams import open_media, packets_of, stream_of
 from manifests.records import Video
 
 LOOK_AHEAD_BLOCKS = 9
@@ -142,7 +142,7 @@ def _blocks(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, Fracti
     to_mono, shape = None, None
     with open_media(path) as container:
         stream = stream_of(container, video.audio_stream)
-        packets = container.demux(stream)
+        packets = packets_of(container, stream)
         number = -1
         while True:
             try:

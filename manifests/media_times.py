@@ -19,6 +19,7 @@ from fractions import Fraction
 
 import av
 
+from manifests.media_streams import packets_of
 from manifests.records import Video
 
 WITHOUT_PRESENTATION_TIMES = frozenset({"avi", "asf", "asf_o", "rm"})
@@ -86,7 +87,7 @@ def scan(container: av.container.InputContainer, video, audio,
     video_index = video.index
     may_be_encrypted = "mov" in container.format.name
     bases = {video.index: video.time_base, audio.index: audio.time_base}
-    packets = container.demux(video, audio)
+    packets = packets_of(container, video, audio)
     while True:
         try:
             packet = next(packets)
@@ -266,7 +267,7 @@ def stamps(container: av.container.InputContainer, stream) -> Iterator[tuple]:
 
 def decoded(container: av.container.InputContainer, stream) -> Iterator:
     """Every frame of a stream that decodes; the neighbours of a damaged one stand in by time."""
-    packets = container.demux(stream)
+    packets = packets_of(container, stream)
     while True:
         try:
             frames = next(packets).decode()
