@@ -13,7 +13,8 @@ from evaluation.mixing import Mixer
 from evaluation.wav_header import check_length
 from manifests.float_sound import frame_of, is_float
 from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
-from manifests.media_facts import stream_of, why_unreadable
+from manifests.media_facts import why_unreadable
+from manifests.media_streams import stream_of
 from manifests.records import Video
 from manifests.walk import is_media
 
