@@ -1,0 +1,290 @@
+"""Judges a file: each canonical frame and each sample, against ffmpeg and against what was
+composed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.media_truth import counter
+from benchmarks.media_truth.marks import samples
+from benchmarks.media_truth.recipe import Recipe
+from benchmarks.media_truth.reference import Pictures, decode_pictures, decode_sound
+from manifests.clock import SAMPLE_RATE, Clock
+from manifests.media import iter_frames, iter_pictures, read_audio, read_facts
+from manifests.records import Video
+
+WINDOW, SEARCH = 3200, 400
+"""Samples: the length of a mark, and how far it is looked for."""
+SILENT = 40.0
+"""Level (root mean square, full scale 32767) under which a window is silent."""
+MAX_PICTURE_DIFFERENCE = 8.0
+"""Mean difference of 8-bit RGB that scalers and decoders may make."""
+MAX_LEVEL_DB = 0.5
+
+
+@dataclass
+class Verdict:
+    """What was compared, and what was wrong."""
+
+    num_frames: int = 0
+    wrong_by_ffmpeg: int = 0
+    wrong_by_composition: int = 0
+    num_windows: int = 0
+    lag_samples: float = 0.0
+    """Greatest distance from ffmpeg's sound of any window."""
+    correlation: float = 1.0
+    """Smallest of any window, with ffmpeg's sound."""
+    composed_lag_samples: float = 0.0
+    picture_difference: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a right reader gives, where it is not simply what ffmpeg gives."""
+
+    rejects: frozenset[str] = frozenset()
+    """Reasons of which one is right; then nothing is compared."""
+    video: str = "0:v:0"
+    audio: str = "0:a:0"
+    """ffmpeg's names of the streams that are to be chosen."""
+    seed: int = 0
+    """Of the sound that is to be heard."""
+    mix: str | None = None
+    """ffmpeg's filter to one channel, where its own mix is not what is wanted."""
+    frame_slack_us: int = 1
+    """How much farther than the nearest a picture may be, by ffmpeg's stamps."""
+    composed_slack_us: int = 1100
+    sound_slack_samples: float = 1.0
+    min_correlation: float = 0.99
+    composed_sound_slack_samples: float = 1.5
+    composed_min_correlation: float = 0.95
+    compare_colour: bool = True
+    by_composition: bool = True
+    by_ffmpeg: bool = True
+    why: str = ""
+    """Said of every departure from the defaults."""
+
+
+def open_video(path: Path) -> Video:
+    """The record of a file. Raises MediaError."""
+    return Video(video_id="v", media_path=str(path), sha256="",
+                 **dataclasses.asdict(read_facts(path)))
+
+
+def judge(path: Path, recipe: Recipe, parts: tuple[Recipe, ...], expected: Expected) -> Verdict:
+    """Compare a file that is to be read. Raises what the reader raises."""
+    verdict = Verdict()
+    video = open_video(path)
+    shown = decode_pictures(path, expected.video, video.width_px, video.height_px)
+    numbers = [counter.read(p) for p in shown.rgb]
+    if None in numbers:
+        verdict.faults.append(f"ffmpeg's own picture {numbers.index(None)} shows no number")
+        return verdict
+    zero = shown.times_us[0]
+    if abs(video.zero_us - zero) > 1000:
+        verdict.faults.append(f"zero is {(video.zero_us - zero) / 1000:.1f} ms off")
+    times = {number: time for part in parts or (recipe,)
+             for number, time in enumerate(part.times_s(), part.first_number)}
+    seen = _seen(video, verdict, shown, numbers, expected)
+    _check_length(video, shown, verdict)
+    if expected.by_ffmpeg:
+        at = dict(zip(numbers, shown.times_us, strict=True))
+        verdict.wrong_by_ffmpeg = _count_wrong(seen, at, zero, expected.frame_slack_us)
+    if expected.by_composition:
+        at = {n: times[n] * 1_000_000 for n in numbers}
+        verdict.wrong_by_composition = _count_wrong(
+            seen, at, at[numbers[0]], expected.composed_slack_us)
+    for words, count in (("by ffmpeg's stamps", verdict.wrong_by_ffmpeg),
+                         ("by what was composed", verdict.wrong_by_composition)):
+        if count:
+            verdict.faults.append(f"{count} of {len(seen)} frames wrong {words}")
+    _check_sound(path, video, zero, float(times[numbers[0]]), recipe, parts, expected, verdict)
+    _check_span(video, seen, verdict)
+    return verdict
+
+
+def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[int | None]:
+    """The number in each canonical frame; its picture is held against ffmpeg's."""
+    seen, last, number = [], None, None
+    place = {n: i for i, n in enumerate(numbers)}
+    for frame, picture in iter_pictures(video):
+        if frame != len(seen):
+            verdict.faults.append(f"frame {frame} where {len(seen)} was due")
+        if picture is not last:
+            last, rgb = picture, picture.rgb()
+            number = counter.read(rgb)
+            if number is None:
+                verdict.faults.append(f"frame {frame} is {counter.orientation(rgb)}")
+            elif counter.read(picture.luma()) != number:
+                verdict.faults.append(f"brightness of frame {frame} shows another picture")
+            elif number in place and expected.compare_colour:
+                other = shown.rgb[place[number]]
+                difference = float(np.abs(rgb.astype(np.int16) - other).mean())
+                verdict.picture_difference = max(verdict.picture_difference, difference)
+        seen.append(number)
+    verdict.num_frames = len(seen)
+    if len(seen) != video.num_frames:
+        verdict.faults.append(f"{len(seen)} frames of {video.num_frames}")
+    if verdict.picture_difference > MAX_PICTURE_DIFFERENCE:
+        verdict.faults.append(f"pictures differ by {verdict.picture_difference:.1f} of 255")
+    return seen
+
+
+def _count_wrong(seen, at: dict[int, Fraction], zero: Fraction, slack_us: int) -> int:
+    """Canonical frames that show another picture than the nearest in time."""
+    times = np.array([float(t - zero) for t in at.values()])
+    wrong = 0
+    for frame, number in enumerate(seen):
+        due = float(Clock(0).time_us(frame))
+        nearest = float(np.abs(times - due).min())
+        if number not in at or abs(float(at[number] - zero) - due) > nearest + slack_us:
+            wrong += 1
+    return wrong
+
+
+def _check_length(video: Video, shown: Pictures, verdict: Verdict) -> None:
+    """The timeline ends with the last picture, whose length may only be guessed."""
+    times = sorted(shown.times_us)
+    steps = [b - a for a, b in zip(times, times[1:])] or [Fraction(1_000_000)]
+    last = times[-1] - times[0]
+    low, high = Clock(0).num_frames(int(last)), Clock(0).num_frames(int(last + max(steps))) + 1
+    if not low <= video.num_frames <= high:
+        verdict.faults.append(f"{video.num_frames} frames, where {low} to {high} were shown")
+
+
+def _check_sound(path, video, zero, first_s, recipe, parts, expected, verdict) -> None:
+    heard = read_audio(video)
+    if len(heard) != video.num_frames * 640:
+        verdict.faults.append(f"{len(heard)} samples for {video.num_frames} frames")
+    heard, count = heard.astype(np.float64), len(heard) + 2 * SEARCH
+    starts = [1e6 * (s.start_s - first_s) for part in parts or (recipe,) for s in part.sounds]
+    if expected.by_ffmpeg:
+        margin = Fraction(SEARCH * 1_000_000, SAMPLE_RATE)
+        other, start_us = decode_sound(path, expected.audio, zero - margin, count, expected.mix)
+        starts.append(float(start_us - zero))
+        match = compare_sound(heard, other)
+        verdict.lag_samples, verdict.correlation = match.lag_samples, match.correlation
+        verdict.num_windows = match.num_windows
+        verdict.faults += match.faults("ffmpeg's", expected.sound_slack_samples,
+                                       expected.min_correlation)
+        if match.level_db > MAX_LEVEL_DB and expected.mix is None:
+            verdict.faults.append(f"level {match.level_db:.1f} dB off ffmpeg's")
+    if expected.by_composition:
+        truth = composed_sound(parts or (recipe,), expected, first_s - SEARCH / SAMPLE_RATE, count)
+        match = compare_sound(heard, truth)
+        verdict.composed_lag_samples = match.lag_samples
+        verdict.num_windows = verdict.num_windows or match.num_windows
+        verdict.faults += match.faults("what was composed", expected.composed_sound_slack_samples,
+                                       expected.composed_min_correlation)
+    if min(abs(video.audio_start_us - start) for start in starts) > 1500:
+        verdict.faults.append(f"sound is said to begin at {video.audio_start_us / 1000:.1f} ms, "
+                              f"not at {starts[-1] / 1000:.1f} ms")
+
+
+def composed_sound(parts: tuple[Recipe, ...], expected: Expected, first_s: float,
+                   count: int) -> np.ndarray:
+    """float64 [count] from `first_s` of the clip on, in the unit of int16; NaN where it is not
+    known to the sample: at the ends of the recording and of holes."""
+    time_s = first_s + np.arange(count) / SAMPLE_RATE
+    known = np.zeros(count, bool)
+    for part in parts:
+        for sound in part.sounds:
+            if sound.seed != expected.seed:
+                continue
+            end_s = part.start_s + part.seconds if sound.end_s is None else sound.end_s
+            inside = (time_s >= sound.start_s + 0.03) & (time_s < end_s - 0.08)
+            for low, high in sound.lost_s:
+                inside &= (time_s < low - 0.1) | (time_s >= high + 0.1)
+            known |= inside
+    truth = samples(first_s, count, SAMPLE_RATE, expected.seed) * 32767
+    return np.where(known, truth, np.nan)
+
+
+@dataclass
+class SoundMatch:
+    """How near one sound is to another; over all windows."""
+
+    lag_samples: float = 0.0
+    correlation: float = 1.0
+    level_db: float = 0.0
+    num_windows: int = 0
+    silences: list[str] = field(default_factory=list)
+
+    def faults(self, whose: str, slack_samples: float, min_correlation: float) -> list[str]:
+        words = [f"{s}, not as {whose}" for s in self.silences]
+        if abs(self.lag_samples) > slack_samples:
+            words.append(f"sound is {self.lag_samples:+.1f} samples off {whose}")
+        if self.correlation < min_correlation:
+            words.append(f"sound correlates {self.correlation:.3f} with {whose}")
+        return words
+
+
+def compare_sound(heard: np.ndarray, other: np.ndarray) -> SoundMatch:
+    """Look for each 200 ms of `heard` in `other`, float64 [SEARCH + N + SEARCH].
+
+    A window that is not known whole (NaN) is left out, and so is one that is silent in both.
+    """
+    match = SoundMatch()
+    for start in range(0, len(heard) - WINDOW // 2, WINDOW):
+        mine = heard[start:start + WINDOW]
+        around = other[start:start + len(mine) + 2 * SEARCH]
+        wanted = around[SEARCH:SEARCH + len(mine)]
+        if np.isnan(wanted).any():
+            continue
+        around = np.nan_to_num(around)
+        level, due = np.sqrt((mine**2).mean()), np.sqrt((wanted**2).mean())
+        if (level < 2 * SILENT and due < 2 * SILENT):
+            continue
+        if min(level, due) < SILENT:
+            what = "silence" if level < SILENT else "sound"
+            match.silences.append(f"{what} at {start / SAMPLE_RATE:.1f} s")
+            continue
+        lag, correlation = find(mine, around)
+        match.num_windows += 1
+        match.lag_samples = max(match.lag_samples, lag, key=abs)
+        match.correlation = min(match.correlation, correlation)
+        match.level_db = max(match.level_db, abs(20 * np.log10(level / due)))
+    return match
+
+
+def find(mine: np.ndarray, around: np.ndarray) -> tuple[float, float]:
+    """How many samples later `mine`, float64 [N], is than its like in the middle of `around`,
+    float64 [SEARCH + N + SEARCH]; and how much the two are alike there, 1 at most.
+
+    Whole samples by normalised cross-correlation, below that by a parabola; the likeness is
+    taken after moving by the fraction too, for a third of a sample alone costs 4 %.
+    """
+    energy = np.concatenate([[0.0], np.cumsum(around**2)])
+    norm = np.sqrt(energy[len(mine):] - energy[:-len(mine)]) * np.sqrt((mine**2).sum())
+    scores = np.correlate(around, mine, "valid") / np.maximum(norm, 1e-9)
+    best, fraction = int(np.argmax(scores)), 0.0
+    if 0 < best < len(scores) - 1:
+        left, middle, right = scores[best - 1:best + 2]
+        fraction = 0.5 * (left - right) / (left - 2 * middle + right)
+    lag = SEARCH - best - fraction
+    moved = _moved(around, fraction)[best:best + len(mine)]
+    norm = np.sqrt((moved**2).sum() * (mine**2).sum())
+    return lag, max(float(scores[best]), float((moved * mine).sum() / max(norm, 1e-9)))
+
+
+def _moved(signal: np.ndarray, samples_: float) -> np.ndarray:
+    """The signal read that much later, by a shift of phase."""
+    frequency = np.fft.rfftfreq(len(signal))
+    spectrum = np.fft.rfft(signal) * np.exp(2j * np.pi * frequency * samples_)
+    return np.fft.irfft(spectrum, len(signal))
+
+
+def _check_span(video: Video, seen: list, verdict: Verdict) -> None:
+    """A part in the middle, as stages read it, is the same as in the whole."""
+    start = video.num_frames // 2
+    end = min(start + 3, video.num_frames)
+    part = [counter.read(p) for _, p in iter_frames(video, None, start, end)]
+    if part != seen[start:end]:
+        verdict.faults.append(f"frames {start} to {end} alone are {part}, not {seen[start:end]}")
