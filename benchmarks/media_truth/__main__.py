@@ -7,16 +7,15 @@ import json
 import multiprocessing
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 
 from benchmarks.media_truth import counter
-from benchmarks.media_truth.cases import Case, all_cases
-from benchmarks.media_truth.run import Row, run_case
+from benchmarks.media_truth.run import Row, all_cases, run_case
+from benchmarks.media_truth.table import Case
 
 CASE_TIMEOUT_S = 180
 

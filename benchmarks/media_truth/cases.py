@@ -1,4 +1,4 @@
-"""The table: what is composed, and what a right reader gives. A row a file.
+"""Files that are as their container means them to be. A row a file.
 
 `fast` rows run in the default tests, all rows by the command. Where a row says nothing of what
 is expected, every frame and every sample is to be ffmpeg's, and what was composed.
@@ -6,65 +6,23 @@ is expected, every frame and every sample is to be ffmpeg's, and what was compos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
-from benchmarks.media_truth import defects
 from benchmarks.media_truth.compare import Expected
 from benchmarks.media_truth.patches import remux
 from benchmarks.media_truth.recipe import B_FRAMES, NTSC, Recipe, Shift, Sound
-
-
-@dataclass(frozen=True)
-class Case:
-    """One file."""
-
-    name: str
-    recipe: Recipe
-    expected: Expected = Expected()
-    parts: tuple[Recipe, ...] = ()
-    """Written one by one and joined byte by byte in the place of `recipe`."""
-    fast: bool = False
-
-
-REALTIME = {"deadline": "realtime", "cpu-used": "8", "g": "25"}
-MILLISECONDS = Expected(
-    sound_slack_samples=16, composed_sound_slack_samples=17,
-    why="stamps are whole milliseconds: sound is exact to a tick")
-
-
-def mp4(**changes) -> Recipe:
-    return Recipe(**changes)
-
-
-def mov(**changes) -> Recipe:
-    return Recipe(**{"container": "mov", "suffix": ".mov",
-                     "sounds": (Sound("pcm_s16le"),), **changes})
-
-
-def mkv(**changes) -> Recipe:
-    return Recipe(**{"container": "matroska", "suffix": ".mkv", **changes})
-
-
-def webm(**changes) -> Recipe:
-    return Recipe(**{"container": "webm", "suffix": ".webm", "codec": "libvpx-vp9",
-                     "codec_options": REALTIME, "sounds": (Sound("libopus"),), **changes})
-
-
-def ts(**changes) -> Recipe:
-    return Recipe(**{"container": "mpegts", "suffix": ".ts",
-                     "options": {"avoid_negative_ts": "disabled"}, **changes})
-
-
-def avi(**changes) -> Recipe:
-    return Recipe(**{"container": "avi", "suffix": ".avi", "codec": "mpeg4",
-                     "codec_options": {"qscale": "3"}, "sounds": (Sound("pcm_s16le"),), **changes})
-
-
-def flv(**changes) -> Recipe:
-    return Recipe(**{"container": "flv", "suffix": ".flv",
-                     "sounds": (Sound(rate_hz=44100),), **changes})
-
+from benchmarks.media_truth.table import (
+    MILLISECONDS,
+    REALTIME,
+    Case,
+    avi,
+    flv,
+    mkv,
+    mov,
+    mp4,
+    ts,
+    webm,
+)
 
 SURROUND = Sound("aac", gains=(0.5, 0.5, 0.5, 0.0, 0.3, 0.3), layout="5.1")
 LATE, EARLY = 0.85, -0.4
@@ -106,7 +64,10 @@ CONTAINERS = [
         remux("-c:v", "copy", "-c:a", "libvorbis"),)), MILLISECONDS),
     Case("webm av1 opus", webm(codec="libsvtav1", codec_options={
         "preset": "12", "svtav1-params": "lp=1"}), MILLISECONDS),
-    Case("avi mpeg4 mp3", avi(sounds=(Sound("libmp3lame", 44100),))),
+    Case("avi mpeg4 mp3", avi(sounds=(Sound("libmp3lame", 44100),), options={
+        "avoid_negative_ts": "disabled"}), Expected(
+            composed_sound_slack_samples=402,
+            why="AVI does not say that an MP3 encoder is 25 ms late, nor do players know")),
     Case("avi motion jpeg, pcm", avi(codec="mjpeg", codec_options={"q": "3"},
                                      pixel_format="yuvj420p"), fast=True),
     Case("ts h264 aac", ts(codec_options=B_FRAMES), fast=True),
@@ -117,8 +78,12 @@ CONTAINERS = [
         sounds=(Sound("ac3"),))),
     Case("m2ts h264 ac3", ts(suffix=".m2ts", options={"mpegts_m2ts_mode": "1"},
                              sounds=(Sound("ac3"),))),
-    Case("ps mpeg2 ac3", Recipe("mpeg", ".mpg", "mpeg2video", {"bf": "2", "q": "3"},
-                                sounds=(Sound("ac3"),))),
+    Case("ps mpeg2 ac3", Recipe("mpeg", ".mpg", "mpeg2video", {"bf": "2", "qscale": "1"},
+                                size=(352, 288), sounds=(Sound("ac3"),))),
+    Case("ps mpeg2, several pictures a packet", Recipe(
+        "mpeg", ".mpg", "mpeg2video", {"bf": "2", "qscale": "8"}, sounds=(Sound("mp2"),)),
+        Expected(frame_slack_us=81_000, composed_slack_us=81_000, why="only the first picture of"
+                 " a packet has a stamp, and libavformat counts the others on from it")),
     Case("ps mpeg1 mp2", Recipe("mpeg", ".mpg", "mpeg1video", {"bf": "2", "q": "3"},
                                 sounds=(Sound("mp2", 44100),))),
     Case("flv h264 aac", flv(codec_options=B_FRAMES), MILLISECONDS, fast=True),
@@ -127,19 +92,26 @@ CONTAINERS = [
     Case("asf wmv2 wma2", Recipe("asf", ".wmv", "wmv2", {"qscale": "3"},
                                  sounds=(Sound("wmav2", 44100, options={"b": "128000"}),)), MILLISECONDS),
     Case("ogg theora vorbis", Recipe(steps=(
-        remux("-c:v", "libtheora", "-q:v", "8", "-c:a", "libvorbis", suffix=".ogv"),))),
-    Case("ogg vp8 opus", Recipe("ogg", ".ogv", "libvpx", REALTIME, sounds=(Sound("libopus"),))),
+        remux("-c:v", "libtheora", "-q:v", "8", "-c:a", "libvorbis", suffix=".ogv"),)),
+         Expected(min_correlation=0.9, why="where Vorbis changes its block, ffmpeg stamps one"
+                  " block late; what was composed shows who is right")),
+    Case("ogg vp8 opus", Recipe("ogg", ".ogv", "libvpx", REALTIME,
+                                    ticks=Fraction(1, 25), sounds=(Sound("libopus"),))),
     Case("3gp h263 amr", Recipe("3gp", ".3gp", "h263", {"qscale": "3"}, size=(176, 144),
                                 rate=Fraction(15), sounds=(Sound(
                                     "libopencore_amrnb", 8000, (1.0,),
-                                    options={"b": "12200"}),))),
+                                    options={"b": "12200"}),)), Expected(
+                                        composed_sound_slack_samples=24, min_correlation=0.98,
+                                        composed_min_correlation=0.9,
+                                        why="3GP does not say that AMR is 1.3 ms late")),
     Case("3gp mpeg4 aac", Recipe("3gp", ".3gp", "mpeg4", {"qscale": "3"}, sounds=(
         Sound(rate_hz=16000, gains=(1.0,)),))),
     Case("nut mpeg4 mp3", Recipe("nut", ".nut", "mpeg4", {"qscale": "3"}, sounds=(
         Sound("libmp3lame"),)), fast=True),
     Case("mxf mpeg2 pcm", Recipe("mxf", ".mxf", "mpeg2video", {"q": "3", "bf": "2"}, sounds=(
         Sound("pcm_s16le", gains=(1.0,)),))),
-    Case("ismv", Recipe("ismv", ".ismv", codec_options=B_FRAMES)),
+    Case("ismv", Recipe("ismv", ".ismv"), Expected(
+        composed_sound_slack_samples=342, why="the muxer does not mark AAC's priming")),
     Case("dv", Recipe("avi", ".avi", "dvvideo", {}, "yuv420p", (720, 576), sounds=(
         Sound("pcm_s16le"),))),
 ]
@@ -164,13 +136,18 @@ RATES = [
 ]
 
 
-def late(recipe, audio_s: float = LATE, **changes) -> Recipe:
-    return recipe(sounds=(Sound(start_s=audio_s, **changes),))
+FINE_EDITS = {"movie_timescale": "48000"}
+"""Else libavformat rounds edit lists to milliseconds."""
+
+
+def late(recipe, audio_s: float = LATE, options: dict | None = None, **changes) -> Recipe:
+    given = {} if options is None else {"options": options}
+    return recipe(sounds=(Sound(start_s=audio_s, **changes),), **given)
 
 
 STARTS = [
-    Case("late sound, mp4", late(mp4), fast=True),
-    Case("late sound, mov pcm", late(mov, codec="pcm_s16le", rate_hz=44100)),
+    Case("late sound, mp4", late(mp4, options=FINE_EDITS), fast=True),
+    Case("late sound, mov pcm", late(mov, codec="pcm_s16le", rate_hz=48000, options=FINE_EDITS)),
     Case("late sound, mkv", late(mkv), MILLISECONDS, fast=True),
     Case("late sound, webm", late(webm, codec="libopus"), MILLISECONDS),
     Case("late sound, ts", late(ts), fast=True),
@@ -182,7 +159,7 @@ STARTS = [
     Case("early sound, mkv", mkv(start_s=LATE), MILLISECONDS),
     Case("early sound, ts", ts(start_s=LATE), fast=True),
     Case("early sound, webm", webm(start_s=LATE), MILLISECONDS),
-    Case("sound by half a packet late, mp4", late(mp4, 0.0107)),
+    Case("sound by half a packet late, mp4", late(mp4, 0.0107, options=FINE_EDITS)),
     Case("sound ends early, mp4", mp4(sounds=(Sound(end_s=1.7),)), fast=True),
     Case("sound goes on after the picture, mp4", mp4(sounds=(Sound(end_s=4.5),))),
     Case("stamps begin at 1000 s, mkv", mkv(shifts=(Shift(1000.0),)), MILLISECONDS),
@@ -202,7 +179,8 @@ HOLES = [
     Case("hole in the sound, mkv pcm", mkv(sounds=(Sound("pcm_s16le", lost_s=((1.0, 1.5),)),)),
          MILLISECONDS),
     Case("hole in the sound, flv", flv(sounds=(Sound(rate_hz=44100, lost_s=((1.0, 1.3),)),)),
-         MILLISECONDS),
+         Expected(sound_slack_samples=16, composed_sound_slack_samples=17, min_correlation=0.95,
+                  why="whole milliseconds; one window holds a seam of the hole")),
     Case("both with holes, mkv", mkv(
         holes_s=((0.7, 1.1), (2.0, 2.4)), sounds=(Sound(lost_s=((1.0, 1.3),)),)), MILLISECONDS),
     Case("clock of 33 bits wraps, ts", ts(
@@ -294,14 +272,13 @@ PICTURES = [
     Case("sound's rate changes, ts", ts(), parts=(
         ts(seconds=1.6, sounds=(Sound("mp2", 44100),)),
         ts(start_s=1.6, seconds=1.6, first_number=40, sounds=(
-            Sound("mp2", 48000, start_s=1.6),))), fast=True),
+            Sound("mp2", 48000, start_s=1.6),))), expected=Expected(
+                min_correlation=0.9, composed_min_correlation=0.9, why="ffmpeg's resampler"
+                " drops some samples where it is set up anew; a window holds the seam"),
+         fast=True),
     Case("mono turns into stereo, ts", ts(), parts=(
         ts(seconds=1.6, sounds=(Sound("mp2", gains=(1.0,)),)),
         ts(start_s=1.6, seconds=1.6, first_number=40, sounds=(Sound("mp2", start_s=1.6),)))),
 ]
 
-
-def all_cases() -> list[Case]:
-    """Every row, those that were always read right first."""
-    return [*CONTAINERS, *RATES, *STARTS, *HOLES, *SOUNDS, *PICTURES,
-            *(Case(*row) for row in defects.rows())]
+CASES = [*CONTAINERS, *RATES, *STARTS, *HOLES, *SOUNDS, *PICTURES]

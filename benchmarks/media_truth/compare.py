@@ -19,7 +19,7 @@ from manifests.clock import SAMPLE_RATE, Clock
 from manifests.media import iter_frames, iter_pictures, read_audio, read_facts
 from manifests.records import Video
 
-WINDOW, SEARCH = 3200, 400
+WINDOW, SEARCH = 3200, 800
 """Samples: the length of a mark, and how far it is looked for."""
 SILENT = 40.0
 """Level (root mean square, full scale 32767) under which a window is silent."""
@@ -51,6 +51,8 @@ class Expected:
 
     rejects: frozenset[str] = frozenset()
     """Reasons of which one is right; then nothing is compared."""
+    words: str = ""
+    """What the sentence of the reject must name."""
     video: str = "0:v:0"
     audio: str = "0:a:0"
     """ffmpeg's names of the streams that are to be chosen."""

@@ -93,15 +93,16 @@ def decode_sound(path: Path, stream: str, start_us: Fraction, num_samples: int,
     rate = blocks[0][1]
     zero, slack = round(start_us * rate / 1_000_000), SLACK_S * rate
     size = -(-num_samples * rate // SAMPLE_RATE)
-    track, cursor, taken, first = np.zeros(size), None, 0, None
+    track, filled, cursor, taken, first = np.zeros(size), 0, None, 0, None
     for stamp, _, count in blocks:
         wanted = None if stamp is None else stamp - zero
         if cursor is None or (wanted is not None and abs(wanted - cursor) > slack):
             cursor = wanted or 0
         first = cursor if first is None else first
-        low, high = max(0, cursor), min(size, cursor + count)
-        if low < high:
+        low, high = max(filled, cursor), min(size, cursor + count)
+        if low < high:  # of two that overlap the later is cut, as ffmpeg's aresample does
             track[low:high] = pcm[taken + low - cursor:taken + high - cursor]
+            filled = high
         cursor, taken = cursor + count, taken + count
     if rate != SAMPLE_RATE:
         track = resample_poly(track, SAMPLE_RATE, rate)

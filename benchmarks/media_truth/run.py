@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.media_truth.cases import Case
+from benchmarks.media_truth.cases import CASES
 from benchmarks.media_truth.compare import Verdict, judge, open_video
 from benchmarks.media_truth.compose import compose
+from benchmarks.media_truth.defects import DEFECTS
+from benchmarks.media_truth.table import Case
 from manifests.media import MediaError
 
 
@@ -39,6 +41,11 @@ class Row:
                 + ("" if self.right else "  | " + "; ".join(self.faults[:4])))
 
 
+def all_cases() -> list[Case]:
+    """Every row, sound files first."""
+    return [*CASES, *DEFECTS]
+
+
 def run_case(case: Case, folder: Path) -> Row:
     """Compose and judge; nothing but a fault of the bench itself is raised."""
     began, stem = time.monotonic(), re.sub(r"[^a-z0-9.]+", "-", case.name.lower())
@@ -62,6 +69,8 @@ def _judged(case: Case, path: Path) -> Row:
         verdict = judge(path, case.recipe, case.parts, case.expected)
     except MediaError as error:
         wrong = [] if error.reason in allowed else [f"rejected: {error.reason}: {error}"]
+        if not wrong and case.expected.words not in str(error):
+            wrong = [f"{case.expected.words!r} is not named: {error}"]
         return Row(case.name, error.reason, wrong)
     except Exception as error:
         return Row(case.name, "crashed", [f"{type(error).__name__}: {error}"])
