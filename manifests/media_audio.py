@@ -20,7 +20,8 @@ import av
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE
-from manifests.media_facts import stream_of
+from manifests.media_mix import Mono
+from manifests.media_streams import open_media, stream_of
 from manifests.records import Video
 
 LOOK_AHEAD_BLOCKS = 9
@@ -136,14 +137,20 @@ def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | Non
 def _blocks(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
     """Decoded blocks: float32 [N] mono, seconds after canonical zero, sample rate."""
     zero_s = Fraction(video.zero_us, 1_000_000)
+    starts = dict(zip(video.jump_packets, video.jump_shifts_us, strict=True))
+    shift_s = Fraction(0)
     to_mono, shape = None, None
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_media(path) as container:
         stream = stream_of(container, video.audio_stream)
-        stream.codec_context.thread_count = 1
         packets = container.demux(stream)
+        number = -1
         while True:
             try:
-                frames = next(packets).decode()
+                packet = next(packets)
+                number += packet.size > 0
+                if number in starts:
+                    shift_s = Fraction(starts[number], 1_000_000)
+                frames = packet.decode()
             except (StopIteration, av.error.EOFError):
                 return
             except av.FFmpegError:
@@ -151,15 +158,12 @@ def _blocks(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, Fracti
             for frame in frames:
                 now = (frame.sample_rate, frame.format.name, frame.layout.name)
                 if now != shape:
-                    # To integers: only then is the mix of channels scaled not to overflow
-                    # (a float mix of two equal channels comes out 3 dB too loud).
-                    to_mono, shape = av.AudioResampler("s32p", "mono", frame.sample_rate), now
+                    to_mono, shape = Mono(frame, video.audio_channel), now
                 pts, base = frame.pts, frame.time_base
-                parts = [part.to_ndarray()[0] for part in to_mono.resample(frame)]
-                if not parts:
+                samples = to_mono(frame)
+                if samples is None:
                     continue
-                samples = np.concatenate(parts).astype(np.float32) / np.float32(2**31)
-                time_s = None if pts is None else Fraction(pts) * base - zero_s
+                time_s = None if pts is None else Fraction(pts) * base + shift_s - zero_s
                 yield samples, time_s, frame.sample_rate
 
 
