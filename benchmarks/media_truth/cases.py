@@ -38,7 +38,13 @@ CONTAINERS = [
         "movflags": "frag_keyframe+delay_moov"})),
     Case("mp4 index in front", mp4(options={"movflags": "faststart"})),
     Case("mp4 cut inside a GOP by its edit list", mp4(
-        codec_options=B_FRAMES, steps=(remux("-c", "copy", before=("-ss", "0.61")),)), fast=True),
+        codec_options=B_FRAMES, steps=(remux(
+            "-c", "copy", "-movie_timescale", "48000", before=("-ss", "0.6")),)), fast=True),
+    Case("mp4 cut between two pictures by its edit list", mp4(
+        codec_options=B_FRAMES, steps=(remux(
+            "-c", "copy", "-movie_timescale", "48000", before=("-ss", "0.61")),)), Expected(
+                composed_sound_slack_samples=482, why="libavformat shows the first picture after"
+                " the edit's start at once, up to one picture early, and so do players on it")),
     Case("mp4 hevc", mp4(codec="libx265", codec_options={
         "preset": "ultrafast", "x265-params": "log-level=none:bframes=2:pools=1"})),
     Case("mp4 av1", mp4(codec="libsvtav1", codec_options={"preset": "12",
@@ -188,8 +194,8 @@ HOLES = [
     Case("clock wraps between sound and picture, ts", ts(
         start_s=0.5, shifts=(Shift(WRAP_S - 1.4 - 0.3),))),
     Case("clock of 33 bits wraps, ps", Recipe(
-        "mpeg", ".mpg", "mpeg2video", {"bf": "2", "q": "3"}, sounds=(Sound("mp2"),),
-        shifts=(Shift(WRAP_S - 1.5),))),
+        "mpeg", ".mpg", "mpeg2video", {"bf": "2", "qscale": "1"}, size=(352, 288),
+        sounds=(Sound("mp2"),), shifts=(Shift(WRAP_S - 1.5),))),
 ]
 
 SOUNDS = [

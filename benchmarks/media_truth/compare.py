@@ -26,6 +26,8 @@ SILENT = 40.0
 MAX_PICTURE_DIFFERENCE = 8.0
 """Mean difference of 8-bit RGB that scalers and decoders may make."""
 MAX_LEVEL_DB = 0.5
+MAX_REORDERED = 5
+"""Pictures that a reader may leave out at the end of a truncated file."""
 
 
 @dataclass
@@ -67,9 +69,15 @@ class Expected:
     min_correlation: float = 0.99
     composed_sound_slack_samples: float = 1.5
     composed_min_correlation: float = 0.95
+    notes: tuple[str, ...] = ()
+    """Words that must stand in the notes of the record."""
+    is_truncated: bool = False
     compare_colour: bool = True
     by_composition: bool = True
     by_ffmpeg: bool = True
+    own_clocks: bool = False
+    """A clock that jumps: each part lies where its sound lies, at most 50 ms from where it was
+    composed, and its pictures are held against that."""
     why: str = ""
     """Said of every departure from the defaults."""
 
@@ -94,22 +102,33 @@ def judge(path: Path, recipe: Recipe, parts: tuple[Recipe, ...], expected: Expec
         verdict.faults.append(f"zero is {(video.zero_us - zero) / 1000:.1f} ms off")
     times = {number: time for part in parts or (recipe,)
              for number, time in enumerate(part.times_s(), part.first_number)}
+    _check_notes(video, expected, verdict)
     seen = _seen(video, verdict, shown, numbers, expected)
-    _check_length(video, shown, verdict)
+    _check_length(video, shown, [times[n] * 1_000_000 for n in numbers], expected, verdict)
+    lags = _check_sound(path, video, zero, float(times[numbers[0]]), recipe, parts, expected,
+                        verdict)
     if expected.by_ffmpeg:
         at = dict(zip(numbers, shown.times_us, strict=True))
         verdict.wrong_by_ffmpeg = _count_wrong(seen, at, zero, expected.frame_slack_us)
     if expected.by_composition:
         at = {n: times[n] * 1_000_000 for n in numbers}
         verdict.wrong_by_composition = _count_wrong(
-            seen, at, at[numbers[0]], expected.composed_slack_us)
+            seen, at, at[numbers[0]], expected.composed_slack_us,
+            lags if expected.own_clocks else [])
     for words, count in (("by ffmpeg's stamps", verdict.wrong_by_ffmpeg),
                          ("by what was composed", verdict.wrong_by_composition)):
         if count:
             verdict.faults.append(f"{count} of {len(seen)} frames wrong {words}")
-    _check_sound(path, video, zero, float(times[numbers[0]]), recipe, parts, expected, verdict)
     _check_span(video, seen, verdict)
     return verdict
+
+
+def _check_notes(video: Video, expected: Expected, verdict: Verdict) -> None:
+    said = " ".join(video.notes)
+    verdict.faults += [f"no note says {word!r}" for word in expected.notes if word not in said]
+    if video.is_truncated != expected.is_truncated:
+        verdict.faults.append("said to be truncated" if video.is_truncated
+                              else "not said to be truncated")
 
 
 def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[int | None]:
@@ -139,29 +158,41 @@ def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[
     return seen
 
 
-def _count_wrong(seen, at: dict[int, Fraction], zero: Fraction, slack_us: int) -> int:
-    """Canonical frames that show another picture than the nearest in time."""
+def _count_wrong(seen, at: dict[int, Fraction], zero: Fraction, slack_us: int,
+                 lags: list[tuple[float, float]] = ()) -> int:
+    """Canonical frames that show another picture than the nearest in time; with the lags of the
+    sound, the nearest in the time that is heard about then."""
     times = np.array([float(t - zero) for t in at.values()])
     wrong = 0
     for frame, number in enumerate(seen):
-        due = float(Clock(0).time_us(frame))
-        nearest = float(np.abs(times - due).min())
-        if number not in at or abs(float(at[number] - zero) - due) > nearest + slack_us:
-            wrong += 1
+        due_us = float(Clock(0).time_us(frame))
+        shifts_us = {0.0} if not lags else {
+            lag * 1e6 / SAMPLE_RATE for time_s, lag in lags if abs(time_s - due_us / 1e6) < 0.5}
+        wrong += not any(_is_nearest(at.get(number), zero, times, due_us - shift, slack_us)
+                         for shift in shifts_us)
     return wrong
 
 
-def _check_length(video: Video, shown: Pictures, verdict: Verdict) -> None:
+def _is_nearest(shown_us, zero, times: np.ndarray, due_us: float, slack_us: int) -> bool:
+    nearest = float(np.abs(times - due_us).min())
+    return shown_us is not None and abs(float(shown_us - zero) - due_us) <= nearest + slack_us
+
+
+def _check_length(video: Video, shown: Pictures, composed_us: list[Fraction],
+                  expected: Expected, verdict: Verdict) -> None:
     """The timeline ends with the last picture, whose length may only be guessed."""
-    times = sorted(shown.times_us)
+    times = sorted(shown.times_us if expected.by_ffmpeg else composed_us)
     steps = [b - a for a, b in zip(times, times[1:])] or [Fraction(1_000_000)]
     last = times[-1] - times[0]
     low, high = Clock(0).num_frames(int(last)), Clock(0).num_frames(int(last + max(steps))) + 1
+    if expected.is_truncated:  # pictures whose followers are missing may be out of order
+        low -= MAX_REORDERED
     if not low <= video.num_frames <= high:
         verdict.faults.append(f"{video.num_frames} frames, where {low} to {high} were shown")
 
 
-def _check_sound(path, video, zero, first_s, recipe, parts, expected, verdict) -> None:
+def _check_sound(path, video, zero, first_s, recipe, parts, expected, verdict) -> list:
+    """Both comparisons; the lags of the windows of the last."""
     heard = read_audio(video)
     if len(heard) != video.num_frames * 640:
         verdict.faults.append(f"{len(heard)} samples for {video.num_frames} frames")
@@ -169,9 +200,9 @@ def _check_sound(path, video, zero, first_s, recipe, parts, expected, verdict) -
     starts = [1e6 * (s.start_s - first_s) for part in parts or (recipe,) for s in part.sounds]
     if expected.by_ffmpeg:
         margin = Fraction(SEARCH * 1_000_000, SAMPLE_RATE)
-        other, start_us = decode_sound(path, expected.audio, zero - margin, count, expected.mix)
-        starts.append(float(start_us - zero))
-        match = compare_sound(heard, other)
+        other = decode_sound(path, expected.audio, zero - margin, count, expected.mix)
+        starts.append(float(other.start_us - zero))
+        match = compare_sound(heard, other.pcm)
         verdict.lag_samples, verdict.correlation = match.lag_samples, match.correlation
         verdict.num_windows = match.num_windows
         verdict.faults += match.faults("ffmpeg's", expected.sound_slack_samples,
@@ -180,14 +211,20 @@ def _check_sound(path, video, zero, first_s, recipe, parts, expected, verdict) -
             verdict.faults.append(f"level {match.level_db:.1f} dB off ffmpeg's")
     if expected.by_composition:
         truth = composed_sound(parts or (recipe,), expected, first_s - SEARCH / SAMPLE_RATE, count)
+        if expected.is_truncated and expected.by_ffmpeg:  # where the cut is, only ffmpeg tells
+            there = float(other.end_us - zero) / 1e6 - 0.08
+            truth[SEARCH + max(0, int(there * SAMPLE_RATE)):] = np.nan
         match = compare_sound(heard, truth)
         verdict.composed_lag_samples = match.lag_samples
         verdict.num_windows = verdict.num_windows or match.num_windows
         verdict.faults += match.faults("what was composed", expected.composed_sound_slack_samples,
                                        expected.composed_min_correlation)
-    if min(abs(video.audio_start_us - start) for start in starts) > 1500:
+    # A stream that does not mark its priming begins with it.
+    slack_us = 1500 if expected.by_ffmpeg else 30_000
+    if min(abs(video.audio_start_us - start) for start in starts) > slack_us:
         verdict.faults.append(f"sound is said to begin at {video.audio_start_us / 1000:.1f} ms, "
                               f"not at {starts[-1] / 1000:.1f} ms")
+    return match.lags
 
 
 def composed_sound(parts: tuple[Recipe, ...], expected: Expected, first_s: float,
@@ -218,6 +255,8 @@ class SoundMatch:
     level_db: float = 0.0
     num_windows: int = 0
     silences: list[str] = field(default_factory=list)
+    lags: list[tuple[float, float]] = field(default_factory=list)
+    """Of each window: its time in seconds, how many samples it is late."""
 
     def faults(self, whose: str, slack_samples: float, min_correlation: float) -> list[str]:
         words = [f"{s}, not as {whose}" for s in self.silences]
@@ -250,6 +289,7 @@ def compare_sound(heard: np.ndarray, other: np.ndarray) -> SoundMatch:
             continue
         lag, correlation = find(mine, around)
         match.num_windows += 1
+        match.lags.append((start / SAMPLE_RATE, lag))
         match.lag_samples = max(match.lag_samples, lag, key=abs)
         match.correlation = min(match.correlation, correlation)
         match.level_db = max(match.level_db, abs(20 * np.log10(level / due)))

@@ -71,6 +71,8 @@ def _ticks(recipe: Recipe) -> Fraction:
         return recipe.ticks
     if recipe.container in MILLISECONDS:
         return Fraction(1, 1000)
+    if recipe.container in ("avi", "asf"):
+        return 1 / recipe.rate
     return Fraction(1, 90_000) if recipe.uneven_ms else 1 / (recipe.rate * 8)
 
 
@@ -174,7 +176,9 @@ def _shift(packet: av.Packet, recipe: Recipe) -> None:
     time_s = packet.pts * packet.time_base
     for shift in recipe.shifts:
         if packet.stream.type in shift.kinds and shift.from_s <= time_s < shift.to_s:
-            packet.rescale_ts(FINE)
-            packet.pts += round(shift.add_s / FINE)
+            scale = packet.time_base / FINE
+            packet.pts = round(packet.pts * scale + shift.add_s / FINE)
             if packet.dts is not None:
-                packet.dts += round(shift.add_s / FINE)
+                packet.dts = round(packet.dts * scale + shift.decoding_too * shift.add_s / FINE)
+            packet.duration = round(packet.duration * scale)
+            packet.time_base = FINE

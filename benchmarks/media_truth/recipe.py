@@ -54,6 +54,8 @@ class Shift:
     from_s: float = float("-inf")
     to_s: float = float("inf")
     kinds: tuple[str, ...] = ("video", "audio")
+    decoding_too: bool = True
+    """Else only presentation times: packets keep their places in the file."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,17 @@ class Pictures:
     """uint8 [N, H, W, 3]"""
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A stretch of sound."""
+
+    pcm: np.ndarray
+    """float64 [N] at 16 kHz in the unit of int16, silent where nothing was decoded."""
+    start_us: Fraction
+    end_us: Fraction
+    """The file's own time of the first sample that was decoded, and of the end of the last."""
+
+
 def ffmpeg(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
     """Run ffmpeg without a terminal. Raises ReferenceFailed with its last words."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-nostats", "-y",
@@ -76,13 +87,10 @@ def decode_pictures(path: Path, stream: str, width_px: int, height_px: int) -> P
 
 
 def decode_sound(path: Path, stream: str, start_us: Fraction, num_samples: int,
-                 mix: str | None = None) -> tuple[np.ndarray, Fraction]:
+                 mix: str | None = None) -> Heard:
     """The sound of `stream` on a clock that begins at `start_us` of the file's own time.
 
-    Returns float64 [num_samples] at 16 kHz in the unit of int16, silent where nothing was
-    decoded, and the file's own time of the first sample in microseconds. `mix` is a filter that
-    makes one channel of many.
-    Blocks are placed at their own rate, and the whole is resampled by scipy; where the rate
+    `mix` is a filter that makes one channel of many. Blocks are placed at their own rate, and the whole is resampled by scipy; where the rate
     changes inside a stream, ffmpeg brings it to one rate first.
     """
     blocks, pcm = _blocks(path, stream, mix, None)
@@ -106,7 +114,8 @@ def decode_sound(path: Path, stream: str, start_us: Fraction, num_samples: int,
         cursor, taken = cursor + count, taken + count
     if rate != SAMPLE_RATE:
         track = resample_poly(track, SAMPLE_RATE, rate)
-    return track[:num_samples] / 65536, Fraction((first + zero) * 1_000_000, rate)
+    return Heard(track[:num_samples] / 65536, Fraction((first + zero) * 1_000_000, rate),
+                 Fraction((cursor + zero) * 1_000_000, rate))
 
 
 def _blocks(path: Path, stream: str, mix: str | None, rate_hz: int | None):
