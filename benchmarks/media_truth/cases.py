@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from benchmarks.media_truth.compare import Expected
-from benchmarks.media_truth.patches import remux
+from benchmarks.media_truth.patches import edits, remux
 from benchmarks.media_truth.recipe import B_FRAMES, NTSC, Recipe, Shift, Sound
 from benchmarks.media_truth.table import (
     MILLISECONDS,
@@ -45,6 +45,15 @@ CONTAINERS = [
             "-c", "copy", "-movie_timescale", "48000", before=("-ss", "0.61")),)), Expected(
                 composed_sound_slack_samples=482, why="libavformat shows the first picture after"
                 " the edit's start at once, up to one picture early, and so do players on it")),
+    Case("mp4 two edits", mp4(codec_options=B_FRAMES, steps=(edits(((0.0, 1.0), (1.8, 2.8))),)),
+         Expected(by_composition=False, why="what the edits leave out was composed all the same"),
+         fast=True),
+    Case("mp4 negative composition offsets", mp4(codec_options=B_FRAMES, options={
+        "movflags": "negative_cts_offsets"}), fast=True),
+    Case("mkv cut by a copy of streams", mkv(codec_options=B_FRAMES, steps=(remux(
+        "-c", "copy", before=("-ss", "0.6")),)), MILLISECONDS),
+    Case("ts cut by a copy of streams", ts(codec_options=B_FRAMES, steps=(remux(
+        "-c", "copy", before=("-ss", "0.6")),))),
     Case("mp4 hevc", mp4(codec="libx265", codec_options={
         "preset": "ultrafast", "x265-params": "log-level=none:bframes=2:pools=1"})),
     Case("mp4 av1", mp4(codec="libsvtav1", codec_options={"preset": "12",
@@ -76,6 +85,10 @@ CONTAINERS = [
             why="AVI does not say that an MP3 encoder is 25 ms late, nor do players know")),
     Case("avi motion jpeg, pcm", avi(codec="mjpeg", codec_options={"q": "3"},
                                      pixel_format="yuvj420p"), fast=True),
+    Case("avi uncompressed", avi(codec="rawvideo", codec_options={}, pixel_format="bgr24")),
+    Case("avi huffyuv", avi(codec="huffyuv", codec_options={}, pixel_format="yuv422p")),
+    Case("mov uncompressed 4:2:2", mov(codec="rawvideo", codec_options={},
+                                       pixel_format="uyvy422")),
     Case("ts h264 aac", ts(codec_options=B_FRAMES), fast=True),
     Case("ts mpeg2 mp2", ts(codec="mpeg2video", codec_options={"bf": "2", "q": "3"},
                             sounds=(Sound("mp2"),))),
@@ -254,6 +267,11 @@ PICTURES = [
                         stream_settings=HLG), NO_COLOUR),
     Case("gray", mp4(pixel_format="gray"), fast=True),
     Case("4:4:4", mp4(pixel_format="yuv444p")),
+    Case("16 bit gray", mkv(codec="ffv1", codec_options={}, pixel_format="gray16le"),
+         MILLISECONDS),
+    Case("rgb h264", mp4(steps=(remux("-c:v", "libx264rgb", "-preset", "ultrafast", "-qp", "12",
+                                      "-c:a", "copy"),))),
+    Case("tagged BT.709", mp4(stream_settings={"colorspace": 1}), fast=True),
     Case("4:2:2", mp4(pixel_format="yuv422p")),
     Case("full range h264", mp4(stream_settings={"color_range": 2}), fast=True),
     Case("odd size", webm(size=(161, 129)), MILLISECONDS, fast=True),

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from benchmarks.media_truth.counter import ORIENTATIONS, draw
 from benchmarks.media_truth.marks import samples
@@ -108,6 +108,7 @@ def _cover_packet(stream):
 def _video_packets(stream, recipe: Recipe) -> Iterator[av.Packet]:
     changes = [*recipe.later_sizes, (float("inf"), (0, 0))]
     context, size = stream.codec_context, recipe.size
+    convert = VideoReformatter()
     for number, time in enumerate(recipe.times_s(), recipe.first_number):
         if time >= changes[0][0]:
             yield from _of(stream, context.encode(None))
@@ -116,7 +117,8 @@ def _video_packets(stream, recipe: Recipe) -> Iterator[av.Packet]:
             context.options = dict(recipe.codec_options)
             context.framerate = recipe.rate
             _set_up(context, recipe, size)
-        yield from _of(stream, context.encode(_frame(recipe, context, number, time, size)))
+        yield from _of(stream, context.encode(
+            _frame(recipe, context, convert, number, time, size)))
     yield from _of(stream, context.encode(None))
 
 
@@ -126,13 +128,15 @@ def _of(stream, packets) -> Iterator[av.Packet]:
         yield packet
 
 
-def _frame(recipe: Recipe, context, number: int, time: Fraction, size) -> av.VideoFrame:
+def _frame(recipe: Recipe, context, convert: VideoReformatter, number: int, time: Fraction,
+           size: tuple[int, int]) -> av.VideoFrame:
     coded = ORIENTATIONS[recipe.coded_as]
     width, height = size
     turned = coded(np.empty((height, width))).shape
     picture = coded(draw(number, float(time), turned[1], turned[0]))
     full = "yuvj" in recipe.pixel_format or recipe.stream_settings.get("color_range") == 2
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
+    frame = convert.reformat(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
         format=recipe.pixel_format, dst_colorspace=Colorspace.ITU601,
         dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG)
     frame.time_base = Fraction(context.time_base or 1 / recipe.rate)

@@ -17,6 +17,7 @@ from benchmarks.media_truth.patches import (
     replaced,
     stream_type,
     truncated,
+    without_head,
 )
 from benchmarks.media_truth.recipe import B_FRAMES, NTSC, Recipe, Shift, Sound
 from benchmarks.media_truth.table import (
@@ -119,6 +120,8 @@ CHANNELS = [
         replace(EQUAL, why="one channel is heard, where a mix would be silent")),
 ]
 
+PROGRAM = Recipe("mpeg", ".mpg", "mpeg2video", {"bf": "2", "qscale": "1"}, size=(352, 288),
+                 sounds=(Sound("mp2"),), options={"avoid_negative_ts": "disabled"})
 JUMPED = Expected(by_ffmpeg=False, own_clocks=True, composed_sound_slack_samples=800,
                   composed_min_correlation=0.9, notes=("clock_jump",),
                   why="the parts follow each other as if the clock had not jumped; ffmpeg keeps"
@@ -135,12 +138,36 @@ JUMPS = [
     Case("clock jumps by 10 h, mkv", mkv(shifts=(Shift(10 * HOUR, 1.5),)), JUMPED),
     Case("clock jumps by 1 h, mp4", mp4(shifts=(Shift(HOUR, 1.5),)), JUMPED),
     Case("one picture's stamp 1 h late, mkv", mkv(shifts=(Shift(HOUR, 1.5, 1.53, ("video",), False),)),
-         replace(JUMPED, composed_sound_slack_samples=17, notes=("late",)), fast=True),
+         replace(JUMPED, composed_sound_slack_samples=17, notes=("odd_stamps",)), fast=True),
+    Case("three pictures' stamps 1 h late, mkv", mkv(
+        shifts=(Shift(HOUR, 1.5, 1.61, ("video",), False),)),
+        replace(JUMPED, composed_sound_slack_samples=17, notes=("odd_stamps",))),
+    Case("one picture's stamp 20 s early, mkv", mkv(
+        shifts=(Shift(30.0), Shift(-20.0, 1.5, 1.53, ("video",), False))),
+        replace(JUMPED, composed_sound_slack_samples=17, notes=())),
+    Case("the first picture's stamp 1 h late, mkv", mkv(
+        shifts=(Shift(HOUR, -1.0, 0.01, ("video",), False),)),
+        replace(JUMPED, composed_sound_slack_samples=17, notes=())),
+    Case("only the picture's clock jumps, ts", ts(shifts=(Shift(10 * HOUR, 1.5, kinds=(
+        "video",)),)), replace(JUMPED, notes=())),
+    Case("only the sound's clock jumps, ts", ts(shifts=(Shift(10 * HOUR, 1.5, kinds=(
+        "audio",)),)), replace(JUMPED, notes=())),
+    Case("nothing for 20 s, mkv", mkv(shifts=(Shift(20.0, 1.5),)), Expected(
+        by_composition=False, sound_slack_samples=16)),
     Case("one sound's stamp 1 h late, mkv", mkv(shifts=(Shift(HOUR, 1.5, 1.52, ("audio",), False),)),
          replace(JUMPED, composed_sound_slack_samples=17, notes=())),
     Case("clock starts again in the middle, ts", ts(), JUMPED, (
         ts(seconds=1.6), ts(start_s=1.6, seconds=1.6, first_number=40, sounds=(
             Sound(start_s=1.6),), shifts=(Shift(-1.6),))), fast=True),
+    Case("clock starts again in the middle, flv", flv(), replace(
+        JUMPED, composed_slack_us=2000), (
+        flv(seconds=1.6), flv(start_s=1.6, seconds=1.6, first_number=40, sounds=(
+            Sound(rate_hz=44100, start_s=1.6),), shifts=(Shift(-1.6),),
+            steps=(without_head(13),)))),
+    Case("clock starts again in the middle, ps", PROGRAM, JUMPED, (
+        replace(PROGRAM, seconds=1.6), replace(
+            PROGRAM, start_s=1.6, seconds=1.6, first_number=40, sounds=(
+                Sound("mp2", start_s=1.6),), shifts=(Shift(-1.6),)))),
     Case("clock starts again twice, ts", ts(), JUMPED, (
         ts(seconds=1.6), ts(start_s=1.6, seconds=1.6, first_number=40, sounds=(
             Sound(start_s=1.6),), shifts=(Shift(-1.6),)),
@@ -190,6 +217,9 @@ TRUNCATIONS = [
         CUT, sound_slack_samples=16, composed_sound_slack_samples=17)),
     Case("cut to 45 %, fragmented mp4", mp4(options={
         "movflags": "frag_keyframe+delay_moov"}, steps=(truncated(0.45),)), CUT),
+    Case("begins inside a GOP, ts", ts(codec_options=B_FRAMES, steps=(
+        without_head(188 * 150),)), Expected(composed_min_correlation=0.9, why="a recording that"
+        " was begun in the middle"), fast=True),
     Case("cut to 45 %, ts", ts(steps=(truncated(0.45),)), Expected(
         composed_min_correlation=0.9, why="a transport stream promises no length")),
 ]

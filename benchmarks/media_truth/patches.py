@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.media_truth.recipe import Step
@@ -47,6 +47,11 @@ def truncated(share: float) -> Step:
     return rewrite(lambda content: content[:int(len(content) * share)])
 
 
+def without_head(num_bytes: int) -> Step:
+    """The first bytes are missing."""
+    return rewrite(lambda content: content[num_bytes:])
+
+
 def replaced(old: bytes, new: bytes, count: int = -1) -> Step:
     """Bytes replaced, in all or in the first `count` places. Raises ValueError if not there."""
     if len(old) != len(new):
@@ -73,6 +78,49 @@ def display_matrix(name: str, track: int = 0) -> Step:
             ">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, x << 16, y << 16, 1 << 30)
         return content
     return rewrite(change)
+
+
+def edits(spans_s: Sequence[tuple[float, float]]) -> Step:
+    """MP4 or MOV whose index is at the end: every track shows these spans of itself, one after
+    the other. Times count from what its own edit list, if it has one, shows first."""
+    def change(content: bytearray) -> bytearray:
+        moov = content.index(b"moov") - 4
+        if content.index(b"mdat") > moov:
+            raise ValueError("the index must lie behind the data")
+        movie_scale = _scale(content, content.index(b"mvhd"))
+        at = moov
+        while (at := content.find(b"trak", at)) >= 0:
+            track = at - 4
+            old = content.find(b"edts", track, content.index(b"mdia", track))
+            base = struct.unpack(">i", content[old + 24:old + 28])[0] if old >= 0 else 0
+            if old >= 0:
+                size = struct.unpack(">I", content[old - 4:old])[0]
+                del content[old - 4:old - 4 + size]
+                _grow(content, (moov, track), -size)
+            media_scale = _scale(content, content.index(b"mdhd", track))
+            rows = b"".join(struct.pack(
+                ">IiI", round((end - start) * movie_scale), base + round(start * media_scale),
+                1 << 16) for start, end in spans_s)
+            table = struct.pack(">I4sII", 16 + len(rows), b"elst", 0, len(spans_s)) + rows
+            box = struct.pack(">I4s", 8 + len(table), b"edts") + table
+            place = content.index(b"mdia", track) - 4
+            content[place:place] = box
+            _grow(content, (moov, track), len(box))
+            at = track + 8
+        return content
+    return rewrite(change)
+
+
+def _scale(content: bytearray, header: int) -> int:
+    """Ticks a second, from a movie's or a medium's header."""
+    at = header + 4 + (20 if content[header + 4] == 1 else 12)
+    return struct.unpack(">I", content[at:at + 4])[0]
+
+
+def _grow(content: bytearray, boxes: Sequence[int], count: int) -> None:
+    for at in boxes:
+        size = struct.unpack(">I", content[at:at + 4])[0] + count
+        content[at:at + 4] = struct.pack(">I", size)
 
 
 def stream_type(old: int, new: int) -> Step:
