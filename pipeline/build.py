@@ -125,6 +125,8 @@ def _finish(root, files, config, entries, started) -> Outcome:
     faces = config.shots.faces
     if speed := status.speed_line(rows, faces.detector, faces.landmarks):
         print(speed, file=sys.stderr)
+    if kept := status.note_line(entries):
+        print(kept, file=sys.stderr)
     fetched = [r for e in entries.get("download", {}).values() for r in e.outputs]
     if twice := len(fetched) - len({f.video_id for f in fetched}):
         print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "

@@ -80,7 +80,8 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 @main.command()
 @click.argument("corpus", type=CORPUS)
 @click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
-@click.option("--why", is_flag=True, help="One row per rejected or failed record instead.")
+@click.option("--why", is_flag=True,
+              help="One row per rejected or failed record or note on a video instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
 def status(corpus, cost, why, as_json) -> None:
@@ -103,7 +104,7 @@ def status(corpus, cost, why, as_json) -> None:
              "source": names.get(r["video_id"] or r["item_id"]),
              "measured": r.get("measured"), "threshold": r.get("threshold"),
              "detail": (r.get("detail") if "exception" not in r else r["exception"])}
-            for r in [*whole.rows("rejects"), *whole.rows("failures")]]
+            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]]
         emit(rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"],
              as_json)
         return
