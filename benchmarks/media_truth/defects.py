@@ -49,7 +49,8 @@ UNDECODABLE = [
         frozenset({"no_decoder", "no_video"}), why="a stream of an unknown type")),
     Case("sound without decoder, mov", mov(steps=(replaced(b"sowt", b"zowt"),)),
          replace(NO_DECODER, words="zowt"), fast=True),
-    Case("sound without decoder, mkv", mkv(steps=(replaced(b"A_AAC", b"A_XYZ"),)), NO_DECODER),
+    Case("sound without decoder, mkv", mkv(steps=(replaced(b"A_AAC", b"A_XYZ"),)), NO_DECODER,
+         fast=True),
     Case("the default sound without decoder, mov", mov(
         sounds=TWO_SOUNDS, steps=(replaced(b"sowt", b"apac", 1),)),
         replace(SECOND_SOUND, sound_slack_samples=1, composed_sound_slack_samples=1.5),
@@ -67,7 +68,7 @@ UNDECODABLE = [
     Case("sound and a cover", mp4(cover="last", steps=(
         remux("-map", "0:a", "-map", "0:v:1", "-c", "copy", "-disposition:v", "attached_pic"),)),
         Expected(frozenset({"no_video"})), fast=True),
-    Case("no sound", mkv(sounds=()), Expected(frozenset({"no_audio"}))),
+    Case("no sound", mkv(sounds=()), Expected(frozenset({"no_audio"})), fast=True),
 ]
 
 UNSTAMPED = [
@@ -100,11 +101,11 @@ def many(count: int, seconds: float = 3.0, **changes) -> Recipe:
 EQUAL = Expected(mix="pan=mono|c0=c0", why="channels without places are mixed equally; here all"
                  " hold the same")
 CHANNELS = [
-    Case("3 channels without places", many(3), EQUAL),
+    Case("3 channels without places", many(3), EQUAL, fast=True),
     Case("4 channels without places", many(4), EQUAL, fast=True),
     Case("9 channels", many(9), EQUAL, fast=True),
     Case("16 channels", many(16), EQUAL),
-    Case("32 channels", many(32), EQUAL),
+    Case("32 channels", many(32), EQUAL, fast=True),
     Case("60 channels", many(60), EQUAL, fast=True),
     Case("9 channels, flac mkv", mkv(sounds=(Sound("pcm_s16le", gains=(1.0,) * 9),)),
          replace(EQUAL, sound_slack_samples=16, composed_sound_slack_samples=17)),
@@ -126,6 +127,8 @@ JUMPED = Expected(by_ffmpeg=False, own_clocks=True, composed_sound_slack_samples
                   composed_min_correlation=0.9, notes=("clock_jump",),
                   why="the parts follow each other as if the clock had not jumped; ffmpeg keeps"
                       " the hole")
+UNDECIDABLE = Expected(frozenset({"clock_jump"}), words="jumps by",
+                       why="nobody can tell what belongs together")
 HOUR = 3600.0
 JUMPS = [
     Case("clock jumps by 10 h, ts", ts(shifts=(Shift(10 * HOUR, 1.5),)), JUMPED, fast=True),
@@ -135,26 +138,27 @@ JUMPS = [
         ts(seconds=1.6, shifts=(Shift(2 * HOUR),)),
         ts(start_s=1.6, seconds=1.6, first_number=40, sounds=(Sound(start_s=1.6),),
            shifts=(Shift(HOUR),)))),
-    Case("clock jumps by 10 h, mkv", mkv(shifts=(Shift(10 * HOUR, 1.5),)), JUMPED),
-    Case("clock jumps by 1 h, mp4", mp4(shifts=(Shift(HOUR, 1.5),)), JUMPED),
-    Case("one picture's stamp 1 h late, mkv", mkv(shifts=(Shift(HOUR, 1.5, 1.53, ("video",), False),)),
+    Case("clock jumps by 10 h, mkv", mkv(shifts=(Shift(10 * HOUR, 1.5),)), JUMPED, fast=True),
+    Case("clock jumps by 1 h, mp4", mp4(shifts=(Shift(HOUR, 1.5),)), JUMPED, fast=True),
+    Case("one picture's stamp 1 h late, mkv", mkv(
+        shifts=(Shift(HOUR, 1.5, 1.53, ("video",), False),)),
          replace(JUMPED, composed_sound_slack_samples=17, notes=("odd_stamps",)), fast=True),
     Case("three pictures' stamps 1 h late, mkv", mkv(
         shifts=(Shift(HOUR, 1.5, 1.61, ("video",), False),)),
         replace(JUMPED, composed_sound_slack_samples=17, notes=("odd_stamps",))),
-    Case("one picture's stamp 20 s early, mkv", mkv(
-        shifts=(Shift(30.0), Shift(-20.0, 1.5, 1.53, ("video",), False))),
-        replace(JUMPED, composed_sound_slack_samples=17, notes=())),
     Case("the first picture's stamp 1 h late, mkv", mkv(
         shifts=(Shift(HOUR, -1.0, 0.01, ("video",), False),)),
         replace(JUMPED, composed_sound_slack_samples=17, notes=())),
     Case("only the picture's clock jumps, ts", ts(shifts=(Shift(10 * HOUR, 1.5, kinds=(
-        "video",)),)), replace(JUMPED, notes=())),
+        "video",)),)), UNDECIDABLE, fast=True),
     Case("only the sound's clock jumps, ts", ts(shifts=(Shift(10 * HOUR, 1.5, kinds=(
-        "audio",)),)), replace(JUMPED, notes=())),
-    Case("nothing for 20 s, mkv", mkv(shifts=(Shift(20.0, 1.5),)), Expected(
-        by_composition=False, sound_slack_samples=16)),
-    Case("one sound's stamp 1 h late, mkv", mkv(shifts=(Shift(HOUR, 1.5, 1.52, ("audio",), False),)),
+        "audio",)),)), UNDECIDABLE),
+    Case("nothing for 20 s, mkv", mkv(shifts=(Shift(20.0, 1.5),)), JUMPED, fast=True),
+    Case("nothing for 5 s, mkv", mkv(shifts=(Shift(5.0, 1.5),)), Expected(
+        by_composition=False, sound_slack_samples=16, min_correlation=0.95,
+        why="a hole that may be one, kept as ffmpeg keeps it; a window holds its seam")),
+    Case("one sound's stamp 1 h late, mkv", mkv(
+        shifts=(Shift(HOUR, 1.5, 1.52, ("audio",), False),)),
          replace(JUMPED, composed_sound_slack_samples=17, notes=())),
     Case("clock starts again in the middle, ts", ts(), JUMPED, (
         ts(seconds=1.6), ts(start_s=1.6, seconds=1.6, first_number=40, sounds=(
@@ -205,16 +209,16 @@ TRUNCATIONS = [
     Case("cut to 45 %, mp4", mp4(options=FRONT, steps=(truncated(0.45),)), CUT, fast=True),
     Case("cut to 45 %, b-frames, mp4", mp4(codec_options=B_FRAMES, options=FRONT,
                                            steps=(truncated(0.45),)), CUT),
-    Case("cut to 90 %, mov", mov(options=FRONT, steps=(truncated(0.9),)), CUT),
+    Case("cut to 90 %, mov", mov(options=FRONT, steps=(truncated(0.9),)), CUT, fast=True),
     Case("cut to 45 %, index at the end", mp4(steps=(truncated(0.45),)), Expected(
         frozenset({"unreadable", "truncated"}), why="its index is in what is missing")),
     Case("cut to 45 %, mkv", mkv(steps=(truncated(0.45),)), replace(
         CUT, sound_slack_samples=16, composed_sound_slack_samples=17), fast=True),
     Case("cut to 45 %, webm", webm(steps=(truncated(0.45),)), replace(
         CUT, sound_slack_samples=16, composed_sound_slack_samples=17)),
-    Case("cut to 45 %, avi", avi(steps=(truncated(0.45),)), CUT),
+    Case("cut to 45 %, avi", avi(steps=(truncated(0.45),)), CUT, fast=True),
     Case("cut to 45 %, flv", flv(steps=(truncated(0.45),)), replace(
-        CUT, sound_slack_samples=16, composed_sound_slack_samples=17)),
+        CUT, sound_slack_samples=16, composed_sound_slack_samples=17), fast=True),
     Case("cut to 45 %, fragmented mp4", mp4(options={
         "movflags": "frag_keyframe+delay_moov"}, steps=(truncated(0.45),)), CUT),
     Case("begins inside a GOP, ts", ts(codec_options=B_FRAMES, steps=(

@@ -90,8 +90,9 @@ def decode_sound(path: Path, stream: str, start_us: Fraction, num_samples: int,
                  mix: str | None = None) -> Heard:
     """The sound of `stream` on a clock that begins at `start_us` of the file's own time.
 
-    `mix` is a filter that makes one channel of many. Blocks are placed at their own rate, and the whole is resampled by scipy; where the rate
-    changes inside a stream, ffmpeg brings it to one rate first.
+    `mix` is a filter that makes one channel of many. Blocks are placed at their own rate, and the
+    whole is resampled by scipy; where the rate changes inside a stream, ffmpeg brings it to one
+    rate first.
     """
     blocks, pcm = _blocks(path, stream, mix, None)
     if len({rate for _, rate, _ in blocks}) > 1:
