@@ -37,6 +37,8 @@ __all__ = ["Facts", "MediaError", "read_facts", "stream_of", "why_unreadable"]
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 VFR_TOLERANCE_US = 2000
 PACKET_US = 100_000
+LOST_WITH_THE_END = frozenset({"unreadable", "no_video", "no_decoder"})
+"""Reasons that a file may have because its end is missing."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
         found = error
     except (av.FFmpegError, OSError) as error:
         found = MediaError("unreadable", why_unreadable(path, error))
-    promise = broken_promise(path) if found.reason == "unreadable" else None
+    promise = broken_promise(path) if found.reason in LOST_WITH_THE_END else None
     if promise is not None:
         size = Path(path).stat().st_size
         found = MediaError("truncated", f"it ends after {size} of {promise.num_bytes} bytes, and "
