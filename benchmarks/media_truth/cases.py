@@ -139,7 +139,7 @@ CONTAINERS = [
 
 RATES = [
     *(Case(f"{name} fps", mp4(rate=rate, seconds=seconds, codec_options={
-        "preset": "ultrafast", "g": "60"}), fast=name in ("1", "8", "15", "23.976", "29.97", "60", "120", "240"))
+        "preset": "ultrafast", "g": "60"}), fast=name not in ("24", "48", "50", "59.94"))
       for name, rate, seconds in (
           ("1", Fraction(1), 5.0), ("8", Fraction(8), 3.0), ("15", Fraction(15), 3.0),
           ("23.976", Fraction(24000, 1001), 3.0), ("24", Fraction(24), 3.0), ("29.97", NTSC, 3.0),
@@ -193,7 +193,7 @@ HOLES = [
     Case("hole in the video, mkv", mkv(holes_s=((1.0, 1.7),)), MILLISECONDS, fast=True),
     Case("hole in the video, ts", ts(holes_s=((1.0, 1.7),)), fast=True),
     Case("hole in the sound, mp4", mp4(sounds=(Sound(lost_s=((1.0, 1.3),)),)), Expected(
-        by_ffmpeg=True, composed_min_correlation=0.9), fast=True),
+        composed_min_correlation=0.9, why="AAC rings at the edges of a hole"), fast=True),
     Case("hole in the sound, mkv opus", mkv(sounds=(Sound(
         "libopus", lost_s=((1.0, 1.3), (2.0, 2.05))),)), MILLISECONDS, fast=True),
     Case("hole in the sound, ts mp2", ts(sounds=(Sound("mp2", lost_s=((1.0, 1.2),)),)), fast=True),

@@ -45,8 +45,8 @@ UNDECODABLE = [
          replace(NO_DECODER, words="xvc9"), fast=True),
     Case("picture without decoder, mkv", mkv(steps=(
         replaced(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/AVC"),)), NO_DECODER),
-    Case("picture without decoder, ts", ts(steps=(stream_type(0x1B, 0x99),)), Expected(
-        frozenset({"no_decoder", "no_video"}), why="a stream of an unknown type")),
+    Case("picture without decoder, ts", ts(steps=(stream_type(0x1B, 0xD2),)), NO_DECODER),
+    Case("stream of an unknown type, ts", ts(steps=(stream_type(0x1B, 0x99),)), fast=True),
     Case("sound without decoder, mov", mov(steps=(replaced(b"sowt", b"zowt"),)),
          replace(NO_DECODER, words="zowt"), fast=True),
     Case("sound without decoder, mkv", mkv(steps=(replaced(b"A_AAC", b"A_XYZ"),)), NO_DECODER,

@@ -28,13 +28,6 @@ def test_every_frame_and_sample(case, tmp_path):
     assert row.right, row.faults
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [c for c in CASES if not c.fast], ids=lambda c: c.name)
-def test_every_frame_and_sample_of_the_rest(case, tmp_path):
-    row = run_case(case, tmp_path)
-    assert row.right, row.faults
-
-
 def test_the_table_is_large_and_says_why():
     assert len({c.name for c in CASES}) == len(CASES) >= 120
     assert len(FAST) >= 0.4 * len(CASES)
