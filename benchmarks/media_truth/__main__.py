@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks.media_truth import counter
-from benchmarks.media_truth.run import Row, all_cases, run_case
+from benchmarks.media_truth.run import Row, all_cases, by_kind, run_case
 from benchmarks.media_truth.table import Case
 
 CASE_TIMEOUT_S = 180
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps([asdict(r) | {"right": r.right} for r in rows], indent=1))
     else:
-        print(f"{len(rows) - len(wrong)} of {len(rows)} right")
+        print(f"\n{by_kind(rows)}\n\n{len(rows) - len(wrong)} of {len(rows)} right")
     return 1 if wrong else 0
 
 

@@ -227,5 +227,3 @@ TRUNCATIONS = [
     Case("cut to 45 %, ts", ts(steps=(truncated(0.45),)), Expected(
         composed_min_correlation=0.9, why="a transport stream promises no length")),
 ]
-
-DEFECTS = [*UNDECODABLE, *UNSTAMPED, *CHANNELS, *JUMPS, *TURNS, *TRUNCATIONS]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.media_truth.cases import CASES
+from benchmarks.media_truth import containers, contents, defects
 from benchmarks.media_truth.compare import Verdict, judge, open_video
 from benchmarks.media_truth.compose import compose
-from benchmarks.media_truth.defects import DEFECTS
 from benchmarks.media_truth.table import Case
 from manifests.media import MediaError
 
@@ -41,9 +41,25 @@ class Row:
                 + ("" if self.right else "  | " + "; ".join(self.faults[:4])))
 
 
+KINDS: dict[str, list[Case]] = {
+    "containers and codecs": containers.CONTAINERS,
+    "1 to 240 fps, variable rates": containers.RATES,
+    "late and early starts": contents.STARTS,
+    "holes, clocks that wrap": contents.HOLES,
+    "kinds of sound, choice of tracks": contents.SOUNDS,
+    "kinds of picture, sizes and rates that change": contents.PICTURES,
+    "no decoder, encrypted, a stream missing": defects.UNDECODABLE,
+    "H.264 and MPEG-4 without stamps": defects.UNSTAMPED,
+    "odd channels, opposite phase": defects.CHANNELS,
+    "clocks that jump": defects.JUMPS,
+    "rotated and mirrored": defects.TURNS,
+    "truncated, begun in the middle": defects.TRUNCATIONS,
+}
+
+
 def all_cases() -> list[Case]:
     """Every row, sound files first."""
-    return [*CASES, *DEFECTS]
+    return [case for cases in KINDS.values() for case in cases]
 
 
 def run_case(case: Case, folder: Path) -> Row:
@@ -75,3 +91,23 @@ def _judged(case: Case, path: Path) -> Row:
     except Exception as error:
         return Row(case.name, "crashed", [f"{type(error).__name__}: {error}"])
     return Row(case.name, "read", verdict.faults, verdict)
+
+
+def by_kind(rows: Sequence[Row]) -> str:
+    """A line a kind, as Markdown. Lags and correlations are with ffmpeg's sound."""
+    done = {row.name: row for row in rows}
+    lines = ["| kind | right | frames | wrong | 200 ms of sound | farthest, samples "
+             "| least correlation |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for kind, cases in KINDS.items():
+        own = [done[c.name] for c in cases if c.name in done]
+        if not own:
+            continue
+        read = [r.verdict for r in own if r.verdict.num_frames]
+        wrong = sum(max(v.wrong_by_ffmpeg, v.wrong_by_composition) for v in read)
+        far = max((abs(v.lag_samples) for v in read), default=0.0)
+        least = min((v.correlation for v in read), default=1.0)
+        lines.append(
+            f"| {kind} | {sum(r.right for r in own)} of {len(own)} "
+            f"| {sum(v.num_frames for v in read):,} | {wrong} "
+            f"| {sum(v.num_windows for v in read):,} | {far:.2f} | {least:.3f} |")
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from benchmarks.media_truth import compare, counter, marks
+from benchmarks.media_truth import compare, counter, hearing, marks
 from benchmarks.media_truth.compose import compose
 from benchmarks.media_truth.patches import display_matrix, truncated
 from benchmarks.media_truth.recipe import Recipe, Shift, Sound
@@ -53,22 +53,22 @@ def test_a_picture_is_read_only_upright():
 @pytest.mark.parametrize("late", [-700, -1, 0, 0.37, 1, 79, 700])
 def test_sound_is_found_again_to_a_part_of_a_sample(late):
     count = 8000
-    around = marks.samples(0.5 - compare.SEARCH / 16000, count + 2 * compare.SEARCH, 16000) * 32767
+    around = marks.samples(0.5 - hearing.SEARCH / 16000, count + 2 * hearing.SEARCH, 16000) * 32767
     heard = marks.samples(0.5 - late / 16000, count, 16000) * 32767
-    match = compare.compare_sound(heard, around)
+    match = hearing.compare_sound(heard, around)
     assert match.lag_samples == pytest.approx(late, abs=0.05)
     assert match.correlation > 0.99 and match.num_windows == 2
     other = marks.samples(0.5, count, 16000, seed=1) * 32767
-    assert compare.compare_sound(other, around).correlation < 0.8
+    assert hearing.compare_sound(other, around).correlation < 0.8
 
 
 def test_silence_that_should_be_sound_is_told_and_the_other_way_round():
-    around = marks.samples(0.5, 3200 + 2 * compare.SEARCH, 16000) * 32767
+    around = marks.samples(0.5, 3200 + 2 * hearing.SEARCH, 16000) * 32767
     silent = np.zeros_like(around)
-    middle = around[compare.SEARCH:-compare.SEARCH]
-    assert compare.compare_sound(middle * 0, around).silences == ["silence at 0.0 s"]
-    assert compare.compare_sound(middle, silent).silences == ["sound at 0.0 s"]
-    assert not compare.compare_sound(middle * 0, silent).silences
+    middle = around[hearing.SEARCH:-hearing.SEARCH]
+    assert hearing.compare_sound(middle * 0, around).silences == ["silence at 0.0 s"]
+    assert hearing.compare_sound(middle, silent).silences == ["sound at 0.0 s"]
+    assert not hearing.compare_sound(middle * 0, silent).silences
 
 
 def faults_of(recipe: Recipe, folder, expected=None) -> list[str]:
