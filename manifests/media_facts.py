@@ -108,7 +108,7 @@ def _read(path: str | Path, rate: Fraction) -> Facts:
         video, audio = stream_of(container, chosen.video), stream_of(container, chosen.audio)
         streams = _stream_facts(container, video, audio)
         promised_us = _promised_us(container, video)
-        tag = video.codec_context.codec_tag
+        tag = _tag_of(video)
         watch, hear = _listener(audio)
         found = scan(container, video, audio, hear)
     if found.is_encrypted:
@@ -146,6 +146,14 @@ def _stream_facts(container, video, audio) -> dict:
         "audio_language": audio.language, "nominal": video.average_rate,
         "sar": video.codec_context.sample_aspect_ratio or video.sample_aspect_ratio,
     }
+
+
+def _tag_of(video) -> str:
+    """The container's own mark of the codec; what is no text (types of MPEG-TS) as "?"."""
+    try:
+        return video.codec_context.codec_tag
+    except UnicodeDecodeError:
+        return "?"
 
 
 def _promised_us(container, video) -> int | None:
