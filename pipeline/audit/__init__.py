@@ -28,7 +28,7 @@ from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.measure import MeasureConfig
 
-AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Offset,
+AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Measured,
                                  "video_id", context=("video",)))
 SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
                   "request_id"),)

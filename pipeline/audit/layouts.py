@@ -44,6 +44,8 @@ class Item:
     start_s: float | None = None
     end_s: float | None = None
     missing: str | None = None
+    inside: str | None = None
+    """Path below what is audited, as it was found there; null for what is missing."""
 
 
 def find(path: Path, layout: str | None = None) -> tuple[str, list[Item]]:
@@ -61,10 +63,11 @@ def find(path: Path, layout: str | None = None) -> tuple[str, list[Item]]:
         p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
     if not files:
         raise LayoutError(f"{path} holds no media file, shard or list that could be audited")
-    root = path.parent if path.is_file() else path
+    root = root_of(path, layout)
     names = Counter(p.stem for p in files)
     return layout, [Item(str(p.resolve()), p.stem if names[p.stem] == 1 else _long_name(p, root),
-                         speaker_of(p, layout), "file") for p in files]
+                         speaker_of(p, layout), "file", inside=p.relative_to(root).as_posix())
+                    for p in files]
 
 
 def _long_name(path: Path, root: Path) -> str:
@@ -113,11 +116,19 @@ def speaker_of(path: Path, layout: str) -> str | None:
 
 
 def _shards(path: Path, layout: str) -> list[Item]:
-    folder = path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
-    tars = [path] if path.is_file() else sorted(folder.rglob("*.tar"))
+    root = root_of(path, layout)
+    tars = [path] if path.is_file() else sorted(root.rglob("*.tar"))
     if not tars:
         raise LayoutError(f"{path} holds no shard (*.tar)")
-    return [Item(str(t.resolve()), t.stem, None, "shard") for t in tars]
+    return [Item(str(t.resolve()), t.stem, None, "shard", inside=t.relative_to(root).as_posix())
+            for t in tars]
+
+
+def root_of(path: Path, layout: str) -> Path:
+    """The folder that `Item.inside` counts from."""
+    if path.is_file():
+        return path.parent
+    return path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
 
 
 def _listed(path: Path) -> list[Item]:
@@ -141,7 +152,8 @@ def _listed(path: Path) -> list[Item]:
             continue
         is_cut = found.stem != row[0]
         items.append(Item(str(found.resolve()), name, None, "file",
-                          None if is_cut else start_s, None if is_cut else end_s))
+                          None if is_cut else start_s, None if is_cut else end_s,
+                          inside=found.relative_to(path.parent).as_posix()))
     return items
 
 
