@@ -142,7 +142,9 @@ def _fine(line: Line, times: np.ndarray, splines: list[CubicSpline],
 
     tilt, lift = best(total)
     slopes = np.array([1e3 * best(total - s)[0] / half for s in sums]) if blocks else np.empty(0)
-    return replace(line, ppm=line.ppm + 1e3 * tilt / half, lag_ms=line.lag_ms + lift), slopes
+    found = replace(line, ppm=float(line.ppm + 1e3 * tilt / half),
+                    lag_ms=float(line.lag_ms + lift))
+    return found, slopes
 
 
 def _vertex(values: np.ndarray, top: int) -> float:

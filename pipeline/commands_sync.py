@@ -41,13 +41,15 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
     from pipeline import config as cfg
     from pipeline.audit import audit as run
-    from pipeline.audit import sentence
+    from pipeline.audit import recordings, sentence
 
     done = run(path, out, cfg.load_config(config, assignments), layout=layout,
                estimators=estimators, address=address)
     emit(done.summary, SUMMARY_COLUMNS, as_json)
     for row in done.summary[:20]:
         click.echo(sentence(row), err=True)
+    for text in recordings.sentences(done.rows)[:20]:
+        click.echo(text, err=True)
     if not any(r["measured"] for r in done.summary):
         click.echo("yld: no clip could be measured; the report says why", err=True)
         sys.exit(EXIT_FAILED)

@@ -52,7 +52,7 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
     off_ms = [p.lag_ms - whole.lag_ms for p in parts if p is not None]
     first, last = peak_of(line.start_s, line.start_s + span / 4), peak_of(
         line.end_s - span / 4, line.end_s)
-    slope = 1e-3 * line.ppm
+    slope = 1e-3 * line.ppm  # ms per s
     sure = sync.confidence(whole, span)
     status, reason = verdict(line, off_ms)
     return {
