@@ -21,9 +21,12 @@ MATTERS_MS = 20.0
 """What a slope must move the sound by over the whole recording to count as a drift."""
 SIGNIFICANT = 3.0
 """And by how many standard errors it must differ from none."""
-STRAIGHT_MS = 40.0
-"""Farthest that a part of the recording may lie off the line."""
-PARTS = 8
+STRAIGHT_MS = (20.0, 40.0)
+STRAIGHT_SHARE = 0.2
+"""Farthest that a part of the recording may lie off the line, as a share of what the line moves
+over the recording, between two bounds. A jump, taken for a line, leaves parts 0.28 of that off."""
+MOST_PARTS, PART_S = 8, 30.0
+"""A recording has as many parts as are at least so long: short ones err by more than a frame."""
 
 
 def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
@@ -47,14 +50,15 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
     if whole is None:
         return {"drift_reason": "face and voice do not agree along any line"}
     span = line.end_s - line.start_s
-    edges = np.linspace(line.start_s, line.end_s, PARTS + 1)
+    count = int(np.clip(span // PART_S, 2, MOST_PARTS))
+    edges = np.linspace(line.start_s, line.end_s, count + 1)
     parts = [peak_of(low, high) for low, high in zip(edges, edges[1:], strict=False)]
     off_ms = [p.lag_ms - whole.lag_ms for p in parts if p is not None]
     first, last = peak_of(line.start_s, line.start_s + span / 4), peak_of(
         line.end_s - span / 4, line.end_s)
     slope = 1e-3 * line.ppm  # ms per s
     sure = sync.confidence(whole, span)
-    status, reason = verdict(line, off_ms)
+    status, reason = verdict(line, off_ms, count)
     return {
         "drift_status": status, "drift_reason": reason, "drift_ppm": round(line.ppm, 2),
         "drift_error_ppm": round(line.error_ppm, 2),
@@ -67,23 +71,25 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
     }
 
 
-def verdict(line: Line, off_ms: list[float]) -> tuple[str, str | None]:
-    """Status and reason of a line from which parts of the recording lie `off_ms` away."""
+def verdict(line: Line, off_ms: list[float], parts: int) -> tuple[str, str | None]:
+    """Status and reason of a line, from how far off it those of its `parts` lie that can be
+    measured."""
+    if len(off_ms) < parts / 2:
+        return "unknown", f"only {len(off_ms)} of {parts} parts of the recording can be measured"
     span = line.end_s - line.start_s
+    moved = abs(line.ppm) * 1e-3 * span
+    drifts = moved >= MATTERS_MS and abs(line.ppm) >= SIGNIFICANT * line.error_ppm
+    least, most = STRAIGHT_MS
+    limit = float(np.clip(STRAIGHT_SHARE * moved, least, most)) if drifts else most
+    farthest = max(off_ms, key=abs)
+    if abs(farthest) > limit:
+        return "uneven", (f"a part lies {farthest:+.0f} ms off the straight line, "
+                          f"{limit:.0f} are allowed: the sound jumps, which no clock does")
     known = 2 * line.error_ppm * 1e-3 * span / 2
     if known > KNOWN_MS:
         return "unknown", (f"known to {line.error_ppm:.0f} ppm: {known:.0f} ms at either end, "
                            f"{KNOWN_MS:.0f} are allowed")
-    farthest = max(off_ms, key=abs, default=0.0)
-    if len(off_ms) < PARTS / 2:
-        return "unknown", f"only {len(off_ms)} of {PARTS} parts of the recording can be measured"
-    if abs(farthest) > STRAIGHT_MS:
-        return "uneven", (f"a part lies {farthest:+.0f} ms off the line: a jump or a cut in the "
-                          "sound, no clock")
-    moved = abs(line.ppm) * 1e-3 * span
-    if moved < MATTERS_MS or abs(line.ppm) < SIGNIFICANT * line.error_ppm:
-        return "steady", None
-    return "drifts", None
+    return ("drifts" if drifts else "steady"), None
 
 
 def _windows(judged: list[Judged]) -> tuple[list[float], list[np.ndarray], list[float]]:
