@@ -117,8 +117,9 @@ def correct_file(path: Path, target: Path, lag_ms: float, crf: int, drift_ppm: f
                   video.num_frames if span_s[1] is None else min(
                       video.num_frames, round(span_s[1] * rate)))
     if start >= end:
-        raise MediaError("unreadable", f"{path.name}: nothing lies between {span_s[0]} and "
-                                       f"{span_s[1]} s; it lasts {video.num_frames / rate:.2f} s")
+        raise MediaError("unreadable", (
+            f"{path.name}: nothing lies between {span_s[0]} and {span_s[1]} s; it lasts "
+            f"{float(video.num_frames / rate):.2f} s"))
     sound = retimed(read_audio(video, path), lag_ms, drift_ppm)
     sound = sound[samples_of(start, rate):samples_of(end, rate)]
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -83,7 +83,8 @@ def of_files(items: list[Item], entries: dict[str, dict[str, Entry]],
             else:
                 best = max(found, key=lambda o: (_rank(o), length[o.track_id][1]
                                                  - length[o.track_id][0]))
-                rows.append(base | _along(_of(best, *length[best.track_id]), best, item))
+                spans = [length[o.track_id] for o in found]
+                rows.append(base | _along(_of(best, *length[best.track_id]), best, item, spans))
     return rows
 
 
@@ -117,17 +118,18 @@ def _of(row: Offset, start: int, end: int | None) -> dict[str, Any]:
             "drift_ms_per_min": row.drift_ms_per_min}
 
 
-def _along(row: dict[str, Any], best: Measured, item: Item) -> dict[str, Any]:
-    """A row with its recording's drift. Where that drifts, the lag is the line's in the middle of
-    what was measured: one number over minutes of a moving lag is sharp nowhere."""
+def _along(row: dict[str, Any], best: Measured, item: Item,
+           spans: list[tuple[int, int]]) -> dict[str, Any]:
+    """A row with its recording's drift. Where that is known, all faces of the clip give its lag
+    together: it is the line's, in the middle of what was measured."""
     row |= {name: getattr(best, name) for name in DRIFT_FIELDS}
-    if best.drift_status == "drifts":
-        low, high = row["start_frame"] / 25, row["end_frame"] / 25
+    if best.drift_status in ("drifts", "steady"):
+        start, end = min(a for a, _ in spans), max(b for _, b in spans)
         if item.start_s is not None:
-            low, high = max(low, item.start_s), min(high, item.end_s)
-        lag = best.zero_lag_ms + 1e-3 * best.drift_ppm * (low + high) / 2
-        row |= {"video_lag_ms": round(lag, 1), "offset_status": "measured", "reason": None,
-                "confidence": best.drift_confidence}
+            start, end = max(start, round(item.start_s * 25)), min(end, round(item.end_s * 25))
+        lag = best.zero_lag_ms + 1e-3 * best.drift_ppm * (start + end) / 50
+        row |= {"start_frame": start, "end_frame": end, "video_lag_ms": round(lag, 1),
+                "offset_status": "measured", "reason": None, "confidence": best.drift_confidence}
     return row
 
 

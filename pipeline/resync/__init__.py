@@ -63,7 +63,7 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     again = []
     if any(r.get("made") for r in rows):
         again = _measure_again(rows, work / "tried", out, config, is_shards, address)
-    back = _after_verdict(rows, undecided, work, is_shards)
+    back = _after_verdict(rows, undecided, work)
     if back:
         _correct(rows, back, work, config, address)
     _place(rows, out, kind, work)
@@ -125,8 +125,7 @@ def _measure_again(rows, tried: Path, out: Path, config: BuildConfig, is_shards:
     return seen
 
 
-def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path, is_shards: bool
-                   ) -> list[Correction]:
+def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path) -> list[Correction]:
     """Fates from residuals; what must be written once more because some went back."""
     changed: set[str] = set()
     for row in rows:
