@@ -48,16 +48,17 @@ class Audit:
 
 def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = None,
           estimators: Sequence[str] = ("lipsync",), address: str | None = None,
-          with_report: bool = True) -> Audit:
+          with_report: bool = True, skip: Path | None = None) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
+    `skip`: a folder in which none of the clips lie, `out` if not given.
     Raises LayoutError, CorpusBusyError, ClusterError; ValueError for an unknown estimator or a
     folder that holds another audit.
     """
     started = time.monotonic()
     for name in estimators:
         registry.make(ESTIMATORS, name)
-    layout, items = layouts.find(path, layout)
+    layout, items = layouts.find(path, layout, skip or out)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")
     out.mkdir(parents=True, exist_ok=True)

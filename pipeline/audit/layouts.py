@@ -48,15 +48,19 @@ class Item:
     """Path below what is audited, as it was found there; null for what is missing."""
 
 
-def find(path: Path, layout: str | None = None) -> tuple[str, list[Item]]:
-    """The layout of `path` and what is in it, in a fixed order. Raises LayoutError."""
+def find(path: Path, layout: str | None = None, skip: Path | None = None
+         ) -> tuple[str, list[Item]]:
+    """The layout of `path` and what is in it, in a fixed order. Raises LayoutError.
+
+    `skip` is a folder for results: it may lie beside a list, and holds none of its downloads.
+    """
     if layout is not None and layout not in LAYOUTS:
         raise LayoutError(f"no layout is named {layout!r}; there are: {', '.join(LAYOUTS)}")
     if not path.exists():
         raise LayoutError(f"{path} does not exist")
     layout = layout or recognise(path)
     if layout == "avspeech":
-        return layout, _listed(path)
+        return layout, _listed(path, skip)
     if layout in ("yld", "shards"):
         return layout, _shards(path, layout)
     files = [path] if path.is_file() else sorted(
@@ -131,11 +135,12 @@ def root_of(path: Path, layout: str) -> Path:
     return path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
 
 
-def _listed(path: Path) -> list[Item]:
+def _listed(path: Path, skip: Path | None) -> list[Item]:
     """Rows `id,start,end,...` beside downloads whose names begin with the id."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = [r for r in csv.reader(file) if r and not r[0].startswith("#")]
     files = sorted(p for p in path.parent.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES)
+    files = [p for p in files if skip is None or skip.resolve() not in p.resolve().parents]
     items = []
     for number, row in enumerate(rows, 1):
         try:

@@ -50,11 +50,12 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     """
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
-    before = audit(path, out / "before", config, layout=layout, address=address)
+    before = audit(path, out / "before", config, layout=layout, address=address,
+                   skip=out)
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
-    rows = plan.rows_of(before, path, undecided)
+    rows = plan.rows_of(before, path, out, undecided)
     (out / "work").mkdir(exist_ok=True)
     plan.name_targets(rows, is_shards, names.tells_case(out / "work"))
     wanted = plan.corrections_of(rows, work / "tried")

@@ -13,7 +13,7 @@ from pipeline.audit import Audit, centres, layouts
 from pipeline.resync import fates, names
 
 
-def rows_of(found: Audit, path: Path, undecided: str) -> list[dict[str, Any]]:
+def rows_of(found: Audit, path: Path, out: Path, undecided: str) -> list[dict[str, Any]]:
     """A row for each clip, with its intended fate and lag, then one for every other file."""
     items = found.items
     inside = {i.path: i.inside for i in items if i.missing is None}
@@ -25,13 +25,16 @@ def rows_of(found: Audit, path: Path, undecided: str) -> list[dict[str, Any]]:
         made = row | {"inside": inside.get(row["path"]),
                       "start_s": item and item.start_s, "end_s": item and item.end_s}
         rows.append(made | _intention(made, centre, undecided))
-    return rows + _passed_over(path, found)
+    return rows + _passed_over(path, out, found)
 
 
 def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) -> dict[str, Any]:
     left_out = {"fate": fates.LEFT_OUT, "applied_lag_ms": None, "applied_drift_ppm": None}
     if row["inside"] is None or not Path(row["path"]).exists():
         return left_out
+    if not _is_text(row["path"]):
+        return left_out | {"reason": f"{names.shown(row['path'])}: its name is no UTF-8, which "
+                                     "records cannot hold; rename it"}
     if row.get("video_lag_ms") is not None:
         if row.get("drift_status") == "drifts":
             return {"fate": fates.CORRECTED, "applied_lag_ms": row["zero_lag_ms"],
@@ -47,7 +50,15 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
             "corrected_by": "speaker"}
 
 
-def _passed_over(path: Path, found: Audit) -> list[dict[str, Any]]:
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
     """Files beside the clips that nobody took for one."""
     root = layouts.root_of(path, found.layout)
     if path.is_file() and found.layout != "avspeech":
@@ -55,7 +66,7 @@ def _passed_over(path: Path, found: Audit) -> list[dict[str, Any]]:
     taken = {i.inside for i in found.items if i.inside is not None}
     rows = []
     for folder, folders, files in os.walk(root):
-        folders.sort()
+        folders[:] = sorted(f for f in folders if (Path(folder) / f).resolve() != out.resolve())
         links = [f for f in folders if (Path(folder) / f).is_symlink()]
         for name in sorted([*files, *links]):
             file = Path(folder) / name

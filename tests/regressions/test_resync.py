@@ -149,11 +149,31 @@ def test_every_file_has_a_row(tmp_path):
     found = SimpleNamespace(items=items, layout=layout, summary=[], rows=[
         {"path": i.path, "clip_id": i.clip_id, "offset_status": "undecided", "reason": "broken"}
         for i in items])
-    rows = plan.rows_of(found, tmp_path, "drop")
+    rows = plan.rows_of(found, tmp_path, tmp_path / "out", "drop")
     assert {r["inside"]: r["fate"] for r in rows} == {
         "s/a.mp4": "left out", "s/a.align": "passed over", "s/notes.txt": "passed over",
         "s/b.rawvideo": "passed over", "noext": "passed over", "gone.mp4": "passed over"}
     assert all(r["reason"] for r in rows)
+
+
+def test_results_beside_a_list_are_not_taken_for_its_downloads(tmp_path):
+    from pipeline.audit import layouts
+
+    (tmp_path / "list.csv").write_text("abc,1.5,3.0\nabc,4.0,6.0\n")
+    for name in ("abc.mp4", "other.mp4", "out/media/abc_1.500000.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    layout, items = layouts.find(tmp_path / "list.csv", skip=tmp_path / "out")
+    assert [(i.inside, i.start_s) for i in items] == [("abc.mp4", 1.5), ("abc.mp4", 4.0)]
+    found = SimpleNamespace(items=items, layout=layout, summary=[], rows=[
+        {"path": i.path, "clip_id": i.clip_id, "offset_status": "measured", "video_lag_ms": 80.0}
+        for i in items])
+    rows = plan.rows_of(found, tmp_path / "list.csv", tmp_path / "out", "drop")
+    assert [(r["inside"], r["fate"]) for r in rows[2:]] == [("other.mp4", "passed over")]
+    plan.name_targets(rows, False, True)
+    made = plan.corrections_of(rows, tmp_path / "out" / "work")
+    assert [(Path(c.target).name, c.start_s, c.end_s) for c in made] == [
+        ("abc_1.500000.mp4", 1.5, 3.0), ("abc_4.000000.mp4", 4.0, 6.0)]
 
 
 @pytest.fixture(scope="module")
