@@ -22,7 +22,7 @@ def rows_of(found: Audit, path: Path, out: Path, undecided: str) -> list[dict[st
     rows = []
     for number, row in enumerate(found.rows):
         item = None if is_shards else items[number]
-        made = row | {"inside": inside.get(row["path"]),
+        made = row | {"inside": inside.get(row["path"]) if is_shards else item.inside,
                       "start_s": item and item.start_s, "end_s": item and item.end_s}
         rows.append(made | _intention(made, centre, undecided))
     return rows + _passed_over(path, out, found)
@@ -104,8 +104,8 @@ def corrections_of(rows: Sequence[dict[str, Any]], work: Path) -> list[Correctio
         ids = [r["clip_id"] for r in group]
         ppm = 0.0 if is_shard else float(first["applied_drift_ppm"] or 0.0)
         span = (first.get("start_s"), first.get("end_s"))
-        item_id = hash_id("shard" if is_shard else "file", first["path"], *map(str, (
-            *ids, *lags, ppm, *span)))
+        item_id = hash_id("shard" if is_shard else "file", first["path"], first["to"],
+                          *map(str, (*ids, *lags, ppm, *span)))
         target = work / item_id[:12] / first["to"]
         for row in group:
             row["made"], row["item_id"] = str(target), item_id
