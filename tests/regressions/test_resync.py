@@ -152,7 +152,8 @@ def test_every_file_has_a_row(tmp_path):
         for i in items])
     rows = plan.rows_of(found, tmp_path, tmp_path / "out", "drop")
     assert {r["inside"]: r["fate"] for r in rows} == {
-        "s/a.mp4": "left out", "s/twin.mp4": "left out", "s/a.align": "passed over", "s/notes.txt": "passed over",
+        "s/a.mp4": "left out", "s/twin.mp4": "left out", "s/a.align": "passed over",
+        "s/notes.txt": "passed over",
         "s/b.rawvideo": "passed over", "noext": "passed over", "gone.mp4": "passed over"}
     assert all(r["reason"] for r in rows)
 
