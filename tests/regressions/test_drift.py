@@ -150,3 +150,29 @@ def test_old_ledgers_go_on():
     names = {f.name for f in dataclasses.fields(Offset)}
     assert not {n for n in names if n.startswith("drift_")} - {"drift_ms_per_min"}
     assert issubclass(Measured, Offset)
+
+
+@pytest.mark.slow
+def test_a_drifting_recording_is_retimed_from_file_to_file(tmp_path):
+    """Two and a half minutes at 1000 ppm move the sound as far as 15 minutes at 170 do."""
+    from fractions import Fraction
+
+    from pipeline.config import load_config
+    from pipeline.demo.portraits import load_portraits
+    from pipeline.demo.programme import draw_talk, steady
+    from pipeline.demo.voice import speak
+    from pipeline.resync import resync
+
+    ppm, lag_ms, seconds = 1000.0, 60.0, 150.0
+    talk = speak(seconds, 205.0, 1.12, 41)
+    n = np.arange(round(seconds * RATE))
+    pcm = np.interp((n + lag_ms * 16) / (1 - 1e-6 * ppm), np.arange(len(talk.pcm)), talk.pcm,
+                    right=0.0)
+    (tmp_path / "in").mkdir()
+    draw_talk(tmp_path / "in" / "clock.mp4", [(
+        load_portraits()[0], dataclasses.replace(talk, pcm=pcm.astype(np.float32)), seconds)],
+        steady(Fraction(25), seconds), 0.0, np.random.default_rng(2))
+    row, = resync(tmp_path / "in", tmp_path / "out", load_config(None))
+    assert row["drift_status"] == "drifts" and abs(row["drift_ppm"] - ppm) <= 80
+    assert row["fate"] == "corrected" and row["target"].endswith("media/clock.mp4")
+    assert max(abs(row["residual_start_ms"]), abs(row["residual_end_ms"])) <= 20
