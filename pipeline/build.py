@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.paths import check_out
 from manifests.records import Request
 from pipeline import placement, refetch, remote, status
 from pipeline.config import BuildConfig, stage_configs
@@ -81,6 +82,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
 
 def check_folder(root: Path) -> None:
     """Raises ValueError where no folder can be at `root`, for a file is in its place."""
+    check_out(root)
     for path in (root, *root.parents):
         if path.exists() and not path.is_dir():
             raise ValueError(f"no corpus can be at {root}: {path} is a file; name a folder, a new "

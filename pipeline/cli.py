@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from manifests.paths import as_text
 from pipeline import commands_models, commands_scores, commands_sync
 from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
 
@@ -16,6 +17,10 @@ from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
 @click.version_option("0.1.0", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name of a file may hold what no encoding can write; that is no reason to stop.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -43,7 +48,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     from pipeline import config as cfg
     from pipeline import status
 
-    extra = [f"identity.target={json.dumps([str(Path(t).resolve()) for t in target])}"] * bool(
+    extra = [f"identity.target={json.dumps([as_text(Path(t).resolve()) for t in target])}"] * bool(
         target)
     if max_height is not None:
         extra.append(f"download.max_height={max_height}")

@@ -6,10 +6,12 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from manifests.paths import printable
 from pipeline.work_files import WorkFiles
 
 
@@ -37,6 +39,8 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         _reach(address)
     import ray
 
+    _say_command_line()
+
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -49,6 +53,15 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(f"Ray at {address or 'this machine'} did not start: {error}") from None
     _stop_on_sigterm()
+
+
+def _say_command_line() -> None:
+    """Ray sends the command line to its head as text, and the name of a file may be none."""
+    from ray._private import utils
+
+    said = getattr(utils, "get_entrypoint_name", None)
+    if said is not None and any(printable(a) != a for a in sys.orig_argv):
+        utils.get_entrypoint_name = lambda: printable(said())
 
 
 def _stop_on_sigterm() -> None:

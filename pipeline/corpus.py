@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.paths import check_out
+
 TABLES = (
     "requests",
     "expanded",
@@ -39,6 +41,7 @@ class Corpus:
     """`root` is a corpus folder (design section 7). Raises NotACorpusError."""
 
     def __init__(self, root: Path | str) -> None:
+        check_out(root)
         self.root = Path(root)
         if not (self.root / "manifests").is_dir():
             if (self.root / "work" / "status.json").exists():

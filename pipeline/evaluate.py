@@ -24,6 +24,7 @@ from evaluation.signatures import signature
 from evaluation.statistics import Summary, summarise
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import hash_id
+from manifests.paths import check_out
 from manifests.schema import write_table
 from pipeline.scoring_workers import Job, parallel
 
@@ -52,6 +53,7 @@ def evaluate(
 
     Raises ValueError for folders without a pair, and ClusterError where Ray does not start.
     """
+    check_out(out)
     utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
     out.mkdir(parents=True, exist_ok=True)
     store = RowStore(out / "work" / "rows.jsonl")

@@ -18,6 +18,7 @@ import time
 import psutil
 import ray
 
+from manifests.paths import as_path
 from pipeline.lease import is_fenced
 from pipeline.lock import read_fence
 from pipeline.remote import RemoteError
@@ -127,7 +128,7 @@ def prove_node(files: WorkFiles, token: str, own_files: list[str]) -> dict[str, 
         raise OSError(f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
                       "another file system")
     for path in own_files:
-        if not os.path.exists(path):
+        if not as_path(path).exists():
             raise OSError(f"{path} is not here; sources that are files must lie at the same "
                           "path on every node")
     node = ray.get_runtime_context().get_node_id()

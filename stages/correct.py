@@ -23,6 +23,7 @@ from manifests.media import (
     read_audio,
     read_facts,
 )
+from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
 from manifests.tarfiles import read_tar, write_tar
 from stages.base import Context, Resources, Stage
@@ -50,11 +51,11 @@ class Correct(Stage[Correction, Correction]):
 
     def _one(self, item: Correction) -> list[Correction] | Reject:
         if item.path.endswith(".tar"):
-            correct_shard(Path(item.path), Path(item.target),
+            correct_shard(as_path(item.path), as_path(item.target),
                           dict(zip(item.clip_ids, item.lags_ms, strict=True)))
             return [item]
         try:
-            correct_file(Path(item.path), Path(item.target), item.lags_ms[0], self.config.crf,
+            correct_file(as_path(item.path), as_path(item.target), item.lags_ms[0], self.config.crf,
                          item.drift_ppm, (item.start_s, item.end_s))
         except MediaError as error:
             reason = error.reason if error.reason in self.reasons else "unreadable"

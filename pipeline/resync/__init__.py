@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path, write_atomic
+from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import audit, summarize
 from pipeline.config import BuildConfig
@@ -74,7 +75,7 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
          "fates": dict(sorted(Counter(r["fate"] for r in rows).items()))}, indent=1))
     from pipeline.resync.report import write_report
 
-    write_report(out / "report.html", path.name, rows)
+    write_report(out / "report.html", as_text(path.name), rows)
     print("; ".join(f"{count} {fate}" for fate, count in Counter(
         r["fate"] for r in rows).most_common()) + f"; {out}", file=sys.stderr)
     return rows
@@ -95,7 +96,7 @@ def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], work
             elif result.reject is not None:
                 lost[result.item_id] = f"correct: {result.reject.detail or result.reject.reason}"
     for item in corrections:
-        if item.item_id not in lost and not Path(item.target).exists():
+        if item.item_id not in lost and not as_path(item.target).exists():
             lost[item.item_id] = (f"{item.target}, made by an earlier run, is gone; remove {work} "
                                   "and run again")
     for row in rows:
@@ -147,13 +148,13 @@ def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path) -> li
 
 
 def _place(rows: list[dict[str, Any]], out: Path, kind: str, work: Path) -> None:
-    made = {row["to"]: Path(row["made"]) for row in rows if row.get("made")}
+    made = {row["to"]: as_path(row["made"]) for row in rows if row.get("made")}
     refused = place(made, out / kind, work)
     for row in rows:
         if row.get("made") and row["to"] in refused:
             row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
                        made=None, reason=refused[row["to"]])
-        row["target"] = str(out.resolve() / kind / row["to"]) if row.get("made") else None
+        row["target"] = as_text(out.resolve() / kind / row["to"]) if row.get("made") else None
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:

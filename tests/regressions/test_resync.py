@@ -139,10 +139,11 @@ def test_places_hold_what_is_ours_and_nothing_else_is_touched(tmp_path):
 
 
 def test_every_file_has_a_row(tmp_path):
-    for name in ("s/a.mp4", "s/a.align", "s/notes.txt", "s/b.rawvideo", "noext"):
+    for name in ("s/a.mp4", "s/a.align", "s/notes.txt", "s/b.rawvideo", "noext", "s/.hid.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "s/twin.mp4").symlink_to(tmp_path / "s/a.mp4")
     from pipeline.audit import layouts
 
     layout, items = layouts.find(tmp_path)
@@ -151,8 +152,10 @@ def test_every_file_has_a_row(tmp_path):
         for i in items])
     rows = plan.rows_of(found, tmp_path, tmp_path / "out", "drop")
     assert {r["inside"]: r["fate"] for r in rows} == {
-        "s/a.mp4": "left out", "s/a.align": "passed over", "s/notes.txt": "passed over",
-        "s/b.rawvideo": "passed over", "noext": "passed over", "gone.mp4": "passed over"}
+        "s/a.mp4": "left out", "s/twin.mp4": "left out", "s/a.align": "passed over",
+        "s/notes.txt": "passed over",
+        "s/b.rawvideo": "passed over", "noext": "passed over", "gone.mp4": "passed over",
+        "s/.hid.mp4": "passed over"}
     assert all(r["reason"] for r in rows)
 
 
