@@ -44,6 +44,9 @@ class Line:
     end_s: float
     error_ppm: float = float("inf")
     """Standard error of the slope, by leaving blocks of time out in turn."""
+    lead: float = 0.0
+    """By how many standard errors the windows agree better along the line than along the best
+    jump between two levels; well below zero it is a jump."""
 
     def at(self, time_s):
         """Lag in ms at a time of the video, in s."""
@@ -80,7 +83,8 @@ def find_line(times_s: Sequence[float], curves: Sequence[np.ndarray], weights: S
     for count in BLOCKS:
         slopes = _fine(line, times, splines, count)[1]
         squares.append((count - 1) / count * ((slopes - slopes.mean()) ** 2).sum())
-    return replace(line, error_ppm=float(np.sqrt(np.mean(squares))))
+    return replace(line, error_ppm=float(np.sqrt(np.mean(squares))),
+                   lead=_lead_over_jump(line, times, splines))
 
 
 def aligned(curves: Sequence[np.ndarray], times_s: Sequence[float], line: Line, step_ms: float
@@ -146,6 +150,24 @@ def _fine(line: Line, times: np.ndarray, splines: list[CubicSpline],
     found = replace(line, ppm=float(line.ppm + 1e3 * tilt / half),
                     lag_ms=float(line.lag_ms + lift))
     return found, slopes
+
+
+def _lead_over_jump(line: Line, times: np.ndarray, splines: list[CubicSpline]) -> float:
+    """`Line.lead`: the best jump at any time, from any level to any other."""
+    half = max(abs(line.at(line.start_s) - line.lag_ms), abs(line.at(line.end_s) - line.lag_ms))
+    lags = np.arange(-half - REACH_MS, half + REACH_MS + FINE_MS / 2, FINE_MS) + line.lag_ms
+    along = np.nan_to_num([float(spline(line.at(t), extrapolate=False))
+                           for t, spline in zip(times, splines, strict=True)])
+    levels = np.nan_to_num([s(lags, extrapolate=False) for s in splines])
+    before = np.cumsum(levels, 0)
+    after = before[-1] - before
+    turn = int((before.max(1) + after.max(1)).argmax())
+    jump = np.where(np.arange(len(times)) <= turn, levels[:, before[turn].argmax()],
+                    levels[:, after[turn].argmax()])
+    place = (times - line.start_s) / (line.end_s - line.start_s)
+    blocks = np.minimum((place * BLOCKS[-1]).astype(int), BLOCKS[-1] - 1)
+    gains = np.array([(along - jump)[blocks == b].sum() for b in range(BLOCKS[-1])])
+    return float(gains.sum() / max(gains.std() * np.sqrt(len(gains)), 1e-9))
 
 
 def _vertex(values: np.ndarray, top: int) -> float:

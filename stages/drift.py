@@ -21,10 +21,12 @@ MATTERS_MS = 20.0
 """What a slope must move the sound by over the whole recording to count as a drift."""
 SIGNIFICANT = 3.0
 """And by how many standard errors it must differ from none."""
-STRAIGHT_MS = (20.0, 40.0)
-STRAIGHT_SHARE = 0.2
-"""Farthest that a part of the recording may lie off the line, as a share of what the line moves
-over the recording, between two bounds. A jump, taken for a line, leaves parts 0.28 of that off."""
+STRAIGHT_MS = 60.0
+"""Farthest that a part of the recording may lie off the line. Speakers who follow each other may:
+the estimator's zero is up to some 40 ms off for one."""
+JUMP = -2.0
+"""Standard errors by which a jump must fit better than the line (`Line.lead`): real lines had -0.7
+and more, jumps of 40 ms and more -3 and less."""
 MOST_PARTS, PART_S = 8, 30.0
 """A recording has as many parts as are at least so long: short ones err by more than a frame."""
 
@@ -79,12 +81,13 @@ def verdict(line: Line, off_ms: list[float], parts: int) -> tuple[str, str | Non
     span = line.end_s - line.start_s
     moved = abs(line.ppm) * 1e-3 * span
     drifts = moved >= MATTERS_MS and abs(line.ppm) >= SIGNIFICANT * line.error_ppm
-    least, most = STRAIGHT_MS
-    limit = float(np.clip(STRAIGHT_SHARE * moved, least, most)) if drifts else most
     farthest = max(off_ms, key=abs)
-    if abs(farthest) > limit:
+    if abs(farthest) > STRAIGHT_MS:
         return "uneven", (f"a part lies {farthest:+.0f} ms off the straight line, "
-                          f"{limit:.0f} are allowed: the sound jumps, which no clock does")
+                          f"{STRAIGHT_MS:.0f} are allowed: the sound jumps, which no clock does")
+    if drifts and line.lead < JUMP:
+        return "uneven", ("one jump between two lags fits better than a straight line: the sound "
+                          "jumps, which no clock does")
     known = 2 * line.error_ppm * 1e-3 * span / 2
     if known > KNOWN_MS:
         return "unknown", (f"known to {line.error_ppm:.0f} ppm: {known:.0f} ms at either end, "

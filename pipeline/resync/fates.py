@@ -2,7 +2,7 @@
 
 | fate | in the out folder | meaning |
 | --- | --- | --- |
-| corrected | corrected | measured again, within 40 ms of zero (a retimed one at both ends) |
+| corrected | corrected | measured again, within 40 ms of zero, a long one at both ends |
 | corrected_unverified | corrected | measured before, but not to be measured again |
 | not corrected | by `--undecided` | measured again and still farther off than 40 ms |
 | worse | by `--undecided` | measured again and farther off than it was |
@@ -36,11 +36,11 @@ def judged(row: dict[str, Any], after: dict[str, Any] | None) -> tuple[str, str 
         return UNVERIFIED, f"measured again: {after['offset_status']}, {after.get('reason')}"
     if after.get("drift_status") == "uneven":
         return NOT_CORRECTED, f"measured again: {after['drift_reason']}"
-    found = {"": left}
-    if row.get("applied_drift_ppm") or after.get("drift_status") == "drifts":
-        found |= {" where it begins": after.get("start_lag_ms"),
-                  " where it ends": after.get("end_lag_ms")}
-    unknown = [where for where, lag in found.items() if lag is None]
+    found = {"": left, " where it begins": after.get("start_lag_ms"),
+             " where it ends": after.get("end_lag_ms")}
+    # Only of a recording that is or was moving must both ends be known.
+    moves = row.get("applied_drift_ppm") or after.get("drift_status") == "drifts"
+    unknown = [where for where, lag in found.items() if lag is None and moves]
     known = {where: lag for where, lag in found.items() if lag is not None}
     where = max(known, key=lambda w: abs(known[w]))
     worst = known[where]
@@ -48,8 +48,7 @@ def judged(row: dict[str, Any], after: dict[str, Any] | None) -> tuple[str, str 
         if unknown:
             return UNVERIFIED, f"cannot be measured again{' and'.join(unknown)}"
         return CORRECTED, None
-    was = [row.get(n) for n in ("video_lag_ms", *(("start_lag_ms", "end_lag_ms")
-                                                  if row.get("applied_drift_ppm") else ()))]
+    was = [row.get(n) for n in ("video_lag_ms", "start_lag_ms", "end_lag_ms")]
     before = max((abs(x) for x in was if x is not None), default=None)
     text = (f"measured again it is off by {worst:+.0f} ms{where}, {RESIDUAL_MS:.0f} are allowed; "
             + ("it had no number of its own" if before is None

@@ -95,6 +95,11 @@ def test_a_jump_is_no_drift_and_is_not_stretched(jump):
     assert "jumps" in found["drift_reason"]
 
 
+def test_a_speaker_with_a_lag_of_their_own_is_no_jump():
+    found = drift_of(Judge(), recording(lambda t: 0.145 * t - 40 * (300 < t < 360)))
+    assert found["drift_status"] == "drifts" and abs(found["drift_ppm"] - 145) <= 10
+
+
 def test_of_two_faces_in_view_the_speaker_counts():
     talks = recording(lambda t: 50 + 0.145 * t)
     listens = recording(lambda t: 0.0, seed=1, foreign=1.0)

@@ -100,6 +100,8 @@ def again(lag, **more):
     ({"video_lag_ms": None, "applied_drift_ppm": 0.0}, again(300.0), "not corrected"),
     (OWN, again(5.0, drift_status="uneven", drift_reason="it jumps"), "not corrected"),
     (OWN, again(5.0, drift_status="drifts", start_lag_ms=-60.0, end_lag_ms=70.0), "not corrected"),
+    (OWN, again(5.0, drift_status="unknown", start_lag_ms=3.0, end_lag_ms=90.0), "not corrected"),
+    (OWN, again(5.0, drift_status="unknown", start_lag_ms=3.0, end_lag_ms=None), "corrected"),
     (LINE, again(1.0, start_lag_ms=4.0, end_lag_ms=-6.0, drift_status="steady"), "corrected"),
     (LINE, again(1.0, start_lag_ms=4.0, end_lag_ms=-66.0, drift_status="steady"), "not corrected"),
     (LINE, again(1.0, start_lag_ms=-90.0, end_lag_ms=0.0, drift_status="steady"), "worse"),
