@@ -28,6 +28,7 @@ from pipeline.audit import audit, summarize
 from pipeline.config import BuildConfig
 from pipeline.graph import Node
 from pipeline.lock import CorpusLock
+from pipeline.own_folder import OwnFolder, claim
 from pipeline.resync import fates, names, plan
 from pipeline.resync.place import place
 from pipeline.session import running
@@ -47,18 +48,21 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip, and one for
     every other file that lies there. Written only below `out`.
 
-    Raises LayoutError, ValueError for an `out` inside `path`.
+    Raises LayoutError, ValueError for an `out` inside `path`, NotOursError and FileInTheWayError
+    for what is another's at `out`.
     """
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
-    before = audit(path, out / "before", config, layout=layout, address=address,
-                   skip=out)
+    made = ["resync.parquet", "summary.json", "report.html"]
+    own = claim(out, "resync", made)
+    before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
     rows = plan.rows_of(before, path, out, undecided)
     (out / "work").mkdir(exist_ok=True)
     plan.name_targets(rows, is_shards, names.tells_case(out / "work"))
+    own.refuse_foreign(f"{kind}/{r['to']}" for r in rows if r.get("applied_lag_ms") is not None)
     wanted = plan.corrections_of(rows, work / "tried")
     if wanted:
         _correct(rows, wanted, work, config, address)
@@ -68,7 +72,8 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     back = _after_verdict(rows, undecided, work)
     if back:
         _correct(rows, back, work, config, address)
-    _place(rows, out, kind, work)
+    _place(rows, own, kind)
+    own.about_to_write(made)
     _write(rows, out / "resync.parquet")
     write_atomic(out / "summary.json", json.dumps(
         {"before": before.summary, "after": summarize(again),
@@ -76,6 +81,7 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     from pipeline.resync.report import write_report
 
     write_report(out / "report.html", as_text(path.name), rows)
+    own.wrote(made)
     print("; ".join(f"{count} {fate}" for fate, count in Counter(
         r["fate"] for r in rows).most_common()) + f"; {out}", file=sys.stderr)
     return rows
@@ -147,14 +153,14 @@ def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path) -> li
     return plan.corrections_of([r for r in rows if r.get("item_id") in changed], work / "put_back")
 
 
-def _place(rows: list[dict[str, Any]], out: Path, kind: str, work: Path) -> None:
+def _place(rows: list[dict[str, Any]], own: OwnFolder, kind: str) -> None:
     made = {row["to"]: as_path(row["made"]) for row in rows if row.get("made")}
-    refused = place(made, out / kind, work)
+    refused = place(made, own, kind)
     for row in rows:
         if row.get("made") and row["to"] in refused:
             row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
                        made=None, reason=refused[row["to"]])
-        row["target"] = as_text(out.resolve() / kind / row["to"]) if row.get("made") else None
+        row["target"] = as_text(own.root.resolve() / kind / row["to"]) if row.get("made") else None
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:

@@ -14,7 +14,7 @@ from evaluation.pairing import pair_folders
 from manifests import records as rec
 from manifests.paths import as_path, as_text, check_out, printable
 from manifests.schema import write_table
-from pipeline import build
+from pipeline import build, own_folder
 from pipeline.audit import layouts
 from pipeline.graph import MAIN_JOB
 from pipeline.ledger import Entry, Ledger, Result
@@ -140,7 +140,7 @@ def test_a_list_may_name_such_files(folder, tmp_path):
 def test_where_tables_are_written_must_be_utf8(tmp_path):
     for name in (b"out\xe9", b"b\xff/out"):
         with pytest.raises(ValueError, match=r"its name is not UTF-8.*give another folder"):
-            build.check_folder(tmp_path / os.fsdecode(name))
+            own_folder.check(tmp_path / os.fsdecode(name), "corpus")
     check_out(tmp_path / "é out\n#1")
 
 
