@@ -75,9 +75,13 @@ class OwnFolder:
         """Remove recorded files, and folders that are empty then; the number removed. A file
         that was changed since is kept under another name."""
         removed = 0
+        inside = self.root.resolve()
         for name in [n for n in names if n in self.files]:
-            self._keep_changed(name)
             path = self.root / name
+            if inside not in path.parent.resolve().parents and path.parent.resolve() != inside:
+                del self.files[name]  # somebody put a link on the way: it may lead anywhere
+                continue
+            self._keep_changed(name)
             if path.is_file():
                 path.unlink()
                 removed += 1
