@@ -110,6 +110,10 @@ def scan(container: av.container.InputContainer, video, audio,
         elif hear is not None:
             hear(len(sounds.pts_us), packet)
         pts, dts, base = packet.pts, packet.dts, bases[index]
+        if not is_video and packet.is_discard:
+            # Between two edits the sound is handed out with stamps that go back. It is not heard,
+            # but counted, for packets are known by their number.
+            pts = dts = None
         if is_video:
             errors += bool(packet.is_corrupt) and (pts is not None or dts is not None)
         track = pictures if is_video else sounds
