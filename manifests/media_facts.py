@@ -9,6 +9,7 @@ and where there are several channels stretches of it, to hear whether they cance
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -117,15 +118,23 @@ def _read(path: str | Path, rate: Fraction) -> Facts:
     return _facts(path, chosen, streams, order, found, watch, promised_us, rate)
 
 
-def why_unreadable(path: str | Path, error: OSError) -> str:
-    """Why a file does not open, in words."""
+def why_unreadable(path: str | Path, error: Exception) -> str:
+    """Why a file does not open, in words, with the remedy where there is one."""
     if isinstance(error, FileNotFoundError):
         return "the file is not there"
     if Path(path).is_file() and Path(path).stat().st_size == 0:
         return "an empty file"
     if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
         return "not a media file, or damaged"
-    return error.strerror or str(error)
+    if Path(path).is_dir():
+        return "a folder, where a file is wanted"
+    if isinstance(error, PermissionError) and not os.access(path, os.R_OK):
+        return "the file may not be read by this user; change its permissions"
+    # Lengths and counts in a damaged file are asked of the system, so FFmpeg's words for what is
+    # wrong with the file (no memory, invalid argument, out of range) are those for the system.
+    said = (getattr(error, "strerror", None) or str(error)).lower()
+    return (f"damaged, or of a kind that FFmpeg does not read (it says: {said}); fetch it again, "
+            "or repair it with `ffmpeg -i IN -c copy OUT`")
 
 
 def _stream_facts(container, video, audio) -> dict:

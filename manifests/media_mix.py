@@ -11,6 +11,8 @@ from __future__ import annotations
 import av
 import numpy as np
 
+from manifests.float_sound import samples_of
+
 KNOWN_LAYOUTS = frozenset({
     "mono", "stereo", "2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "3.1", "4.1", "5.0",
     "5.0(side)", "5.1", "5.1(side)", "6.0", "6.0(front)", "3.1.2", "hexagonal", "6.1", "6.1(back)",
@@ -25,9 +27,6 @@ CANCELLED = 0.05
 below which a stretch counts as cancelled: -13 dB."""
 CANCELLED_SHARE = 0.1
 """Share of the track's energy in cancelled stretches from which one channel is taken."""
-
-
-PLANES = 8
 
 
 class Mono:
@@ -83,7 +82,7 @@ class PhaseWatch:
 
     def add(self, packet: int, frame: av.AudioFrame) -> None:
         """One decoded block of packet number `packet`."""
-        block = _by_channel(frame)
+        block = samples_of(frame).astype(np.float32)
         if self._blocks and len(self._blocks[0]) != len(block):
             self._settle()
         self._blocks.append(block)
@@ -116,19 +115,3 @@ class PhaseWatch:
     def cancelled_share(self) -> float:
         """Share of the energy in stretches whose mix cancels, 0 to 1."""
         return self._cancelled / self._total if self._total else 0.0
-
-
-def _by_channel(frame: av.AudioFrame) -> np.ndarray:
-    """float32 [channels, N] in [-1, 1), without any filter."""
-    count = frame.layout.nb_channels
-    if frame.format.is_planar and count >= PLANES:
-        # PyAV reads past the end of eight planes and more.
-        frame, = av.AudioResampler("flt", frame.layout, frame.sample_rate).resample(frame)
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, count).T
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
-    bits = 8 * samples.dtype.itemsize
-    middle = 128 if samples.dtype == np.uint8 else 0
-    return (samples.astype(np.float32) - middle) / np.float32(2.0 ** (bits - 1))

@@ -22,6 +22,7 @@ from manifests.hdr import to_sdr
 from manifests.media_streams import open_media, stream_of
 from manifests.media_times import PictureTimes, decoded, period_us_of, repairs_of, to_us
 from manifests.orientation import upright
+from manifests.paths import as_path
 from manifests.records import Video
 
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
@@ -37,7 +38,7 @@ def decoded_seconds() -> float:
 
 def resolve(media_path: str, root: str | Path) -> Path:
     """A record's media path as a path that opens: absolute stays, else below `root`."""
-    return Path(root) / media_path
+    return Path(root) / as_path(media_path)
 
 
 class Picture:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def _settle_layout(context: av.AudioCodecContext) -> None:
     name, count = layout.name, layout.nb_channels
     if "+" in name or not name:
         context.layout = f"{max(1, count)} channels"
+
+
+def packets_of(container: av.container.InputContainer, *streams) -> Iterator[av.Packet]:
+    """The packets of some streams, and one for each at the end that drains its decoder.
+
+    A stream that appears while a file is read (FLV, MPEG) makes PyAV stumble after the last of
+    them. Raises av.FFmpegError, after which nothing follows.
+    """
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        return
 
 
 def is_cover(stream: av.video.stream.VideoStream) -> bool:
@@ -167,7 +180,7 @@ def _first_frames(container, indices: list[int], why: dict[int, str]) -> dict[in
         if stream.type == "audio" and stream.codec_context.layout.nb_channels > MAX_CHANNELS:
             why[stream.index] = "too_many_channels"
             waiting.discard(stream.index)
-    packets = container.demux(streams)
+    packets = packets_of(container, *streams)
     while waiting:
         try:
             packet = next(packets)

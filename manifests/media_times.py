@@ -19,6 +19,7 @@ from fractions import Fraction
 
 import av
 
+from manifests.media_streams import packets_of
 from manifests.records import Video
 
 WITHOUT_PRESENTATION_TIMES = frozenset({"avi", "asf", "asf_o", "rm"})
@@ -86,7 +87,7 @@ def scan(container: av.container.InputContainer, video, audio,
     video_index = video.index
     may_be_encrypted = "mov" in container.format.name
     bases = {video.index: video.time_base, audio.index: audio.time_base}
-    packets = container.demux(video, audio)
+    packets = packets_of(container, video, audio)
     while True:
         try:
             packet = next(packets)
@@ -256,6 +257,8 @@ class PictureTimes:
         self._shift = self._starts.get(self._number, self._shift)
         if self._number in self._mended:
             return self._mended[self._number]
+        if pts is not None and dts is not None and abs(pts - dts) > STEP_US:
+            dts = None  # of the packet that pushed this picture out, which is on another clock
         return self._choose(None if pts is None or not self._has_pts else pts + self._shift,
                             None if dts is None else dts + self._shift)
 
@@ -270,7 +273,7 @@ def stamps(container: av.container.InputContainer, stream) -> Iterator[tuple]:
 
 def decoded(container: av.container.InputContainer, stream) -> Iterator:
     """Every frame of a stream that decodes; the neighbours of a damaged one stand in by time."""
-    packets = container.demux(stream)
+    packets = packets_of(container, stream)
     while True:
         try:
             frames = next(packets).decode()

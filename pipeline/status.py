@@ -50,11 +50,16 @@ def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:
     A source that fell before its videos were known counts as one video, and a video with several
     failures as one.
     """
-    failed = {unit for units in entries.values() for unit, entry in units.items()
-              if any(r.failure is not None for r in entry.results)}
+    failed = failed_units(entries)
     fell = sum(r.records is None for e in entries.get("expand", {}).values() for r in e.results)
     videos = sum(len(e.results) for e in entries.get("download", {}).values())
     return len(failed) / max(1, fell + videos)
+
+
+def failed_units(entries: dict[str, dict[str, Entry]]) -> set[str]:
+    """Sources and videos in which something failed."""
+    return {unit for units in entries.values() for unit, entry in units.items()
+            if any(r.failure is not None for r in entry.results)}
 
 
 def notes(corpus: Any) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ frames and one that reads timestamps see the same thing. Originals are not touch
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ import pyarrow.parquet as pq
 
 from manifests.files import atomic_path, write_atomic
 from manifests.ids import escape, hash_id
+from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import audit, centres, summarize
 from pipeline.config import BuildConfig
 from pipeline.graph import Node
 from pipeline.lock import CorpusLock
+from pipeline.own_folder import claim
 from pipeline.session import running
 from stages.correct import CorrectConfig
 
@@ -35,10 +38,13 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
            layout: str | None = None, address: str | None = None) -> list[dict[str, Any]]:
     """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip.
 
-    Raises LayoutError, ValueError for an `out` inside `path`.
+    Raises LayoutError, ValueError for an `out` inside `path`, NotOursError and FileInTheWayError
+    for what is another's at `out`.
     """
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
+    made = ["resync.parquet", "summary.json", "report.html"]
+    own = claim(out, "resync", made)
     before = audit(path, out / "before", config, layout=layout, address=address)
     centre = centres(before.summary)
     wanted, rows = [], []
@@ -51,13 +57,15 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
                 fate = "left out" if lag is None else "corrected by speaker"
         rows.append({**row, "fate": fate, "applied_lag_ms": lag if fate.startswith("corr") else (
             0.0 if fate.startswith("kept") else None)})
-        if fate != "left out" and not Path(row["path"]).exists():
+        if fate != "left out" and not as_path(row["path"]).exists():
             rows[-1].update(fate="left out", applied_lag_ms=None)
         if rows[-1]["fate"] != "left out":
             wanted.append(rows[-1])
     is_shards = before.items[0].kind == "shard"
     work = (out / "work").resolve()
     corrections = (_of_shards if is_shards else _of_files)(wanted, path, out)
+    targets = [os.path.relpath(as_path(c.target), out.resolve()) for c in corrections]
+    own.about_to_write(targets)
     with CorpusLock(work) as lock, running(
             CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
             address=address) as runner:
@@ -66,12 +74,14 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     again = audit(out / ("shards" if is_shards else "media"), out / "after", config,
                   layout="shards" if is_shards else "folder", address=address)
     _note_residuals(rows, again.rows, corrections, is_shards)
+    own.about_to_write(made)
     _write(rows, out / "resync.parquet")
     write_atomic(out / "summary.json", json.dumps(
         {"before": before.summary, "after": summarize(_with_speakers(again.rows, rows))}, indent=1))
     from pipeline.resync.report import write_report
 
     write_report(out / "report.html", path.name, rows)
+    own.wrote([*made, *targets])
     print(f"{sum(r['fate'].startswith('corrected') for r in rows)} corrected, "
           f"{sum(r['fate'] == 'left out' for r in rows)} left out; {out}", file=sys.stderr)
     return rows
@@ -84,9 +94,9 @@ def _of_files(rows: Sequence[dict[str, Any]], path: Path, out: Path) -> list[Cor
         name = escape(row["clip_id"])
         folder = escape(row["speaker"]) if row.get("speaker") else "speaker_unknown"
         target = out.resolve() / "media" / folder / f"{name}.mp4"
-        row["target"] = str(target)
+        row["target"] = as_text(target)
         made.append(Correction(hash_id("file", row["path"], row["clip_id"]), row["path"],
-                               str(target), [row["clip_id"]], [float(row["applied_lag_ms"])]))
+                               as_text(target), [row["clip_id"]], [float(row["applied_lag_ms"])]))
     return made
 
 
@@ -98,12 +108,12 @@ def _of_shards(rows: Sequence[dict[str, Any]], path: Path, out: Path) -> list[Co
     root = path.resolve() / "shards" if (path / "shards").is_dir() else path.resolve()
     made = []
     for shard, group in sorted(by.items()):
-        inside = Path(shard).relative_to(root) if root in Path(shard).parents else Path(
-            Path(shard).name)
+        place = as_path(shard)
+        inside = place.relative_to(root) if root in place.parents else Path(place.name)
         target = out.resolve() / "shards" / inside
         for row in group:
-            row["target"] = str(target)
-        made.append(Correction(hash_id("shard", shard), shard, str(target),
+            row["target"] = as_text(target)
+        made.append(Correction(hash_id("shard", shard), shard, as_text(target),
                                [r["clip_id"] for r in group],
                                [float(r["applied_lag_ms"]) for r in group]))
     return made

@@ -9,7 +9,7 @@ import pytest
 from manifests.media import MediaError, iter_frames, read_audio, read_facts
 from pipeline.config import BuildConfig
 from pipeline.dry_run import describe
-from tests.regressions.media_helpers import ffmpeg, open_video
+from tests.regressions.media_helpers import ffmpeg, num_pictures, open_video
 from tests.stages.test_probe import probe
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=1")
@@ -100,3 +100,17 @@ def test_a_dry_run_lists_them_and_goes_on(tmp_path):
     text = describe([str(folder)], tmp_path / "out", BuildConfig(), None)
     assert "would be rejected: no_decoder" in text and "known duration 0.0 min" in text
     assert "b.mp4" in text
+
+
+def test_a_stream_that_appears_late_costs_nothing(tmp_path):
+    """A tag of another kind in the middle of an FLV, as damage makes them."""
+    path = made(tmp_path / "a.flv", "-c:v", "libx264", "-c:a", "aac")
+    before = open_video(path)
+    content, place = path.read_bytes(), 13
+    for _ in range(20):
+        place += 11 + int.from_bytes(content[place + 1:place + 4], "big") + 4
+    data = b"\x02\x00\x06onTextx" + b"\x08\x00\x00\x00\x01\x00\x04text\x02\x00\x02hi\x00\x00\x09"
+    tag = b"\x12" + len(data).to_bytes(3, "big") + b"\0\0\x10\0\0\0\0" + data
+    path.write_bytes(content[:place] + tag + (11 + len(data)).to_bytes(4, "big") + content[place:])
+    video = open_video(path)
+    assert (video.num_frames, num_pictures(video)) == (before.num_frames, num_pictures(before))
