@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline import supervisor
+from pipeline.health import ClusterLostError
+
 if TYPE_CHECKING:
     from pipeline.work_files import WorkFiles
 
@@ -27,6 +30,11 @@ def friendly(command):
         except KeyboardInterrupt:
             click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(130)
+        except ClusterLostError as error:
+            if supervisor.is_supervised():
+                supervisor.lost(str(error))
+            click.echo(f"yld: {error}; {supervisor.KEPT}", err=True)
+            sys.exit(EXIT_STOPPED)
         except (ValueError, OSError, RuntimeError) as error:
             if os.environ.get("YLD_DEBUG"):
                 raise

@@ -22,9 +22,10 @@ from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
 from evaluation.signatures import signature
 from evaluation.statistics import Summary, summarise
-from manifests.files import sha256_of, write_atomic
+from manifests.files import record_temporaries, sha256_of, sweep_temporaries, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
+from pipeline.lock import RECORDS
 from pipeline.scoring_workers import Job, parallel
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
@@ -54,13 +55,22 @@ def evaluate(
     """
     utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
     out.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(out / "work" / RECORDS)
+    record_temporaries(out / "work" / RECORDS)
+    try:
+        return _evaluate(utterances, only, out, names, ceilings, address)
+    finally:
+        record_temporaries(None)
+
+
+def _evaluate(utterances, only, out, names, ceilings, address) -> Outcome:
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
     wanted = {(system, u.utterance, n): keys.of(system, u, n)
               for system, u in tasks for n in names}
     jobs = [
-        Job(system, u, left, str((out / "work").resolve()), system == GRIFFIN_LIM)
+        Job(system, u, left, system == GRIFFIN_LIM)
         for system, u in tasks
         if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))]
     reused = len(wanted) - sum(len(job.names) for job in jobs)
@@ -142,22 +152,23 @@ def is_passing(row: Score) -> bool:
 
 
 def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None) -> None:
-    from pipeline import cluster
+    from pipeline import cluster, supervisor
 
     started_here = _is_ray_down()
     if started_here:
         cluster.start(address)
     try:
         progress = _Progress(sum(len(job.names) for job in jobs))
-        for job, rows in parallel(jobs):
-            store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
-                       for row in rows])
-            progress.add(len(rows))
+        with cluster.errors_told():
+            for job, rows in parallel(jobs):
+                store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
+                           for row in rows])
+                if not all(is_passing(row) for row in rows):
+                    supervisor.progressed()
+                progress.add(len(rows))
     finally:
         if started_here:
-            import ray
-
-            ray.shutdown()
+            cluster.stop()
 
 
 def _is_ray_down() -> bool:

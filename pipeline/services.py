@@ -6,6 +6,7 @@ import time
 
 import ray
 
+from pipeline.processes import Owner, leave_with
 from stages.download.limiter import HostLimiter, LimiterConfig
 
 
@@ -13,7 +14,8 @@ from stages.download.limiter import HostLimiter, LimiterConfig
 class LimiterActor:
     """One host limiter for the cluster."""
 
-    def __init__(self, config: LimiterConfig) -> None:
+    def __init__(self, config: LimiterConfig, owner: Owner) -> None:
+        leave_with(owner)
         self._limiter = HostLimiter(config)
 
     def acquire(self, host: str) -> tuple[str, float]:
