@@ -10,6 +10,7 @@ import click
 
 from pipeline import commands_models, commands_scores, commands_sync, supervisor
 from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
+from pipeline.terminal import close_stdin
 
 
 class _Program(click.Group):
@@ -26,6 +27,7 @@ class _Program(click.Group):
 @click.version_option("0.1.0", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
+    close_stdin()  # no command reads it, and what commands start must not
 
 
 @main.command()

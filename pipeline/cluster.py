@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline import health, scratch, supervisor
 from pipeline.health import ClusterError, ClusterLostError
+from pipeline.terminal import stdin_closed
 from pipeline.work_files import WorkFiles
 
 __all__ = ["ClusterError", "ClusterLostError"]
@@ -46,6 +47,7 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
     if address:
         _reach(address)
+        _present_token()
     home = scratch.current()
     with health.Deadline(START_S, "Ray did not start"):
         import ray
@@ -54,12 +56,14 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
             if address:
                 ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
             else:
-                # "local" by name: without it Ray joins whatever cluster runs on this machine.
-                ray.init(
-                    address="local", num_cpus=num_cpus or visible_cpus(), include_dashboard=False,
-                    object_store_memory=200 * 2**20, log_to_driver=False, logging_level="CRITICAL",
-                    _temp_dir=home.ray_folder, _system_config=PATIENCE,
-                )
+                with stdin_closed():
+                    # "local" by name: without it Ray joins whatever cluster runs here.
+                    ray.init(
+                        address="local", num_cpus=num_cpus or visible_cpus(),
+                        include_dashboard=False, object_store_memory=200 * 2**20,
+                        log_to_driver=False, logging_level="CRITICAL",
+                        _temp_dir=home.ray_folder, _system_config=PATIENCE,
+                    )
         except (Exception, SystemExit) as error:  # Ray raises many kinds, and may try to exit
             with contextlib.suppress(Exception, SystemExit):
                 ray.shutdown()
@@ -125,6 +129,14 @@ def _stop_on_sigterm() -> None:
     """A scheduler's SIGTERM ends a run as Ctrl-C does; Ray's own handler prints a stack."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, supervisor.interrupt)
+
+
+def _present_token() -> None:
+    """`ray start` asks for the token of ~/.ray as soon as there is one, but a driver that joins by
+    host and port shows it only where told to; a cluster that wants none ignores it."""
+    kept = os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or Path(kept).is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _reach(address: str, timeout_s: float = 5.0) -> None:

@@ -63,8 +63,8 @@ def _ffmpeg() -> dict[str, Any]:
 
     try:
         path = ffmpeg_path()
-        line = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20,
-                              check=True).stdout.splitlines()[0]
+        line = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=20, check=True).stdout.splitlines()[0]
     except (SetupError, OSError, subprocess.SubprocessError) as error:
         return _row("ffmpeg (merging downloads)", "missing", str(error)[:80], "make setup")
     return _row("ffmpeg (merging downloads)", "ok", " ".join(line.split()[:3]))

@@ -17,6 +17,7 @@ from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
 from manifests.ids import hash_id
 from pipeline.processes import Owner, leave_with
+from pipeline.terminal import leave_terminal
 
 POLL_S = 0.5
 
@@ -76,6 +77,7 @@ class Worker:
     """A Ray actor with a scoring process of its own."""
 
     def __init__(self, owner: Owner | None = None) -> None:
+        leave_terminal()
         if owner is not None:
             leave_with(owner)
         from pipeline.clip_faces import FaceFinder

@@ -25,6 +25,7 @@ from pipeline.lock import RECORDS, read_fence
 from pipeline.processes import Owner, leave, leave_with
 from pipeline.remote import RemoteError
 from pipeline.stage_runner import Done, Job, StageRunner
+from pipeline.terminal import leave_terminal
 from pipeline.work_files import WorkFiles, read_by, written_by
 from stages.backends.devices import is_lost
 from stages.backends.sharing import Sharing
@@ -58,6 +59,7 @@ class StageWorker:
 
     def __init__(self, files: WorkFiles, fence: int, name: str, node_cache_gb: float,
                  owner: Owner, pictures: int | None = None) -> None:
+        leave_terminal()
         leave_with(owner)
         with contextlib.suppress(ImportError):
             import cv2
@@ -127,6 +129,7 @@ def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
                ) -> dict[str, str]:
     """That this node reads what the driver wrote, can write `answer` beside it, and sees the
     user's own files; what earlier runs left half written here goes. Raises OSError."""
+    leave_terminal()
     files = files.on_this_node()
     sweep_temporaries(files.folder / RECORDS)
     found = files.read("tmp/token")
