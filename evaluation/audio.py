@@ -11,10 +11,9 @@ import numpy as np
 from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
 from manifests.media_facts import why_unreadable
 from manifests.records import Video
+from manifests.walk import is_media
 
 SAMPLE_RATE = 16000
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".m4v")
 
 
 def read_sound(path: str | Path) -> np.ndarray:
@@ -25,7 +24,7 @@ def read_sound(path: str | Path) -> np.ndarray:
     ValueError for a file that cannot be read.
     """
     path = Path(path)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if is_media(path):
         return read_audio(_open(path)).astype(np.float32) / 32768
     return decode_sound(path)
 
@@ -36,7 +35,7 @@ def read_pictures(path: str | Path) -> np.ndarray:
     Raises OSError or ValueError for a file that cannot be read or has no pictures.
     """
     path = Path(path)
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_media(path):
         raise ValueError(f"{path.name} has no pictures")
     try:
         frames = [frame for _, frame in iter_frames(_open(path))]

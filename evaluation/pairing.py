@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-from evaluation.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from evaluation.metrics.recognition import normalise
 from evaluation.records import Utterance
+from manifests import walk
+from manifests.paths import as_text
 
 
 def pair_folders(
@@ -28,7 +29,7 @@ def pair_folders(
         raise ValueError(
             f"no file of {hypothesis} ({len(hypotheses)} media files) has the name of one of "
             f"{reference} ({len(references)})")
-    videos = media_files(video, VIDEO_SUFFIXES) if video else {}
+    videos = media_files(video, with_sound=False) if video else {}
     texts = read_texts(text) if text else {}
     given = dict(_lines(speakers)) if speakers else {}
     found = [
@@ -41,14 +42,16 @@ def pair_folders(
     return found, sorted(hypotheses.keys() - references.keys())
 
 
-def media_files(folder: Path, suffixes: tuple[str, ...] = AUDIO_SUFFIXES + VIDEO_SUFFIXES
-                ) -> dict[str, Path]:
-    """Name to path of every media file below a folder. Raises ValueError for a name twice."""
+def media_files(folder: Path, with_sound: bool = True) -> dict[str, Path]:
+    """Name to path of every media file below a folder (of every video, unless `with_sound`).
+
+    What is passed over is told on stderr. Raises ValueError for a name twice.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+    media = walk.find_media(folder, with_sound)
+    walk.tell(media.lines())
+    for path in media.files:
+        name = as_text(path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise ValueError(f"{folder} has {name} twice: {found[name].name} and {path.name}")
         found[name] = path.resolve()
@@ -62,8 +65,8 @@ def read_texts(path: Path) -> dict[str, str]:
         rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
         return {r["clip_id"]: r["text"] for r in rows.to_pylist() if r["text"]}
     if path.is_dir():
-        return {align.relative_to(path).with_suffix("").as_posix(): grid_text(align)
-                for align in sorted(path.rglob("*.align"))}
+        return {as_text(align.relative_to(path).with_suffix("").as_posix()): grid_text(align)
+                for align in walk.walk(path).files if align.suffix == ".align"}
     if path.suffix == ".json":
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):

@@ -20,6 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from manifests.clock import Clock
 from manifests.hdr import to_sdr
 from manifests.media_facts import stream_of
+from manifests.paths import as_path
 from manifests.records import Video
 
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
@@ -35,7 +36,7 @@ def decoded_seconds() -> float:
 
 def resolve(media_path: str, root: str | Path) -> Path:
     """A record's media path as a path that opens: absolute stays, else below `root`."""
-    return Path(root) / media_path
+    return Path(root) / as_path(media_path)
 
 
 class Picture:

@@ -11,13 +11,15 @@ from typing import Any
 
 
 def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float | None = None,
-        at_most: float | None = None, **kwargs: Any) -> Any:
+        at_most: float | None = None, keyed_at_default: bool = True, **kwargs: Any) -> Any:
     """A dataclass field that carries its unit and meaning in its metadata.
 
-    The bounds are a setting's: `pipeline.settings` refuses what lies outside.
+    The bounds are a setting's: `pipeline.settings` refuses what lies outside. A setting that came
+    later, and at its default changes no outcome, is not `keyed_at_default`: corpora made before it
+    keep their finished work.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(metadata={"doc": doc, "unit": unit,
+    return field(metadata={"doc": doc, "unit": unit, "keyed_at_default": keyed_at_default,
                            "bounds": {k: v for k, v in bounds.items() if v is not None}}, **kwargs)
 
 

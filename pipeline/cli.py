@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from manifests.paths import as_text
 from pipeline import commands_models, commands_scores, commands_sync, supervisor
 from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
 from pipeline.terminal import close_stdin
@@ -28,6 +29,10 @@ class _Program(click.Group):
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
     close_stdin()  # no command reads it, and what commands start must not
+    for stream in (sys.stdout, sys.stderr):
+        # A name of a file may hold what no encoding can write; that is no reason to stop.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -55,7 +60,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     from pipeline import config as cfg
     from pipeline import status
 
-    extra = [f"identity.target={json.dumps([str(Path(t).resolve()) for t in target])}"] * bool(
+    extra = [f"identity.target={json.dumps([as_text(Path(t).resolve()) for t in target])}"] * bool(
         target)
     if max_height is not None:
         extra.append(f"download.max_height={max_height}")

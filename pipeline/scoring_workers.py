@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.audio import VIDEO_SUFFIXES
 from evaluation.catalogue import split
 from evaluation.isolation import ScoringProcess
 from evaluation.metrics.recognition import ADAPTED_MODEL
 from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
 from manifests.ids import hash_id
+from manifests.walk import is_media
 from pipeline.processes import Owner, leave_with
 from pipeline.terminal import leave_terminal
 
@@ -126,4 +126,4 @@ class Worker:
 
 
 def _pictures(path: str) -> str | None:
-    return path if Path(path).suffix.lower() in VIDEO_SUFFIXES else None
+    return path if is_media(Path(path)) else None

@@ -20,6 +20,7 @@ import psutil
 import ray
 
 from manifests.files import record_temporaries, sweep_temporaries
+from manifests.paths import as_path
 from pipeline.lease import is_fenced
 from pipeline.lock import RECORDS, read_fence
 from pipeline.processes import Owner, leave, leave_with
@@ -137,7 +138,7 @@ def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
         raise OSError(f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
                       "another file system")
     for path in own_files:
-        if not os.path.exists(path):
+        if not as_path(path).exists():
             raise OSError(f"{path} is not here; sources that are files must lie at the same "
                           "path on every node")
     node = ray.get_runtime_context().get_node_id()

@@ -21,6 +21,7 @@ from manifests.media import (
     read_audio,
     read_facts,
 )
+from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
 from manifests.tarfiles import read_tar, write_tar
 from stages.base import Context, Resources, Stage
@@ -47,10 +48,10 @@ class Correct(Stage[Correction, Correction]):
 
     def _one(self, item: Correction) -> list[Correction] | Reject:
         if item.path.endswith(".tar"):
-            correct_shard(Path(item.path), Path(item.target),
+            correct_shard(as_path(item.path), as_path(item.target),
                           dict(zip(item.clip_ids, item.lags_ms, strict=True)))
         else:
-            correct_file(Path(item.path), Path(item.target), item.lags_ms[0], self.config.crf)
+            correct_file(as_path(item.path), as_path(item.target), item.lags_ms[0], self.config.crf)
         return [item]
 
 

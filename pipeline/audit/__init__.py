@@ -17,6 +17,7 @@ from typing import Any
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
+from manifests.paths import as_path, as_text
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
@@ -86,8 +87,8 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
 
 def _hold(note: Path, path: Path) -> None:
     """One folder holds one audit. Raises ValueError where it holds another path's."""
-    held = json.loads(note.read_text()) if note.exists() else str(path.resolve())
-    if held != str(path.resolve()):
+    held = json.loads(note.read_text()) if note.exists() else as_text(path.resolve())
+    if held != as_text(path.resolve()):
         raise ValueError(f"{note.parent.parent} holds the audit of {held}; give another folder to "
                          "--out")
     note.parent.mkdir(parents=True, exist_ok=True)
@@ -111,14 +112,14 @@ def _audit_shards(items, work, lock, config, measure, address):
     # Bytes, not names, tell shards apart: a shard made anew must be measured anew.
     from manifests.files import sha256_of
 
-    requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(i.path))}", i.path, "shard",
-                            i.path) for i in items]
+    requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(as_path(i.path)))}", i.path,
+                            "shard", i.path) for i in items]
     with running(SHARD_JOB, {"measure_shard": measure}, config, work, lock, requests,
                  address=address) as runner:
         entries = runner.run(requests)
     facts = {}
     for item in items:
-        facts |= sample_facts(Path(item.path))
+        facts |= sample_facts(as_path(item.path))
     return rows.of_shards({r.request_id: r.address for r in requests}, facts, entries), entries
 
 

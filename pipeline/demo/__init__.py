@@ -23,6 +23,7 @@ def demo_config() -> BuildConfig:
     """The defaults, but for a host that needs no rest."""
     return settings.from_mapping(BuildConfig, {
         "download": {"sleep_min_s": 0.0, "sleep_max_s": 0.0, "min_free_gb": 0.3,
+                     "allow_hosts": ["127.0.0.1"],  # the demo's own server
                      "limits": {"requests_per_s": 50.0, "burst": 100.0}},
     })
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from manifests.files import atomic_path, write_atomic
 from manifests.ids import escape, hash_id
+from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import audit, centres, summarize
 from pipeline.config import BuildConfig
@@ -51,7 +52,7 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
                 fate = "left out" if lag is None else "corrected by speaker"
         rows.append({**row, "fate": fate, "applied_lag_ms": lag if fate.startswith("corr") else (
             0.0 if fate.startswith("kept") else None)})
-        if fate != "left out" and not Path(row["path"]).exists():
+        if fate != "left out" and not as_path(row["path"]).exists():
             rows[-1].update(fate="left out", applied_lag_ms=None)
         if rows[-1]["fate"] != "left out":
             wanted.append(rows[-1])
@@ -84,9 +85,9 @@ def _of_files(rows: Sequence[dict[str, Any]], path: Path, out: Path) -> list[Cor
         name = escape(row["clip_id"])
         folder = escape(row["speaker"]) if row.get("speaker") else "speaker_unknown"
         target = out.resolve() / "media" / folder / f"{name}.mp4"
-        row["target"] = str(target)
+        row["target"] = as_text(target)
         made.append(Correction(hash_id("file", row["path"], row["clip_id"]), row["path"],
-                               str(target), [row["clip_id"]], [float(row["applied_lag_ms"])]))
+                               as_text(target), [row["clip_id"]], [float(row["applied_lag_ms"])]))
     return made
 
 
@@ -98,12 +99,12 @@ def _of_shards(rows: Sequence[dict[str, Any]], path: Path, out: Path) -> list[Co
     root = path.resolve() / "shards" if (path / "shards").is_dir() else path.resolve()
     made = []
     for shard, group in sorted(by.items()):
-        inside = Path(shard).relative_to(root) if root in Path(shard).parents else Path(
-            Path(shard).name)
+        place = as_path(shard)
+        inside = place.relative_to(root) if root in place.parents else Path(place.name)
         target = out.resolve() / "shards" / inside
         for row in group:
-            row["target"] = str(target)
-        made.append(Correction(hash_id("shard", shard), shard, str(target),
+            row["target"] = as_text(target)
+        made.append(Correction(hash_id("shard", shard), shard, as_text(target),
                                [r["clip_id"] for r in group],
                                [float(r["applied_lag_ms"]) for r in group]))
     return made
