@@ -7,6 +7,8 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,15 @@ START_S, STOP_S = 300.0, 60.0
 PATIENCE = {"health_check_failure_threshold": 20, "gcs_rpc_server_reconnect_timeout_s": 300}
 """A Ray of our own is on one machine, where a missed heartbeat means that the machine is busy or
 was suspended: it waits for minutes, and `health` sees at once what really ended."""
+WANTS_TOKEN = 9
+ASK_WITHOUT_TOKEN = f"""
+import sys
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_get(b"session_name", b"session", timeout=20)
+except Exception as error:
+    sys.exit({WANTS_TOKEN} if type(error).__name__ == "AuthenticationError" else 1)
+"""
 _watch: health.Watch | None = None
 
 
@@ -47,7 +58,7 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
     if address:
         _reach(address)
-        _present_token()
+        _present_token(address)
     home = scratch.current()
     with health.Deadline(START_S, "Ray did not start"):
         import ray
@@ -131,12 +142,24 @@ def _stop_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, supervisor.interrupt)
 
 
-def _present_token() -> None:
-    """`ray start` asks for the token of ~/.ray as soon as there is one, but a driver that joins by
-    host and port shows it only where told to; a cluster that wants none ignores it."""
+def _present_token(address: str) -> None:
+    """Show the token of ~/.ray to a cluster that asks for one, as one of `ray start` does as soon
+    as there is one; a driver that joins by host and port shows it only where told to.
+
+    A driver that shows one wants one from whoever talks to it: in a cluster without, it would be
+    taken for dead. So the cluster is asked, by a process that leaves no setting behind.
+    """
     kept = os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token")
-    if os.environ.get("RAY_AUTH_TOKEN") or Path(kept).is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    has_one = os.environ.get("RAY_AUTH_TOKEN") or Path(kept).is_file()
+    if not has_one or "RAY_AUTH_MODE" in os.environ:
+        return
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        asked = subprocess.run(
+            [sys.executable, "-c", ASK_WITHOUT_TOKEN, address.rpartition("://")[2]],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"}, stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=60, check=False)
+        if asked.returncode == WANTS_TOKEN:
+            os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _reach(address: str, timeout_s: float = 5.0) -> None:
