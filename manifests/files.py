@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +52,9 @@ class _Temporaries:
             for name in sorted(self._open):
                 self._note(name)
 
+    def is_recording(self) -> bool:
+        return self._pid == os.getpid() and self._record is not None
+
     def begin(self, path: Path) -> Path:
         with self._lock:
             self._own()
@@ -82,6 +86,23 @@ _temporaries = _Temporaries()
 def record_temporaries(folder: Path | str | None) -> None:
     """Note in `folder` which temporary files this process is writing; None ends that."""
     _temporaries.keep_record(None if folder is None else Path(folder).resolve())
+
+
+@contextmanager
+def recording(folder: Path | str) -> Iterator[None]:
+    """`record_temporaries` inside, where this process keeps no record yet; leaves no folder."""
+    if _temporaries.is_recording():
+        yield
+        return
+    folder = Path(folder)
+    record_temporaries(folder)
+    try:
+        yield
+    finally:
+        record_temporaries(None)
+        with contextlib.suppress(OSError):  # others' records may be in it
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def sweep_temporaries(folder: Path | str) -> int:

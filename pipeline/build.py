@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.records import Request
-from pipeline import placement, refetch, remote, status
+from pipeline import own_folder, placement, refetch, remote, status
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lease import Lease
@@ -44,8 +44,9 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
 
     Raises BadSourceError, RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError,
-    and SetupError before any work where a chosen backend's library or weights are wanting, or a
-    target photo does not show one face.
+    NotOursError and FileInTheWayError where something of another's is at `root`, and SetupError
+    before any work where a chosen backend's library or weights are wanting, or a target photo
+    does not show one face.
     """
     placement.check(config)
     wanted = requests_from_arguments(sources)
@@ -62,8 +63,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             torch_device("cuda")
     for photo in config.identity.target:
         face_of_photo(photo)
-    check_folder(root)
-    root.mkdir(parents=True, exist_ok=True)
+    own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"])
     work = (work or root / "work").resolve()
     files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
     with CorpusLock(work) as lock, Lease(files, lock) as lease:
@@ -77,14 +77,6 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             print(f"{remote.push(root, files)} files sent to {destination}", file=sys.stderr)
             files.write("published.json", (work / "published.json").read_text())
         return outcome
-
-
-def check_folder(root: Path) -> None:
-    """Raises ValueError where no folder can be at `root`, for a file is in its place."""
-    for path in (root, *root.parents):
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"no corpus can be at {root}: {path} is a file; name a folder, a new "
-                             "one or that of a corpus")
 
 
 def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
@@ -120,7 +112,10 @@ def _finish(root, files, config, entries, started) -> Outcome:
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
+    own = own_folder.claim(root, "corpus")
+    own.about_to_write(["report.html"])
     report = write_report(Corpus(root))
+    own.wrote(["report.html"])
     print(table(rows, status.COLUMNS), file=sys.stderr)
     faces = config.shots.faces
     if speed := status.speed_line(rows, faces.detector, faces.landmarks):

@@ -66,16 +66,16 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
         extra.append(f"download.max_height={max_height}")
     settings = cfg.load_config(config, (*assignments, *extra))
     if not out.strip():
-        raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder, "
-                                 "`.` for the current one", param_hint="--out")
+        raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder",
+                                 param_hint="--out")
     from pipeline import remote
 
     destination = out if remote.is_remote(out) else None
     out = remote.staging_folder(out) if destination else Path(out)
+    from pipeline import own_folder
     from pipeline.build import build as run
-    from pipeline.build import check_folder
 
-    check_folder(out)
+    own_folder.check(out, "corpus")
     if dry_run:
         from pipeline.dry_run import describe
 
@@ -129,16 +129,48 @@ def status(corpus, cost, why, as_json) -> None:
 
 @main.command()
 @click.argument("corpus", type=CORPUS)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="Another place for the page; nothing may be there.")
 @friendly
-def report(corpus) -> None:
+def report(corpus, out) -> None:
     """Write report.html again from what is in the corpus folder."""
-    from pipeline import remote
+    from pipeline import own_folder, remote
     from pipeline.corpus import Corpus
     from pipeline.report import write_report
 
-    click.echo(write_report(Corpus(corpus.folder)))
+    whole = Corpus(corpus.folder)
+    if out is not None:
+        own_folder.refuse_existing(out)
+        click.echo(write_report(whole, out))
+        return
+    if own_folder.check(corpus.folder, "corpus") is None:
+        raise own_folder.NotOursError(
+            f"{corpus.folder} has no {own_folder.MARK} (a copy of a part of a corpus?); name the "
+            "page with --out PAGE.html")
+    own = own_folder.claim(corpus.folder, "corpus")
+    own.about_to_write(["report.html"])
+    click.echo(write_report(whole))
+    own.wrote(["report.html"])
     if corpus.files is not None:
         remote.push(corpus.folder, corpus.files)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@friendly
+def clean(folder, yes) -> None:
+    """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo); all else stays.
+    """
+    from pipeline.clean import clean as run
+
+    if not yes:
+        raise click.UsageError(f"this removes all that yld wrote to {folder}; add --yes")
+    removed, left = run(folder)
+    click.echo(f"{removed} files removed")
+    if left:
+        shown = ", ".join(left[:5]) + (" ..." if len(left) > 5 else "")
+        click.echo(f"{len(left)} files that yld did not write stay: {shown}")
 
 
 @main.command()

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from manifests.files import recording
 from pipeline.cli_tools import EXIT_FAILED, emit, friendly
+from pipeline.lock import RECORDS
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 NOTE_WIDTH = 110
@@ -63,12 +65,15 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
         os.environ[ADAPTED_MODEL] = str(recogniser.resolve())
     from pipeline.evaluate import evaluate as run
     from pipeline.evaluate import table_rows
+    from pipeline.own_folder import claim
 
     outcome = run(ref, hyp, out, names, video=video, text=text, speakers=speakers,
                   ceilings=not no_ceilings, address=address)
     from evaluation.report import write_report
 
-    write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
+    with recording(out / "work" / RECORDS):
+        write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
+    claim(out, "scores").wrote(["report.html"])
     if outcome.only_hypotheses:
         shown = ", ".join(outcome.only_hypotheses[:5])
         click.echo(f"{len(outcome.only_hypotheses)} hypotheses have no reference: {shown}",
@@ -134,6 +139,7 @@ def mos() -> None:
 def make(systems, out, samples, questions, faces, seed, title) -> None:
     """Write a self-contained, blinded listening test."""
     from evaluation.mos.page import DEFAULT_QUESTIONS, make_test
+    from pipeline.own_folder import refuse_existing
 
     folders = {}
     for given in systems:
@@ -145,6 +151,7 @@ def make(systems, out, samples, questions, faces, seed, title) -> None:
         folders[name] = Path(folder)
     asked = [q.strip() for q in questions.split(",")] if questions else DEFAULT_QUESTIONS
     key = out.with_suffix(".key.json")
+    refuse_existing(out, key)  # of an earlier test people may be judging; its key is nowhere else
     made = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
                      faces=faces, title=title)
     for sample, reason in made.left_out.items():

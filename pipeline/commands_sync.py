@@ -99,6 +99,10 @@ def train() -> None:
 @friendly
 def lipsync(corpora, out, synchronous, towers, steps, seed, fold_size, jobs, keep_folds) -> None:
     """The landmark synchrony model: held-out trial, calibration, weights."""
+    from pipeline.own_folder import refuse_existing
+
+    refuse_existing(out, out.with_suffix(".trial.json"),
+                    *(keep_folds.glob("fold*.safetensors") if keep_folds else ()))
     from training.lipsync import LipSyncRecipe
     from training.lipsync_run import run
 

@@ -26,11 +26,13 @@ from manifests.files import record_temporaries, sha256_of, sweep_temporaries, wr
 from manifests.ids import hash_id
 from manifests.schema import write_table
 from pipeline.lock import RECORDS
+from pipeline.own_folder import OwnFolder, check, claim
 from pipeline.scoring_workers import Job, parallel
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
 CEILINGS = (GROUND_TRUTH, GRIFFIN_LIM)
 PROGRESS_S = 5.0
+MADE = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,21 @@ def evaluate(
 ) -> Outcome:
     """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
 
-    Raises ValueError for folders without a pair, and ClusterError where Ray does not start.
+    Raises ValueError for folders without a pair, NotOursError and FileInTheWayError for what is
+    another's at `out`, and ClusterError where Ray does not start.
     """
+    check(out, "scores")
     utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
-    out.mkdir(parents=True, exist_ok=True)
+    own = claim(out, "scores", MADE)
     sweep_temporaries(out / "work" / RECORDS)
     record_temporaries(out / "work" / RECORDS)
     try:
-        return _evaluate(utterances, only, out, names, ceilings, address)
+        return _evaluate(utterances, only, out, names, ceilings, address, own)
     finally:
         record_temporaries(None)
 
 
-def _evaluate(utterances, only, out, names, ceilings, address) -> Outcome:
+def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -> Outcome:
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
@@ -83,7 +87,9 @@ def _evaluate(utterances, only, out, names, ceilings, address) -> Outcome:
     rows = {system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
             for system, group in rows.items()}
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
+    own.about_to_write(MADE)
     _write(out, outcome)
+    own.wrote(MADE)
     return outcome
 
 

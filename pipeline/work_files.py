@@ -150,6 +150,9 @@ class WorkFiles:
         for used_at, size, path in sorted(found):
             if dropped >= excess or used_at > time.time() - KEEP_S:
                 break
+            name = str(path.relative_to(self.folder))
+            if self._size_there(name) != size:
+                continue  # no copy of what is at the address: not brought or sent by us
             path.unlink(missing_ok=True)
             dropped += size
         return dropped

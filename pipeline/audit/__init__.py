@@ -24,6 +24,7 @@ from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, Node
 from pipeline.ledger import Entry
 from pipeline.lock import CorpusLock
+from pipeline.own_folder import claim
 from pipeline.session import running
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
@@ -52,7 +53,8 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
           with_report: bool = True) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
-    Raises LayoutError, CorpusBusyError, ClusterError; ValueError for an unknown estimator or a
+    Raises LayoutError, CorpusBusyError, ClusterError; NotOursError and FileInTheWayError for
+    what is another's at `out`; ValueError for an unknown estimator or a
     folder that holds another audit.
     """
     started = time.monotonic()
@@ -61,7 +63,8 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     layout, items = layouts.find(path, layout)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")
-    out.mkdir(parents=True, exist_ok=True)
+    made = ["offsets.parquet", "summary.json", *(["report.html"] if with_report else [])]
+    own = claim(out, "audit", made)
     print(f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
           file=sys.stderr)
     work = (out / "work").resolve()
@@ -72,6 +75,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
             found, entries = _audit_shards(items, work, lock, config, measure, address)
         else:
             found, entries = _audit_files(items, work, lock, config, measure, address)
+        own.about_to_write(made)
         rows.write(found, out / "offsets.parquet")
         first = [r for r in found if (r.get("estimator") or "").startswith(estimators[0])
                  or r.get("estimator") is None]
@@ -81,6 +85,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
             from pipeline.audit.report import write_report
 
             write_report(out / "report.html", path.name, layout, found, list(estimators))
+        own.wrote(made)
     print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
     return Audit(layout, items, found, entries, summary)
 

@@ -8,6 +8,7 @@ frames and one that reads timestamps see the same thing. Originals are not touch
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.audit import audit, centres, summarize
 from pipeline.config import BuildConfig
 from pipeline.graph import Node
 from pipeline.lock import CorpusLock
+from pipeline.own_folder import claim
 from pipeline.session import running
 from stages.correct import CorrectConfig
 
@@ -36,10 +38,13 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
            layout: str | None = None, address: str | None = None) -> list[dict[str, Any]]:
     """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip.
 
-    Raises LayoutError, ValueError for an `out` inside `path`.
+    Raises LayoutError, ValueError for an `out` inside `path`, NotOursError and FileInTheWayError
+    for what is another's at `out`.
     """
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
+    made = ["resync.parquet", "summary.json", "report.html"]
+    own = claim(out, "resync", made)
     before = audit(path, out / "before", config, layout=layout, address=address)
     centre = centres(before.summary)
     wanted, rows = [], []
@@ -59,6 +64,8 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     is_shards = before.items[0].kind == "shard"
     work = (out / "work").resolve()
     corrections = (_of_shards if is_shards else _of_files)(wanted, path, out)
+    targets = [os.path.relpath(c.target, out.resolve()) for c in corrections]
+    own.about_to_write(targets)
     with CorpusLock(work) as lock, running(
             CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
             address=address) as runner:
@@ -67,12 +74,14 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     again = audit(out / ("shards" if is_shards else "media"), out / "after", config,
                   layout="shards" if is_shards else "folder", address=address)
     _note_residuals(rows, again.rows, corrections, is_shards)
+    own.about_to_write(made)
     _write(rows, out / "resync.parquet")
     write_atomic(out / "summary.json", json.dumps(
         {"before": before.summary, "after": summarize(_with_speakers(again.rows, rows))}, indent=1))
     from pipeline.resync.report import write_report
 
     write_report(out / "report.html", path.name, rows)
+    own.wrote([*made, *targets])
     print(f"{sum(r['fate'].startswith('corrected') for r in rows)} corrected, "
           f"{sum(r['fate'] == 'left out' for r in rows)} left out; {out}", file=sys.stderr)
     return rows

@@ -90,6 +90,17 @@ def test_training_that_refuses_ends(built, tmp_path):
     assert ended.code == 2 and "are too few" in ended.text and "Traceback" not in ended.text
 
 
+def test_what_was_built_can_be_cleaned_away_and_a_strangers_file_stays(inputs, tmp_path):
+    out = tmp_path / "out"
+    at_terminal([*YLD, "build", str(inputs / "talk0.mp4"), "--out", str(out)], 200)
+    mine = out / "work" / "media" / "mine.txt"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("MINE")
+    ended = at_terminal([*YLD, "clean", str(out), "--yes"], 60)
+    assert ended.code == 0 and "work/media/mine.txt" in ended.text, ended.text
+    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == [".yld.json", "mine.txt"]
+
+
 def test_workers_of_a_cluster_begun_at_a_terminal_have_none(inputs, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

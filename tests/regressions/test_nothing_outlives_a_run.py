@@ -20,6 +20,7 @@ import pytest
 from manifests.files import atomic_path, record_temporaries, sweep_temporaries
 from pipeline import scratch
 from pipeline.lock import RECORDS, CorpusLock
+from pipeline.own_folder import MARK, claim
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +86,21 @@ def test_half_written_files_go_when_the_next_run_starts(tmp_path):
         assert not any(p.exists() for p in made)
     assert {p: p.read_text() for p in strangers} == strangers
     assert (root / "keep").read_text() == "kept"
+
+
+def test_a_folder_whose_mark_was_half_written_is_still_free(tmp_path):
+    root = tmp_path / "corpus"
+    program(f"""
+        import os, signal
+        from pathlib import Path
+        from manifests import files
+        files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        from pipeline.own_folder import claim
+        claim(Path({str(root)!r}), "corpus")
+        """).wait(60)
+    assert list(root.glob(".*.tmp"))
+    claim(root, "corpus")
+    assert [p.name for p in root.iterdir()] == [MARK]
 
 
 def test_a_record_cannot_name_what_its_process_did_not_write(tmp_path):
