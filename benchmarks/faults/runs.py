@@ -44,6 +44,8 @@ class Bench:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.mark = folder, secrets.token_hex(8)
+        self.prefix: list[str] = []
+        """What every program is started with (the way into another mount space)."""
         self.temporary = folder / "t"  # short: sockets lie below it
         self.temporary.mkdir(parents=True)
         self.connections, self.foreign = Connections(folder), Foreign(seed)
@@ -60,8 +62,8 @@ class Bench:
         """`yld build words...` with `more` in its environment."""
         log = open(self.folder / "told.txt", "w+")  # noqa: SIM115 - closed by `end`
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", "build", *map(str, words)], cwd=ROOT,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            [*self.prefix, sys.executable, "-m", "pipeline.cli", "build", *map(str, words)],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env=self.environment(more), start_new_session=True)
         return Build(self, process, log)
 
@@ -91,19 +93,33 @@ class Bench:
                 tally.leftovers.append(f"{name}: process {' '.join(process.cmdline())[:80]} lives")
                 process.kill()
 
-    def check_after(self, tally: Tally, name: str, out: Path | None, num_inputs: int | None = None,
-                    may_wait: bool = False) -> None:
-        """All that is looked at once a run, or the one that resumed it, came to its end."""
+    def check_after(self, tally: Tally, name: str, out: Path | str, num_inputs: int,
+                    settings: dict[str, str] | None = None, seen_at: Path | None = None) -> None:
+        """All that is looked at once a run, or the one that resumed it, came to its end.
+
+        `out` may be an address, to which `settings` lead; `seen_at` is where this process finds
+        a folder of another mount space.
+        """
         self.check_processes(tally, name)
-        places = [self.temporary, *([out] if out is not None else [])]
+        places = [self.temporary, self.folder / "cache",
+                  *([seen_at or out] if isinstance(out, Path) else [])]
         for path in (p for place in places for p in place.rglob("*")):
             if TEMPORARY.fullmatch(path.name) and not self.foreign.owns(path):
                 tally.leftovers.append(f"{name}: {path} is left")
         tally.foreign_changed += [f"{name}: {text}" for text in self.foreign.changed()]
         tally.private_connections += [f"{name}: {text}" for text in self.connections.wrong()]
-        if out is not None:
-            tally.bad_sums += [f"{name}: {text}" for text in
-                               sums(out, num_inputs, may_wait, self.environment({}))]
+        wrong = self._sums(out, num_inputs, settings or {})
+        tally.bad_sums += [f"{name}: {text}" for text in wrong]
+
+    def _sums(self, out: Path | str, num_inputs: int, settings: dict[str, str]) -> list[str]:
+        """What does not add up in `yld status OUT --json`."""
+        done = subprocess.run(
+            [*self.prefix, sys.executable, "-m", "pipeline.cli", "status", str(out), "--json"],
+            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+            check=False, env=self.environment(settings))
+        if done.returncode:
+            return [f"yld status: exit code {done.returncode}: {done.stderr.strip()[-200:]}"]
+        return unbalanced(json.loads(done.stdout), num_inputs)
 
     def close(self) -> None:
         for process in self.processes():
@@ -172,24 +188,17 @@ def seal(out: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def sums(out: Path, num_inputs: int | None, may_wait: bool, environment: dict[str, str]
-         ) -> list[str]:
-    """What does not add up in `yld status OUT --json`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "status", str(out), "--json"], cwd=ROOT,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-        env=environment)
-    if done.returncode:
-        return [f"yld status: exit code {done.returncode}: {done.stderr.strip()[-200:]}"]
-    wrong, rows = [], json.loads(done.stdout)
+def unbalanced(rows: list[dict], num_inputs: int) -> list[str]:
+    """Rows of a finished run's status in which something is missing or counted twice."""
+    wrong = []
     for row in rows:
         ended = row["accepted"] + row["rejected"] + row["failed"]
-        if row["inputs"] != ended + row["pending"] or (row["pending"] and not may_wait):
+        if row["inputs"] != ended or row["pending"]:
             wrong.append(f"{row['stage']}: {row['inputs']} in; {row['accepted']} accepted, "
                          f"{row['rejected']} rejected, {row['failed']} failed, "
                          f"{row['pending']} pending")
-    if num_inputs is not None and rows and rows[0]["inputs"] != num_inputs:
-        wrong.append(f"{num_inputs} inputs were given and {rows[0]['inputs']} are counted")
+    if not rows or rows[0]["inputs"] != num_inputs:
+        wrong.append(f"{num_inputs} inputs were given, {rows[0]['inputs'] if rows else 0} counted")
     return wrong
 
 
