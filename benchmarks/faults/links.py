@@ -125,9 +125,12 @@ def _closed_port() -> int:
 
 
 def _own_address() -> str:
-    """The machine's address in its own network, without asking anybody."""
-    with contextlib.suppress(OSError):
-        host = socket.gethostbyname(socket.gethostname())
-        if not ipaddress.ip_address(host).is_global:
+    """The machine's address in its network (nothing is sent: a route is looked up), or another
+    one of its own that is not public."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        host = probe.getsockname()[0]
+        address = ipaddress.ip_address(host)
+        if not address.is_global and not address.is_loopback:
             return host
     return "127.0.0.3"
