@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline import supervisor
 
-LOOK_S, ASK_S = 0.5, 3.0
+LOOK_S, ASK_S, ANSWER_S = 0.5, 3.0, 10.0
 SILENT_S = 120.0
 """Longest time without an answer; Ray itself ends drivers that have waited for 60 s."""
 GRACE_S = 20.0
@@ -42,7 +42,7 @@ class Watch:
         self._node_id = ray.get_runtime_context().get_node_id()
         self._alive: dict[str, bool] = {}
         self._silent_s, self._is_heard = 0.0, False
-        self._closed = threading.Event()
+        self._closed, self._ask_now, self._num_answers = threading.Event(), threading.Event(), 0
         for target in (self._look, self._ask):
             threading.Thread(target=target, daemon=True, name="health").start()
 
@@ -61,21 +61,33 @@ class Watch:
             self.check()
             time.sleep(0.1)
 
-    def is_node_dead(self, node_id: str, within_s: float = 0.0) -> bool:
-        """Whether the cluster gave that node up, by now or within that time."""
+    def died_since(self, num_dead: int, node_id: str | None, within_s: float = 0.0) -> bool:
+        """Whether the cluster gave up that node, by now or within that time; where it is not
+        known which (None), any more than `num_dead`. Raises as `check`."""
         deadline = time.monotonic() + within_s
-        while self._alive.get(node_id, True):
+        while True:
+            self._asked_anew()
             self.check()
+            if (self.num_dead() > num_dead if node_id is None
+                    else not self._alive.get(node_id, True)):
+                return True
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(0.2)
-        return True
 
     def num_dead(self) -> int:
+        """How many nodes the cluster gave up, as it last told."""
         return sum(not alive for alive in self._alive.values())
+
+    def _asked_anew(self) -> None:
+        """Wait for what the cluster says now, for some seconds at most."""
+        before, deadline = self._num_answers, time.monotonic() + ANSWER_S
+        while self._num_answers < before + 2 and time.monotonic() < deadline:
+            self._ask_now.set()  # the answer on its way may be to a question from before
+            time.sleep(0.05)
 
     def close(self) -> None:
         self._closed.set()
+        self._ask_now.set()
 
     def kill(self) -> None:
         """End the processes of a Ray of our own."""
@@ -122,16 +134,20 @@ class Watch:
     def _ask(self) -> None:
         import ray
 
-        while not self._closed.wait(ASK_S):
+        while not self._closed.is_set():
+            self._ask_now.wait(ASK_S)
+            self._ask_now.clear()
             try:
                 nodes = ray.nodes()
             except Exception:  # silence, whatever its words
+                self._closed.wait(LOOK_S)
                 continue
             self._silent_s = 0.0
             self._alive = {n["NodeID"]: n["Alive"] for n in nodes}
             if not self._alive.get(self._node_id, True) and self.lost is None:
                 self.lost = ("Ray gave up the node this runs on (it missed its heartbeats: the "
                              "machine was suspended or too busy, or its raylet ended)")
+            self._num_answers += 1
 
 
 class Deadline:

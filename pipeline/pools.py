@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class Worker:
     starting: Any
     """Ready once its process answers; None from then on."""
     born: float
+    num_dead: int
+    """Nodes that had died before it was begun."""
     node: str | None = None
     """Id of the node it is on, once it has started."""
     jobs: int = 0
@@ -153,7 +156,8 @@ class Pools:
             self._files, self._fence, name, self._node_cache_gb, self._owner,
             size.pictures if size.videos > 1 else None
         )
-        worker = Worker(actor, name, pool, actor.is_up.remote(), self._clock())
+        worker = Worker(actor, name, pool, actor.is_up.remote(), self._clock(),
+                        self._watch.num_dead() if self._watch else 0)
         self._workers[pool].append(worker)
         return worker
 
@@ -201,7 +205,8 @@ class Pools:
             return []
         self._num_dead, ended = self._watch.num_dead(), []
         if self._sizes_now is not None:
-            self._sizes = self._sizes_now()
+            now = self._sizes_now()
+            self._sizes = {pool: _within(size, now[pool]) for pool, size in self._sizes.items()}
         for pool, workers in self._workers.items():
             waiting = [w for w in workers if w.starting is not None]
             for worker in waiting[:max(0, len(workers) - self._sizes[pool].workers)]:
@@ -240,7 +245,7 @@ class Pools:
         # A worker's own end is told at once; one that is only out of reach waits for a verdict.
         is_unsure = isinstance(error, ray.exceptions.ActorUnavailableError)
         within_s = VERDICT_S if is_unsure else 0.0
-        return worker.node is not None and self._watch.is_node_dead(worker.node, within_s)
+        return self._watch.died_since(worker.num_dead, worker.node, within_s)
 
     @staticmethod
     def _release(worker: Worker) -> None:
@@ -260,6 +265,14 @@ class Pools:
             return
         for worker in [w for ws in self._workers.values() for w in ws]:
             ray.kill(worker.actor)
+
+
+def _within(size: PoolSize, now: PoolSize) -> PoolSize:
+    """As many workers of the old shares, which those that live hold, as fit what is left."""
+    if not size.cpus:
+        return dataclasses.replace(size, workers=min(size.workers, now.workers))
+    fit = int(now.workers * now.cpus / size.cpus + 1e-6)
+    return dataclasses.replace(size, workers=max(1, min(size.workers, fit)))
 
 
 def _first_lines(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,6 +103,7 @@ def store(rng: random.Random) -> Iterator[tuple[_Server, dict[str, str]]]:
     """moto's S3 on 127.0.0.1 behind a `Faulty` door; the door, and settings that lead to it."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     inner = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     inner.start()
     door = _Server(("127.0.0.1", 0), Faulty)

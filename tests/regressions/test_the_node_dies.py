@@ -130,3 +130,12 @@ def test_ray_that_does_not_start_is_a_sentence(tmp_path):
         """)
     out, _ = start("-c", program).communicate(timeout=100)
     assert "told: Ray at this machine did not start: " in out
+
+
+def test_pools_shrink_to_what_is_left():
+    """Living workers keep their shares, so no new one waits for room that cannot come."""
+    old = pools.PoolSize(4, 0.5, 0.0)
+    assert pools._within(old, pools.PoolSize(4, 0.25, 0.0)) == pools.PoolSize(2, 0.5, 0.0)
+    assert pools._within(old, old) == old
+    assert pools._within(pools.PoolSize(2, 1.0, 0.0), pools.PoolSize(1, 0.5, 0.0)).workers == 1
+    assert pools._within(pools.PoolSize(8, 0.0, 0.0), pools.PoolSize(8, 0.0, 0.0)).workers == 8
