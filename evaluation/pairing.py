@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from evaluation.metrics.recognition import normalise
 from evaluation.records import Utterance
 from manifests import walk
 from manifests.paths import as_text
+from manifests.plain_words import read_json, read_text
 
 
 def pair_folders(
@@ -62,13 +63,17 @@ def read_texts(path: Path) -> dict[str, str]:
     """Name to text: JSON object, lines of `name text`, a folder of GRID's .align files, or a
     corpus of ours, whose names are the keys of its samples."""
     if (path / "manifests" / "clips").is_dir():
-        rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
+        try:
+            rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} has no table of clips that can be read; run `yld verify "
+                             f"{path}` ({' '.join(str(error).split())[:200]})") from None
         return {r["clip_id"]: r["text"] for r in rows.to_pylist() if r["text"]}
     if path.is_dir():
         return {as_text(align.relative_to(path).with_suffix("").as_posix()): grid_text(align)
                 for align in walk.walk(path).files if align.suffix == ".align"}
     if path.suffix == ".json":
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
             raise ValueError(f"{path} is no object of texts by name")
         return content
@@ -77,13 +82,13 @@ def read_texts(path: Path) -> dict[str, str]:
 
 def grid_text(path: Path) -> str:
     """The words of a GRID alignment (lines of `start end word`), silences dropped."""
-    words = [line.split()[2] for line in path.read_text().splitlines() if len(line.split()) == 3]
+    words = [line.split()[2] for line in read_text(path).splitlines() if len(line.split()) == 3]
     return normalise(" ".join(words))
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, _, rest = line.strip().replace("\t", " ").partition(" ")

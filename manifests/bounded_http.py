@@ -369,3 +369,38 @@ def check_proxied(request: urllib.request.Request, bounds: Bounds) -> None:
     host = host_in(request.full_url)
     with contextlib.suppress(OSError):
         bounds.hosts.resolve(host, 0)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
+        self.bounds = bounds
+
+    def http_open(self, req):
+        return self.do_open(self._kind(http.client.HTTPConnection, req), req)
+
+    def _kind(self, base: type, req: urllib.request.Request) -> type:
+        is_proxied = req.has_proxy() or bool(getattr(req, "_tunnel_host", None))
+        if is_proxied:
+            check_proxied(req, self.bounds)
+        return connection_class(base, self.bounds, is_proxied)
+
+
+class _Https(_Http, urllib.request.HTTPSHandler):
+    def __init__(self, bounds: Bounds) -> None:
+        urllib.request.HTTPSHandler.__init__(self)
+        self.bounds = bounds
+
+    def https_open(self, req):
+        return self.do_open(self._kind(http.client.HTTPSConnection, req), req,
+                            context=self._context)
+
+
+def bounded_opener(bounds: Bounds) -> urllib.request.OpenerDirector:
+    """urllib's opener for http and https within `bounds`. Read what it gives through a `Body`."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (urllib.request.ProxyHandler(), _Http(bounds), _Https(bounds),
+                    urllib.request.UnknownHandler(), urllib.request.HTTPDefaultErrorHandler(),
+                    RedirectsWithin(), urllib.request.HTTPErrorProcessor()):
+        opener.add_handler(handler)
+    return opener

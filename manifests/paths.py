@@ -42,6 +42,14 @@ def as_path(text: str | os.PathLike[str]) -> Path:
     return Path(os.fsdecode(raw + _bytes(name[at:])))
 
 
+def check_out(folder: str | os.PathLike[str]) -> None:
+    """Raises ValueError where tables cannot be written: Parquet's readers open UTF-8 names only."""
+    name = os.path.realpath(os.fspath(folder))
+    if printable(name) != name:
+        raise ValueError(f"nothing can be written to '{as_text(name)}': its name is not UTF-8, and "
+                         "no reader of Parquet opens such a path; give another folder")
+
+
 def printable(text: str) -> str:
     r"""A message with what no text can hold (half a character) written `\xHH`; lines stay."""
     return re.sub("[\ud800-\udfff]", lambda odd: as_text(odd[0]), text)

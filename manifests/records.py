@@ -112,6 +112,26 @@ class Video:
     num_frames: int = col("canonical frames", "frame")
     frame_rate: str = col("canonical rate as a fraction", "1/s")
     num_decode_errors: int = col("damaged packets met while reading timestamps", default=0)
+    is_mirrored: bool = col("mirrored left to right for display, before it is rotated",
+                            default=False)
+    time_source: str = col("packets | best_effort (of the decoded pictures) | dts: where "
+                           "presentation times come from", default="packets")
+    jump_frames: list[int] = col("decoded pictures at which the clock jumps, by number",
+                                 default_factory=list)
+    jump_packets: list[int] = col("sound packets at which it jumps", default_factory=list)
+    jump_shifts_us: list[int] = col("what is added to the file's own time from there on", "us",
+                                    default_factory=list)
+    mended_frames: list[int] = col("decoded pictures with stamps that stand alone, by number",
+                                   default_factory=list)
+    mended_times_us: list[int] = col("where they are shown, in the file's own time", "us",
+                                     default_factory=list)
+    audio_channel: int | None = col("channel heard alone where the mix of all cancels; null: all",
+                                    default=None)
+    is_truncated: bool = col("the file ends before its own structure says so", default=False)
+    promised_duration_us: int | None = col("length its header states; null unless truncated",
+                                           "us", default=None)
+    notes: list[str] = col("what was found and mended, each as `word: sentence`",
+                           default_factory=list)
 
 
 @dataclass(frozen=True)

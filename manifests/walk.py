@@ -73,8 +73,8 @@ class Media:
         lines = list(self.notes)
         if self.passed_over:
             groups = sorted(self.passed_over.items(), key=lambda g: (-len(g[1]), g[0]))
-            lines.append(f"{sum(len(g) for _, g in groups)} files passed over, for they are no "
-                         "media by suffix or content: "
+            lines.append(f"passed over as no media, by suffix and content "
+                         f"({sum(len(g) for _, g in groups)}): "
                          + ", ".join(f"{len(g)} {s or 'without a suffix'} ({_named(g)})"
                                      for s, g in groups))
         return lines
@@ -160,8 +160,8 @@ def find_media(root: Path, with_sound: bool = False, tree: Tree | None = None) -
             passed[path.suffix.lower()].append(path)
     notes = list(tree.notes)
     if by_content:
-        notes.append(f"{len(by_content)} files are media by their content, whatever their names "
-                     f"say: {_named(by_content)}")
+        notes.append(f"taken as media by content, whatever the name says ({len(by_content)}): "
+                     f"{_named(by_content)}")
     return Media(files, dict(passed), notes)
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.plain_words import read_json
 from manifests.records import Request
-from pipeline import own_folder, placement, refetch, remote, status
+from pipeline import own_folder, placement, refetch, remote, status, why
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lease import Lease
@@ -35,6 +36,10 @@ class Outcome:
     status: list[dict[str, Any]]
     num_samples: int
     failure_rate: float
+    num_failed: int
+    """Sources and videos in which something failed."""
+    why: list[str]
+    """The commonest reasons for what fell out, as lines."""
     report: Path | None
 
 
@@ -82,7 +87,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
 def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
     """All requests ever made of this corpus, the new ones last: building again appends."""
     path = files.folder / "requests.json"
-    known = [Request(**r) for r in json.loads(path.read_text())] if path.exists() else []
+    known = [Request(**r) for r in read_json(path)] if path.exists() else []
     have = {r.request_id for r in known}
     together = known + [r for r in requests if r.request_id not in have]
     files.write("requests.json", json.dumps([vars(r) for r in together], indent=1))
@@ -120,6 +125,8 @@ def _finish(root, files, config, entries, started) -> Outcome:
     faces = config.shots.faces
     if speed := status.speed_line(rows, faces.detector, faces.landmarks):
         print(speed, file=sys.stderr)
+    if kept := status.note_line(entries):
+        print(kept, file=sys.stderr)
     fetched = [r for e in entries.get("download", {}).values() for r in e.outputs]
     if twice := len(fetched) - len({f.video_id for f in fetched}):
         print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
@@ -128,4 +135,9 @@ def _finish(root, files, config, entries, started) -> Outcome:
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
           file=sys.stderr)
-    return Outcome(rows, len(done["samples"]), status.failure_rate(entries), report)
+    place = files.address.removesuffix("/work") if files.address else root
+    if failed := why.failed_words(entries, place):
+        print(failed, file=sys.stderr)
+    return Outcome(rows, len(done["samples"]), status.failure_rate(entries),
+                   len(status.failed_units(entries)), why.commonest(why.of_entries(entries)),
+                   report)

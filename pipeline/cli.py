@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from manifests.paths import as_text
+from manifests.plain_words import read_json
 from pipeline import commands_models, commands_scores, commands_sync, supervisor
-from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
+from pipeline.cli_tools import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
 from pipeline.terminal import close_stdin
 
 
@@ -49,12 +50,13 @@ def main() -> None:
               help="Only the first N of the sources given; what the corpus has stays.")
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--retry-failed", is_flag=True, help="Try failed items again.")
+@click.option("--strict", is_flag=True, help="Exit code 4 if any source failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @commands_models.model_dir
 @click.option("--json", "as_json", is_flag=True, help="Print the funnel as JSON.")
 @friendly
 def build(sources, out, config, assignments, target, max_height, limit, address, retry_failed,
-          dry_run, model_dir, as_json) -> None:
+          strict, dry_run, model_dir, as_json) -> None:
     """Build or extend a corpus from links, lists of links, media files and folders."""
     commands_models.use_model_dir(model_dir)
     from pipeline import config as cfg
@@ -87,7 +89,13 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
                   retry_failed=retry_failed, destination=destination)
     emit(outcome.status, status.COLUMNS, as_json)
     if outcome.num_samples == 0:
-        click.echo("yld: no source gave a clip; `yld status` and the report say why", err=True)
+        click.echo("yld: no source gave a clip; the commonest reasons (all: "
+                   f"`yld status {destination or out} --why`):", err=True)
+        click.echo("\n".join(outcome.why), err=True)
+    if strict and outcome.num_failed:
+        click.echo(f"yld: {outcome.num_failed} of the sources failed (--strict)", err=True)
+        sys.exit(EXIT_STRICT)
+    if outcome.num_samples == 0:
         sys.exit(EXIT_FAILED)
     if outcome.failure_rate > settings.workers.max_failure_rate:
         click.echo(f"yld: {outcome.failure_rate:.0%} of the videos failed", err=True)
@@ -97,18 +105,19 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 @main.command()
 @click.argument("corpus", type=CORPUS)
 @click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
-@click.option("--why", is_flag=True, help="One row per rejected or failed record instead.")
+@click.option("--why", is_flag=True,
+              help="One row per rejected or failed record or note on a video instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
 def status(corpus, cost, why, as_json) -> None:
     """The funnel: what went into each stage and what became of it."""
     from pipeline import status as st
-    from pipeline.corpus import Corpus
+    from pipeline.corpus import Corpus, status_rows
 
     live = corpus.folder / "work" / "status.json"
     # What another machine did at an address is in what was mirrored, not in this machine's run.
     is_live = corpus.files is None and live.exists()
-    rows = json.loads(live.read_text()) if is_live else Corpus(corpus.folder).status()
+    rows = status_rows(live, read_json(live)) if is_live else Corpus(corpus.folder).status()
     if why:
         whole = Corpus(corpus.folder)
         names = {r["request_id"]: r["address"] for r in whole.rows("requests")}
@@ -120,7 +129,7 @@ def status(corpus, cost, why, as_json) -> None:
              "source": names.get(r["video_id"] or r["item_id"]),
              "measured": r.get("measured"), "threshold": r.get("threshold"),
              "detail": (r.get("detail") if "exception" not in r else r["exception"])}
-            for r in [*whole.rows("rejects"), *whole.rows("failures")]]
+            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]]
         emit(rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"],
              as_json)
         return

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from manifests.paths import printable
 from pipeline import health, scratch, supervisor
 from pipeline.health import ClusterError, ClusterLostError
 from pipeline.terminal import stdin_closed
@@ -63,6 +64,7 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
     with health.Deadline(START_S, "Ray did not start"):
         import ray
 
+        _say_command_line()
         try:
             if address:
                 ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
@@ -134,6 +136,15 @@ def stop() -> None:
     thread = threading.Thread(target=ray.shutdown, daemon=True)
     thread.start()
     thread.join(STOP_S)
+
+
+def _say_command_line() -> None:
+    """Ray sends the command line to its head as text, and the name of a file may be none."""
+    from ray._private import utils
+
+    said = getattr(utils, "get_entrypoint_name", None)
+    if said is not None and any(printable(a) != a for a in sys.orig_argv):
+        utils.get_entrypoint_name = lambda: printable(said())
 
 
 def _stop_on_sigterm() -> None:

@@ -49,7 +49,12 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     for row in done.summary[:20]:
         click.echo(sentence(row), err=True)
     if not any(r["measured"] for r in done.summary):
-        click.echo("yld: no clip could be measured; the report says why", err=True)
+        from pipeline import why
+
+        click.echo("yld: no clip could be measured; the commonest reasons (all of them are in the "
+                   "report):", err=True)
+        lines = why.commonest(why.of_entries(done.entries, offsets=True))
+        click.echo("\n".join(lines or [f"  {done.rows[0]['reason']}"]), err=True)
         sys.exit(EXIT_FAILED)
 
 

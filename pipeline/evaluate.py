@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -126,7 +127,8 @@ class Keys:
 
 
 class RowStore:
-    """Rows in a file that only grows; a line cut short by a crash is dropped."""
+    """Rows in a file that only grows; a line cut short by a crash is dropped, and one that says
+    nothing (damaged, or a value that is no number) is scored anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -137,9 +139,7 @@ class RowStore:
             whole, _, rest = content.rpartition(b"\n")
             if rest:
                 write_atomic(path, whole + b"\n" if whole else b"")
-            for line in whole.splitlines():
-                entry = json.loads(line)
-                self.rows[entry["key"]] = Score(**entry["row"])
+            self.rows = dict(filter(None, map(_kept_row, whole.splitlines())))
 
     def add(self, keyed: Sequence[tuple[str, Score]]) -> None:
         """Append rows, flushed before this returns. What may pass of itself (a crash, no time)
@@ -149,6 +149,17 @@ class RowStore:
                 self.rows[key] = row
                 if not is_passing(row):
                     file.write(json.dumps({"key": key, "row": dataclasses.asdict(row)}) + "\n")
+
+
+def _kept_row(line: bytes) -> tuple[str, Score] | None:
+    try:
+        entry = json.loads(line)
+        key, row = str(entry["key"]), Score(**entry["row"])
+        is_sound = (row.status == "ok") == (row.value is not None) and math.isfinite(
+            row.value or 0)
+    except (ValueError, TypeError, KeyError):
+        return None
+    return (key, row) if is_sound else None
 
 
 def is_passing(row: Score) -> bool:

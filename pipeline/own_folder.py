@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
+from manifests.paths import as_text, check_out
+from manifests.plain_words import sentence
 from pipeline.lock import RECORDS
 
 MARK = ".yld.json"
@@ -47,7 +49,7 @@ class OwnFolder:
         names = sorted(set(names))
         foreign = [way for name in names if (way := self._in_the_way(name)) is not None]
         if foreign:
-            shown = "\n  ".join(str(self.root / n) for n in foreign[:20])
+            shown = "\n  ".join(as_text(self.root / n) for n in foreign[:20])
             more = f"\n  and {len(foreign) - 20} more" if len(foreign) > 20 else ""
             raise FileInTheWayError(
                 f"yld did not write what lies where it would write:\n  {shown}{more}\nNothing was "
@@ -128,6 +130,7 @@ def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
 
 def check(root: Path, kind: str) -> OwnFolder | None:
     """What `claim` refuses, refused before any work; changes nothing."""
+    check_out(root)
     own = find(root)
     if own is None:
         _refuse_foreign(root, kind)
@@ -147,8 +150,8 @@ def find(root: Path) -> OwnFolder | None:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NotOursError(
-            f"{root / MARK} cannot be read ({error}), so nobody knows which files there are "
-            "yld's; give another folder, or put the mark back") from None
+            f"{root / MARK} cannot be read ({sentence(error)}), so nobody knows which files there "
+            "are yld's; give another folder, or put the mark back") from None
 
 
 def _refuse_foreign(root: Path, kind: str) -> None:
@@ -165,8 +168,8 @@ def _refuse_foreign(root: Path, kind: str) -> None:
     if first is not None:
         raise NotOursError(
             f"{root} is not empty and was not made by `{KINDS[kind]}` (it holds "
-            f"{os.fsdecode(first)!r} and no {MARK}); nothing in it was touched. Name a new folder, "
-            f"say {root / kind}")
+            f"'{as_text(os.fsdecode(first))}' and no {MARK}); nothing in it was touched. Name "
+            f"a new folder, say {root / kind}")
 
 
 def refuse_existing(*paths: Path) -> None:

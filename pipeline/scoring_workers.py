@@ -96,11 +96,13 @@ class Worker:
             from evaluation.griffin_lim import write_round_trip
 
             try:
-                write_round_trip(job.utterance.reference, job.utterance.hypothesis)
+                made = write_round_trip(job.utterance.reference, Path(job.utterance.hypothesis))
             except (OSError, ValueError) as error:
                 status = getattr(error, "status", "error")
                 reason = f"the reference has no round trip: {error}"
                 return [no_score(job.utterance, name, status, reason) for name in job.names]
+            job = dataclasses.replace(
+                job, utterance=dataclasses.replace(job.utterance, hypothesis=str(made)))
         utterance = self._with_faces(job)
         try:
             return list(self._process.score(utterance, job.names))

@@ -210,7 +210,14 @@ def _result(stage: str, item_id: str, record: Any, outcome: Any) -> Result:
                 outcome, stage=stage, item_id=item_id, video_id=video_id,
                 detail=None if outcome.detail is None else printable(outcome.detail)),
         )
-    return Result(item_id, records=list(outcome))
+    return Result(item_id, records=[_as_text_only(r) for r in outcome])
+
+
+def _as_text_only(record: Any) -> Any:
+    """A record without half characters, which sites' titles may hold and no table can."""
+    odd = {name: made for name, value in vars(record).items()
+           if isinstance(value, str) and (made := printable(value)) != value}
+    return dataclasses.replace(record, **odd) if odd else record
 
 
 def _cpu_s() -> float:

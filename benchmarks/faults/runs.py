@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARK = "YLD_FAULTS"
 PROMISED = frozenset({0, 1, 3, 130})
 """Exit codes that the documentation knows for a run that had started."""
+FAULTS = ("Traceback (most recent call last)", "a fault of yld itself")
 GONE_S = 10.0
 TEMPORARY = re.compile(r".*\.(tmp|part|ytdl|writing)|yld-.*|tmp[a-z0-9_]{8}")
 
@@ -171,7 +172,7 @@ class Build:
         ended = Ended(code, told, time.monotonic() - self.began)
         if code is None:
             tally.hangs.append(f"{name}: no end within {limit_s:.0f} s; {_last(told)}")
-        elif "Traceback (most recent call last)" in told:
+        elif any(words in told for words in FAULTS):
             tally.crashes.append(f"{name}: {_last(told)}")
         elif code >= 0 and code not in PROMISED:
             tally.crashes.append(f"{name}: exit code {code}; {_last(told)}")

@@ -18,6 +18,7 @@ from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
 from manifests.paths import as_path, as_text
+from manifests.plain_words import read_json
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
@@ -92,7 +93,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
 
 def _hold(note: Path, path: Path) -> None:
     """One folder holds one audit. Raises ValueError where it holds another path's."""
-    held = json.loads(note.read_text()) if note.exists() else as_text(path.resolve())
+    held = read_json(note) if note.exists() else as_text(path.resolve())
     if held != as_text(path.resolve()):
         raise ValueError(f"{note.parent.parent} holds the audit of {held}; give another folder to "
                          "--out")

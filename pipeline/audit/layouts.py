@@ -16,6 +16,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from pathlib import Path
 
 from manifests import walk
 from manifests.paths import as_text
+from manifests.plain_words import read_text
 
 LAYOUTS = ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb", "avspeech", "yld", "shards",
            "folder")
@@ -136,13 +139,18 @@ def _shards(path: Path, layout: str) -> list[Item]:
 
 def _listed(path: Path) -> list[Item]:
     """Rows `id,start,end,...` beside downloads whose names begin with the id."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = [r for r in csv.reader(file) if r and not r[0].startswith("#")]
+    try:
+        table = csv.reader(io.StringIO(read_text(path), newline=""))
+        rows = [r for r in table if r and not r[0].startswith("#")]
+    except csv.Error as error:
+        raise LayoutError(f"{path} is no list of id,start,end: {error}") from None
     files = _media(path.parent, aloud=True)
     items = []
     for number, row in enumerate(rows, 1):
         try:
             start_s, end_s = float(row[1]), float(row[2])
+            if not 0 <= start_s < end_s < math.inf:  # NaN is neither
+                raise ValueError
         except (IndexError, ValueError):
             if number == 1:
                 continue  # a header

@@ -64,7 +64,7 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     is_shards = before.items[0].kind == "shard"
     work = (out / "work").resolve()
     corrections = (_of_shards if is_shards else _of_files)(wanted, path, out)
-    targets = [os.path.relpath(c.target, out.resolve()) for c in corrections]
+    targets = [os.path.relpath(as_path(c.target), out.resolve()) for c in corrections]
     own.about_to_write(targets)
     with CorpusLock(work) as lock, running(
             CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,

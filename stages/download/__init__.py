@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from manifests.addresses import AllowedHosts
+from manifests.container_size import promised_bytes
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import video_id
 from manifests.paths import as_path, as_text
@@ -82,7 +83,7 @@ class Download(Stage[Source, Fetched]):
 
     name = "download"
     reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported", "address_refused",
-                         "too_large", "not_media"})
+                         "too_large", "not_media", "truncated"})
     resources = Resources(cpus=0.0, memory_gb=4.0, timeout_s=6 * 3600.0)
 
     def process(self, batch: Sequence[Source], context: Context) -> list[list[Fetched] | Reject]:
@@ -118,7 +119,10 @@ class Download(Stage[Source, Fetched]):
             try:
                 facts = self._attempts(source, folder, media, context)
             except (errors.HostParkedError, errors.DiskFullError):
-                raise  # tried again in this run or after it: what is there is not fetched twice
+                # Tried again in this run or after it: what is there is not fetched twice.
+                if next(folder.glob("media*"), None) is None:
+                    _clear(folder)
+                raise
             except BaseException:
                 _clear(folder)
                 raise
@@ -236,10 +240,15 @@ class Download(Stage[Source, Fetched]):
 
 
 def _no_media(path: Path, address: str) -> Reject | None:
-    """A Reject for an answer that is a page or a message, whatever its name and type say."""
+    """A Reject for an answer that is a page or a message, whatever its name and type say, or a
+    part of a file."""
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if head and not looks_like_text(head):
+        if promised := promised_bytes(path):
+            size = path.stat().st_size
+            return Reject("truncated", size, promised, f"{address} gave {size:,} bytes, and the "
+                          f"file's own header promises {promised:,}")
         return None  # whether it can be read is for `probe`
     begins = head[:60].decode("utf-8", "replace").strip()
     return Reject("not_media", detail=f"{address} gave {path.stat().st_size} bytes of text instead "

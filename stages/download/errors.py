@@ -27,11 +27,14 @@ PATTERNS = (
              r"|does not exist|no longer available|terminated|deleted"),
     ("transient", r"timed? ?out|reset by peer|connection|temporar|incomplete|remote end closed"
                   r"|bytes read|more expected|ssl|eof occurred"),
-    ("unsupported", r"unsupported url|no video formats|no video could be found|drm"),
+    ("unsupported", r"unsupported url|no video formats|no video could be found|drm"
+                    r"|ffmpeg exited with code"),
 )
 STATUSES = {401: "private", 404: "gone", 410: "gone", 429: "blocked", 451: "geo",
             408: "transient", 425: "transient"}
 """Those that say enough; beside them 5xx are transient. Any other leaves it to the words."""
+FETCHES_NOT = (": only ffmpeg could fetch this stream (for its encryption, or the like), which yld "
+               "does not let it")
 FINAL = frozenset({"gone", "private", "age", "geo", "live", "unsupported", "address_refused",
                    "too_large", "not_media"})
 
@@ -149,7 +152,7 @@ def reject_or_raise(error: Exception) -> Reject:
         own = next((e for e in chain(error) if isinstance(
             e, (RefusedAddressError, OutOfBoundsError, UnsupportedError))), error)
         return Reject(kind, getattr(own, "measured", None), getattr(own, "bound", None),
-                      _plain(own))
+                      _plain(own) + FETCHES_NOT * ("ffmpeg exited" in str(own)))
     if kind in ("truncated", "too_slow"):
         raise PassingError(kind, _plain(error)) from error
     raise TransientError(f"{kind}: {_plain(error)}") from error

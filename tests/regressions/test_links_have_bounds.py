@@ -15,9 +15,10 @@ from typing import ClassVar
 
 import pytest
 
-from manifests import bounded_http
+from manifests import bounded_http, model_download
 from manifests.addresses import AllowedHosts, RefusedAddressError, host_in, is_public
 from manifests.bounded_http import Bounds, TooLargeError, decoded
+from manifests.container_size import promised_bytes
 from manifests.records import Reject, Request
 from pipeline import settings
 from pipeline.config import load_config, stage_configs
@@ -98,6 +99,12 @@ class Hostile(FolderHandler):
         body = (self.server.folder / "clip.mp4").read_bytes()
         self.start(len(body))
         self.wfile.write(body[: len(body) // 2])
+        self.close_connection = True
+
+    def give_short_length(self):
+        body = (self.server.folder / "clip.mp4").read_bytes()
+        self.start(len(body) // 2)
+        self.wfile.write(body)
         self.close_connection = True
 
     def give_page(self):
@@ -194,6 +201,32 @@ def test_less_than_promised_is_truncated_and_tried_again(site, tmp_path):
     with pytest.raises(errors.PassingError) as caught:
         fetch(f"{site.address}/cut.mp4", tmp_path / "w")
     assert caught.value.reason == "truncated" and left(tmp_path / "w") == []
+
+
+def test_a_length_smaller_than_the_file_is_truncated_too(site, tmp_path):
+    outcome = fetch(f"{site.address}/short-length.mp4", tmp_path / "w")
+    assert outcome.reason == "truncated" and outcome.measured < outcome.threshold
+    assert outcome.threshold <= (site.folder / "clip.mp4").stat().st_size
+    assert left(tmp_path / "w") == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv"])
+def test_what_a_files_header_promises(tmp_path, suffix):
+    clip = write_clip(tmp_path / "clip.mp4")
+    code = ["-c:v", "libvpx", "-c:a", "libopus"] if suffix == ".webm" else ["-c", "copy"]
+    whole = tmp_path / f"whole{suffix}"
+    subprocess.run([ffmpeg_path(), "-loglevel", "error", "-i", str(clip), *code, "-movflags",
+                    "faststart", str(whole)] if suffix in (".mp4", ".mov") else
+                   [ffmpeg_path(), "-loglevel", "error", "-i", str(clip), *code, str(whole)],
+                   check=True, stdin=subprocess.DEVNULL)
+    assert promised_bytes(whole) is None
+    size, part = whole.stat().st_size, tmp_path / f"part{suffix}"
+    part.write_bytes(whole.read_bytes()[:size // 2])
+    promised = promised_bytes(part)
+    if suffix in (".ts", ".flv"):
+        assert promised is None, "these have no such header"
+    else:
+        assert abs(promised - size) < 20_000 and promised > size // 2
 
 
 def test_half_a_stream_is_not_taken_for_the_whole(site, tmp_path):
@@ -333,6 +366,30 @@ def test_bodies_come_out_as_they_went_in():
         list(decoded(iter([gzip.compress(plain)[:-20]]), ["gzip"]))
     with pytest.raises(http.client.HTTPException, match="3 content encodings"):
         list(decoded(iter([b""]), ["gzip"] * 3))
+
+
+def test_a_proxy_may_be_inside_and_what_is_asked_through_it_may_not(site, tmp_path, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, site.address)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    config = dataclasses.replace(FAST, allow_hosts=[])
+    for host in ("10.0.0.1", "169.254.169.254", "[::1]", "0x7f.1"):
+        outcome = fetch(f"http://{host}/clip.mp4", tmp_path / "w", config=config)
+        assert outcome.reason == "address_refused", host
+    assert Hostile.asked == []
+    got = fetch("http://93.184.216.34/clip.mp4", tmp_path / "w", config=config)[0]
+    assert got.num_bytes == (site.folder / "clip.mp4").stat().st_size
+
+
+def test_weight_files_keep_to_their_host_and_to_public_ones(site, tmp_path):
+    part = tmp_path / "part"
+    model_download.download(f"{site.address}/clip.mp4", part)
+    assert part.read_bytes() == (site.folder / "clip.mp4").read_bytes()
+    for name in ("to-metadata", "to-neighbour", "to-file"):
+        with pytest.raises(model_download.DownloadError, match="not asked"):
+            model_download.download(f"{site.address}/{name}.mp4", tmp_path / name)
+    assert Hostile.asked.count("to-metadata.mp4") == 1
 
 
 def test_a_page_has_a_bound_of_its_own(monkeypatch):
