@@ -95,7 +95,7 @@ class _Supervisor:
         self._command, self._home, self._guard, self._release = command, home, guard, release
         self._child: int | None = None
         self._interrupts = 0
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _heeded():
             signal.signal(number, self._forward)
 
     def _forward(self, number: int, _: object) -> None:
@@ -165,9 +165,8 @@ def _drive(command: Callable[[], object], writer: int, supervisor: int) -> NoRet
     """The driver's process: `command`, and an exit that runs no more of Ray's code."""
     global _tell
     processes.die_with_parent(supervisor)
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for number in _heeded():
+        signal.signal(number, interrupt)
     said: set[str] = set()
 
     def tell(text: str) -> None:
@@ -188,6 +187,12 @@ def _drive(command: Callable[[], object], writer: int, supervisor: int) -> NoRet
             stream.flush()
     tell("D")
     os._exit(code)
+
+
+def _heeded() -> list[signal.Signals]:
+    """What ends a run, but for what whoever started it (nohup, a shell's `&`) had it ignore."""
+    return [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 _last_interrupt = [0.0]

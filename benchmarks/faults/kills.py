@@ -94,14 +94,14 @@ def _victims(build: Build, whom: str) -> list[psutil.Process]:
         if whom == "supervisor":
             return [top]
         if whom == "whole group":
-            return [p for p in bench_group(top)]
+            return _group(top)
         if whom == "driver":  # the child that has children, Ray's; the other one is the guard
             return [p for p in top.children() if p.children()]
         return build.parts(TITLES[whom])
     return []
 
 
-def bench_group(top: psutil.Process) -> list[psutil.Process]:
+def _group(top: psutil.Process) -> list[psutil.Process]:
     """What a terminal's `kill -9 -GROUP` would hit."""
     found = []
     for process in [top, *top.children(recursive=True)]:

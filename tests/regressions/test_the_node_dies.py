@@ -104,6 +104,17 @@ def test_a_run_that_is_stopped_is_not_started_again():
     assert told == "stopped; the same command goes on where it was\n"
 
 
+def test_a_run_below_nohup_outlives_its_terminal():
+    run = start("-c", "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+                "import time\nfrom pipeline import supervisor\n"
+                "def f():\n print('up', flush=True)\n time.sleep(1)\n"
+                "supervisor.run(f)")
+    assert run.stdout.readline() == "up\n"
+    for process in [psutil.Process(run.pid), *psutil.Process(run.pid).children()]:
+        process.send_signal(signal.SIGHUP)
+    assert run.wait(30) == 0
+
+
 def test_time_asleep_is_not_charged_to_jobs(monkeypatch):
     """A suspended driver wakes with every job's limit long gone by the system's clock."""
     now = [1000.0]
