@@ -18,9 +18,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from manifests.files import sha256_of, write_atomic
+from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
 from manifests.paths import as_text, check_out
 from manifests.plain_words import sentence
+from pipeline.lock import RECORDS
 
 MARK = ".yld.json"
 KINDS = {"corpus": "yld build", "audit": "yld audit", "resync": "yld resync",
@@ -110,8 +111,10 @@ class OwnFolder:
 
     def save(self) -> None:
         """Write the mark."""
-        write_atomic(self.root / MARK, json.dumps(
-            {"format": 1, "kind": self.kind, "files": self.files}, indent=0, sort_keys=True) + "\n")
+        with recording(self.root / "work" / RECORDS):
+            write_atomic(self.root / MARK, json.dumps({
+                "format": 1, "kind": self.kind, "files": self.files}, indent=0, sort_keys=True)
+                + "\n")
 
 
 def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
@@ -163,6 +166,8 @@ def _refuse_foreign(root: Path, kind: str) -> None:
                                "folder, a new one or one that the same command made")
     if not root.is_dir() or _is_from_before(root, kind):
         return
+    sweep_temporaries(root / "work" / RECORDS)  # of a run that was killed as it wrote the mark
+    drop_empty(root / "work" / RECORDS, root)
     first = next(iter(sorted(os.listdir(os.fsencode(root)))), None)
     if first is not None:
         raise NotOursError(
