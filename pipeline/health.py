@@ -107,9 +107,15 @@ class Watch:
                     return f"Ray on this machine ended (its {part} {how})"
         return None
 
+    def _is_ours(self) -> bool:
+        """Whether Ray is still the one that was joined: who shut it down has not lost it."""
+        import ray
+
+        return ray._private.worker._global_node is self._node
+
     def _look(self) -> None:
         last = time.monotonic()
-        while not self._closed.wait(LOOK_S):
+        while not self._closed.wait(LOOK_S) and self._is_ours():
             now = time.monotonic()
             self._silent_s += min(now - last, 2.0)
             last = now
@@ -124,7 +130,7 @@ class Watch:
     def _insist(self) -> None:
         deadline = time.monotonic() + GRACE_S
         while time.monotonic() < deadline and not self._is_heard:
-            if self._closed.wait(0.2):
+            if self._closed.wait(0.2) or not self._is_ours():
                 return
         if not self._is_heard:  # it hangs in a call of Ray's
             if supervisor.is_supervised():
