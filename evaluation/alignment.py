@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.errors import LengthMismatch
+from evaluation.metrics.errors import LengthMismatch, TooShort
 from evaluation.metrics.signals import MAX_GAP_SAMPLES, SAMPLE_RATE, check_sound
-from evaluation.metrics.spectra import HOP_LENGTH, log_mel
+from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, log_mel
 
 STEP_MS, SEARCH_MS = 10, 300
 MIN_OVERLAP_FRAMES = 10
 """A shift that leaves less in common is no proposal: a few frames agree by chance."""
+MIN_SAMPLES = WIN_LENGTH + (MIN_OVERLAP_FRAMES - 1) * HOP_LENGTH
 EPS = 1e-5
 
 
@@ -40,8 +41,10 @@ class Alignment:
 def find_shift(reference: np.ndarray, hypothesis: np.ndarray) -> Alignment:
     """The best shift of the hypothesis; > 0 delays it. Both float [N] at 16 kHz, of any
     lengths. Of equal errors the smallest shift wins. Raises NoScore."""
-    fixed = _normalised(check_sound(reference, "reference"))
-    moving = _normalised(check_sound(hypothesis, "hypothesis"))
+    reference = check_sound(reference, "reference")
+    hypothesis = check_sound(hypothesis, "hypothesis")
+    _check_lengths(len(reference), len(hypothesis))
+    fixed, moving = _normalised(reference), _normalised(hypothesis)
     limit = SEARCH_MS // STEP_MS
     proposals = []
     for frames in sorted(range(-limit, limit + 1), key=abs):
@@ -49,12 +52,24 @@ def find_shift(reference: np.ndarray, hypothesis: np.ndarray) -> Alignment:
         if end - start >= MIN_OVERLAP_FRAMES:
             difference = fixed[start:end] - moving[start - frames:end - frames]
             proposals.append((float(np.mean(difference ** 2)), frames))
-    if not proposals:
-        raise LengthMismatch(
-            f"{len(fixed)} and {len(moving)} frames have no shift of up to {SEARCH_MS} ms with "
-            f"{MIN_OVERLAP_FRAMES} frames in common")
     error, frames = min(proposals, key=lambda p: p[0])
     return Alignment(frames * STEP_MS, error, abs(frames) == limit)
+
+
+def _check_lengths(reference: int, hypothesis: int) -> None:
+    """Raises TooShort where no shift leaves enough in common, LengthMismatch where the longer
+    one is the reason that it could not."""
+    if min(reference, hypothesis) >= MIN_SAMPLES:
+        return
+    lengths = (f"the reference is {_ms(reference):.0f} ms long and the hypothesis "
+               f"{_ms(hypothesis):.0f} ms")
+    if abs(reference - hypothesis) > MAX_GAP_SAMPLES + SEARCH_MS * SAMPLE_RATE // 1000:
+        raise LengthMismatch(f"{lengths}, which no shift of up to {SEARCH_MS} ms explains")
+    raise TooShort(f"too short to align: {lengths}; {_ms(MIN_SAMPLES):.0f} ms are needed")
+
+
+def _ms(samples: int) -> float:
+    return samples / SAMPLE_RATE * 1000
 
 
 def apply_shift(

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import av
 import numpy as np
 
+from evaluation.mixing import Mixer
+from evaluation.wav_header import check_length
+from manifests.float_sound import frame_of, is_float
 from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
 from manifests.media_facts import why_unreadable
+from manifests.media_streams import stream_of
 from manifests.records import Video
+from manifests.walk import is_media
 
 SAMPLE_RATE = 16000
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".m4v")
 
 
 def read_sound(path: str | Path) -> np.ndarray:
-    """The whole sound of a file: float32 [N] in [-1, 1], 16 kHz, mono.
+    """The whole sound of a file: float32 [N], 16 kHz, mono; full scale is 1.
 
-    A file with pictures is read on the canonical clock (docs/clock.md), so that its sound begins
-    with its first frame; a file of sound alone from its first sample. Raises OSError or
-    ValueError for a file that cannot be read.
+    Level and finiteness are looked at before any conversion: sound of floats beyond full scale is
+    kept as it is and never clipped, and a sample that is no finite number is an error. A file
+    with pictures is read on the canonical clock (docs/clock.md), so that its sound begins with
+    its first frame; a file of sound alone from its first sample. Raises OSError or ValueError
+    for a file that cannot be read.
     """
     path = Path(path)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return read_audio(_open(path)).astype(np.float32) / 32768
+    if is_media(path):
+        video = _open(path)
+        full_scale = 2.0 ** max(0, math.ceil(math.log2(max(1.0, _float_peak(video)))))
+        return read_audio(video, full_scale=full_scale).astype(np.float32) * np.float32(
+            full_scale / 32768)
     return decode_sound(path)
 
 
@@ -36,7 +45,7 @@ def read_pictures(path: str | Path) -> np.ndarray:
     Raises OSError or ValueError for a file that cannot be read or has no pictures.
     """
     path = Path(path)
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_media(path):
         raise ValueError(f"{path.name} has no pictures")
     try:
         frames = [frame for _, frame in iter_frames(_open(path))]
@@ -44,10 +53,13 @@ def read_pictures(path: str | Path) -> np.ndarray:
         if error.reason != "no_audio":
             raise
         # Generated pictures without sound: there is no second stream to place them against.
-        return decode_video(path.read_bytes())
-    if not frames:
+        try:
+            frames = decode_video(path.read_bytes())
+        except av.FFmpegError as error:
+            raise ValueError(f"{path}: {why_unreadable(path, error)}") from None
+    if not len(frames):
         raise ValueError(f"{path.name} has no frame")
-    return np.stack(frames)
+    return np.asarray(frames)
 
 
 def _open(path: Path) -> Video:
@@ -58,20 +70,59 @@ def _open(path: Path) -> Video:
 def decode_sound(path: str | Path) -> np.ndarray:
     """Every decoded sample of the first sound stream, end to end, timestamps ignored: what
     command-line converters give, and what published figures were computed on. As `read_sound`."""
-    blocks = []
+    path = Path(path)
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise ValueError(f"{path} has no sound")
-            stream = container.streams.audio[0]
-            stream.codec_context.thread_count = 1
-            # Mixed as integers: a float mix of two equal channels comes out 3 dB too loud.
-            mono = av.AudioResampler("s32", "mono", stream.rate)
-            resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-            for frame in container.decode(stream):
-                for mixed in mono.resample(frame):
-                    blocks += [part.to_ndarray()[0] for part in resampler.resample(mixed)]
-            blocks += [part.to_ndarray()[0] for part in resampler.resample(None)]
+        check_length(path)
+        sound, loudest = _decode(path)
+        if loudest is not None:  # opposite phases: the mix is silent, a channel is not
+            sound, _ = _decode(path, loudest)
     except av.FFmpegError as error:
         raise ValueError(f"{path}: {why_unreadable(path, error)}") from None
-    return np.concatenate(blocks).astype(np.float32) if blocks else np.zeros(0, np.float32)
+    if not np.isfinite(sound).all():
+        raise ValueError(f"{path} holds samples that are too large to be sound")
+    return sound
+
+
+def _decode(path: Path, channel: int | None = None) -> tuple[np.ndarray, int | None]:
+    """The mix of all channels, or one of them; and the loudest if all cancel each other out."""
+    blocks: list[np.ndarray] = []
+    mixer, resampler, shape = Mixer(path, channel), None, None
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError(f"{path} has no sound")
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            if frame.sample_rate != shape:
+                blocks += _drained(resampler)
+                resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+                shape = frame.sample_rate
+            mono = frame_of(mixer.mono(frame)[None], "mono", frame.sample_rate)
+            blocks += [part.to_ndarray()[0] for part in resampler.resample(mono)]
+    blocks += _drained(resampler)
+    sound = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    return sound, mixer.cancelled()
+
+
+def _drained(resampler: av.AudioResampler | None) -> list[np.ndarray]:
+    return [] if resampler is None else [p.to_ndarray()[0] for p in resampler.resample(None)]
+
+
+def _float_peak(video: Video) -> float:
+    """Largest magnitude of the mix of a video's sound if that is of floats, else 0."""
+    mixer, peak = Mixer(Path(video.media_path)), 0.0
+    with av.open(video.media_path, metadata_errors="replace") as container:
+        stream = stream_of(container, video.audio_stream)
+        stream.codec_context.thread_count = 1
+        packets = container.demux(stream)
+        while True:
+            try:
+                frames = next(packets).decode()
+            except (StopIteration, av.error.EOFError):
+                return peak
+            except av.FFmpegError:
+                continue  # damaged: the clock leaves its place silent
+            for frame in frames:
+                if not is_float(frame):
+                    return 0.0
+                peak = max(peak, float(np.abs(mixer.mono(frame)).max(initial=0)))

@@ -6,12 +6,14 @@ Niu and Mak: 80 mel channels, window 640, hop 160; so is its row in every table 
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from scipy.io import wavfile
 
-from evaluation.audio import read_sound
+from evaluation.audio import SAMPLE_RATE, read_sound
 from evaluation.metrics.errors import TooShort
 from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, hann, magnitude, mel_filters
 from manifests.files import write_atomic
@@ -70,7 +72,17 @@ def _overlap_add(spectrum: np.ndarray) -> np.ndarray:
     return total / np.maximum(weight, 1e-8)
 
 
-def write_round_trip(source: str | Path, target: str | Path) -> None:
-    """The round trip of a file's sound as 16-bit FLAC. Raises OSError, ValueError or NoScore."""
-    sound = round_trip(read_sound(source))
-    write_atomic(target, encode_flac(np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)))
+def write_round_trip(source: str | Path, target: Path) -> Path:
+    """The round trip of a file's sound, and where it was written: 16-bit FLAC at `target`, or
+    beside it a WAV of floats where the sound goes beyond full scale. Raises OSError, ValueError
+    or NoScore."""
+    sound = read_sound(source)
+    back = round_trip(sound)
+    if np.abs(sound).max() <= 1:
+        pcm = np.rint(np.clip(back, -1, 1) * 32767).astype(np.int16)
+        write_atomic(target, encode_flac(pcm))
+        return target
+    content = io.BytesIO()
+    wavfile.write(content, SAMPLE_RATE, back)
+    write_atomic(target.with_suffix(".wav"), content.getvalue())
+    return target.with_suffix(".wav")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from evaluation.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from evaluation.metrics.recognition import normalise
 from evaluation.records import Utterance
+from manifests import walk
+from manifests.paths import as_text
+from manifests.plain_words import read_json, read_text
 
 
 def pair_folders(
@@ -28,7 +30,7 @@ def pair_folders(
         raise ValueError(
             f"no file of {hypothesis} ({len(hypotheses)} media files) has the name of one of "
             f"{reference} ({len(references)})")
-    videos = media_files(video, VIDEO_SUFFIXES) if video else {}
+    videos = media_files(video, with_sound=False) if video else {}
     texts = read_texts(text) if text else {}
     given = dict(_lines(speakers)) if speakers else {}
     found = [
@@ -41,14 +43,16 @@ def pair_folders(
     return found, sorted(hypotheses.keys() - references.keys())
 
 
-def media_files(folder: Path, suffixes: tuple[str, ...] = AUDIO_SUFFIXES + VIDEO_SUFFIXES
-                ) -> dict[str, Path]:
-    """Name to path of every media file below a folder. Raises ValueError for a name twice."""
+def media_files(folder: Path, with_sound: bool = True) -> dict[str, Path]:
+    """Name to path of every media file below a folder (of every video, unless `with_sound`).
+
+    What is passed over is told on stderr. Raises ValueError for a name twice.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+    media = walk.find_media(folder, with_sound)
+    walk.tell(media.lines())
+    for path in media.files:
+        name = as_text(path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise ValueError(f"{folder} has {name} twice: {found[name].name} and {path.name}")
         found[name] = path.resolve()
@@ -59,13 +63,17 @@ def read_texts(path: Path) -> dict[str, str]:
     """Name to text: JSON object, lines of `name text`, a folder of GRID's .align files, or a
     corpus of ours, whose names are the keys of its samples."""
     if (path / "manifests" / "clips").is_dir():
-        rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
+        try:
+            rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} has no table of clips that can be read; run `yld verify "
+                             f"{path}` ({' '.join(str(error).split())[:200]})") from None
         return {r["clip_id"]: r["text"] for r in rows.to_pylist() if r["text"]}
     if path.is_dir():
-        return {align.relative_to(path).with_suffix("").as_posix(): grid_text(align)
-                for align in sorted(path.rglob("*.align"))}
+        return {as_text(align.relative_to(path).with_suffix("").as_posix()): grid_text(align)
+                for align in walk.walk(path).files if align.suffix == ".align"}
     if path.suffix == ".json":
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
             raise ValueError(f"{path} is no object of texts by name")
         return content
@@ -74,13 +82,13 @@ def read_texts(path: Path) -> dict[str, str]:
 
 def grid_text(path: Path) -> str:
     """The words of a GRID alignment (lines of `start end word`), silences dropped."""
-    words = [line.split()[2] for line in path.read_text().splitlines() if len(line.split()) == 3]
+    words = [line.split()[2] for line in read_text(path).splitlines() if len(line.split()) == 3]
     return normalise(" ".join(words))
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, _, rest = line.strip().replace("\t", " ").partition(" ")

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from evaluation import alignment
-from evaluation.audio import VIDEO_SUFFIXES, read_pictures, read_sound
+from evaluation.audio import read_pictures, read_sound
 from evaluation.catalogue import Metric, split
 from evaluation.faces import Face, read_face
 from evaluation.metrics.errors import NoScore
 from evaluation.records import Counted, Score, Utterance
 from evaluation.signatures import signature
 from manifests.media import MediaError
+from manifests.walk import is_media
 
 MAX_REASON = 500
 
@@ -111,7 +112,7 @@ class Loaded:
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
         files = {"reference": self.utterance.reference, "hypothesis": self.utterance.hypothesis}
         for role, path in files.items():
-            if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+            if not is_media(Path(path)):
                 raise NoScore(f"the {role} is sound alone and has no pictures")
         return tuple(_read(read_pictures, path, role) for role, path in files.items())
 

@@ -24,7 +24,7 @@ def signature(name: str) -> str:
     metric, aligned = split(name)
     fields = {"metric": metric.name, "v": metric.version}
     if metric.kind != "pictures":
-        fields["rate"] = SAMPLE_RATE
+        fields |= {"rate": SAMPLE_RATE, "peaks": "kept"}  # until then floats beyond 1 were clipped
     fields["mode"] = "aligned" if aligned else "plain"
     if aligned:
         fields["frontend"] = (f"mel{N_MELS}-win{WIN_LENGTH}-step{alignment.STEP_MS}ms"

@@ -8,6 +8,7 @@ speakers are known it draws utterances and says so.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ def summarise(rows: Iterable[Score]) -> list[Summary]:
 
 
 def _summary(name: str, rows: Sequence[Score]) -> Summary:
-    good = [row for row in rows if row.status == "ok"]
+    good = [row for row in rows if row.status == "ok" and math.isfinite(row.value)]
     signatures = sorted({row.signature for row in good} or {row.signature for row in rows})
     mean = low = high = clustered_by = plain = None
     reasons = Counter(row.reason for row in rows if row.reason and row.status != "ok")

@@ -34,7 +34,12 @@ def atomic_path(path: Path | str):
 def write_atomic(path: Path | str, content: bytes | str) -> None:
     """Write all of `content`, or leave `path` as it was."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(encoded(content) if isinstance(content, str) else content)
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, in which what no text may hold (a lone surrogate) is `\\udcXX`, as JSON writes it."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def sha256_of(path: Path | str) -> str:

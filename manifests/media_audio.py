@@ -20,7 +20,9 @@ import av
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE
-from manifests.media_facts import stream_of
+from manifests.float_sound import in_range
+from manifests.media_mix import Mono
+from manifests.media_streams import open_media, packets_of, stream_of
 from manifests.records import Video
 
 LOOK_AHEAD_BLOCKS = 9
@@ -30,20 +32,21 @@ TOLERANCE_US = 1500
 
 def read_audio(
     video: Video, path: str | Path | None = None, start_sample: int = 0,
-    end_sample: int | None = None,
+    end_sample: int | None = None, *, full_scale: float = 1.0,
 ) -> np.ndarray:
     """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], 16 kHz, mono.
 
     Gaps and what lies beyond the recording are silence, overlaps are cut. `end_sample` defaults
     to the end of the video. Decoding begins at the file's beginning, so that a part is bit for
-    bit the same as in the whole.
+    bit the same as in the whole. Float samples of `full_scale` become the largest integers;
+    those that are no finite number are silence.
     """
     path = video.media_path if path is None else path
     if end_sample is None:
         end_sample = round(video.num_frames * SAMPLE_RATE / Fraction(video.frame_rate))
     output = np.zeros(max(0, end_sample - start_sample), np.int16)
     position = 0
-    for block in _resampled(video, path):
+    for block in _resampled(video, path, full_scale):
         low, high = max(position, start_sample), min(position + len(block), end_sample)
         if low < high:
             output[low - start_sample:high - start_sample] = block[low - position:high - position]
@@ -53,11 +56,11 @@ def read_audio(
     return output
 
 
-def _resampled(video: Video, path: str | Path) -> Iterator[np.ndarray]:
+def _resampled(video: Video, path: str | Path, full_scale: float) -> Iterator[np.ndarray]:
     """16 kHz int16 blocks, contiguous from canonical zero. libswresample pads its filter, so
     resampling adds no delay."""
     resampler, rate, total, written = None, None, Fraction(0), 0
-    for samples, block_rate in _placed(video, path):
+    for samples, block_rate in _placed(video, path, full_scale):
         if block_rate != rate:
             if resampler is not None:  # a stream that changes its rate: settle the old one
                 tail = _drained(resampler)[:max(0, round(total) - written)]
@@ -81,11 +84,12 @@ def _drained(resampler: av.AudioResampler) -> np.ndarray:
     return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
 
 
-def _placed(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
+def _placed(video: Video, path: str | Path, full_scale: float = 1.0
+            ) -> Iterator[tuple[np.ndarray, int]]:
     """Mono float32 blocks at the native rate, contiguous from canonical zero."""
     waiting: deque = deque()
     cursor, rate, begun = 0, None, False
-    blocks = _blocks(video, path)
+    blocks = _blocks(video, path, full_scale)
     while True:
         while len(waiting) < LOOK_AHEAD_BLOCKS and (block := next(blocks, None)) is not None:
             waiting.append(block)
@@ -133,33 +137,37 @@ def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | Non
     return median_low(agreeing) if len(agreeing) > 1 else median_low(offs)
 
 
-def _blocks(video: Video, path: str | Path) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
+def _blocks(video: Video, path: str | Path, full_scale: float
+            ) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
     """Decoded blocks: float32 [N] mono, seconds after canonical zero, sample rate."""
     zero_s = Fraction(video.zero_us, 1_000_000)
+    starts = dict(zip(video.jump_packets, video.jump_shifts_us, strict=True))
+    shift_s = Fraction(0)
     to_mono, shape = None, None
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_media(path) as container:
         stream = stream_of(container, video.audio_stream)
-        stream.codec_context.thread_count = 1
-        packets = container.demux(stream)
+        packets = packets_of(container, stream)
+        number = -1
         while True:
             try:
-                frames = next(packets).decode()
+                packet = next(packets)
+                number += packet.size > 0
+                if number in starts:
+                    shift_s = Fraction(starts[number], 1_000_000)
+                frames = packet.decode()
             except (StopIteration, av.error.EOFError):
                 return
             except av.FFmpegError:
                 continue  # damaged: what follows is placed by its timestamp
-            for frame in frames:
+            for frame in (in_range(frame, full_scale) for frame in frames):
                 now = (frame.sample_rate, frame.format.name, frame.layout.name)
                 if now != shape:
-                    # To integers: only then is the mix of channels scaled not to overflow
-                    # (a float mix of two equal channels comes out 3 dB too loud).
-                    to_mono, shape = av.AudioResampler("s32p", "mono", frame.sample_rate), now
+                    to_mono, shape = Mono(frame, video.audio_channel), now
                 pts, base = frame.pts, frame.time_base
-                parts = [part.to_ndarray()[0] for part in to_mono.resample(frame)]
-                if not parts:
+                samples = to_mono(frame)
+                if samples is None:
                     continue
-                samples = np.concatenate(parts).astype(np.float32) / np.float32(2**31)
-                time_s = None if pts is None else Fraction(pts) * base - zero_s
+                time_s = None if pts is None else Fraction(pts) * base + shift_s - zero_s
                 yield samples, time_s, frame.sample_rate
 
 

@@ -1,35 +1,45 @@
 """Streams and timestamps of a media file: everything the clock needs, without decoding it all.
 
 Timestamps are read packet by packet (edit lists are applied by the demuxer; packets it marks
-for discarding do not count). Two frames are decoded: the first of each stream, because only
-they tell rotation, pixel format and where sound really begins after priming.
+for discarding do not count). Of the picture one frame is decoded, because only it tells rotation
+and pixel format, and all of them only where packets leave open when they are shown
+(`media_times`); of the sound the first block, which tells where sound really begins after priming,
+and where there are several channels stretches of it, to hear whether they cancel (`media_mix`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.stream import Disposition
+from av.sidedata.sidedata import Type as SideDataType
 
 from manifests.clock import FRAME_RATE, Clock
+from manifests.media_mix import PhaseWatch
+from manifests.media_order import Order, average_fps, order_of
+from manifests.media_streams import Chosen, MediaError, choose, open_media, stream_of
+from manifests.media_times import Scan, scan, to_us
+from manifests.orientation import orientation_of
+from manifests.truncation import (
+    REORDERED,
+    before_the_cut,
+    broken_promise,
+    cut_note,
+    promised_length_us,
+    unread_note,
+)
 
-COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
+__all__ = ["Facts", "MediaError", "read_facts", "stream_of", "why_unreadable"]
+
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-OTHER_SOUND = frozenset({"dub", "comment", "karaoke", "hearing_impaired", "visual_impaired",
-                         "clean_effects", "descriptions"})
-"""Marks of a track that is not what was said before the camera."""
 VFR_TOLERANCE_US = 2000
-
-
-class MediaError(ValueError):
-    """A file that cannot be used. `reason` is one word for the rejects table."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+PACKET_US = 100_000
+LOST_WITH_THE_END = frozenset({"unreadable", "no_video", "no_decoder"})
+"""Reasons that a file may have because its end is missing."""
 
 
 @dataclass(frozen=True)
@@ -59,76 +69,72 @@ class Facts:
     num_frames: int
     frame_rate: str
     num_decode_errors: int
-
-
-def is_cover(stream: av.video.stream.VideoStream) -> bool:
-    """A still picture attached to the file (album art) is no video."""
-    return "attached_pic" in marks_of(stream) or stream.codec_context.name in COVER_CODECS
-
-
-def marks_of(stream: av.stream.Stream) -> set[str]:
-    """Names of the stream's disposition flags (a flag's own text is a number)."""
-    return {flag.name for flag in Disposition if flag & stream.disposition}
-
-
-def choose_video(container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    """The default moving-picture stream, else the largest. Raises MediaError."""
-    streams = [s for s in container.streams.video if not is_cover(s)]
-    if not streams:  # a file that is motion JPEG all through is video after all
-        streams = [s for s in container.streams.video if (s.frames or 0) > 1
-                   and "attached_pic" not in marks_of(s)]
-    if not streams:
-        raise MediaError("no_video", "no video stream")
-    return max(streams, key=lambda s: ("default" in marks_of(s),
-                                       s.codec_context.width * s.codec_context.height, -s.index))
-
-
-def choose_audio(container: av.container.InputContainer) -> av.audio.stream.AudioStream:
-    """The original-language track if marked, else the default one, else the first.
-
-    Tracks marked as dubbed, commentary or for the impaired are last. Raises MediaError.
-    """
-    if not container.streams.audio:
-        raise MediaError("no_audio", "no audio stream")
-
-    def rank(stream: av.audio.stream.AudioStream) -> tuple[bool, bool, bool, int]:
-        marks = marks_of(stream)
-        other = marks & OTHER_SOUND
-        return (not other, "original" in marks, "default" in marks, -stream.index)
-
-    return max(container.streams.audio, key=rank)
+    is_mirrored: bool = False
+    time_source: str = "packets"
+    jump_frames: list[int] = field(default_factory=list)
+    jump_packets: list[int] = field(default_factory=list)
+    jump_shifts_us: list[int] = field(default_factory=list)
+    mended_frames: list[int] = field(default_factory=list)
+    mended_times_us: list[int] = field(default_factory=list)
+    audio_channel: int | None = None
+    is_truncated: bool = False
+    promised_duration_us: int | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
-    """Facts of the file at `path`. Raises MediaError (no_video, no_audio, unreadable)."""
+    """Facts of the file at `path`.
+
+    Raises MediaError (no_video, no_audio, no_decoder, encrypted, too_many_channels, clock_jump,
+    truncated, unreadable).
+    """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            video, audio = choose_video(container), choose_audio(container)
-            streams = _stream_facts(container, video, audio)
-            times = _packet_times(container, video)
-        with av.open(str(path), metadata_errors="replace") as container:
-            first = _first_frame(container, streams["video_stream"])
-        with av.open(str(path), metadata_errors="replace") as container:
-            sound = _first_frame(container, streams["audio_stream"])
+        return _read(path, rate)
+    except MediaError as error:
+        found = error
     except (av.FFmpegError, OSError) as error:
-        why = why_unreadable(path, error)
-        raise MediaError("unreadable", f"{Path(path).name}: {why}") from None
-    if first is None:
-        raise MediaError("unreadable", f"{Path(path).name}: no frame of the video decodes")
-    if sound is None:
-        raise MediaError("no_audio", f"{Path(path).name}: no sound in the audio stream decodes")
-    return _facts(streams, times, first, sound, rate)
+        found = MediaError("unreadable", why_unreadable(path, error))
+    promise = broken_promise(path) if found.reason in LOST_WITH_THE_END else None
+    if promise is not None:
+        size = Path(path).stat().st_size
+        found = MediaError("truncated", f"it ends after {size} of {promise.num_bytes} bytes, and "
+                           f"what is there cannot be read ({found})", size, promise.num_bytes)
+    raise MediaError(found.reason, f"{Path(path).name}: {found}", found.measured, found.threshold)
 
 
-def why_unreadable(path: str | Path, error: OSError) -> str:
-    """Why a file does not open, in words."""
+def _read(path: str | Path, rate: Fraction) -> Facts:
+    chosen = choose(path)
+    with open_media(path) as container:
+        video, audio = stream_of(container, chosen.video), stream_of(container, chosen.audio)
+        streams = _stream_facts(container, video, audio)
+        promised_us = _promised_us(container, video)
+        tag = _tag_of(video)
+        watch, hear = _listener(audio)
+        found = scan(container, video, audio, hear)
+    if found.is_encrypted:
+        raise MediaError("encrypted", "picture or sound is encrypted")
+    order = order_of(path, chosen.video, streams["container"], streams["video_codec"], tag,
+                     streams["nominal"], found)
+    return _facts(path, chosen, streams, order, found, watch, promised_us, rate)
+
+
+def why_unreadable(path: str | Path, error: Exception) -> str:
+    """Why a file does not open, in words, with the remedy where there is one."""
     if isinstance(error, FileNotFoundError):
         return "the file is not there"
     if Path(path).is_file() and Path(path).stat().st_size == 0:
         return "an empty file"
     if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
         return "not a media file, or damaged"
-    return error.strerror or str(error)
+    if Path(path).is_dir():
+        return "a folder, where a file is wanted"
+    if isinstance(error, PermissionError) and not os.access(path, os.R_OK):
+        return "the file may not be read by this user; change its permissions"
+    # Lengths and counts in a damaged file are asked of the system, so FFmpeg's words for what is
+    # wrong with the file (no memory, invalid argument, out of range) are those for the system.
+    said = (getattr(error, "strerror", None) or str(error)).lower()
+    return (f"damaged, or of a kind that FFmpeg does not read (it says: {said}); fetch it again, "
+            "or repair it with `ffmpeg -i IN -c copy OUT`")
 
 
 def _stream_facts(container, video, audio) -> dict:
@@ -142,86 +148,128 @@ def _stream_facts(container, video, audio) -> dict:
     }
 
 
-def _facts(streams, times, first, sound, rate) -> Facts:
-    pts, last_duration, errors = times
-    zero = _us(first.pts, first.time_base) if first.pts is not None else pts[0]
+def _tag_of(video) -> str:
+    """The container's own mark of the codec; what is no text (types of MPEG-TS) as "?"."""
+    try:
+        return video.codec_context.codec_tag
+    except UnicodeDecodeError:
+        return "?"
+
+
+def _promised_us(container, video) -> int | None:
+    """How long the header says the picture is; None where only the data tells."""
+    names = container.format.name.split(",")
+    if "mov" in names and video.duration:
+        return to_us(video.duration, video.time_base)
+    if {"mov", "matroska", "avi", "asf", "flv"}.intersection(names):
+        return container.duration
+    return None
+
+
+def _listener(audio) -> tuple[PhaseWatch | None, Callable[[int, av.Packet], None] | None]:
+    """What hears whether channels cancel; none for one channel."""
+    if audio.codec_context.layout.nb_channels < 2:
+        return None, None
+    watch, fresh = PhaseWatch(), 0
+
+    def hear(number: int, packet: av.Packet) -> None:
+        nonlocal fresh
+        if not watch.wants(number):
+            return
+        if watch.is_fresh(number):
+            fresh = 2  # a decoder that was not shown the packets before begins with noise
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            return
+        if fresh:
+            fresh -= 1
+            return
+        for frame in frames:
+            watch.add(number, frame)
+
+    return watch, hear
+
+
+def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
+           watch: PhaseWatch | None, promised_us: int | None, rate: Fraction) -> Facts:
+    first, sound, pts = chosen.picture, chosen.sound, order.times_us
+    by_packets = order.source == "packets" and first.pts is not None
+    zero = to_us(first.pts, first.time_base) if by_packets else pts[0]
     pts = [p for p in pts if p >= zero] or [zero]
+    promise = broken_promise(path)
+    if promise is not None:
+        pts = before_the_cut(pts)
     steps = sorted(b - a for a, b in zip(pts, pts[1:], strict=False))
-    typical = steps[len(steps) // 2] if steps else (last_duration or 40_000)
-    end = pts[-1] + (last_duration if last_duration and last_duration < 4 * typical else typical)
-    sound_start = _us(sound.pts, sound.time_base) if sound.pts is not None else zero
-    streams = dict(streams)
+    last = order.last_duration_us
+    typical = steps[len(steps) // 2] if steps else (last or 40_000)
+    end = pts[-1] + (last if last and last < 4 * typical else typical)
+    sound_start = to_us(sound.pts, sound.time_base) if sound.pts is not None else zero
+    _must_meet(zero, end, sound_start, found, order)
     nominal, sar = streams.pop("nominal"), streams.pop("sar")
     sar = Fraction(sar) if sar and sar > 0 else Fraction(1)
-    rotation = -int(first.rotation) % 360
+    mirrored, rotation = orientation_of(_display_matrix(first))
     width, height = round(first.width * sar), first.height
     if rotation in (90, 270):
         width, height = height, width
     transfer = int(getattr(first, "color_trc", 0) or 0)
-    uneven = steps and steps[-1] - steps[0] > VFR_TOLERANCE_US
-    fps = Fraction((len(pts) - 1) * 1_000_000, pts[-1] - pts[0]) if len(pts) > 1 else None
-    if fps is not None and nominal and abs(fps / nominal - 1) < Fraction(1, 1000):
-        fps = Fraction(nominal)
+    channel = watch.channel() if watch is not None else None
+    notes = list(order.notes)
+    if promise is not None:
+        promised_us = promised_length_us(promise, promised_us, end - zero)
+        notes.append(cut_note(path, promise, end - zero, promised_us))
+    unread = None if promise is not None else unread_note(path, streams["container"],
+                                                          found.last_byte)
+    notes += [unread] if unread else []
+    if channel is not None:
+        notes.append(f"audio_mix: the channels cancel in {watch.cancelled_share():.0%} of the "
+                     f"sound; channel {channel} alone is heard")
+    repairs = order.repairs
     return Facts(
         **streams, width_px=width, height_px=height,
         rotation_deg=rotation, sample_aspect_ratio=f"{sar.numerator}:{sar.denominator}",
         pixel_format=first.format.name, is_hdr=transfer in HDR_TRANSFERS,
-        source_fps=None if fps is None else str(fps.limit_denominator(1001)),
-        is_vfr=bool(uneven), zero_us=zero, video_start_us=0, audio_start_us=sound_start - zero,
+        source_fps=order.source_fps or average_fps(pts, nominal),
+        is_vfr=_is_uneven(pts, order, streams["container"]),
+        zero_us=zero, video_start_us=0, audio_start_us=sound_start - zero,
         container_lag_ms=(sound_start - zero) / 1000, duration_us=end - zero,
         num_frames=Clock(zero, rate).num_frames(end), frame_rate=str(rate),
-        num_decode_errors=errors,
+        num_decode_errors=found.num_errors, is_mirrored=mirrored, time_source=order.source,
+        jump_frames=list(repairs.frames), jump_packets=list(repairs.packets),
+        jump_shifts_us=list(repairs.shifts_us), mended_frames=list(repairs.mended),
+        mended_times_us=list(repairs.mended_us), audio_channel=channel,
+        is_truncated=promise is not None,
+        promised_duration_us=promised_us if promise is not None else None, notes=notes,
     )
 
 
-def _packet_times(container, video) -> tuple[list[int], int | None, int]:
-    """Sorted presentation times of the video's packets, the last one's duration, errors."""
-    pts, errors, last = [], 0, None
-    packets = container.demux(video)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            break
-        except av.FFmpegError:
-            errors += 1
-            if errors > 100:
-                break
-            continue
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None or packet.size == 0 or packet.is_discard:
-            continue
-        errors += bool(packet.is_corrupt)
-        time = _us(stamp, packet.time_base)
-        if not pts or time >= max(pts[-1], last[0]):
-            last = (time, _us(packet.duration, packet.time_base) if packet.duration else None)
-        pts.append(time)
-    if not pts:
-        raise MediaError("unreadable", "the video stream holds no packets")
-    return sorted(pts), last[1], errors
+def _display_matrix(frame: av.VideoFrame) -> bytes | None:
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    return None if data is None else bytes(data)
 
 
-def stream_of(container, index: int):
-    """The stream with the file's own `index`. Raises MediaError if it is not there."""
-    for stream in container.streams:
-        if stream.index == index:
-            return stream
-    raise MediaError("unreadable", f"stream {index} is gone; the file changed")
+def _is_uneven(pts: list[int], order: Order, container: str) -> bool:
+    """Whether the rate varies. What a stream of packets lacks where it was cut off does not count,
+    nor do the seams of its parts."""
+    steps = [b - a for a, b in zip(pts, pts[1:], strict=False)]
+    if {"mpegts", "mpeg"}.intersection(container.split(",")) and len(steps) > 2 * REORDERED:
+        steps = steps[:-REORDERED]
+    steps.sort()
+    steps = steps[:len(steps) - len(order.repairs.frames)]
+    return bool(steps) and steps[-1] - steps[0] > VFR_TOLERANCE_US
 
 
-def _first_frame(container, index: int):
-    stream = stream_of(container, index)
-    errors = 0
-    for packet in container.demux(stream):
-        try:
-            for frame in packet.decode():
-                return frame
-        except av.FFmpegError:
-            errors += 1
-            if errors > 200:
-                break
-    return None
-
-
-def _us(stamp: int, time_base: Fraction) -> int:
-    return round(stamp * time_base * 1_000_000)
+def _must_meet(zero: int, end: int, sound_start: int, found: Scan, order: Order) -> None:
+    """Sound that is wholly elsewhere than the picture is on another clock. Raises MediaError."""
+    times = found.audio.times_us()
+    if not times:
+        return
+    shift = order.repairs.shifts_us[-1] if order.repairs.shifts_us else 0
+    sound_end = max(times) + shift + PACKET_US
+    if sound_start < end and sound_end > zero:
+        return
+    off = sound_start - end if sound_start >= end else sound_end - zero
+    begins_s, ends_s = (sound_start - zero) / 1e6, (sound_end - zero) / 1e6
+    raise MediaError("clock_jump", f"the sound lies at {begins_s:.3f} to {ends_s:.3f} s of a "
+                     f"picture of {(end - zero) / 1e6:.3f} s: they are on different clocks",
+                     off / 1e6, 0.0)

@@ -7,7 +7,7 @@ than the decoding). Frames are yielded as they are decoded, so a long file needs
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from manifests.clock import Clock
 from manifests.hdr import to_sdr
-from manifests.media_facts import stream_of
+from manifests.media_streams import open_media, stream_of
+from manifests.media_times import PictureTimes, decoded, period_us_of, repairs_of, to_us
+from manifests.orientation import upright
+from manifests.paths import as_path
 from manifests.records import Video
 
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
@@ -35,7 +38,7 @@ def decoded_seconds() -> float:
 
 def resolve(media_path: str, root: str | Path) -> Path:
     """A record's media path as a path that opens: absolute stays, else below `root`."""
-    return Path(root) / media_path
+    return Path(root) / as_path(media_path)
 
 
 class Picture:
@@ -71,9 +74,7 @@ class Picture:
             shrinks = width < picture.shape[1]
             picture = cv2.resize(picture, (width, height),
                                  interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        if video.rotation_deg:
-            picture = np.rot90(picture, -video.rotation_deg // 90)
-        return np.ascontiguousarray(picture)
+        return np.ascontiguousarray(upright(picture, video.is_mirrored, video.rotation_deg))
 
     def _convert(self, max_side_px: int | None, pixel_format: str) -> np.ndarray:
         key = (max_side_px, pixel_format)
@@ -140,7 +141,7 @@ def iter_pictures(
 
 def _frames_from(video: Video, path: str | Path, target_us: int) -> Iterator[tuple[int, Any]]:
     """Decoded frames from some point not later than `target_us`, with their times."""
-    if target_us > video.zero_us + SEEK_MARGIN_US and _is_seekable(video.container):
+    if target_us > video.zero_us + SEEK_MARGIN_US and _is_seekable(video):
         frames = _decode(video, path, target_us - SEEK_MARGIN_US)
         first = next(frames, None)
         if first is not None and first[0] <= target_us:
@@ -151,41 +152,48 @@ def _frames_from(video: Video, path: str | Path, target_us: int) -> Iterator[tup
     yield from _decode(video, path, None)
 
 
-def _is_seekable(container: str) -> bool:
-    return any(name in container.split(",") for name in SEEKABLE)
+def _is_seekable(video: Video) -> bool:
+    """Only where packets tell the times: else they depend on all pictures before."""
+    return video.time_source == "packets" and any(
+        name in video.container.split(",") for name in SEEKABLE)
 
 
 def _decode(video: Video, path: str | Path, seek_us: int | None) -> Iterator[tuple[int, Any]]:
-    with av.open(str(path), metadata_errors="replace") as container:
+    period_us = period_us_of(video.source_fps)
+    place = _placing(video, period_us)
+    with open_media(path) as container:
         stream = stream_of(container, video.video_stream)
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
         if seek_us is not None:
             container.seek(int(seek_us / 1_000_000 / stream.time_base), stream=stream)
-        period_s = 1 / float(Fraction(video.source_fps)) if video.source_fps else 0.04
-        last_us = None
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-                decoded = packet.decode()
-            except StopIteration:
-                break
-            except (av.error.EOFError, av.error.ExitError):
-                break
-            except av.FFmpegError:
-                continue  # damaged: counted at probe, its neighbours stand in by time
-            for frame in decoded:
-                _counted.seconds = decoded_seconds() + period_s
-                stamp = frame.pts if frame.pts is not None else frame.dts
-                if stamp is None:
-                    time_us = video.zero_us if last_us is None else last_us + round(period_s * 1e6)
-                else:
-                    time_us = round(stamp * frame.time_base * 1_000_000)
-                if seek_us is None and time_us < video.zero_us:
-                    continue
-                last_us = time_us
-                yield time_us, frame
+        for frame in decoded(container, stream):
+            _counted.seconds = decoded_seconds() + period_us / 1e6
+            time_us = place(frame)
+            if seek_us is None and time_us < video.zero_us:
+                continue
+            yield time_us, frame
+
+
+def _placing(video: Video, period_us: int) -> Callable[[av.VideoFrame], int]:
+    """The rule for this video's pictures: as the probe found their times."""
+    last_us: int | None = None
+    ordered = None if video.time_source == "packets" else PictureTimes(
+        period_us, video.time_source == "best_effort", repairs_of(video))
+
+    def place(frame: av.VideoFrame) -> int:
+        nonlocal last_us
+        base = frame.time_base
+        if ordered is not None:
+            time_us = ordered(None if frame.pts is None else to_us(frame.pts, base),
+                              None if frame.dts is None else to_us(frame.dts, base))
+        else:
+            stamp = frame.pts if frame.pts is not None else frame.dts
+            time_us = None if stamp is None else to_us(stamp, base)
+        if time_us is None:
+            time_us = video.zero_us if last_us is None else last_us + period_us
+        last_us = time_us
+        return time_us
+
+    return place
 
 
 class _Converter:
@@ -193,7 +201,7 @@ class _Converter:
 
     def __init__(self, video: Video, max_side_px: int | None, pixel_format: str) -> None:
         self.format = pixel_format
-        self.rotation = video.rotation_deg
+        self.rotation, self.is_mirrored = video.rotation_deg, video.is_mirrored
         width, height = scaled_size(video, max_side_px)
         self.size = (height, width) if self.rotation in (90, 270) else (width, height)
         self.is_hdr = video.is_hdr
@@ -219,6 +227,4 @@ class _Converter:
             picture = to_sdr(picture, int(frame.color_trc))
             if self.format == "gray":
                 picture = (picture @ np.array([0.2126, 0.7152, 0.0722])).astype(np.uint8)
-        if self.rotation:
-            picture = np.rot90(picture, -self.rotation // 90)
-        return np.ascontiguousarray(picture)
+        return np.ascontiguousarray(upright(picture, self.is_mirrored, self.rotation))

@@ -1,7 +1,8 @@
 """Downloads that go on where they were broken off, by HTTP Range.
 
 A partial file is continued only if the server vouches, by ETag or modification time
-(If-Range), that it still holds the same file; else it begins again.
+(If-Range), that it still holds the same file; else it begins again. The host of an address is the
+registry's own choice and is asked whatever it is; a redirect leads to it or to public hosts only.
 """
 
 from __future__ import annotations
@@ -13,10 +14,21 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from manifests.addresses import AllowedHosts, RefusedAddressError, host_in
+from manifests.bounded_http import (
+    Body,
+    Bounds,
+    OutOfBoundsError,
+    bounded_opener,
+)
+
 ATTEMPTS = 5
 WAIT_S = 1.0
 TIMEOUT_S = 30.0
 BLOCK = 1 << 20
+MAX_BYTES = 16 << 30
+"""Of a file whose size the registry does not know."""
+MIN_BYTES_PER_S = 1000.0
 _FINAL = range(400, 500)
 _BUSY = (408, 425, 429)
 
@@ -29,8 +41,8 @@ def download(url: str, part: Path, size: int | None = None) -> None:
     """All of `url` into `part`, which may hold a beginning from an earlier call.
 
     `size` in bytes, where it is known, must be the server's. Connections that break are taken
-    up again up to `ATTEMPTS` times without progress. Raises DownloadError; what came so far
-    stays in `part` for the next call.
+    up again up to `ATTEMPTS` times without progress, and so are those that are too slow. Raises
+    DownloadError; what came so far stays in `part` for the next call.
     """
     failures, wait_s, most = 0, WAIT_S, _size(part)
     while True:
@@ -45,6 +57,10 @@ def download(url: str, part: Path, size: int | None = None) -> None:
                 part.unlink(missing_ok=True)
             elif error.code in _FINAL and error.code not in _BUSY:
                 raise DownloadError(reason) from error
+        except RefusedAddressError as error:
+            raise DownloadError(str(error)) from error
+        except OutOfBoundsError as error:
+            reason = str(error)
         except (OSError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
         # Progress is more than ever before: a server that cannot resume begins at 0 each time.
@@ -63,7 +79,8 @@ def _continue(url: str, part: Path, size: int | None) -> None:
     if have and validator:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", validator)
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+    bounds = Bounds(AllowedHosts([host_in(url)]), min_bytes_per_s=MIN_BYTES_PER_S)
+    with bounded_opener(bounds).open(request, timeout=TIMEOUT_S) as response:
         length = response.headers.get("Content-Length")
         if length is None:
             raise DownloadError("the server does not say how long the file is")
@@ -78,16 +95,22 @@ def _continue(url: str, part: Path, size: int | None) -> None:
         else:
             part.unlink(missing_ok=True)
             have = 0
+        if size is None and total > MAX_BYTES:
+            raise DownloadError(f"the server's file has {total} bytes, more than {MAX_BYTES}")
         if size is not None and total != size:
             raise DownloadError(f"the server's file has {total} bytes instead of {size}")
         _remember_validator(part, response.headers)
-        with open(part, "ab") as output:
-            while have < total:
-                block = response.read1(min(BLOCK, total - have))
-                if not block:
-                    raise http.client.HTTPException(f"broken off at {have} of {total} bytes")
-                output.write(block)
-                have += len(block)
+        with open(part, "ab") as output, Body(response, bounds) as body:
+            try:
+                while have < total:
+                    block = body.read(min(BLOCK, total - have))
+                    if not block:
+                        raise http.client.HTTPException(f"broken off at {have} of {total} bytes")
+                    output.write(block)
+                    have += len(block)
+            except http.client.IncompleteRead as error:
+                raise http.client.HTTPException(
+                    f"broken off at {have} of {total} bytes") from error
 
 
 def _size(part: Path) -> int:

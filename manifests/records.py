@@ -11,13 +11,15 @@ from typing import Any
 
 
 def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float | None = None,
-        at_most: float | None = None, **kwargs: Any) -> Any:
+        at_most: float | None = None, keyed_at_default: bool = True, **kwargs: Any) -> Any:
     """A dataclass field that carries its unit and meaning in its metadata.
 
-    The bounds are a setting's: `pipeline.settings` refuses what lies outside.
+    The bounds are a setting's: `pipeline.settings` refuses what lies outside. A setting that came
+    later, and at its default changes no outcome, is not `keyed_at_default`: corpora made before it
+    keep their finished work.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(metadata={"doc": doc, "unit": unit,
+    return field(metadata={"doc": doc, "unit": unit, "keyed_at_default": keyed_at_default,
                            "bounds": {k: v for k, v in bounds.items() if v is not None}}, **kwargs)
 
 
@@ -110,6 +112,26 @@ class Video:
     num_frames: int = col("canonical frames", "frame")
     frame_rate: str = col("canonical rate as a fraction", "1/s")
     num_decode_errors: int = col("damaged packets met while reading timestamps", default=0)
+    is_mirrored: bool = col("mirrored left to right for display, before it is rotated",
+                            default=False)
+    time_source: str = col("packets | best_effort (of the decoded pictures) | dts: where "
+                           "presentation times come from", default="packets")
+    jump_frames: list[int] = col("decoded pictures at which the clock jumps, by number",
+                                 default_factory=list)
+    jump_packets: list[int] = col("sound packets at which it jumps", default_factory=list)
+    jump_shifts_us: list[int] = col("what is added to the file's own time from there on", "us",
+                                    default_factory=list)
+    mended_frames: list[int] = col("decoded pictures with stamps that stand alone, by number",
+                                   default_factory=list)
+    mended_times_us: list[int] = col("where they are shown, in the file's own time", "us",
+                                     default_factory=list)
+    audio_channel: int | None = col("channel heard alone where the mix of all cancels; null: all",
+                                    default=None)
+    is_truncated: bool = col("the file ends before its own structure says so", default=False)
+    promised_duration_us: int | None = col("length its header states; null unless truncated",
+                                           "us", default=None)
+    notes: list[str] = col("what was found and mended, each as `word: sentence`",
+                           default_factory=list)
 
 
 @dataclass(frozen=True)

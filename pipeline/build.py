@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.plain_words import read_json
 from manifests.records import Request
-from pipeline import placement, refetch, remote, status
+from pipeline import own_folder, placement, refetch, remote, status, why
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lease import Lease
@@ -35,6 +36,10 @@ class Outcome:
     status: list[dict[str, Any]]
     num_samples: int
     failure_rate: float
+    num_failed: int
+    """Sources and videos in which something failed."""
+    why: list[str]
+    """The commonest reasons for what fell out, as lines."""
     report: Path | None
 
 
@@ -44,8 +49,9 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
 
     Raises BadSourceError, RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError,
-    and SetupError before any work where a chosen backend's library or weights are wanting, or a
-    target photo does not show one face.
+    NotOursError and FileInTheWayError where something of another's is at `root`, and SetupError
+    before any work where a chosen backend's library or weights are wanting, or a target photo
+    does not show one face.
     """
     placement.check(config)
     wanted = requests_from_arguments(sources)
@@ -62,8 +68,7 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             torch_device("cuda")
     for photo in config.identity.target:
         face_of_photo(photo)
-    check_folder(root)
-    root.mkdir(parents=True, exist_ok=True)
+    own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"])
     work = (work or root / "work").resolve()
     files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
     with CorpusLock(work) as lock, Lease(files, lock) as lease:
@@ -79,18 +84,10 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
         return outcome
 
 
-def check_folder(root: Path) -> None:
-    """Raises ValueError where no folder can be at `root`, for a file is in its place."""
-    for path in (root, *root.parents):
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"no corpus can be at {root}: {path} is a file; name a folder, a new "
-                             "one or that of a corpus")
-
-
 def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
     """All requests ever made of this corpus, the new ones last: building again appends."""
     path = files.folder / "requests.json"
-    known = [Request(**r) for r in json.loads(path.read_text())] if path.exists() else []
+    known = [Request(**r) for r in read_json(path)] if path.exists() else []
     have = {r.request_id for r in known}
     together = known + [r for r in requests if r.request_id not in have]
     files.write("requests.json", json.dumps([vars(r) for r in together], indent=1))
@@ -120,11 +117,16 @@ def _finish(root, files, config, entries, started) -> Outcome:
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
+    own = own_folder.claim(root, "corpus")
+    own.about_to_write(["report.html"])
     report = write_report(Corpus(root))
+    own.wrote(["report.html"])
     print(table(rows, status.COLUMNS), file=sys.stderr)
     faces = config.shots.faces
     if speed := status.speed_line(rows, faces.detector, faces.landmarks):
         print(speed, file=sys.stderr)
+    if kept := status.note_line(entries):
+        print(kept, file=sys.stderr)
     fetched = [r for e in entries.get("download", {}).values() for r in e.outputs]
     if twice := len(fetched) - len({f.video_id for f in fetched}):
         print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
@@ -133,4 +135,9 @@ def _finish(root, files, config, entries, started) -> Outcome:
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
           file=sys.stderr)
-    return Outcome(rows, len(done["samples"]), status.failure_rate(entries), report)
+    place = files.address.removesuffix("/work") if files.address else root
+    if failed := why.failed_words(entries, place):
+        print(failed, file=sys.stderr)
+    return Outcome(rows, len(done["samples"]), status.failure_rate(entries),
+                   len(status.failed_units(entries)), why.commonest(why.of_entries(entries)),
+                   report)

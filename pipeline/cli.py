@@ -8,14 +8,22 @@ from pathlib import Path
 
 import click
 
+from manifests.paths import as_text
+from manifests.plain_words import read_json
 from pipeline import commands_models, commands_scores, commands_sync
-from pipeline.cli_tools import CORPUS, EXIT_FAILED, emit, friendly
+from pipeline.cli_tools import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
+from pipeline.terminal import close_stdin
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option("0.1.0", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
+    close_stdin()  # no command reads it, and what commands start must not
+    for stream in (sys.stdout, sys.stderr):
+        # A name of a file may hold what no encoding can write; that is no reason to stop.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -32,33 +40,34 @@ def main() -> None:
               help="Only the first N of the sources given; what the corpus has stays.")
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--retry-failed", is_flag=True, help="Try failed items again.")
+@click.option("--strict", is_flag=True, help="Exit code 4 if any source failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @commands_models.model_dir
 @click.option("--json", "as_json", is_flag=True, help="Print the funnel as JSON.")
 @friendly
 def build(sources, out, config, assignments, target, max_height, limit, address, retry_failed,
-          dry_run, model_dir, as_json) -> None:
+          strict, dry_run, model_dir, as_json) -> None:
     """Build or extend a corpus from links, lists of links, media files and folders."""
     commands_models.use_model_dir(model_dir)
     from pipeline import config as cfg
     from pipeline import status
 
-    extra = [f"identity.target={json.dumps([str(Path(t).resolve()) for t in target])}"] * bool(
+    extra = [f"identity.target={json.dumps([as_text(Path(t).resolve()) for t in target])}"] * bool(
         target)
     if max_height is not None:
         extra.append(f"download.max_height={max_height}")
     settings = cfg.load_config(config, (*assignments, *extra))
     if not out.strip():
-        raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder, "
-                                 "`.` for the current one", param_hint="--out")
+        raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder",
+                                 param_hint="--out")
     from pipeline import remote
 
     destination = out if remote.is_remote(out) else None
     out = remote.staging_folder(out) if destination else Path(out)
+    from pipeline import own_folder
     from pipeline.build import build as run
-    from pipeline.build import check_folder
 
-    check_folder(out)
+    own_folder.check(out, "corpus")
     if dry_run:
         from pipeline.dry_run import describe
 
@@ -70,7 +79,13 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
                   retry_failed=retry_failed, destination=destination)
     emit(outcome.status, status.COLUMNS, as_json)
     if outcome.num_samples == 0:
-        click.echo("yld: no source gave a clip; `yld status` and the report say why", err=True)
+        click.echo("yld: no source gave a clip; the commonest reasons (all: "
+                   f"`yld status {destination or out} --why`):", err=True)
+        click.echo("\n".join(outcome.why), err=True)
+    if strict and outcome.num_failed:
+        click.echo(f"yld: {outcome.num_failed} of the sources failed (--strict)", err=True)
+        sys.exit(EXIT_STRICT)
+    if outcome.num_samples == 0:
         sys.exit(EXIT_FAILED)
     if outcome.failure_rate > settings.workers.max_failure_rate:
         click.echo(f"yld: {outcome.failure_rate:.0%} of the videos failed", err=True)
@@ -80,18 +95,19 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 @main.command()
 @click.argument("corpus", type=CORPUS)
 @click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
-@click.option("--why", is_flag=True, help="One row per rejected or failed record instead.")
+@click.option("--why", is_flag=True,
+              help="One row per rejected or failed record or note on a video instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
 def status(corpus, cost, why, as_json) -> None:
     """The funnel: what went into each stage and what became of it."""
     from pipeline import status as st
-    from pipeline.corpus import Corpus
+    from pipeline.corpus import Corpus, status_rows
 
     live = corpus.folder / "work" / "status.json"
     # What another machine did at an address is in what was mirrored, not in this machine's run.
     is_live = corpus.files is None and live.exists()
-    rows = json.loads(live.read_text()) if is_live else Corpus(corpus.folder).status()
+    rows = status_rows(live, read_json(live)) if is_live else Corpus(corpus.folder).status()
     if why:
         whole = Corpus(corpus.folder)
         names = {r["request_id"]: r["address"] for r in whole.rows("requests")}
@@ -103,7 +119,7 @@ def status(corpus, cost, why, as_json) -> None:
              "source": names.get(r["video_id"] or r["item_id"]),
              "measured": r.get("measured"), "threshold": r.get("threshold"),
              "detail": (r.get("detail") if "exception" not in r else r["exception"])}
-            for r in [*whole.rows("rejects"), *whole.rows("failures")]]
+            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]]
         emit(rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"],
              as_json)
         return
@@ -112,16 +128,48 @@ def status(corpus, cost, why, as_json) -> None:
 
 @main.command()
 @click.argument("corpus", type=CORPUS)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="Another place for the page; nothing may be there.")
 @friendly
-def report(corpus) -> None:
+def report(corpus, out) -> None:
     """Write report.html again from what is in the corpus folder."""
-    from pipeline import remote
+    from pipeline import own_folder, remote
     from pipeline.corpus import Corpus
     from pipeline.report import write_report
 
-    click.echo(write_report(Corpus(corpus.folder)))
+    whole = Corpus(corpus.folder)
+    if out is not None:
+        own_folder.refuse_existing(out)
+        click.echo(write_report(whole, out))
+        return
+    if own_folder.check(corpus.folder, "corpus") is None:
+        raise own_folder.NotOursError(
+            f"{corpus.folder} has no {own_folder.MARK} (a copy of a part of a corpus?); name the "
+            "page with --out PAGE.html")
+    own = own_folder.claim(corpus.folder, "corpus")
+    own.about_to_write(["report.html"])
+    click.echo(write_report(whole))
+    own.wrote(["report.html"])
     if corpus.files is not None:
         remote.push(corpus.folder, corpus.files)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@friendly
+def clean(folder, yes) -> None:
+    """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo); all else stays.
+    """
+    from pipeline.clean import clean as run
+
+    if not yes:
+        raise click.UsageError(f"this removes all that yld wrote to {folder}; add --yes")
+    removed, left = run(folder)
+    click.echo(f"{removed} files removed")
+    if left:
+        shown = ", ".join(left[:5]) + (" ..." if len(left) > 5 else "")
+        click.echo(f"{len(left)} files that yld did not write stay: {shown}")
 
 
 @main.command()

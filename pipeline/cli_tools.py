@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -12,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from manifests.plain_words import sentence
+
 if TYPE_CHECKING:
     from pipeline.work_files import WorkFiles
 
-EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE = 1, 3, 2
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED, EXIT_STRICT = 1, 2, 3, 4
+"""What docs/operations.md says of each."""
+NAMED = {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
+"""Errors of the system that are about a place that was named, not about the machine."""
 
 
 def friendly(command):
@@ -27,11 +34,18 @@ def friendly(command):
         except KeyboardInterrupt:
             click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(130)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click's own business, also a reader (`| head`) that has seen enough
+        except Exception as error:
             if os.environ.get("YLD_DEBUG"):
                 raise
-            click.echo(f"yld: {error}", err=True)
-            sys.exit(EXIT_USAGE if isinstance(error, ValueError) else EXIT_STOPPED)
+            if isinstance(error, (ValueError, OSError, RuntimeError)):
+                click.echo(f"yld: {sentence(error)}", err=True)
+            else:
+                click.echo(f"yld: a fault of yld itself ({type(error).__name__}: {error}); the "
+                           "same command with YLD_DEBUG=1 shows where, please report it", err=True)
+            named = isinstance(error, ValueError) or getattr(error, "errno", None) in NAMED
+            sys.exit(EXIT_USAGE if named else EXIT_STOPPED)
     return wrapped
 
 
@@ -39,7 +53,16 @@ def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
     """A table, or JSON."""
     from pipeline.progress import table
 
-    click.echo(json.dumps(rows, indent=1) if as_json else table(rows, columns))
+    click.echo(json.dumps(no_nan(rows), indent=1) if as_json else table(rows, columns))
+
+
+def no_nan(value: Any) -> Any:
+    """The value with null for every float that is no finite number: JSON has no other word."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: no_nan(v) for key, v in value.items()}
+    return [no_nan(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 
 from manifests.arrays import load_npz, save_npz
 from manifests.media import MediaError, read_facts
+from manifests.media_facts import why_unreadable
 from manifests.records import Reject, Track, Video
 from stages.base import Context
 from stages.shots import Shots, ShotsConfig
@@ -104,7 +105,7 @@ def _add_silence(media: Path, out: Path) -> None:
             made.mux(sound.encode(frame))
             made.mux(sound.encode(None))
     except (av.FFmpegError, IndexError) as error:
-        raise MediaError("unreadable", f"{media.name}: {error}") from None
+        raise MediaError("unreadable", f"{media.name}: {why_unreadable(media, error)}") from None
 
 
 def _why(reject: Reject | None) -> str:

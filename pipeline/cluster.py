@@ -6,10 +6,13 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from manifests.paths import printable
+from pipeline.terminal import stdin_closed
 from pipeline.work_files import WorkFiles
 
 
@@ -35,20 +38,34 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
     if address:
         _reach(address)
+        _present_token()
     import ray
+
+    _say_command_line()
 
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
-            # "local" by name: without it Ray joins whatever cluster runs on this machine.
-            ray.init(
-                address="local", num_cpus=num_cpus or visible_cpus(), include_dashboard=False,
-                object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR",
-            )
+            with stdin_closed():
+                # "local" by name: without it Ray joins whatever cluster runs on this machine.
+                ray.init(
+                    address="local", num_cpus=num_cpus or visible_cpus(),
+                    include_dashboard=False, object_store_memory=200 * 2**20,
+                    log_to_driver=False, logging_level="ERROR",
+                )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(f"Ray at {address or 'this machine'} did not start: {error}") from None
     _stop_on_sigterm()
+
+
+def _say_command_line() -> None:
+    """Ray sends the command line to its head as text, and the name of a file may be none."""
+    from ray._private import utils
+
+    said = getattr(utils, "get_entrypoint_name", None)
+    if said is not None and any(printable(a) != a for a in sys.orig_argv):
+        utils.get_entrypoint_name = lambda: printable(said())
 
 
 def _stop_on_sigterm() -> None:
@@ -59,6 +76,14 @@ def _stop_on_sigterm() -> None:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _present_token() -> None:
+    """`ray start` asks for the token of ~/.ray as soon as there is one, but a driver that joins by
+    host and port shows it only where told to; a cluster that wants none ignores it."""
+    kept = os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or Path(kept).is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _reach(address: str, timeout_s: float = 5.0) -> None:
@@ -106,6 +131,7 @@ def prove_nodes(files: WorkFiles, own_files: Sequence[str] = (),
         if files.read(f"tmp/node-{node['NodeID']}") != token:
             place = files.address or files.folder
             problems.append(f"{name}: what it wrote to {place} is not seen here")
+    files.drop(["tmp/token", *(f"tmp/node-{n['NodeID']}" for n in nodes)])
     if problems:
         raise ClusterError(
             "nodes that cannot work on the corpus (its folder must be on a file system that all "

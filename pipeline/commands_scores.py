@@ -63,12 +63,14 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
         os.environ[ADAPTED_MODEL] = str(recogniser.resolve())
     from pipeline.evaluate import evaluate as run
     from pipeline.evaluate import table_rows
+    from pipeline.own_folder import claim
 
     outcome = run(ref, hyp, out, names, video=video, text=text, speakers=speakers,
                   ceilings=not no_ceilings, address=address)
     from evaluation.report import write_report
 
     write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
+    claim(out, "scores").wrote(["report.html"])
     if outcome.only_hypotheses:
         shown = ", ".join(outcome.only_hypotheses[:5])
         click.echo(f"{len(outcome.only_hypotheses)} hypotheses have no reference: {shown}",
@@ -128,25 +130,31 @@ def mos() -> None:
 @click.option("--questions", help="Comma list of quality, intelligibility, naturalness, "
                                   "face-voice. Default: the first three.")
 @click.option("--faces", type=FOLDER, help="Pictures or videos by the same names, shown along.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws the samples.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Draws the samples.")
 @click.option("--title", default="Listening test", show_default=True, help="The page's heading.")
 @friendly
 def make(systems, out, samples, questions, faces, seed, title) -> None:
     """Write a self-contained, blinded listening test."""
     from evaluation.mos.page import DEFAULT_QUESTIONS, make_test
+    from pipeline.own_folder import refuse_existing
 
     folders = {}
     for given in systems:
         name, _, folder = given.partition("=")
-        if not name or not Path(folder).is_dir():
+        if not name or not folder or not Path(folder).is_dir():
             raise ValueError(f"--system {given}: NAME=DIR is wanted, with a folder that is there")
         if name in folders:
             raise ValueError(f"--system {name} is given twice")
         folders[name] = Path(folder)
     asked = [q.strip() for q in questions.split(",")] if questions else DEFAULT_QUESTIONS
     key = out.with_suffix(".key.json")
+    refuse_existing(out, key)  # of an earlier test people may be judging; its key is nowhere else
     made = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
                      faces=faces, title=title)
+    if len(folders) == 1:
+        click.echo(f"yld: {next(iter(folders))} is the only system: raters have nothing to compare "
+                   "it with. Give the true recordings as another, --system true=DIR", err=True)
     for sample, reason in made.left_out.items():
         click.echo(f"left out of every system: {sample}: {reason}", err=True)
     click.echo(f"{out}: {made.num_samples} samples of {len(folders)} systems, "

@@ -51,7 +51,12 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     for text in recordings.sentences(done.rows)[:20]:
         click.echo(text, err=True)
     if not any(r["measured"] for r in done.summary):
-        click.echo("yld: no clip could be measured; the report says why", err=True)
+        from pipeline import why
+
+        click.echo("yld: no clip could be measured; the commonest reasons (all of them are in the "
+                   "report):", err=True)
+        lines = why.commonest(why.of_entries(done.entries, offsets=True))
+        click.echo("\n".join(lines or [f"  {done.rows[0]['reason']}"]), err=True)
         sys.exit(EXIT_FAILED)
 
 
@@ -103,6 +108,10 @@ def train() -> None:
 @friendly
 def lipsync(corpora, out, synchronous, towers, steps, seed, fold_size, jobs, keep_folds) -> None:
     """The landmark synchrony model: held-out trial, calibration, weights."""
+    from pipeline.own_folder import refuse_existing
+
+    refuse_existing(out, out.with_suffix(".trial.json"),
+                    *(keep_folds.glob("fold*.safetensors") if keep_folds else ()))
     from training.lipsync import LipSyncRecipe
     from training.lipsync_run import run
 

@@ -129,5 +129,7 @@ def stage_configs(config: BuildConfig) -> dict[str, Any]:
     configs["expand"] = dataclasses.replace(
         config.expand, **{
             f: getattr(config.expand, f) or getattr(config.download, f)
-            for f in ("cookies_file", "cookies_from_browser")})
+            for f in ("cookies_file", "cookies_from_browser")},
+        allow_hosts=list(dict.fromkeys([*config.expand.allow_hosts,
+                                        *config.download.allow_hosts])))
     return configs

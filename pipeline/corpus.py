@@ -5,7 +5,6 @@ What a person or a video contributed can be found here by id (`find`), with lice
 
 from __future__ import annotations
 
-import json
 import tarfile
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from manifests.paths import check_out
+from manifests.plain_words import read_json
 
 TABLES = (
     "requests",
@@ -31,6 +33,15 @@ TABLES = (
 )
 
 
+KEYS = {
+    "requests": "request_id", "expanded": "source_id", "sources": "video_id", "videos": "video_id",
+    "shots": "shot_id", "tracks": "track_id", "identities": "track_id", "offsets": "track_id",
+    "clips": "clip_id", "speakers": "track_id", "samples": "clip_id", "rejects": "stage",
+    "failures": "stage",
+}
+"""A column by which a table is known for one of ours."""
+
+
 class NotACorpusError(ValueError):
     """The folder holds no corpus of ours; the message says what was looked for."""
 
@@ -39,6 +50,7 @@ class Corpus:
     """`root` is a corpus folder (design section 7). Raises NotACorpusError."""
 
     def __init__(self, root: Path | str) -> None:
+        check_out(root)
         self.root = Path(root)
         if not (self.root / "manifests").is_dir():
             if (self.root / "work" / "status.json").exists():
@@ -56,26 +68,26 @@ class Corpus:
     def name(self) -> str:
         """What the corpus calls itself."""
         path = self.root / "dataset.json"
-        return json.loads(path.read_text())["name"] if path.exists() else self.root.name
+        return str(_mapping(path).get("name", self.root.name)) if path.exists() else self.root.name
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table as mappings; empty where the table has no part yet."""
         if table not in self._rows:
             parts = sorted((self.root / "manifests" / table).glob("part-*.parquet"))
-            tables = [pq.read_table(part, partitioning=None) for part in parts]
+            tables = [_read_part(part, KEYS.get(table)) for part in parts]
             self._rows[table] = pa.concat_tables(tables).to_pylist() if tables else []
         return self._rows[table]
 
     def status(self) -> list[dict[str, Any]]:
         """One row per stage: stage, inputs, accepted, rejected, failed, outputs, pending, cost."""
         path = self.root / "manifests" / "status.json"
-        return json.loads(path.read_text())["stages"] if path.exists() else []
+        return status_rows(path, _mapping(path).get("stages")) if path.exists() else []
 
     @cached_property
     def splits(self) -> dict[str, Any]:
         """The frozen split policy (`manifests/splits.py`)."""
         path = self.root / "manifests" / "splits.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return _mapping(path) if path.exists() else {}
 
     def split_sentence(self) -> str:
         """How the splits were made and why."""
@@ -123,3 +135,31 @@ class Corpus:
             if rows:
                 found[table] = rows
         return found
+
+
+def status_rows(path: Path, rows: Any) -> list[dict[str, Any]]:
+    """The rows of a status file, checked. Raises ValueError naming it."""
+    counts = ("inputs", "accepted", "rejected", "failed", "pending")
+    if not isinstance(rows, list) or not all(
+            isinstance(row, dict) and isinstance(row.get("stage"), str)
+            and all(isinstance(row.get(name), int) for name in counts) for row in rows):
+        raise ValueError(f"{path} is no status of a build; it is damaged, or another program's")
+    return rows
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no file of a corpus; it is damaged, or another program's")
+    return content
+
+
+def _read_part(path: Path, key: str | None) -> pa.Table:
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged, or no table of ours; put it back from a copy, or "
+                         f"build again ({' '.join(str(error).split())[:120]})") from None
+    if key is not None and key not in table.column_names:
+        raise ValueError(f"{path} is no table of ours: it has no column {key}")
+    return table

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+from manifests.plain_words import SAYINGS
+
 MODULES = (
     # (import name, distribution, what needs it)
     ("av", "av", "all media"), ("cv2", "opencv-python-headless", "shots, registration"),
@@ -63,11 +65,25 @@ def _ffmpeg() -> dict[str, Any]:
 
     try:
         path = ffmpeg_path()
-        line = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20,
-                              check=True).stdout.splitlines()[0]
-    except (SetupError, OSError, subprocess.SubprocessError) as error:
-        return _row("ffmpeg (merging downloads)", "missing", str(error)[:80], "make setup")
+        line = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, errors="replace", timeout=20, check=True
+                              ).stdout.splitlines()[0]
+    except SetupError:
+        return _row("ffmpeg (merging downloads)", "missing", "none", "make setup")
+    except (OSError, subprocess.SubprocessError, IndexError) as error:
+        return _row("ffmpeg (merging downloads)", "missing", f"{path} {_why(error)}",
+                    "put a working one first in PATH, or take it out and run make setup")
     return _row("ffmpeg (merging downloads)", "ok", " ".join(line.split()[:3]))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"gives no answer within {error.timeout:g} s"
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"fails (exit code {error.returncode})"
+    if isinstance(error, IndexError):
+        return "does not tell its version"
+    return SAYINGS.get(getattr(error, "errno", None), "does not start")
 
 
 def _runtime() -> dict[str, Any]:

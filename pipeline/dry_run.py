@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from manifests.media import MediaError, read_facts
+from manifests.paths import as_path
 from pipeline import cluster
-from pipeline.config import BuildConfig
+from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.progress import table
 from pipeline.work_files import WorkFiles
@@ -29,11 +30,11 @@ def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int 
         length, note = None, ""
         if request.kind == "file":
             try:
-                length = read_facts(request.address).duration_us / 1e6
+                length = read_facts(as_path(request.address)).duration_us / 1e6
             except MediaError as error:
                 note = f"would be rejected: {error.reason}"
         else:
-            length, note = _link_length(request.address)
+            length, note = _link_length(request.address, config)
             links_s += length or 0.0
         known_s += length or 0.0
         unknown += length is None and not note.startswith("would")
@@ -70,13 +71,16 @@ def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int 
     return "\n".join(lines)
 
 
-def _link_length(address: str) -> tuple[float | None, str]:
+def _link_length(address: str, config: BuildConfig) -> tuple[float | None, str]:
     from stages.download import errors, site
 
+    expand = stage_configs(config)["expand"]
     try:
-        found = site.list_videos(address, None, 200)
+        found = site.list_videos(address, None, 200, site.cookie_options(expand),
+                                 site.bounds_of(expand))
     except Exception as error:  # a dead link is a line of the plan, not its end
-        return None, f"would be rejected: {errors.classify(str(error))}"
+        kind = errors.kind_of(error)
+        return None, f"would {'be rejected' if kind in errors.FINAL else 'fail'}: {kind}"
     lengths = [f["duration_s"] for f in found if f.get("duration_s")]
     note = f"{len(found)} videos" if len(found) != 1 else ""
     return (sum(lengths) if lengths else None), note

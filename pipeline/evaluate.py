@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from evaluation.statistics import Summary, summarise
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
+from pipeline.own_folder import check, claim
 from pipeline.scoring_workers import Job, parallel
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
@@ -50,10 +52,13 @@ def evaluate(
 ) -> Outcome:
     """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
 
-    Raises ValueError for folders without a pair, and ClusterError where Ray does not start.
+    Raises ValueError for folders without a pair, NotOursError and FileInTheWayError for what is
+    another's at `out`, and ClusterError where Ray does not start.
     """
+    check(out, "scores")
     utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
-    out.mkdir(parents=True, exist_ok=True)
+    made = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
+    own = claim(out, "scores", made)
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
@@ -73,7 +78,9 @@ def evaluate(
     rows = {system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
             for system, group in rows.items()}
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
+    own.about_to_write(made)
     _write(out, outcome)
+    own.wrote(made)
     return outcome
 
 
@@ -110,7 +117,8 @@ class Keys:
 
 
 class RowStore:
-    """Rows in a file that only grows; a line cut short by a crash is dropped."""
+    """Rows in a file that only grows; a line cut short by a crash is dropped, and one that says
+    nothing (damaged, or a value that is no number) is scored anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -121,9 +129,7 @@ class RowStore:
             whole, _, rest = content.rpartition(b"\n")
             if rest:
                 write_atomic(path, whole + b"\n" if whole else b"")
-            for line in whole.splitlines():
-                entry = json.loads(line)
-                self.rows[entry["key"]] = Score(**entry["row"])
+            self.rows = dict(filter(None, map(_kept_row, whole.splitlines())))
 
     def add(self, keyed: Sequence[tuple[str, Score]]) -> None:
         """Append rows, flushed before this returns. What may pass of itself (a crash, no time)
@@ -133,6 +139,17 @@ class RowStore:
                 self.rows[key] = row
                 if not is_passing(row):
                     file.write(json.dumps({"key": key, "row": dataclasses.asdict(row)}) + "\n")
+
+
+def _kept_row(line: bytes) -> tuple[str, Score] | None:
+    try:
+        entry = json.loads(line)
+        key, row = str(entry["key"]), Score(**entry["row"])
+        is_sound = (row.status == "ok") == (row.value is not None) and math.isfinite(
+            row.value or 0)
+    except (ValueError, TypeError, KeyError):
+        return None
+    return (key, row) if is_sound else None
 
 
 def is_passing(row: Score) -> bool:

@@ -71,7 +71,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {
             f.name: _plain(getattr(value, f.name))
-            for f in dataclasses.fields(value) if f.name not in PLACE_FIELDS
+            for f in dataclasses.fields(value)
+            if f.name not in PLACE_FIELDS and not _is_left_out(f, getattr(value, f.name))
         }
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
@@ -80,6 +81,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def _is_left_out(item: dataclasses.Field, value: Any) -> bool:
+    """Whether a setting is younger than old keys and stands at its default."""
+    if item.metadata.get("keyed_at_default", True):
+        return False
+    default = (item.default if item.default_factory is dataclasses.MISSING
+               else item.default_factory())
+    return value == default
 
 
 class Ledger:

@@ -17,11 +17,13 @@ from typing import Any
 
 from manifests import records as rec
 from manifests import splits
-from manifests.describe import card, croissant, write_checksums
+from manifests.croissant import croissant
+from manifests.describe import card, write_checksums
 from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
 from pipeline.config import BuildConfig, as_yaml
 from pipeline.ledger import Entry, decode, digest
+from pipeline.own_folder import claim, fixed_names
 from pipeline.work_files import WorkFiles
 from stages.clip_text import ClipText, text_of
 from stages.sharding import Entry as ShardEntry
@@ -74,7 +76,10 @@ def publish(
     entries: dict[str, dict[str, Entry]],
     status: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Write the corpus to `root`. Returns what `published.json` holds."""
+    """Write the corpus to `root`. Returns what `published.json` holds.
+
+    Raises FileInTheWayError, before anything is changed, for files that yld did not write.
+    """
     work, name = files.folder, files.corpus_name or root.name
     tables = collect(entries)
     tables["requests"] = [
@@ -111,8 +116,6 @@ def publish(
         if frozen
         else ("No clip was made, so there are no parts.")
     )
-    if is_anew:
-        (work / "published.json").unlink(missing_ok=True)
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
     tables["rejects"] += [
         rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
@@ -124,10 +127,16 @@ def publish(
         s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
         for s in {r.split for r in old}
     }
+    plan, own = plan_shards(new, sizes, config.shards, taken), claim(root, "corpus")
+    own.about_to_write([*(shard for shard, _ in plan), *fixed_names()])
+    if is_anew:
+        (work / "published.json").unlink(missing_ok=True)
     samples = list(old)
-    for shard, group in plan_shards(new, sizes, config.shards, taken):
+    for shard, group in plan:
         samples += write_shard(root, work, shard, group)
-    _drop_strays(root, {s.shard for s in samples})
+    # Shards of an earlier recipe or of a run that died while publishing.
+    wanted = {s.shard for s in samples}
+    own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
     tables["speakers"] = sorted(speakers.values(), key=lambda s: s.track_id)
     tables["samples"] = sorted(samples, key=lambda s: (s.shard, s.index_in_shard))
     for table, kind in TABLES.items():
@@ -141,7 +150,8 @@ def publish(
         + "\n",
     )
     write_atomic(root / "config.yaml", as_yaml(config))
-    write_atomic(root / "dataset.json", croissant(root, name, samples, sentence))
+    write_atomic(root / "dataset.json",
+                 croissant(root, name, samples, tables["sources"], sentence))
     write_atomic(root / "README.md", card(name, samples, tables["sources"], sentence))
     write_checksums(root / "manifests", [
         *(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"])
@@ -154,6 +164,7 @@ def publish(
         "splits": frozen,
         "left_out": left_out,
     }
+    own.wrote([*(shard for shard, _ in plan), *fixed_names()])
     write_atomic(work / "published.json", json.dumps(done))
     return done
 
@@ -233,10 +244,3 @@ def _print(clip: rec.Clip, text: ClipText, files: WorkFiles) -> str:
 def _read_published(work: Path) -> dict[str, Any] | None:
     path = work / "published.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def _drop_strays(root: Path, wanted: set[str]) -> None:
-    """Shards of an earlier recipe or of a run that died while publishing."""
-    for path in (root / "shards").glob("*/*"):
-        if str(path.relative_to(root)) not in wanted:
-            path.unlink()

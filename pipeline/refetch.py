@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
+from manifests.paths import as_path
 from pipeline.ledger import Entry
 from pipeline.work_files import READS_MEDIA, WorkFiles
 
@@ -41,7 +42,7 @@ class Refetch:
         """The user's own file that `unit` must read and that is no longer there."""
         if unit.node.name not in READS_MEDIA:
             return None
-        path = Path((unit.services.get("video") or unit.records[0]).media_path)
+        path = as_path((unit.services.get("video") or unit.records[0]).media_path)
         return path if path.is_absolute() and not path.exists() else None
 
     def _source(self, source_id: str) -> rec.Source | None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manifests.files import atomic_path, sha256_of, write_atomic
 from manifests.ids import hash_id
+from pipeline.own_folder import MARK, FileInTheWayError, NotOursError, claim
 
 if TYPE_CHECKING:
     from pipeline.work_files import WorkFiles
@@ -50,29 +52,59 @@ def open_address(address: str) -> tuple[Any, str]:
 
 
 def check(address: str) -> None:
-    """Write and delete a probe file before any work. Raises RemoteError."""
+    """Write and delete a probe file before any work. Raises RemoteError, and NotOursError for an
+    address that holds files and was not made by `yld build`."""
     try:
         system, base = open_address(address)
-        system.pipe_file(f"{base}/.yld-probe", b"yld")
-        system.rm_file(f"{base}/.yld-probe")
+        if (foreign := _first_foreign(system, base)) is not None:
+            raise NotOursError(
+                f"{address} is not empty and was not made by `yld build` (it holds {foreign!r} and "
+                f"no {MARK}); nothing at it was touched. Name another address, say "
+                f"{address.rstrip('/')}/corpus")
+        probe = f"{base}/.yld-probe-{secrets.token_hex(8)}"
+        system.pipe_file(probe, b"yld")
+        system.rm_file(probe)
+    except NotOursError:
+        raise
     except Exception as error:  # every backend raises its own kind
         raise RemoteError(f"{address} cannot be written: {type(error).__name__}: {error}") from None
 
 
-def push(root: Path, files: WorkFiles) -> int:
-    """Mirror the corpus at `root` beside the address of its work files; the number of files sent.
+def _first_foreign(system: Any, base: str) -> str | None:
+    """A name at an address without our mark; None where it is ours or empty."""
+    try:
+        there = [str(e["name"]).rstrip("/") for e in system.ls(base, detail=True)
+                 if str(e["name"]).rstrip("/") != base.rstrip("/")]
+    except FileNotFoundError:
+        return None
+    if not there or any(system.exists(f"{base}/{name}") for name in (MARK, "work/lease.json")):
+        return None
+    return min(there).rpartition("/")[2]
 
-    Raises RemoteError.
+
+def push(root: Path, files: WorkFiles) -> int:
+    """Mirror what yld wrote to `root` beside the address of its work files; the number of files
+    sent. Only what an earlier push recorded is written over or removed there.
+
+    Raises RemoteError, and FileInTheWayError before anything is sent.
     """
     address = files.address.removesuffix("/work")
     before = json.loads(files.read(RECORD) or "{}")
-    names = [str(p.relative_to(root)) for p in sorted(root.rglob("*"))
-             if p.is_file() and not str(p.relative_to(root)).startswith("work/")]
+    own = claim(root, "corpus")
+    names = [name for name in own.files if (root / name).is_file()]
     names.sort(key=lambda n: (n == "SHA256SUMS", not n.startswith("shards/"), n))
     now = {name: sha256_of(root / name) for name in names}
     sent = 0
     try:
         system, base = open_address(address)
+        foreign = [n for n in names if n not in before and system.exists(f"{base}/{n}")]
+        if foreign:
+            raise FileInTheWayError(
+                f"yld did not write what lies at {address} where it would write: "
+                f"{', '.join(foreign[:20])}. Nothing was sent; move it away and run again")
+        system.pipe_file(f"{base}/{MARK}", json.dumps({"format": 1, "kind": "corpus"}).encode())
+        # Named before they are sent: a run that dies between leaves nothing that looks foreign.
+        files.write(RECORD, json.dumps({**dict.fromkeys(now), **before}))
         for name in names:
             there = before.get(name) == now[name] and system.exists(f"{base}/{name}")
             if not there:
@@ -81,6 +113,8 @@ def push(root: Path, files: WorkFiles) -> int:
         for name in set(before) - set(now):
             if system.exists(f"{base}/{name}"):
                 system.rm_file(f"{base}/{name}")
+    except FileInTheWayError:
+        raise
     except Exception as error:
         raise RemoteError(f"{address}: {type(error).__name__}: {error}; run the same command "
                           "again, what was sent is kept") from None
@@ -113,7 +147,9 @@ def differences(root: Path, files: WorkFiles) -> list[dict[str, str]]:
     """What is mirrored otherwise than it is in `root`, as rows of `where` and `problem`."""
     system, base = open_address(files.address.removesuffix("/work"))
     found = []
-    for name in json.loads(files.read(RECORD) or "{}"):
+    for name, digest in json.loads(files.read(RECORD) or "{}").items():
+        if digest is None:
+            continue
         try:
             size = system.info(f"{base}/{name}")["size"]
         except FileNotFoundError:
@@ -144,24 +180,22 @@ def pull_state(files: WorkFiles) -> int:
 def pull(root: Path, files: WorkFiles) -> int:
     """Make `root` what was last mirrored; the number of files brought. Raises RemoteError."""
     address = files.address.removesuffix("/work")
-    wanted = json.loads(files.read(RECORD) or "{}")
-    brought = 0
+    # A name without a hash was about to be sent when its run ended: it is not of the corpus yet.
+    wanted = {n: h for n, h in json.loads(files.read(RECORD) or "{}").items() if h is not None}
+    for name in wanted:
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise RemoteError(f"{address} lists {name!r}, which is no name of a corpus file")
+    own = claim(root, "corpus")
+    lacking = [name for name, digest in wanted.items()
+               if not (root / name).exists() or sha256_of(root / name) != digest]
+    own.about_to_write(lacking)
     try:
         system, base = open_address(address)
-        for name, digest in wanted.items():
-            path = root / name
-            if ".." in Path(name).parts or Path(name).is_absolute():
-                raise RemoteError(f"{address} lists {name!r}, which is no name of a corpus file")
-            if not path.exists() or sha256_of(path) != digest:
-                with atomic_path(path) as temporary:
-                    system.get_file(f"{base}/{name}", str(temporary))
-                brought += 1
-    except RemoteError:
-        raise
+        for name in lacking:
+            with atomic_path(root / name) as temporary:
+                system.get_file(f"{base}/{name}", str(temporary))
     except Exception as error:
         raise RemoteError(f"{address}: {type(error).__name__}: {error}") from None
-    for path in root.rglob("*"):
-        name = str(path.relative_to(root))
-        if path.is_file() and name not in wanted and not name.startswith("work/"):
-            path.unlink()
-    return brought
+    own.wrote(wanted)
+    own.remove([name for name in own.files if name not in wanted])
+    return len(lacking)

@@ -335,4 +335,11 @@ def _job_id(job: Job) -> str:
 
 
 def _length_s(records: Sequence[Any]) -> float:
-    return sum(r.duration_us for r in records if isinstance(r, rec.Video)) / 1e6
+    """Seconds of video that a unit may have to decode. A length that was found by reading, never
+    one that a file claims; before it is known, what its size can hold at most."""
+    known = sum(r.duration_us for r in records if isinstance(r, rec.Video)) / 1e6
+    return known + sum(r.num_bytes for r in records if isinstance(r, rec.Fetched)) / BYTES_PER_S
+
+
+BYTES_PER_S = 250_000
+"""A low rate for a video (2 Mbit/s): probe decodes those whose packets do not tell the times."""

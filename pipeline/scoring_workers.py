@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.audio import VIDEO_SUFFIXES
 from evaluation.catalogue import split
 from evaluation.isolation import ScoringProcess
 from evaluation.metrics.recognition import ADAPTED_MODEL
 from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
 from manifests.ids import hash_id
+from manifests.walk import is_media
+from pipeline.terminal import leave_terminal
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Worker:
     """A Ray actor with a scoring process of its own."""
 
     def __init__(self) -> None:
+        leave_terminal()
         from pipeline.clip_faces import FaceFinder
 
         self._process = ScoringProcess()
@@ -78,17 +80,21 @@ class Worker:
             from evaluation.griffin_lim import write_round_trip
 
             try:
-                write_round_trip(job.utterance.reference, job.utterance.hypothesis)
+                made = write_round_trip(job.utterance.reference, Path(job.utterance.hypothesis))
             except (OSError, ValueError) as error:
                 status = getattr(error, "status", "error")
                 reason = f"the reference has no round trip: {error}"
                 return [no_score(job.utterance, name, status, reason) for name in job.names]
+            job = dataclasses.replace(
+                job, utterance=dataclasses.replace(job.utterance, hypothesis=str(made)))
         utterance = self._with_faces(job)
         try:
             return list(self._process.score(utterance, job.names))
         finally:
-            for path in Path(job.work).glob(f"faces/{os.getpid()}-*"):
-                path.unlink()
+            for path in (utterance.video_face, utterance.reference_face,
+                         utterance.hypothesis_face):
+                if path is not None:
+                    Path(path).unlink(missing_ok=True)
 
     def _with_faces(self, job: Job) -> Utterance:
         """Faces for the metrics that look at one; found anew for each job, they are large."""
@@ -109,4 +115,4 @@ class Worker:
 
 
 def _pictures(path: str) -> str | None:
-    return path if Path(path).suffix.lower() in VIDEO_SUFFIXES else None
+    return path if is_media(Path(path)) else None

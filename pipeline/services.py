@@ -6,6 +6,7 @@ import time
 
 import ray
 
+from pipeline.terminal import leave_terminal
 from stages.download.limiter import HostLimiter, LimiterConfig
 
 
@@ -14,6 +15,7 @@ class LimiterActor:
     """One host limiter for the cluster."""
 
     def __init__(self, config: LimiterConfig) -> None:
+        leave_terminal()
         self._limiter = HostLimiter(config)
 
     def acquire(self, host: str) -> tuple[str, float]:

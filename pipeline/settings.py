@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from manifests.plain_words import SAYINGS
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key and the remedy."""
@@ -187,7 +189,9 @@ def load_yaml(path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             data = yaml.safe_load(file)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the config {path}: {error}") from None
+        why = ("it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else
+               f"it {SAYINGS[error.errno]}" if getattr(error, "errno", None) in SAYINGS else error)
+        raise ConfigError(f"cannot read the config {path}: {why}") from None
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"the config {path} must be a mapping of settings")
     return data or {}

@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from manifests import records as rec
+from manifests.paths import printable
 from pipeline.ledger import Result, check_outcomes
 from stages.backends.devices import is_lost
 from stages.backends.sharing import Sharing
@@ -190,10 +191,10 @@ def failure_of(stage: str, record: Any, error: BaseException, attempt: int = 1) 
         stage=stage,
         item_id=rec.record_id(record),
         video_id=getattr(record, "video_id", None),
-        reason="transient" if transient
-        else (getattr(error, "reason", None) or "error"),
-        exception=f"{type(error).__name__}: {error}"[:2000],
-        detail="".join(traceback.format_exception(error))[-4000:],
+        reason="transient" if transient and not isinstance(error, TransientError)
+        else (getattr(error, "reason", None) or ("transient" if transient else "error")),
+        exception=printable(f"{type(error).__name__}: {error}")[:2000],
+        detail=printable("".join(traceback.format_exception(error)))[-4000:],
         attempt=attempt,
         retryable=transient and not isinstance(error, PermanentError),
     )
@@ -205,9 +206,18 @@ def _result(stage: str, item_id: str, record: Any, outcome: Any) -> Result:
         video_id = getattr(record, "video_id", None) or item_id
         return Result(
             item_id,
-            reject=dataclasses.replace(outcome, stage=stage, item_id=item_id, video_id=video_id),
+            reject=dataclasses.replace(
+                outcome, stage=stage, item_id=item_id, video_id=video_id,
+                detail=None if outcome.detail is None else printable(outcome.detail)),
         )
-    return Result(item_id, records=list(outcome))
+    return Result(item_id, records=[_as_text_only(r) for r in outcome])
+
+
+def _as_text_only(record: Any) -> Any:
+    """A record without half characters, which sites' titles may hold and no table can."""
+    odd = {name: made for name, value in vars(record).items()
+           if isinstance(value, str) and (made := printable(value)) != value}
+    return dataclasses.replace(record, **odd) if odd else record
 
 
 def _cpu_s() -> float:

@@ -50,11 +50,37 @@ def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:
     A source that fell before its videos were known counts as one video, and a video with several
     failures as one.
     """
-    failed = {unit for units in entries.values() for unit, entry in units.items()
-              if any(r.failure is not None for r in entry.results)}
+    failed = failed_units(entries)
     fell = sum(r.records is None for e in entries.get("expand", {}).values() for r in e.results)
     videos = sum(len(e.results) for e in entries.get("download", {}).values())
     return len(failed) / max(1, fell + videos)
+
+
+def failed_units(entries: dict[str, dict[str, Entry]]) -> set[str]:
+    """Sources and videos in which something failed."""
+    return {unit for units in entries.values() for unit, entry in units.items()
+            if any(r.failure is not None for r in entry.results)}
+
+
+def notes(corpus: Any) -> list[dict[str, Any]]:
+    """What is odd about videos that were kept, as rows like those of rejects."""
+    return [
+        {"stage": "probe", "reason": note.partition(": ")[0], "item_id": video["video_id"],
+         "video_id": video["video_id"], "detail": f"kept: {note.partition(': ')[2]}"}
+        for video in corpus.rows("videos") for note in video.get("notes") or []]
+
+
+def note_line(entries: dict[str, dict[str, Entry]]) -> str | None:
+    """One sentence on videos that were kept though something is odd about them, or None."""
+    words: dict[str, int] = defaultdict(int)
+    for entry in entries.get("probe", {}).values():
+        for record in entry.outputs:
+            for word in {note.partition(": ")[0] for note in record.notes}:
+                words[word] += 1
+    if not words:
+        return None
+    listed = ", ".join(f"{n} {word}" for word, n in sorted(words.items()))
+    return f"kept with a note: {listed} (`yld status --why` says what was found)"
 
 
 def speed(units: Iterable[Entry]) -> dict[str, Any]:

@@ -17,12 +17,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import ffmpeg
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE
 from manifests.media import iter_pictures, read_audio, read_facts
+from manifests.plain_words import sentence
 from manifests.records import Video
+from stages.base import SetupError
 from stages.download.site import ffmpeg_path
 
 SIZE_PX, SECONDS, NUM_EVENTS = 64, 31, 60
@@ -30,6 +33,10 @@ SOUND_RATE = 48000
 BEEP_S, BEEP_HZ = 0.03, 2000.0
 COLUMNS = ["source", "path", "events", "bias_ms", "spread_ms", "verdict"]
 GOOD_MS = 5.0
+TIMEOUT_S = 60.0
+"""ffmpeg needs some seconds at most for half a minute of 64 x 64 pixels."""
+NO_TOOL = "ffmpeg cannot be used: "
+REMEDY = "put a working ffmpeg first in PATH, or take it out and run `make setup`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +69,37 @@ def event_times_s() -> np.ndarray:
 
 
 def check(say: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
-    """A row per source and path; one on which ffmpeg fails says so in its verdict.
-
-    Raises RuntimeError with ffmpeg's own words if it cannot even make the files.
-    """
+    """A row per source and path. Where ffmpeg is missing, does not start, fails, crashes or
+    hangs, the verdict says so in a sentence and what to do; the other rows are measured."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for source in SOURCES:
             say(source.name)
-            path = make(source, folder)
-            for title, read in PATHS.items():
-                try:
-                    rows.append(_row(source.name, title, *read(path, folder)))
-                except RuntimeError as error:  # releases of ffmpeg have been seen to crash here
-                    rows.append({"source": source.name, "path": title, "events": 0,
-                                 "bias_ms": None, "spread_ms": None, "verdict": str(error)})
+            rows += _rows_of(source, folder)
+            if all(row["verdict"].startswith(NO_TOOL) for row in rows):
+                return rows  # it will not be there for the next either, nor hang less long
+    return rows
+
+
+def _rows_of(source: Source, folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    path = None
+    for title, read in PATHS.items():
+        try:
+            path = path or make(source, folder)
+            rows.append(_row(source.name, title, *read(path, folder)))
+        except RuntimeError as error:  # releases of ffmpeg have been seen to crash here
+            # A file that could not be made is in no path's hands: tried once.
+            titles = [title] if path else list(PATHS)
+            rows += [{"source": source.name, "path": t, "events": 0, "bias_ms": None,
+                      "spread_ms": None, "verdict": str(error)} for t in titles]
+            if not path:
+                break
+        except (ValueError, av.FFmpegError) as error:
+            rows.append({"source": source.name, "path": title, "events": 0, "bias_ms": None,
+                         "spread_ms": None,
+                         "verdict": f"what ffmpeg gave cannot be read ({error}); {REMEDY}"})
     return rows
 
 
@@ -103,19 +125,46 @@ def make(source: Source, folder: Path) -> Path:
         audio = audio.filter("asetpts", f"PTS+{source.late_sound_s}/TB")
     command = ffmpeg.output(picture, audio, str(target), vcodec="libx264", pix_fmt="yuv420p",
                             crf=12, **source.options).overwrite_output()
-    _run(command.compile(cmd=ffmpeg_path()), frames.tobytes())
+    _run(command.compile(cmd=_tool()), frames.tobytes())
+    if not target.is_file():
+        raise ToolError(f"ffmpeg ended well and wrote nothing; {REMEDY}")
     return target
 
 
+class ToolError(RuntimeError):
+    """What is wrong with ffmpeg, as a sentence with a remedy."""
+
+
+def _tool() -> str:
+    try:
+        return ffmpeg_path()
+    except SetupError as error:
+        raise ToolError(f"{NO_TOOL}there is none ({error})") from None
+
+
 def _run(command: Sequence[str], content: bytes | None = None) -> bytes:
-    done = subprocess.run([command[0], "-loglevel", "error", *command[1:]], input=content,
-                          capture_output=True)
+    try:
+        done = subprocess.run([command[0], "-loglevel", "error", *command[1:]], input=content,
+                              capture_output=True, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{NO_TOOL}it gave no answer within {TIMEOUT_S:g} s; {REMEDY}") from None
+    except OSError as error:
+        raise ToolError(f"{NO_TOOL}it does not start: {sentence(error)}; {REMEDY}") from None
+    if done.returncode < 0:
+        raise ToolError(f"ffmpeg was killed by {_signal(-done.returncode)}; another release may "
+                        f"not be: {REMEDY}")
     if done.returncode:
-        said = done.stderr.decode(errors="replace")[-400:]
-        how = (f"was killed by {signal.Signals(-done.returncode).name}; another release may not be"
-               if done.returncode < 0 else f"ended with {done.returncode}: {said}")
-        raise RuntimeError(f"{command[0]} {how}")
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        said = f", saying: {lines[-1][:160]}" if lines else " without a word"
+        raise ToolError(f"ffmpeg failed (exit code {done.returncode}){said}; {REMEDY}")
     return done.stdout
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def by_clock(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +177,7 @@ def by_clock(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def by_shell(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """The common recipe: `-r 25` into AVI, its sound into WAV, both counted from zero."""
-    avi, tool = folder / "recipe.avi", ffmpeg_path()
+    avi, tool = folder / "recipe.avi", _tool()
     _run([tool, "-y", "-i", str(path), "-qscale:v", "2", "-async", "1", "-r", "25", str(avi)])
     return changes(_light(avi), 25.0), onsets(_samples(avi))
 
@@ -149,13 +198,13 @@ def by_index(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _light(path: Path) -> list[float]:
-    raw = _run([ffmpeg_path(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray",
+    raw = _run([_tool(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray",
                 "-fps_mode", "passthrough", "-"])
     return list(np.frombuffer(raw, np.uint8).reshape(-1, SIZE_PX * SIZE_PX).mean(1))
 
 
 def _samples(path: Path) -> np.ndarray:
-    return np.frombuffer(_run([ffmpeg_path(), "-i", str(path), "-vn", "-ac", "1", "-ar",
+    return np.frombuffer(_run([_tool(), "-i", str(path), "-vn", "-ac", "1", "-ar",
                                str(SAMPLE_RATE), "-f", "s16le", "-"]), np.int16)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import av
 import numpy as np
 
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
-from manifests.files import sha256_of
 from manifests.ids import GRAMMAR
 from manifests.media import decode_flac
+from manifests.plain_words import sentence as plain
 from manifests.tarfiles import MEMBERS, read_tar
+from pipeline import checksums
 from pipeline.corpus import TABLES, Corpus
 
 
@@ -29,21 +31,36 @@ def verify(root: Path) -> list[dict[str, str]]:
     def say(where: str, problem: str) -> None:
         problems.append({"where": where, "problem": problem})
 
-    _checksums(root, say)
-    _checksums(root / "manifests", say, root)
-    _status(corpus, say)
-    _tables(corpus, say)
-    rows = {r["clip_id"]: r for r in corpus.rows("samples")}
+    def attempt(where: str, look: Callable[[], Any]) -> Any:
+        try:
+            return look()
+        except Exception as error:  # a foreign or damaged file raises almost anything
+            say(where, f"cannot be checked: {plain(error)}")
+            return None
+
+    checksums.check(root, "", say)
+    checksums.check(root / "manifests", "manifests", say)
+    attempt("manifests/status.json", lambda: _status(corpus, say))
+    readable = [name for name in TABLES
+                if attempt(f"manifests/{name}", lambda name=name: corpus.rows(name)) is not None]
+    if len(readable) == len(TABLES):  # else what they lack has been told, and joins say nothing
+        attempt("manifests", lambda: _tables(corpus, say))
+    rows = {r["clip_id"]: r for r in corpus.rows("samples")} if "samples" in readable else {}
+    attempt("shards", lambda: _shards(root, rows, say))
+    return problems
+
+
+def _shards(root: Path, rows: dict[str, dict[str, Any]], say) -> None:
     seen: Counter[str] = Counter()
     for shard in sorted({r["shard"] for r in rows.values()}):
         path = root / shard
-        if not path.exists():
+        if not path.is_file():
             say(shard, "the shard is missing; build again")
             continue
         try:
             samples = read_tar(path)
         except Exception as error:  # a damaged tar raises almost anything
-            say(shard, f"the tar cannot be read: {error}")
+            say(shard, f"the tar cannot be read: {plain(error)}")
             continue
         for key, members in samples.items():
             seen[key] += 1
@@ -54,22 +71,6 @@ def verify(root: Path) -> list[dict[str, str]]:
     for key in rows:
         if seen[key] != 1:
             say(key, f"stands {seen[key]} times in the shards, not once")
-    return problems
-
-
-def _checksums(folder: Path, say, root: Path | None = None) -> None:
-    """Files of `folder` against its `SHA256SUMS`; places are told from `root`."""
-    path, base = folder / "SHA256SUMS", folder.relative_to(root or folder)
-    if not path.exists():
-        say(str(base / "SHA256SUMS"), "missing: the build did not finish; run it again")
-        return
-    for line in path.read_text().splitlines():
-        digest, _, name = line.partition("  ")
-        file = folder / name
-        if not file.exists():
-            say(str(base / name), "named in SHA256SUMS, but missing")
-        elif sha256_of(file) != digest:
-            say(str(base / name), "differs from SHA256SUMS")
 
 
 def _status(corpus: Corpus, say) -> None:
@@ -128,7 +129,7 @@ def _sample(shard: str, key: str, members: dict[str, bytes], row: dict[str, Any]
         sound = decode_flac(members["audio.flac"])
         counts = _frame_counts(members["face.mp4"])
     except Exception as error:  # whatever a damaged member raises is the finding
-        say(where, f"a member cannot be read: {error}")
+        say(where, f"a member cannot be read: {plain(error)}")
         return
     frames = facts.get("num_frames")
     if len(sound) != SAMPLES_PER_FRAME * frames:

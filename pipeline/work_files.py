@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from manifests.files import atomic_path, write_atomic
+from manifests.files import atomic_path, encoded, write_atomic
 from pipeline import remote
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class WorkFiles:
         """Write a small file here and there, whatever was in it."""
         write_atomic(self.folder / _safe(name), content)
         if self.address is not None:
-            self._do(lambda s, base: s.pipe_file(f"{base}/{name}", content.encode()))
+            self._do(lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content)))
 
     def write_later(self, name: str, content: str) -> None:
         """`write` whose sending need not be waited for; `flush` raises what went wrong."""
@@ -96,7 +96,7 @@ class WorkFiles:
             if future.done():
                 future.result()
         self._later.append(self._threads.submit(
-            self._do, lambda s, base: s.pipe_file(f"{base}/{name}", content.encode())))
+            self._do, lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content))))
 
     def flush(self) -> None:
         """Wait for all that `write_later` began. Raises RemoteError."""
@@ -150,6 +150,9 @@ class WorkFiles:
         for used_at, size, path in sorted(found):
             if dropped >= excess or used_at > time.time() - KEEP_S:
                 break
+            name = str(path.relative_to(self.folder))
+            if self._size_there(name) != size:
+                continue  # no copy of what is at the address: not brought or sent by us
             path.unlink(missing_ok=True)
             dropped += size
         return dropped

@@ -18,10 +18,12 @@ import time
 import psutil
 import ray
 
+from manifests.paths import as_path
 from pipeline.lease import is_fenced
 from pipeline.lock import read_fence
 from pipeline.remote import RemoteError
 from pipeline.stage_runner import Done, Job, StageRunner
+from pipeline.terminal import leave_terminal
 from pipeline.work_files import WorkFiles, read_by, written_by
 from stages.backends.devices import is_lost
 from stages.backends.sharing import Sharing
@@ -55,6 +57,7 @@ class StageWorker:
 
     def __init__(self, files: WorkFiles, fence: int, name: str, node_cache_gb: float,
                  pictures: int | None = None) -> None:
+        leave_terminal()
         with contextlib.suppress(ImportError):
             import cv2
 
@@ -121,13 +124,14 @@ class StageWorker:
 def prove_node(files: WorkFiles, token: str, own_files: list[str]) -> dict[str, str]:
     """That this node reads what the driver wrote, can write beside it, and sees the user's own
     files. Raises OSError."""
+    leave_terminal()
     files = files.on_this_node()
     found = files.read("tmp/token")
     if found != token:
         raise OSError(f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
                       "another file system")
     for path in own_files:
-        if not os.path.exists(path):
+        if not as_path(path).exists():
             raise OSError(f"{path} is not here; sources that are files must lie at the same "
                           "path on every node")
     node = ray.get_runtime_context().get_node_id()

@@ -23,7 +23,9 @@ from manifests.media import (
     read_audio,
     read_facts,
 )
+from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
+from manifests.sample_json import known, typed
 from manifests.tarfiles import read_tar, write_tar
 from stages.base import Context, Resources, Stage
 from stages.clip_text import moved_text
@@ -40,7 +42,7 @@ class Correct(Stage[Correction, Correction]):
     """Media file -> MP4 with H.264 and FLAC; shard -> shard."""
 
     name = "correct"
-    version = 2
+    version = 3
     reasons = frozenset({"unreadable", "no_video", "no_audio"})
     resources = Resources(memory_gb=6.0, timeout_s=3600.0)
 
@@ -50,11 +52,11 @@ class Correct(Stage[Correction, Correction]):
 
     def _one(self, item: Correction) -> list[Correction] | Reject:
         if item.path.endswith(".tar"):
-            correct_shard(Path(item.path), Path(item.target),
+            correct_shard(as_path(item.path), as_path(item.target),
                           dict(zip(item.clip_ids, item.lags_ms, strict=True)))
             return [item]
         try:
-            correct_file(Path(item.path), Path(item.target), item.lags_ms[0], self.config.crf,
+            correct_file(as_path(item.path), as_path(item.target), item.lags_ms[0], self.config.crf,
                          item.drift_ppm, (item.start_s, item.end_s))
         except MediaError as error:
             reason = error.reason if error.reason in self.reasons else "unreadable"
@@ -163,14 +165,14 @@ def correct_shard(path: Path, target: Path, lags_ms: dict[str, float]) -> None:
         if key not in lags_ms:
             continue
         lag = lags_ms[key]
-        facts = json.loads(parts["json"])
+        facts = known(json.loads(parts["json"]))
         facts["applied_lag_ms"] = round((facts.get("applied_lag_ms") or 0.0) + lag, 1)
         facts["resync_lag_ms"] = round(lag, 1)
         sound = moved(decode_flac(parts["audio.flac"]), lag)
         facts |= moved_text(facts, lag, len(sound) / SAMPLE_RATE)
         made.append((key, parts | {
             "audio.flac": encode_flac(sound),
-            "json": json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()}))
+            "json": json.dumps(typed(facts), sort_keys=True, ensure_ascii=False).encode()}))
     buffer = io.BytesIO()
     write_tar(buffer, made)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from manifests.addresses import AllowedHosts
 from manifests.ids import hash_id
 from manifests.records import Reject, Request, Source, col
 from stages.base import Context, Resources, Stage
@@ -19,6 +20,13 @@ class ExpandConfig:
     cookies_file: str | None = col("cookies file; null: that of download", default=None)
     cookies_from_browser: str | None = col("browser to take cookies from; null: that of download",
                                            default=None)
+    allow_hosts: list[str] = col("hosts to ask though not public, beside those of download",
+                                 keyed_at_default=False, default_factory=list)
+    min_bytes_per_s: float = col("slowest answer waited for, over a minute", "B/s", at_least=0,
+                                 keyed_at_default=False, default=200.0)
+
+    def __post_init__(self) -> None:
+        AllowedHosts(self.allow_hosts)
 
 
 class Expand(Stage[Request, Source]):
@@ -26,7 +34,7 @@ class Expand(Stage[Request, Source]):
 
     name = "expand"
     reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported",
-                         "empty_playlist"})
+                         "empty_playlist", "address_refused", "too_large"})
     resources = Resources(memory_gb=2.0, timeout_s=600.0)
 
     def process(self, batch: Sequence[Request], context: Context) -> list[list[Source] | Reject]:
@@ -40,7 +48,8 @@ class Expand(Stage[Request, Source]):
         try:
             facts = site.list_videos(request.address, context.services.get("rate_limiter"),
                                      self.config.max_playlist_videos,
-                                     site.cookie_options(self.config))
+                                     site.cookie_options(self.config),
+                                     site.bounds_of(self.config))
         except Exception as error:
             return errors.reject_or_raise(error)
         if not facts:

@@ -15,6 +15,7 @@ import numpy as np
 
 from manifests.arrays import load_npz
 from manifests.files import sha256_of
+from manifests.paths import as_path, as_text
 from manifests.records import Identity, Reject, Track, col
 from stages.backends import registry
 from stages.backends.chips import face_chips
@@ -49,7 +50,11 @@ def face_of_photo(photo: str) -> tuple[np.ndarray, np.ndarray]:
     """
     import cv2
 
-    picture = cv2.imread(photo)
+    try:
+        content = np.frombuffer(as_path(photo).read_bytes(), np.uint8)
+    except OSError:
+        content = np.empty(0, np.uint8)
+    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if picture is None:
         raise SetupError(f"the target photo {photo} cannot be read as a picture; give a JPEG or "
                          "PNG file")
@@ -79,8 +84,8 @@ class Identify(Stage[Track, Identity]):
         self.targets = [(photo, self._photo(photo)) for photo in self.config.target]
 
     def fingerprint(self) -> dict[str, str]:
-        photos = {Path(photo).name: sha256_of(photo) for photo in self.config.target
-                  if Path(photo).exists()}
+        photos = {Path(photo).name: sha256_of(as_path(photo)) for photo in self.config.target
+                  if as_path(photo).exists()}
         return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder),
                 **photos}
 
@@ -113,11 +118,11 @@ class Identify(Stage[Track, Identity]):
                 key=lambda pair: pair[1])
             if distance > self.config.target_distance * self.unit:
                 return Reject("not_target", distance, self.config.target_distance * self.unit,
-                              f"nearest photo: {Path(photo).name}")
+                              f"nearest photo: {as_text(Path(photo).name)}")
         return [Identity(track.track_id, track.video_id, track.shot_id,
                          f"{self.embedder.name}-{self.embedder.version}",
                          [round(float(v), 6) for v in mean], len(vectors), distance,
-                         None if photo is None else Path(photo).name)]
+                         None if photo is None else as_text(Path(photo).name))]
 
     def _judge(self, track: Track) -> Reject | None:
         limits = self.config

@@ -17,6 +17,7 @@ import numpy as np
 from manifests.arrays import load_npz
 from manifests.crops import crop
 from manifests.media import decode_flac, decode_video, read_audio, resolve
+from manifests.paths import as_path
 from manifests.records import Measured, Offset, Request, Track, Video, col
 from manifests.tarfiles import read_tar
 from stages.base import Context, Resources, Stage
@@ -110,7 +111,7 @@ class MeasureShard(Stage[Request, Offset]):
 
     def _shard(self, request: Request) -> list[Offset]:
         made = []
-        for key, parts in read_tar(request.address).items():
+        for key, parts in read_tar(as_path(request.address)).items():
             facts = json.loads(parts["json"])
             landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
             pcm = decode_flac(parts["audio.flac"])

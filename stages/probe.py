@@ -19,10 +19,13 @@ class ProbeConfig:
 
 
 class Probe(Stage[Fetched, Video]):
-    """Rejects what has no moving picture or no sound; damaged files are rejects too."""
+    """Rejects what has no moving picture or no sound that decodes, or no clock; damaged files are
+    rejects too. What was found and mended stands in the notes of the video."""
 
     name = "probe"
-    reasons = frozenset({"no_video", "no_audio", "unreadable", "too_short"})
+    version = 2
+    reasons = frozenset({"no_video", "no_audio", "no_decoder", "encrypted", "too_many_channels",
+                         "clock_jump", "truncated", "unreadable", "too_short"})
     resources = Resources(memory_gb=4.0, timeout_s=600.0)
 
     def process(self, batch: Sequence[Fetched], context: Context) -> list[list[Video] | Reject]:
@@ -33,7 +36,7 @@ class Probe(Stage[Fetched, Video]):
         try:
             facts = read_facts(path)
         except MediaError as error:
-            return Reject(error.reason, detail=str(error))
+            return Reject(error.reason, error.measured, error.threshold, str(error))
         length_s = facts.duration_us / 1e6
         if length_s < self.config.min_duration_s:
             return Reject("too_short", length_s, self.config.min_duration_s,

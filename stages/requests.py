@@ -1,37 +1,23 @@
-"""From command-line arguments to requests: links, lists of links, media files, folders."""
+"""From command-line arguments to requests: links, lists of links, media files, folders.
+
+Paths stand in requests as text (`manifests.paths`); which files of a folder are media is one rule
+for the whole project (`manifests.walk`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import codecs
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote_from_bytes, urlsplit
 
+from manifests import walk
 from manifests.ids import hash_id
+from manifests.paths import as_text
 from manifests.records import Request
 
-MEDIA_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".f4v",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    ]
-)
 LIST_SUFFIXES = frozenset({".txt", ".list", ".urls"})
 MOST_TOLD = 20
 """Bad lines that an error shows."""
@@ -43,7 +29,10 @@ class BadSourceError(ValueError):
 
 def is_link(text: str) -> bool:
     """Whether `text` is an http(s) address."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket that is not closed
+        return False
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
@@ -68,53 +57,108 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
         raise BadSourceError("one of the sources is empty (a shell variable that is not set?); "
                              "give a link, a file or a folder, `.` for the current one")
     if is_link(argument):
-        return [_request(argument, "link", argument)]
-    path = Path(argument)
-    if path.is_dir():
-        files = sorted(
-            p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file()
-        )
-        if not files:
+        link = _ascii_bytes(argument)
+        return [_request(link, "link", link)]
+    path, shown = Path(argument), as_text(argument)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise BadSourceError(f"{shown[:200]} is no source: {error}") from None
+    if is_folder:
+        found = walk.find_media(path)
+        walk.tell(found.lines())
+        if not found.files:
             raise BadSourceError(
-                f"{argument} holds no media file (looked for {', '.join(sorted(MEDIA_SUFFIXES))})"
-            )
-        return [_request(str(p.resolve()), "file", argument) for p in files]
-    if not path.exists():
-        raise BadSourceError(f"{argument} is neither a link (https://...), a file nor a folder")
-    if path.suffix.lower() in MEDIA_SUFFIXES:
-        return [_request(str(path.resolve()), "file", argument)]
+                f"{shown} holds no media file (looked for "
+                f"{', '.join(sorted(walk.VIDEO_SUFFIXES))}, and into files of other names)")
+        return [_file(p, argument) for p in found.files]
+    if not is_file:
+        raise BadSourceError(f"{shown} is neither a link (https://...), a file nor a folder")
+    if path.suffix.lower() not in LIST_SUFFIXES and walk.is_media(path):
+        return [_file(path, argument)]
     if path.suffix.lower() in LIST_SUFFIXES:
         return read_list(path, bad)
     raise BadSourceError(
-        f"{argument} is not known as media; a list of links is a text file (.txt), one a line"
+        f"{shown} is not known as media; a list of links is a text file (.txt), one a line"
     )
 
 
 def read_list(path: Path, bad: list[str]) -> list[Request]:
     """Requests of a text file: one link or path a line; blank lines and `#` comments pass.
 
-    Lines that are neither go to `bad`, so that all of them can be told at once.
+    A line is first looked for as a path as it stands, blanks, quotes, `#` and all, then without
+    what follows its last ` #`, the one before and so on; so a comment is only what is no name.
+    UTF-8, or UTF-16 with its mark; bytes that are neither are taken as a file system has them.
+    Lines that are neither link nor file go to `bad`, so that all of them can be told at once.
     """
     requests, known_bad = [], len(bad)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise BadSourceError(f"{path} is not a UTF-8 text file of links") from None
-    for number, line in enumerate(lines, 1):
-        text = line.split(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
-        if is_link(text):
-            requests.append(_request(text, "link", str(path), number))
-            continue
-        target = (path.parent / text).resolve()
-        if not target.is_file():
-            bad.append(f"{path}, line {number}: {text!r} is neither a link nor a file")
-            continue
-        requests.append(_request(str(target), "file", str(path), number))
+    for number, line in enumerate(_lines(path), 1):
+        found = next(filter(None, (_of_line(text, path, number) for text in readings(line))), None)
+        text = line.strip()
+        if found is not None:
+            requests.append(found)
+        elif text and not text.startswith("#"):
+            cut = COMMENT.split(text)[0]
+            what = ("holds a tab; a list has one link a line" if is_link(cut)
+                    else "is neither a link nor a file")
+            bad.append(f"{as_text(path)}, line {number}: '{as_text(cut)}' {what}")
     if not requests and len(bad) == known_bad:
-        raise BadSourceError(f"{path} holds no links")
+        raise BadSourceError(f"{as_text(path)} holds no links")
     return requests
+
+
+COMMENT = re.compile(r"\s#")
+
+
+def readings(line: str) -> Iterator[str]:
+    """What a line of a list may mean, in the order in which it is tried."""
+    yield line
+    text = line.strip()
+    yield text
+    ends = [m.start() for m in COMMENT.finditer(text)]
+    for end in (len(text), *reversed(ends)):
+        part = text[:end].rstrip()
+        yield part
+        if len(part) > 2 and part[0] == part[-1] and part[0] in "\"'":
+            yield part[1:-1]
+
+
+def _of_line(text: str, listing: Path, number: int) -> Request | None:
+    """The request that one reading of a line stands for, or None."""
+    if is_link(text):
+        if text != text.strip() or "\t" in text or COMMENT.search(text):
+            return None  # a shorter reading is the link
+        return _request(_ascii_bytes(text), "link", as_text(listing), number)
+    try:
+        target = (listing.parent / text).resolve()
+        if not text.strip() or not target.is_file():
+            return None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a loop
+        return None
+    return _file(target, os.fspath(listing), number)
+
+
+def _lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = (content.decode("utf-16") if wide
+                else content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
+    except UnicodeDecodeError:
+        raise BadSourceError(f"{as_text(path)} is no whole UTF-16 text file of links") from None
+    if "\0" in text:
+        raise BadSourceError(f"{as_text(path)} is not a text file of links")
+    return re.split("\r\n|\n|\r", text)  # other separators may be part of a name
+
+
+def _ascii_bytes(link: str) -> str:
+    """A link whose bytes that are no UTF-8 are written %HH, as browsers do."""
+    return re.sub("[\ud800-\udfff]+", lambda odd: quote_from_bytes(
+        odd[0].encode("utf-8", "surrogateescape")), link)
+
+
+def _file(path: Path, requested_as: str, line: int | None = None) -> Request:
+    return _request(as_text(path.resolve()), "file", as_text(requested_as), line)
 
 
 def _request(address: str, kind: str, requested_as: str, line: int | None = None) -> Request:

@@ -15,6 +15,7 @@ from pathlib import Path
 from manifests.files import atomic_path
 from manifests.ids import check_key
 from manifests.records import Clip, Sample, col
+from manifests.sample_json import typed
 from manifests.tarfiles import read_tar, write_tar
 from stages.clip_text import ClipText
 
@@ -77,8 +78,8 @@ def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> 
             clip = entry.clip
             members = read_tar(work / clip.payload_path)[check_key(clip.clip_id)]
             facts = json.loads(members["json"])
-            facts |= {"speaker_id": entry.speaker_id, "split": entry.split,
-                      **entry.text.facts()}
+            facts = typed(facts | {"num_frames": clip.num_frames, "speaker_id": entry.speaker_id,
+                                   "split": entry.split, **entry.text.facts()})
             members["json"] = json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
             total = hashlib.sha256()
             for suffix in sorted(members):

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from manifests.alignments import is_lrs
+from manifests.paths import as_text
 from manifests.spoken import TranscriptError, decoded
 
 MAX_BYTES = 8_000_000
@@ -64,7 +65,7 @@ def captions_beside(media: Path) -> list[Caption]:
     made = []
     for name in found:
         language = name[len(media.stem) + 1:].rpartition(".")[0]
-        made.append(Caption(str(media.parent / name), language.removesuffix(".auto"),
+        made.append(Caption(as_text(media.parent / name), language.removesuffix(".auto"),
                             language.endswith(".auto")))
     return made
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from manifests.alignments import parse_grid, parse_lrs
 from manifests.captions import parse_srt, parse_webvtt
 from manifests.media import resolve
+from manifests.paths import as_path, as_text
 from manifests.records import Fetched, Video
 from manifests.spoken import Transcript, TranscriptError, decoded
 from stages.transcript_files import (
@@ -66,9 +67,9 @@ def transcript_of(sources: Sequence[Fetched], video: Video, work: Path
 
 def _of_source(source: Fetched, video: Video, work: Path) -> Found:
     if source.kind == "file":
-        media = Path(source.address)
+        media = as_path(source.address)
         if (path := beside(media)) is not None:
-            return _read(path, str(path), video)
+            return _read(path, as_text(path), video)
         captions, text = captions_beside(media), text_beside(media)
         missing = NO_TRANSCRIPT if text is None else (
             f"{text.name} lies beside it, but is not in the form of LRS2 and LRS3 (`Text:  ...`)")

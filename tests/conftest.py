@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-LONG = ("test_resume", "test_demo", "test_episode", "test_runner", "test_audit",
-        "test_evaluate_faces", "test_refetch", "test_cluster", "test_shared_workers")
+LONG = ("test_resume", "test_terminal", "test_demo", "test_episode", "test_runner",
+        "test_audit", "test_evaluate_faces", "test_refetch", "test_cluster",
+        "test_shared_workers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,15 +51,34 @@ def examples_of(corpus: Path, min_frames: int = 25) -> Iterator[Example]:
         raise ValueError(f"{corpus} has no shards; build one with `yld build`")
     sources = _sources(corpus)
     for shard in shards:
-        for key, parts in read_tar(shard).items():
-            facts = json.loads(parts["json"])
-            if facts["num_frames"] < min_frames:
-                continue
-            landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
-            yield Example(
-                key, facts["speaker_id"], sources.get(facts["video_id"], facts["video_id"]),
-                landmarks, feat.mouths_of_faces(decode_video(parts["face.mp4"])),
-                decode_flac(parts["audio.flac"]))
+        try:
+            samples = read_tar(shard)
+        except (tarfile.TarError, OSError) as error:
+            raise ValueError(f"{shard} cannot be read as a tar ({error}); run `yld verify "
+                             f"{corpus}`") from None
+        for key, parts in samples.items():
+            try:
+                made = _example(key, parts, sources, min_frames)
+            except Exception as error:  # what a damaged or foreign member raises may be anything
+                raise ValueError(f"{shard}: {key} is damaged, or no sample of ours ("
+                                 f"{type(error).__name__}: {error}); run `yld verify {corpus}`"
+                                 ) from None
+            if made is not None:
+                yield made
+
+
+def _example(key: str, parts: dict[str, bytes], sources: dict[str, str], min_frames: int
+             ) -> Example | None:
+    facts = json.loads(parts["json"])
+    if facts["num_frames"] < min_frames:
+        return None
+    landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
+    if not np.isfinite(landmarks).all():
+        raise ValueError("its landmarks hold NaN or infinity")
+    return Example(
+        key, facts["speaker_id"], sources.get(facts["video_id"], facts["video_id"]),
+        landmarks, feat.mouths_of_faces(decode_video(parts["face.mp4"])),
+        decode_flac(parts["audio.flac"]))
 
 
 def _sources(corpus: Path) -> dict[str, str]:

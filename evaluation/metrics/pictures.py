@@ -58,6 +58,8 @@ def lip_landmark_distance(reference: np.ndarray, hypothesis: np.ndarray) -> floa
     """
     length = min(len(reference), len(hypothesis))
     _check_gap(len(reference), len(hypothesis))
+    if any(np.isinf(points).any() for points in (reference, hypothesis)):
+        raise ValueError("landmarks hold infinite values; NaN stands for no face")
     lips = [np.asarray(points[:length, MOUTH], np.float64) for points in (reference, hypothesis)]
     seen = ~np.isnan(lips[0]).any((1, 2)) & ~np.isnan(lips[1]).any((1, 2))
     if not seen.any():

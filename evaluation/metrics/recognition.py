@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.metrics.errors import NoScore, Unavailable
-from evaluation.metrics.signals import SAMPLE_RATE
+from evaluation.metrics.signals import SAMPLE_RATE, check_finite, within_full_scale
 from evaluation.records import Counted
 
 GRID_SLOTS = (
@@ -148,8 +148,8 @@ def whisper_wer(text: str, sound: np.ndarray, size: str = "medium") -> Counted:
     if not cached.exists():
         raise Unavailable(f"the weights of Whisper {size} are not in {cached.parent}")
     found = _whisper(size).transcribe(
-        np.asarray(sound, np.float32), language="en", beam_size=5, temperature=0.0,
-        condition_on_previous_text=False, fp16=False)["text"]
+        check_finite(sound, "hypothesis").astype(np.float32), language="en", beam_size=5,
+        temperature=0.0, condition_on_previous_text=False, fp16=False)["text"]
     normaliser = EnglishTextNormalizer()
     return error_rate(normaliser(text).split(), normaliser(found).split(), found.strip())
 
@@ -181,7 +181,8 @@ def words_of(decoder) -> str:
 
 def hear(decoder, sound: np.ndarray) -> None:
     """Give a decoder a whole sound, float [N] at 16 kHz, with silence around it."""
-    sound = np.pad(np.asarray(sound, np.float64), round(PADDING_S * SAMPLE_RATE))
+    sound = within_full_scale(np.asarray(sound, np.float64))
+    sound = np.pad(sound, round(PADDING_S * SAMPLE_RATE))
     pcm = np.clip(sound * 32767, -32768, 32767).astype("<i2")
     decoder.start_utt()
     decoder.process_raw(pcm.tobytes(), full_utt=True)

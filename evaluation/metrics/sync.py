@@ -13,6 +13,7 @@ import numpy as np
 
 from evaluation.faces import Face
 from evaluation.metrics.errors import NoScore, TooShort, Unavailable
+from evaluation.metrics.signals import within_full_scale
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import sha256_of
 from manifests.lag_curves import MEASURED_FROM, Peak, confidence
@@ -111,7 +112,7 @@ def _synchrony(face: Face, sound: np.ndarray):
 def _sound_of(face: Face, sound: np.ndarray) -> np.ndarray:
     """int16 [640 n] from the face's first frame to the end of face or sound."""
     start = face.start_frame * SAMPLES_PER_FRAME
-    part = sound[start:start + len(face.landmarks) * SAMPLES_PER_FRAME]
+    part = within_full_scale(sound)[start:start + len(face.landmarks) * SAMPLES_PER_FRAME]
     part = part[:len(part) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
     return np.round(np.clip(part, -1, 1) * 32767).astype(np.int16)
 

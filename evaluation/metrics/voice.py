@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.metrics.errors import TooShort, Unavailable
-from evaluation.metrics.signals import check_sound
+from evaluation.metrics.signals import check_sound, within_full_scale
 
 MIN_SPEECH_S = 0.5
 RATE = 16000
@@ -27,7 +27,9 @@ def similarity(reference: np.ndarray, hypothesis: np.ndarray) -> float:
 def embed(sound: np.ndarray, name: str = "sound") -> np.ndarray:
     """Unit-length GE2E embedding, float32 [256]. Raises NoScore."""
     encoder, preprocess = _encoder()
-    speech = preprocess(check_sound(sound, name).astype(np.float32), source_sr=RATE)
+    # It counts in 16-bit integers inside, where what is beyond full scale would wrap around.
+    sound = within_full_scale(check_sound(sound, name))
+    speech = preprocess(sound.astype(np.float32), source_sr=RATE)
     if len(speech) < MIN_SPEECH_S * RATE:
         raise TooShort(f"{len(speech) / RATE:.2f} s of the {name} are speech, "
                        f"{MIN_SPEECH_S} s are needed")

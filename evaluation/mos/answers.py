@@ -6,7 +6,6 @@ rater are not independent, so it is narrower than the truth; `num_raters` stands
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from evaluation.mos.page import FORMAT
+from manifests.plain_words import read_json
 
 LEVEL = 0.95
 
@@ -42,7 +42,7 @@ def score_answers(key_path: Path, answer_paths: Sequence[Path]) -> tuple[list[Op
     Raises ValueError for a file of another test, one rater twice, or an answer outside 1 to 5:
     a mistake in one file must not be averaged away.
     """
-    key = _read(key_path)
+    key = _read_key(key_path)
     ratings: dict[tuple[str, str], list[tuple[int, str, str]]] = defaultdict(list)
     seen: dict[str, Path] = {}
     missing = 0
@@ -74,7 +74,10 @@ def _ratings(path: Path, content: dict[str, Any], key: dict[str, Any]):
     for stimulus, answer in answers.items():
         if stimulus not in key["stimuli"]:
             raise ValueError(f"{path}: {stimulus!r} is no stimulus of this test")
-        for question, value in answer.get("ratings", {}).items():
+        given = answer.get("ratings", {}) if isinstance(answer, dict) else None
+        if not isinstance(given, dict):
+            raise ValueError(f"{path}: the answer to {stimulus!r} holds no ratings")
+        for question, value in given.items():
             if question not in key["questions"]:
                 raise ValueError(f"{path}: {question!r} was not asked")
             if type(value) is not int or not 1 <= value <= 5:
@@ -97,11 +100,23 @@ def t_interval(values: np.ndarray, level: float = LEVEL) -> float | None:
     return float(quantile * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
+def _read_key(path: Path) -> dict[str, Any]:
+    """The key, of which all that is looked up later is there."""
+    key = _read(path)
+    stimuli = key.get("stimuli")
+    lists = [key.get("questions"), key.get("systems")]
+    if not (isinstance(key.get("test"), str) and isinstance(stimuli, dict)
+            and all(isinstance(names, list) and all(isinstance(n, str) for n in names)
+                    for names in lists)
+            and all(isinstance(s, dict) and isinstance(s.get("sample"), str)
+                    and s.get("system") in lists[1] for s in stimuli.values())):
+        raise ValueError(f"{path} is no key of a listening test: `yld mos make` writes it beside "
+                         "the page as NAME.key.json")
+    return key
+
+
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is no file of this listening test (format {FORMAT})")
     return content

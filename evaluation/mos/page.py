@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 
 from evaluation.audio import read_sound
+from evaluation.metrics.signals import within_full_scale
 from evaluation.pairing import media_files
 from evaluation.report.charts import data_url
 from evaluation.scoring import plain
@@ -81,6 +82,9 @@ def make_test(
     shown = _faces(faces) if faces else {}
     if faces:
         common = [name for name in common if name in shown]
+    for folder, found in zip(systems.values(), files.values(), strict=True):
+        if not found:
+            raise ValueError(f"{folder} holds no file of sound or video")
     if not common:
         raise ValueError("no name is in all of " + ", ".join(str(f) for f in systems.values()))
     rng = np.random.default_rng(seed)
@@ -118,7 +122,7 @@ def make_test(
 
 
 def _flac_url(path: Path) -> str:
-    sound = np.clip(read_sound(path), -1, 1)
+    sound = within_full_scale(read_sound(path))
     if not len(sound):
         raise ValueError(f"{path} holds no sound")
     return data_url(encode_flac(np.rint(sound * 32767).astype(np.int16)), "audio/flac")

@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation.audio import read_sound
 from evaluation.catalogue import split
+from evaluation.metrics.signals import within_full_scale
 from evaluation.metrics.spectra import log_mel
 from evaluation.published import beside
 from evaluation.records import Score, Utterance
@@ -93,18 +94,27 @@ def _extremes(rank: list[Score]) -> list[tuple[str, list[Score]]]:
 
 
 def _to_hear(row: Score, utterance: Utterance) -> dict[str, Any]:
-    sounds = [read_sound(p)[:MAX_SECONDS * 16000]
-              for p in (utterance.reference, utterance.hypothesis)]
+    files = {"truth": utterance.reference, "hypothesis": utterance.hypothesis}
+    sounds = {label: sound for label, path in files.items() if (sound := _sound(path)) is not None}
     try:
-        loudest = float(log_mel(sounds[0]).max())
+        loudest = float(log_mel(next(iter(sounds.values()))).max())
         pictures = [charts.data_url(charts.spectrogram_png(s, loudest), "image/png")
-                    for s in sounds]
-    except ValueError:  # too short for a window: still to be heard
-        pictures = [None, None]
-    flac = [encode_flac(np.rint(np.clip(s, -1, 1) * 32767).astype(np.int16)) for s in sounds]
+                    for s in sounds.values()]
+    except (ValueError, StopIteration):  # too short for a window: still to be heard
+        pictures = [None] * len(sounds)
+    flac = [encode_flac(np.rint(within_full_scale(s) * 32767).astype(np.int16))
+            for s in sounds.values()]
     return {"row": row, "text": utterance.text, "sounds": [
         {"label": label, "flac": charts.data_url(content, "audio/flac"), "png": picture}
-        for label, content, picture in zip(("truth", "hypothesis"), flac, pictures, strict=True)]}
+        for label, content, picture in zip(sounds, flac, pictures, strict=True)]}
+
+
+def _sound(path: str) -> np.ndarray | None:
+    """What is heard of a file; None where it cannot be read: not every metric looks at both."""
+    try:
+        return read_sound(path)[:MAX_SECONDS * 16000]
+    except (OSError, ValueError):
+        return None
 
 
 def _left_out(summaries: Sequence[Summary]) -> list[dict[str, Any]]:

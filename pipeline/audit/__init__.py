@@ -17,12 +17,15 @@ from typing import Any
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
+from manifests.paths import as_path, as_text
+from manifests.plain_words import read_json
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, Node
 from pipeline.ledger import Entry
 from pipeline.lock import CorpusLock
+from pipeline.own_folder import claim
 from pipeline.session import running
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
@@ -52,7 +55,8 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
     `skip`: a folder in which none of the clips lie, `out` if not given.
-    Raises LayoutError, CorpusBusyError, ClusterError; ValueError for an unknown estimator or a
+    Raises LayoutError, CorpusBusyError, ClusterError; NotOursError and FileInTheWayError for
+    what is another's at `out`; ValueError for an unknown estimator or a
     folder that holds another audit.
     """
     started = time.monotonic()
@@ -61,7 +65,8 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     layout, items = layouts.find(path, layout, skip or out)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")
-    out.mkdir(parents=True, exist_ok=True)
+    made = ["offsets.parquet", "summary.json", *(["report.html"] if with_report else [])]
+    own = claim(out, "audit", made)
     print(f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
           file=sys.stderr)
     work = (out / "work").resolve()
@@ -72,6 +77,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
             found, entries = _audit_shards(items, work, lock, config, measure, address)
         else:
             found, entries = _audit_files(items, work, lock, config, measure, address)
+        own.about_to_write(made)
         rows.write(found, out / "offsets.parquet")
         first = [r for r in found if (r.get("estimator") or "").startswith(estimators[0])
                  or r.get("estimator") is None]
@@ -81,14 +87,15 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
             from pipeline.audit.report import write_report
 
             write_report(out / "report.html", path.name, layout, found, list(estimators))
+        own.wrote(made)
     print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
     return Audit(layout, items, found, entries, summary)
 
 
 def _hold(note: Path, path: Path) -> None:
     """One folder holds one audit. Raises ValueError where it holds another path's."""
-    held = json.loads(note.read_text()) if note.exists() else str(path.resolve())
-    if held != str(path.resolve()):
+    held = read_json(note) if note.exists() else as_text(path.resolve())
+    if held != as_text(path.resolve()):
         raise ValueError(f"{note.parent.parent} holds the audit of {held}; give another folder to "
                          "--out")
     note.parent.mkdir(parents=True, exist_ok=True)
@@ -112,14 +119,14 @@ def _audit_shards(items, work, lock, config, measure, address):
     # Bytes, not names, tell shards apart: a shard made anew must be measured anew.
     from manifests.files import sha256_of
 
-    requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(i.path))}", i.path, "shard",
-                            i.path) for i in items]
+    requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(as_path(i.path)))}", i.path,
+                            "shard", i.path) for i in items]
     with running(SHARD_JOB, {"measure_shard": measure}, config, work, lock, requests,
                  address=address) as runner:
         entries = runner.run(requests)
     facts = {}
     for item in items:
-        facts |= sample_facts(Path(item.path))
+        facts |= sample_facts(as_path(item.path))
     return rows.of_shards({r.request_id: r.address for r in requests}, facts, entries), entries
 
 

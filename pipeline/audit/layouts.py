@@ -16,13 +16,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.requests import MEDIA_SUFFIXES
+from manifests import walk
+from manifests.paths import as_text
+from manifests.plain_words import read_text
 
 LAYOUTS = ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb", "avspeech", "yld", "shards",
            "folder")
@@ -63,20 +67,28 @@ def find(path: Path, layout: str | None = None, skip: Path | None = None
         return layout, _listed(path, skip)
     if layout in ("yld", "shards"):
         return layout, _shards(path, layout)
-    files = [path] if path.is_file() else sorted(
-        p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+    files = [path] if path.is_file() else _media(path, aloud=True)
     if not files:
-        raise LayoutError(f"{path} holds no media file, shard or list that could be audited")
+        raise LayoutError(f"{as_text(path)} holds no media file, shard or list that could be "
+                          "audited")
     root = root_of(path, layout)
     names = Counter(p.stem for p in files)
-    return layout, [Item(str(p.resolve()), p.stem if names[p.stem] == 1 else _long_name(p, root),
-                         speaker_of(p, layout), "file", inside=p.relative_to(root).as_posix())
-                    for p in files]
+    return layout, [Item(as_text(p.resolve()),
+                         as_text(p.stem) if names[p.stem] == 1 else _long_name(p, root),
+                         speaker_of(p, layout), "file", inside=_inside(p, root)) for p in files]
+
+
+def _media(folder: Path, aloud: bool = False) -> list[Path]:
+    """Media files below a folder; what is passed over is told once, `aloud`."""
+    found = walk.find_media(folder)
+    if aloud:
+        walk.tell(found.lines())
+    return found.files
 
 
 def _long_name(path: Path, root: Path) -> str:
     """Where stems meet again (GRID says the same sentence twice), the folders tell them apart."""
-    return "/".join(path.relative_to(root).with_suffix("").parts) + path.suffix
+    return as_text("/".join(path.relative_to(root).with_suffix("").parts) + path.suffix)
 
 
 def recognise(path: Path) -> str:
@@ -87,15 +99,18 @@ def recognise(path: Path) -> str:
         return "shards"
     if path.is_dir() and (path / "shards").is_dir() and (path / "manifests").is_dir():
         return "yld"
-    if path.is_dir() and next(path.rglob("*.tar"), None) is not None:
+    if path.is_dir() and _tars(path):
         return "shards"
-    files = [] if path.is_file() else [
-        p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES]
+    files = [] if path.is_file() else _media(path)
     for layout in ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb"):
         fits = sum(_fits(p.resolve(), layout) is not None for p in files)
         if files and fits > len(files) / 2:
             return layout
     return "folder"
+
+
+def _tars(folder: Path) -> list[Path]:
+    return [p for p in walk.walk(folder).files if p.suffix == ".tar"]
 
 
 def _fits(path: Path, layout: str) -> re.Match | None:
@@ -114,18 +129,23 @@ def _fits(path: Path, layout: str) -> re.Match | None:
 def speaker_of(path: Path, layout: str) -> str | None:
     """Who is seen, by where the file lies; None where the layout does not tell."""
     if layout == "folder":
-        return path.resolve().parent.name
+        return as_text(path.resolve().parent.name)
     match = _fits(path.resolve(), layout)
-    return None if match is None else match.groupdict().get("speaker")
+    speaker = None if match is None else match.groupdict().get("speaker")
+    return None if speaker is None else as_text(speaker)
 
 
 def _shards(path: Path, layout: str) -> list[Item]:
     root = root_of(path, layout)
-    tars = [path] if path.is_file() else sorted(root.rglob("*.tar"))
+    tars = [path] if path.is_file() else _tars(root)
     if not tars:
-        raise LayoutError(f"{path} holds no shard (*.tar)")
-    return [Item(str(t.resolve()), t.stem, None, "shard", inside=t.relative_to(root).as_posix())
+        raise LayoutError(f"{as_text(path)} holds no shard (*.tar)")
+    return [Item(as_text(t.resolve()), as_text(t.stem), None, "shard", inside=_inside(t, root))
             for t in tars]
+
+
+def _inside(path: Path, root: Path) -> str:
+    return as_text(path.relative_to(root).as_posix())
 
 
 def root_of(path: Path, layout: str) -> Path:
@@ -137,14 +157,19 @@ def root_of(path: Path, layout: str) -> Path:
 
 def _listed(path: Path, skip: Path | None) -> list[Item]:
     """Rows `id,start,end,...` beside downloads whose names begin with the id."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = [r for r in csv.reader(file) if r and not r[0].startswith("#")]
-    files = sorted(p for p in path.parent.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES)
-    files = [p for p in files if skip is None or skip.resolve() not in p.resolve().parents]
+    try:
+        table = csv.reader(io.StringIO(read_text(path), newline=""))
+        rows = [r for r in table if r and not r[0].startswith("#")]
+    except csv.Error as error:
+        raise LayoutError(f"{path} is no list of id,start,end: {error}") from None
+    files = [p for p in _media(path.parent, aloud=True)
+             if skip is None or skip.resolve() not in p.resolve().parents]
     items = []
     for number, row in enumerate(rows, 1):
         try:
             start_s, end_s = float(row[1]), float(row[2])
+            if not 0 <= start_s < end_s < math.inf:  # NaN is neither
+                raise ValueError
         except (IndexError, ValueError):
             if number == 1:
                 continue  # a header
@@ -152,13 +177,13 @@ def _listed(path: Path, skip: Path | None) -> list[Item]:
         name = f"{row[0]}_{row[1]}"
         found = _download(files, row[0], start_s)
         if found is None:
-            items.append(Item(str(path), name, None, "file", start_s, end_s,
+            items.append(Item(as_text(path), name, None, "file", start_s, end_s,
                               f"no download of {row[0]} lies beside {path.name}"))
             continue
         is_cut = found.stem != row[0]
-        items.append(Item(str(found.resolve()), name, None, "file",
+        items.append(Item(as_text(found.resolve()), name, None, "file",
                           None if is_cut else start_s, None if is_cut else end_s,
-                          inside=found.relative_to(path.parent).as_posix()))
+                          inside=_inside(found, path.parent)))
     return items
 
 

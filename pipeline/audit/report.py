@@ -21,6 +21,7 @@ from manifests.media import (
     read_audio,
     read_facts,
 )
+from manifests.paths import as_path
 from manifests.records import Video
 from manifests.tarfiles import read_tar
 from pipeline.audit import recordings
@@ -122,7 +123,7 @@ def outliers(rows: list[dict[str, Any]], centres: dict[Any, float]) -> list[dict
 
 def _pictures(row: dict[str, Any]) -> tuple[list[np.ndarray], np.ndarray, int]:
     """Up to six seconds of a clip's frames, its sound, and the first frame's number."""
-    path = Path(row["path"])
+    path = as_path(row["path"])
     start = row["start_frame"]
     end = min(row["end_frame"], start + round(SHOWN_S * 25))
     if path.suffix == ".tar":

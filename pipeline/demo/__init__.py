@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from pipeline import settings
+from pipeline import own_folder, settings
 from pipeline.build import build
+from pipeline.clean import clean
 from pipeline.config import BuildConfig
 from pipeline.corpus import Corpus
 from pipeline.demo.compare import compare
-from pipeline.demo.programme import make_programme
+from pipeline.demo.programme import INPUTS, make_programme
 from pipeline.demo.server import serve
 from pipeline.progress import table
-
-MARKER = ".yld-demo"
 
 
 def demo_config() -> BuildConfig:
     """The defaults, but for a host that needs no rest."""
     return settings.from_mapping(BuildConfig, {
         "download": {"sleep_min_s": 0.0, "sleep_max_s": 0.0, "min_free_gb": 0.3,
+                     "allow_hosts": ["127.0.0.1"],  # the demo's own server
                      "limits": {"requests_per_s": 50.0, "burst": 100.0}},
     })
 
 
 def run_demo(out: Path, seed: int) -> bool:
-    """Make, build and compare; True if all that was planted came back. Raises ValueError if
-    `out` holds something that is no demo."""
-    if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
-        raise ValueError(f"{out} is not empty and no earlier demo; choose another --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / MARKER).touch()
+    """Make, build and compare; True if all that was planted came back. Raises NotOursError
+    if `out` holds something that is no demo. Of an earlier demo what it wrote is removed."""
+    if own_folder.check(out, "demo") is not None:
+        clean(out)
+    written = ["links.txt", *(f"input/{name}" for name in INPUTS)]
+    own = own_folder.claim(out, "demo")
+    own.about_to_write(written)
     started = time.monotonic()
     print("Making talking faces with known truth:", file=sys.stderr)
     planted = make_programme(out / "input", seed, lambda n: print(f"  {n}", file=sys.stderr))
+    own.wrote(written)
     made_s = time.monotonic() - started
     with serve(out / "input") as address:
         links = out / "links.txt"
         links.write_text("# what the demo fetches\n" + "".join(
             f"{address}/{p.name}\n" for p in planted))
+        own.wrote(["links.txt"])
         outcome = build([str(links)], out / "corpus", demo_config())
     rows = compare(Corpus(out / "corpus"), planted)
     print(table(rows, ["input", "what", "planted", "measured", "ok"]))

@@ -39,6 +39,10 @@ class Planted:
     speakers: list[str] = field(default_factory=list)
     what: str = ""
 
+INPUTS = ("programme.mp4", "ntsc.mp4", "variable.mkv", "silent_face.mp4", "voice_only.mp4",
+          "no_audio.mp4", "corrupt.mp4", "truth.json")
+"""The files that `make_programme` writes."""
+
 
 def make_programme(folder: Path, seed: int,
                    say: Callable[[str], None] = lambda _: None) -> list[Planted]:

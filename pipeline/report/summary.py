@@ -6,6 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from typing import Any
 
+from pipeline import why
 from pipeline.corpus import Corpus
 from pipeline.report import charts
 
@@ -16,24 +17,8 @@ NUM_SEPARATE = 6
 
 def reasons(corpus: Corpus) -> list[dict[str, Any]]:
     """One row per stage, kind and reason, most frequent first within a stage."""
-    groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
-    for row in corpus.rows("rejects"):
-        groups[row["stage"], "rejected", row["reason"]].append(row)
-    for row in corpus.rows("failures"):
-        groups[row["stage"], "failed", row["reason"]].append(row)
-    order = {row["stage"]: i for i, row in enumerate(corpus.status())}
-    table = []
-    for (stage, kind, reason), rows in groups.items():
-        measured = [r["measured"] for r in rows if r.get("measured") is not None]
-        limits = {r["threshold"] for r in rows if r.get("threshold") is not None}
-        example = rows[0].get("detail") if kind == "rejected" else rows[0]["exception"]
-        table.append({
-            "stage": stage, "kind": kind, "reason": reason, "count": len(rows),
-            "measured": f"{statistics.median(measured):.3g}" if measured else "",
-            "threshold": ", ".join(f"{x:.3g}" for x in sorted(limits)),
-            "example": (example or rows[0]["item_id"]).splitlines()[0][:110],
-        })
-    return sorted(table, key=lambda r: (order.get(r["stage"], 99), -r["count"], r["reason"]))
+    return why.grouped(corpus.rows("rejects"), corpus.rows("failures"),
+                       [row["stage"] for row in corpus.status()])
 
 
 def overview(corpus: Corpus) -> dict[str, Any]:

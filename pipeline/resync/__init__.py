@@ -22,11 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path, write_atomic
+from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import audit, summarize
 from pipeline.config import BuildConfig
 from pipeline.graph import Node
 from pipeline.lock import CorpusLock
+from pipeline.own_folder import OwnFolder, claim
 from pipeline.resync import fates, names, plan
 from pipeline.resync.place import place
 from pipeline.session import running
@@ -46,18 +48,21 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip, and one for
     every other file that lies there. Written only below `out`.
 
-    Raises LayoutError, ValueError for an `out` inside `path`.
+    Raises LayoutError, ValueError for an `out` inside `path`, NotOursError and FileInTheWayError
+    for what is another's at `out`.
     """
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
-    before = audit(path, out / "before", config, layout=layout, address=address,
-                   skip=out)
+    made = ["resync.parquet", "summary.json", "report.html"]
+    own = claim(out, "resync", made)
+    before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
     rows = plan.rows_of(before, path, out, undecided)
     (out / "work").mkdir(exist_ok=True)
     plan.name_targets(rows, is_shards, names.tells_case(out / "work"))
+    own.refuse_foreign(f"{kind}/{r['to']}" for r in rows if r.get("applied_lag_ms") is not None)
     wanted = plan.corrections_of(rows, work / "tried")
     if wanted:
         _correct(rows, wanted, work, config, address)
@@ -67,14 +72,16 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     back = _after_verdict(rows, undecided, work)
     if back:
         _correct(rows, back, work, config, address)
-    _place(rows, out, kind, work)
+    _place(rows, own, kind)
+    own.about_to_write(made)
     _write(rows, out / "resync.parquet")
     write_atomic(out / "summary.json", json.dumps(
         {"before": before.summary, "after": summarize(again),
          "fates": dict(sorted(Counter(r["fate"] for r in rows).items()))}, indent=1))
     from pipeline.resync.report import write_report
 
-    write_report(out / "report.html", path.name, rows)
+    write_report(out / "report.html", as_text(path.name), rows)
+    own.wrote(made)
     print("; ".join(f"{count} {fate}" for fate, count in Counter(
         r["fate"] for r in rows).most_common()) + f"; {out}", file=sys.stderr)
     return rows
@@ -95,7 +102,7 @@ def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], work
             elif result.reject is not None:
                 lost[result.item_id] = f"correct: {result.reject.detail or result.reject.reason}"
     for item in corrections:
-        if item.item_id not in lost and not Path(item.target).exists():
+        if item.item_id not in lost and not as_path(item.target).exists():
             lost[item.item_id] = (f"{item.target}, made by an earlier run, is gone; remove {work} "
                                   "and run again")
     for row in rows:
@@ -146,14 +153,14 @@ def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path) -> li
     return plan.corrections_of([r for r in rows if r.get("item_id") in changed], work / "put_back")
 
 
-def _place(rows: list[dict[str, Any]], out: Path, kind: str, work: Path) -> None:
-    made = {row["to"]: Path(row["made"]) for row in rows if row.get("made")}
-    refused = place(made, out / kind, work)
+def _place(rows: list[dict[str, Any]], own: OwnFolder, kind: str) -> None:
+    made = {row["to"]: as_path(row["made"]) for row in rows if row.get("made")}
+    refused = place(made, own, kind)
     for row in rows:
         if row.get("made") and row["to"] in refused:
             row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
                        made=None, reason=refused[row["to"]])
-        row["target"] = str(out.resolve() / kind / row["to"]) if row.get("made") else None
+        row["target"] = as_text(own.root.resolve() / kind / row["to"]) if row.get("made") else None
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from manifests.files import atomic_path, write_atomic
+from manifests.files import atomic_path, sha256_of
+from pipeline.own_folder import OwnFolder
 
-LIST = "written.json"
 
+def place(made: Mapping[str, Path], own: OwnFolder, kind: str) -> dict[str, str]:
+    """Put files into `own`'s folder `kind` under their relative names; what earlier runs put there
+    and is not among them goes. Returns why, for each name that could not be placed.
 
-def place(made: Mapping[str, Path], folder: Path, work: Path) -> dict[str, str]:
-    """Put files into `folder` under their relative names; what earlier runs put there and is not
-    among them goes. Returns why, for each name that could not be placed.
-
-    Only names in `work`'s own list are ever removed or written over.
+    Raises FileInTheWayError, with nothing changed, for what the folder's mark does not name.
     """
-    note = work / LIST
-    ours = set(json.loads(note.read_text())) if note.exists() else set()
-    refused = {name: why for name in made if (why := _why_not(folder, name, ours))}
-    wanted = {name: file for name, file in made.items() if name not in refused}
-    work.mkdir(parents=True, exist_ok=True)
-    write_atomic(note, json.dumps(sorted(ours | set(wanted))))  # before: a crash leaves no stranger
+    refused = {name: why for name, file in made.items() if (
+        why := _why_not(own, f"{kind}/{name}", file)) is not None}
+    wanted = {f"{kind}/{name}": file for name, file in made.items() if name not in refused}
+    own.about_to_write(wanted)
     for name, file in wanted.items():
-        target = folder / name
+        target = own.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         _link(file, target)
-    for name in sorted(ours - set(wanted)):
-        target = folder / name
-        if _leads_out(folder, name) is None and target.is_file() and not target.is_symlink():
-            target.unlink()
-    write_atomic(note, json.dumps(sorted(wanted)))
+    own.wrote(wanted)
+    own.remove([name for name in own.files if name.startswith(f"{kind}/") and name not in wanted
+                and _leads_out(own.root, name) is None])
     return refused
 
 
-def _why_not(folder: Path, name: str, ours: set[str]) -> str | None:
-    if (why := _leads_out(folder, name)) is not None:
+def _why_not(own: OwnFolder, name: str, file: Path) -> str | None:
+    if (why := _leads_out(own.root, name)) is not None:
         return why
-    if os.path.lexists(folder / name) and name not in ours:
-        return f"{folder / name} is there and was not written by this command; move it away"
+    target, written = own.root / name, own.files.get(name)
+    if written is not None and target.exists() and target.samefile(file) and (
+            sha256_of(file) != written):  # one file of two names: what was made is no more
+        return (f"{target} was changed since it was written; move it away, remove "
+                f"{own.root / 'work'} and run again")
     return None
 
 
-def _leads_out(folder: Path, name: str) -> str | None:
+def _leads_out(root: Path, name: str) -> str | None:
     """A link somewhere on the way may lead anywhere."""
-    root = folder.parent.resolve()
-    parent = (folder / name).parent.resolve()
-    if parent != root and root not in parent.parents:
-        return f"{folder / name} leads out of {root}"
+    inside = root.resolve()
+    parent = (root / name).parent.resolve()
+    if parent != inside and inside not in parent.parents:
+        return f"{root / name} leads out of {inside}"
     return None
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from manifests import walk
 from manifests.ids import hash_id
+from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import Audit, centres, layouts
 from pipeline.resync import fates, names
@@ -30,11 +32,8 @@ def rows_of(found: Audit, path: Path, out: Path, undecided: str) -> list[dict[st
 
 def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) -> dict[str, Any]:
     left_out = {"fate": fates.LEFT_OUT, "applied_lag_ms": None, "applied_drift_ppm": None}
-    if row["inside"] is None or not Path(row["path"]).exists():
+    if row["inside"] is None or not as_path(row["path"]).exists():
         return left_out
-    if not _is_text(row["path"]):
-        return left_out | {"reason": f"{names.shown(row['path'])}: its name is no UTF-8, which "
-                                     "records cannot hold; rename it"}
     if row.get("video_lag_ms") is not None:
         if row.get("drift_status") == "drifts":
             return {"fate": fates.CORRECTED, "applied_lag_ms": row["zero_lag_ms"],
@@ -50,44 +49,42 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
             "corrected_by": "speaker"}
 
 
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
     """Files beside the clips that nobody took for one."""
     root = layouts.root_of(path, found.layout)
     if path.is_file() and found.layout != "avspeech":
         return []
     taken = {i.inside for i in found.items if i.inside is not None}
-    rows = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if (Path(folder) / f).resolve() != out.resolve())
-        links = [f for f in folders if (Path(folder) / f).is_symlink()]
-        for name in sorted([*files, *links]):
-            file = Path(folder) / name
-            inside = file.relative_to(root).as_posix()
-            if inside in taken or file == path or (
-                    name in links and any(t.startswith(f"{inside}/") for t in taken)):
-                continue
-            rows.append({"path": str(file), "clip_id": inside, "inside": inside,
-                         "fate": fates.PASSED_OVER, "reason": _why_not(file, found.layout)})
+    rows, seen = [], set()
+    for file in [*walk.walk(root).files, *_links_not_followed(root)]:
+        inside = as_text(file.relative_to(root).as_posix())
+        if inside in taken | seen or file == path or out.resolve() in file.resolve().parents or (
+                file.is_dir() and any(t.startswith(f"{inside}/") for t in taken | seen)):
+            continue
+        seen.add(inside)
+        rows.append({"path": as_text(file), "clip_id": inside, "inside": inside,
+                     "fate": fates.PASSED_OVER, "reason": _why_not(file, root, found.layout)})
     return rows
 
 
-def _why_not(file: Path, layout: str) -> str:
-    if file.is_symlink() and file.is_dir():
-        return "a link to a folder, which was not entered"
+def _links_not_followed(root: Path) -> list[Path]:
+    """Links to folders (one that was entered has files in it), and those that lead nowhere."""
+    links = [Path(folder) / n for folder, folders, files in os.walk(root)
+             for n in [*folders, *files] if (Path(folder) / n).is_symlink()]
+    return sorted(p for p in links if p.is_dir() or not p.exists())
+
+
+def _why_not(file: Path, root: Path, layout: str) -> str:
+    if file.is_dir():
+        return "a link to a folder that holds nothing of its own, or was read already"
     if not file.exists():
         return "a link that leads nowhere"
+    if any(part.startswith(".") for part in file.relative_to(root).parts):
+        return "hidden"
     if layout in ("yld", "shards"):
         return "no shard"
-    if file.suffix.lower() not in layouts.MEDIA_SUFFIXES:
-        return f"{file.suffix or 'no suffix'}: not known as media"
+    if not walk.is_media(file):
+        return f"{as_text(file.suffix) or 'no suffix'}: not known as media"
     return "no line of the list names it" if layout == "avspeech" else "not taken for a clip"
 
 
@@ -108,8 +105,8 @@ def corrections_of(rows: Sequence[dict[str, Any]], work: Path) -> list[Correctio
                           *map(str, (*ids, *lags, ppm, *span)))
         target = work / item_id[:12] / first["to"]
         for row in group:
-            row["made"], row["item_id"] = str(target), item_id
-        made.append(Correction(item_id, first["path"], str(target), ids, lags, ppm, *span))
+            row["made"], row["item_id"] = as_text(target), item_id
+        made.append(Correction(item_id, first["path"], as_text(target), ids, lags, ppm, *span))
     return made
 
 
@@ -131,8 +128,9 @@ def name_targets(rows: Sequence[dict[str, Any]], is_shards: bool, tells_case: bo
     named = [r for r in rows if r["fate"] != fates.PASSED_OVER and r["inside"] is not None]
     if is_shards:
         for row in named:
-            row["to"] = "/".join(map(names.plain, row["inside"].split("/")))
+            row["to"] = "/".join(map(names.plain, as_path(row["inside"]).as_posix().split("/")))
         return
-    wanted = [names.Wanted(r["inside"], r["start_s"], r["end_s"]) for r in named]
+    wanted = [names.Wanted(as_path(r["inside"]).as_posix(), r["start_s"], r["end_s"])
+              for r in named]
     for row, target in zip(named, names.targets(wanted, tells_case), strict=True):
         row["to"] = str(target)

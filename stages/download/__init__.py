@@ -1,11 +1,14 @@
 """Download: a source becomes a media file in hand, with where it came from.
 
 Local files stay where they are and are only hashed. What was fetched is not fetched again;
-partial files resume; only transient errors are tried again.
+partial files resume, after a crash too, and go when a link has failed for this run; only transient
+errors are tried again. Who may be asked, and how much and how slowly they may answer, is bounded
+(`stages.download.network`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -15,18 +18,24 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from manifests.addresses import AllowedHosts
+from manifests.container_size import promised_bytes
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import video_id
+from manifests.paths import as_path, as_text
 from manifests.records import Fetched, Reject, Source, col
+from manifests.walk import HEAD_BYTES, looks_like_text
 from stages.base import Context, Resources, Stage, TransientError
 from stages.download import errors, formats, site
 from stages.download.limiter import LimiterConfig
+
+SPACE_LOOK_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,14 @@ class DownloadConfig:
     sleep_max_s: float = col("longest pause after a video", "s", at_least=0, default=4.0)
     min_free_gb: float = col("free space under which the run is parked", "GB", at_least=0,
                              default=2.0)
+    max_bytes: int = col("most bytes fetched for one video, inflated; above it the link is a "
+                         "reject", "B", at_least=1, keyed_at_default=False,
+                         default=20_000_000_000)
+    min_bytes_per_s: float = col("slowest answer waited for, over a minute", "B/s", at_least=0,
+                                 keyed_at_default=False, default=1000.0)
+    allow_hosts: list[str] = col(
+        "hosts to ask though they are not public: names, addresses, networks (10.0.0.0/8)",
+        keyed_at_default=False, default_factory=list)
     keep_sources: Literal["always", "until_done", "never"] = col(
         "fetched media: keep always, until the run is done, or never longer than its clips "
         "need; a changed setting that needs it again fetches it again", default="always")
@@ -58,27 +75,30 @@ class DownloadConfig:
         if self.sleep_max_s < self.sleep_min_s:
             raise ValueError(f"sleep_min_s={self.sleep_min_s:g} is above sleep_max_s="
                              f"{self.sleep_max_s:g}; lower the one or raise the other")
+        AllowedHosts(self.allow_hosts)
 
 
 class Download(Stage[Source, Fetched]):
     """Links through yt-dlp, files as they are."""
 
     name = "download"
-    reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported"})
+    reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported", "address_refused",
+                         "too_large", "not_media", "truncated"})
     resources = Resources(cpus=0.0, memory_gb=4.0, timeout_s=6 * 3600.0)
 
     def process(self, batch: Sequence[Source], context: Context) -> list[list[Fetched] | Reject]:
         return [self._file(s) if s.kind == "file" else self._link(s, context) for s in batch]
 
     def _file(self, source: Source) -> list[Fetched] | Reject:
+        path = as_path(source.address)
         try:
-            digest = sha256_of(source.address)
+            digest = sha256_of(path)
         except FileNotFoundError:
             return Reject("gone", detail=f"{source.address} is no longer there")
         return [Fetched(
             source.source_id, video_id(None, None, digest), source.address, digest,
-            Path(source.address).stat().st_size, source.address, "file", source.requested_as,
-            title=Path(source.address).stem, licence=self.config.licence,
+            path.stat().st_size, source.address, "file", source.requested_as,
+            title=as_text(path.stem), licence=self.config.licence,
             consent=self.config.consent)]
 
     def _link(self, source: Source, context: Context) -> list[Fetched] | Reject:
@@ -96,22 +116,17 @@ class Download(Stage[Source, Fetched]):
         with open(folder / "lock", "w") as lock:
             # A worker of a killed run may still be writing the same partial file.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for attempt in range(1, self.config.attempts + 1):
-                self._check_space(context.work)
-                try:
-                    facts = self._fetch(source, folder, media, context, attempt)
-                    break
-                except Exception as error:
-                    self._park_if_blocked(error, source, context)
-                    try:
-                        return errors.reject_or_raise(error)
-                    except errors.HostParkedError:
-                        raise
-                    except TransientError:
-                        if attempt == self.config.attempts:
-                            raise
-                        time.sleep(self.config.backoff_s * 2 ** (attempt - 1))
-        shutil.rmtree(folder, ignore_errors=True)
+            try:
+                facts = self._attempts(source, folder, media, context)
+            except (errors.HostParkedError, errors.DiskFullError):
+                # Tried again in this run or after it: what is there is not fetched twice.
+                if next(folder.glob("media*"), None) is None:
+                    _clear(folder)
+                raise
+            except BaseException:
+                _clear(folder)
+                raise
+            _clear(folder)
         if isinstance(facts, Reject):
             return facts
         write_atomic(kept, json.dumps(dataclasses.asdict(facts), ensure_ascii=False))
@@ -119,13 +134,31 @@ class Download(Stage[Source, Fetched]):
         time.sleep(max(0.0, pause))
         return [facts]
 
+    def _attempts(self, source: Source, folder: Path, media: Path, context: Context
+                  ) -> Fetched | Reject:
+        for attempt in range(1, self.config.attempts + 1):
+            self._check_space(context.work)
+            try:
+                return self._fetch(source, folder, media, context, attempt)
+            except Exception as error:
+                self._park_if_blocked(error, source, context)
+                try:
+                    return errors.reject_or_raise(error)
+                except errors.HostParkedError:
+                    raise
+                except TransientError:
+                    if attempt == self.config.attempts:
+                        raise
+                    time.sleep(self.config.backoff_s * 2 ** (attempt - 1))
+        raise AssertionError("unreachable")
+
     @staticmethod
     def _park_if_blocked(error: Exception, source: Source, context: Context) -> None:
         """A bot check or the like without a 429: the whole host gets a rest."""
         limiter = context.services.get("rate_limiter") if context.services else None
         if limiter is None or isinstance(error, errors.HostParkedError):
             return
-        if errors.classify(str(error)) == "blocked":
+        if errors.kind_of(error) == "blocked":
             host = site.host_of(source.address)
             raise errors.HostParkedError(host, limiter.blocked(host, None)) from error
 
@@ -135,6 +168,19 @@ class Download(Stage[Source, Fetched]):
             raise errors.DiskFullError(
                 f"{free:.1f} GB are free at {work}, download.min_free_gb asks for "
                 f"{self.config.min_free_gb}; free space and run the same command again")
+
+    def _space_watch(self, work: Path) -> Callable[[int], None]:
+        """Looks at the free space once in a while as bytes come."""
+        come = 0
+
+        def watch(count: int) -> None:
+            nonlocal come
+            come += count
+            if come >= SPACE_LOOK_BYTES:
+                come = 0
+                self._check_space(work)
+
+        return watch
 
     def _fetch(self, source: Source, folder: Path, media: Path, context: Context,
                attempt: int) -> Fetched | Reject:
@@ -151,7 +197,9 @@ class Download(Stage[Source, Fetched]):
             "subtitlesformat": "vtt/srt/best",
             "writeautomaticsub": config.automatic_captions, **site.cookie_options(config),
         }
-        with site.open_site(limiter, **options) as downloader:
+        bounds = site.bounds_of(config, max_bytes=config.max_bytes, setting="download.max_bytes",
+                                on_piece=self._space_watch(context.work))
+        with site.open_site(limiter, bounds, **options) as downloader:
             info = site.guarded(
                 downloader, lambda: downloader.extract_info(source.address, download=False))
             if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming"):
@@ -160,6 +208,8 @@ class Download(Stage[Source, Fetched]):
             info = site.guarded(
                 downloader, lambda: downloader.process_ie_result(info, download=True))
         path = Path(info["requested_downloads"][0]["filepath"])
+        if refused := _no_media(path, source.address):
+            return refused
         digest = sha256_of(path)
         name = video_id(info.get("extractor_key"), info.get("id"), digest)
         media.mkdir(parents=True, exist_ok=True)
@@ -187,3 +237,27 @@ class Download(Stage[Source, Fetched]):
             info.get("format_id"), captions,
             datetime.now(UTC).isoformat(timespec="seconds"), attempt, socket.gethostname(),
             f"yt-dlp {yt_dlp.version.__version__}")
+
+
+def _no_media(path: Path, address: str) -> Reject | None:
+    """A Reject for an answer that is a page or a message, whatever its name and type say, or a
+    part of a file."""
+    with open(path, "rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head and not looks_like_text(head):
+        if promised := promised_bytes(path):
+            size = path.stat().st_size
+            return Reject("truncated", size, promised, f"{address} gave {size:,} bytes, and the "
+                          f"file's own header promises {promised:,}")
+        return None  # whether it can be read is for `probe`
+    begins = head[:60].decode("utf-8", "replace").strip()
+    return Reject("not_media", detail=f"{address} gave {path.stat().st_size} bytes of text instead "
+                                      f"of media; they begin {begins!r}")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a download wrote into its folder, and the folder if nothing else is there."""
+    for path in (*folder.glob("media*"), folder / "lock"):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

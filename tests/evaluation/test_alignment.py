@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.alignment import SEARCH_MS, apply_shift, find_shift
-from evaluation.metrics.errors import LengthMismatch, Silent
+from evaluation.metrics.errors import LengthMismatch, Silent, TooShort
 from evaluation.metrics.intelligibility import estoi, stoi
 from evaluation.metrics.mcd import mcd
 from tests.evaluation.clips import grid, speechlike
@@ -66,3 +66,13 @@ def test_lengths_that_no_shift_explains_are_refused():
 def test_silence_has_no_shift():
     with pytest.raises(Silent):
         find_shift(speechlike(), np.zeros(48000))
+
+
+def test_what_is_too_short_to_align_says_so():
+    sound = speechlike()
+    with pytest.raises(TooShort, match="too short to align: the reference is 125 ms long and the "
+                                       "hypothesis 50 ms; 130 ms are needed"):
+        find_shift(sound[:2000], sound[:800])
+    with pytest.raises(LengthMismatch, match="3000 ms long and the hypothesis 50 ms"):
+        find_shift(sound, sound[:800])
+    assert find_shift(sound[:2080], sound[:2080]).shift_ms == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics import quality
+from evaluation.metrics.signals import within_full_scale
 from tests.evaluation.clips import delayed, grid
 from tools import ge2e_reference, visqol_reference
 
@@ -48,4 +49,5 @@ def test_ge2e_gives_the_same_embedding(noisy):
     from evaluation.metrics import voice
 
     embed = ge2e_reference.embedder(voice.weights_path())
-    np.testing.assert_allclose(embed(noisy[1]), voice.embed(noisy[1]), atol=1e-5)
+    sound = within_full_scale(noisy[1])  # beyond it the other writing wraps around
+    np.testing.assert_allclose(embed(sound), voice.embed(noisy[1]), atol=1e-5)

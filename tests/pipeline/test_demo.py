@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from pipeline.corpus import Corpus
 from pipeline.verify import verify
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.terminal import at_terminal
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
-    result = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "demo", "--seed", "7", "--out", str(out)],
-        cwd=ROOT, capture_output=True, text=True, timeout=280)
-    return out, result
+    return out, at_terminal(
+        [sys.executable, "-m", "pipeline.cli", "demo", "--seed", "7", "--out", str(out)], 280)
 
 
 def test_all_comes_back_as_planted(demo):
     out, result = demo
-    assert result.returncode == 0, result.stdout + result.stderr[-2000:]
-    assert "all as planted" in result.stdout
+    assert result.code == 0, result.text[-4000:]
+    assert "all as planted" in result.text
     assert verify(out / "corpus") == []
 
 

@@ -14,10 +14,12 @@ import pytest
 from evaluation.pairing import read_texts
 from manifests import records as rec
 from manifests.files import write_atomic
+from manifests.sample_json import known
 from manifests.tarfiles import read_tar, write_tar
 from pipeline.config import BuildConfig
 from pipeline.corpus import Corpus
 from pipeline.ledger import Entry, Result, digest
+from pipeline.own_folder import claim
 from pipeline.publish import publish
 from pipeline.work_files import WorkFiles
 
@@ -42,6 +44,7 @@ class Built:
 
     def __init__(self, root: Path, sources: list[rec.Fetched], address: str | None = None):
         self.root, self.sources = root, sources
+        claim(root, "corpus")
         self.files = WorkFiles(root / "work", address)
         videos = sorted({s.video_id for s in sources})
         self.clips = [self._clip(v, n) for v in videos for n in (0, 1)]
@@ -66,9 +69,9 @@ class Built:
                      audio_start_sample=16000 * number, payload_path=f"clips/{name}.tar")
 
     def publish(self, config: BuildConfig | None = None) -> dict[str, dict]:
-        """The samples' `json` by key."""
+        """The samples' `json` by key, as `known` gives it."""
         publish(self.root, self.files, config or BuildConfig(), self.entries, [])
-        return {key: json.loads(parts["json"])
+        return {key: known(json.loads(parts["json"]))
                 for shard in sorted((self.root / "shards").glob("*/*.tar"))
                 for key, parts in read_tar(shard).items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import remote
+from pipeline.own_folder import claim
 from pipeline.work_files import WorkFiles
 
 
@@ -31,11 +32,16 @@ def bucket(monkeypatch):
     s3fs.S3FileSystem.clear_instance_cache()
 
 
+FILES = ("shards/train/train-000000.tar", "SHA256SUMS", "report.html")
+
+
 def make(root):
+    own = claim(root, "corpus")
     for name, content in (("shards/train/train-000000.tar", b"a" * 5000), ("SHA256SUMS", b"s"),
                           ("report.html", b"<p>"), ("work/ledger/x.json", b"{}")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
+    own.wrote(FILES)
 
 
 def test_a_corpus_is_mirrored_and_only_changes_are_sent(bucket, tmp_path):
@@ -71,6 +77,7 @@ def test_another_folder_becomes_what_was_mirrored(bucket, tmp_path):
     make(first)
     remote.push(first, WorkFiles(first / "work", "s3://corpora/two/work"))
     files = WorkFiles(second / "work", "s3://corpora/two/work")
+    claim(second, "corpus").about_to_write(["shards/stray.tar"])
     (second / "shards").mkdir(parents=True)
     (second / "shards" / "stray.tar").write_bytes(b"old")
     assert remote.pull(second, files) == 3
@@ -104,7 +111,12 @@ def test_a_node_drops_what_was_longest_unused(tmp_path):
     import os
     import time
 
-    files = WorkFiles(tmp_path, "s3://corpora/four/work")
+    import fsspec
+
+    files = WorkFiles(tmp_path, "memory://corpora/four/work")
+    for name in ("old", "newer", "in_use"):  # only copies of what the address has are dropped
+        fsspec.filesystem("memory").pipe_file(f"memory://corpora/four/work/media/{name}",
+                                              b"0" * 1000)
     (tmp_path / "media").mkdir()
     for age_s, name in ((9000, "old"), (8000, "newer"), (10, "in_use")):
         path = tmp_path / "media" / name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import random
 from fractions import Fraction
@@ -22,6 +21,7 @@ from pipeline.config import load_config
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk, steady
 from pipeline.demo.voice import speak
+from pipeline.own_folder import FileInTheWayError, claim
 from pipeline.resync import fates, plan
 from pipeline.resync.names import Wanted, shown, targets
 from pipeline.resync.place import place
@@ -115,33 +115,39 @@ def test_the_fate_is_what_the_second_measurement_says(row, after, fate):
 
 
 def test_places_hold_what_is_ours_and_nothing_else_is_touched(tmp_path):
-    out, work = tmp_path / "out" / "media", tmp_path / "out" / "work"
+    out = tmp_path / "out"
+    own = claim(out, "resync")
     files = {}
     for name in ("a/x.mp4", "y.mp4", "z.mp4", "link/w.mp4"):
         files[name] = tmp_path / "made" / name
         files[name].parent.mkdir(parents=True, exist_ok=True)
         files[name].write_text(name)
-    (out / "a").mkdir(parents=True)
-    (out / "y.mp4").write_text("MINE")
-    (out / "a" / "x.txt").write_text("label")
+    (out / "media" / "a").mkdir(parents=True)
+    (out / "media" / "y.mp4").write_text("MINE")
+    (out / "media" / "a" / "x.txt").write_text("label")
     (tmp_path / "elsewhere").mkdir()
-    (out / "link").symlink_to(tmp_path / "elsewhere")
-    refused = place(files, out, work)
-    assert sorted(refused) == ["link/w.mp4", "y.mp4"]
-    assert "not written by this command" in refused["y.mp4"] and "leads out" in refused[
-        "link/w.mp4"]
-    assert (out / "y.mp4").read_text() == "MINE" and not os.listdir(tmp_path / "elsewhere")
-    assert (out / "a" / "x.mp4").read_text() == "a/x.mp4"
+    (out / "media" / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileInTheWayError, match=r"y\.mp4"):
+        place(files, own, "media")
+    del files["y.mp4"]
+    refused = place(files, own, "media")
+    assert sorted(refused) == ["link/w.mp4"] and "leads out" in refused["link/w.mp4"]
+    assert (out / "media/y.mp4").read_text() == "MINE" and not os.listdir(tmp_path / "elsewhere")
+    assert (out / "media/a/x.mp4").read_text() == "a/x.mp4"
     # Another run without z: ours goes, the labels and the stranger stay; again: nothing changes.
     for _ in range(2):
-        place({"a/x.mp4": files["a/x.mp4"]}, out, work)
-        assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*")) == [
-            "a/x.mp4", "a/x.txt", "y.mp4"]
-    assert json.loads((work / "written.json").read_text()) == ["a/x.mp4"]
+        place({"a/x.mp4": files["a/x.mp4"]}, claim(out, "resync"), "media")
+        assert sorted(p.relative_to(out / "media").as_posix() for p in out.rglob("media/**/*.*")
+                      ) == ["a/x.mp4", "a/x.txt", "y.mp4"]
+    # One that somebody edited is neither lost nor taken for what was made.
+    (out / "media/a/x.mp4").write_text("EDITED")
+    refused = place({"a/x.mp4": files["a/x.mp4"]}, claim(out, "resync"), "media")
+    assert "was changed" in refused["a/x.mp4"]
+    assert any(p.read_text() == "EDITED" for p in (out / "media/a").iterdir())
 
 
 def test_every_file_has_a_row(tmp_path):
-    for name in ("s/a.mp4", "s/a.align", "s/notes.txt", "s/b.rawvideo", "noext"):
+    for name in ("s/a.mp4", "s/a.align", "s/notes.txt", "s/b.rawvideo", "noext", "s/.hid.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
@@ -156,7 +162,8 @@ def test_every_file_has_a_row(tmp_path):
     assert {r["inside"]: r["fate"] for r in rows} == {
         "s/a.mp4": "left out", "s/twin.mp4": "left out", "s/a.align": "passed over",
         "s/notes.txt": "passed over",
-        "s/b.rawvideo": "passed over", "noext": "passed over", "gone.mp4": "passed over"}
+        "s/b.rawvideo": "passed over", "noext": "passed over", "gone.mp4": "passed over",
+        "s/.hid.mp4": "passed over"}
     assert all(r["reason"] for r in rows)
 
 

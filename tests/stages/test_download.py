@@ -21,7 +21,8 @@ from stages.download.site import retry_after_s
 from stages.expand import Expand, ExpandConfig
 from stages.requests import BadSourceError, requests_from_arguments
 
-FAST = DownloadConfig(sleep_min_s=0, sleep_max_s=0, min_free_gb=0.01, backoff_s=0.05)
+FAST = DownloadConfig(sleep_min_s=0, sleep_max_s=0, min_free_gb=0.01, backoff_s=0.05,
+                      allow_hosts=["127.0.0.1"])
 
 
 class LocalLimiter:
@@ -96,7 +97,7 @@ def test_a_dead_link_is_a_reject(site, tmp_path):
     with serve(site) as address:
         request = Request("r1", f"{address}/gone.mp4", "link", "test")
         context = Context(tmp_path, "k", {"rate_limiter": LocalLimiter()})
-        outcome = Expand(ExpandConfig()).process([request], context)[0]
+        outcome = Expand(ExpandConfig(allow_hosts=["127.0.0.1"])).process([request], context)[0]
         assert isinstance(outcome, Reject) and outcome.reason == "gone"
         assert fetch(f"{address}/gone.mp4", tmp_path / "w").reason == "gone"
 

@@ -33,7 +33,8 @@ def site(tmp_path):
 def expand(address: str, work, **config):
     request = Request("r1", address, "link", "test")
     services = {"rate_limiter": LocalLimiter()}
-    return Expand(ExpandConfig(**config)).process([request], Context(work, "k", services))[0]
+    stage = Expand(ExpandConfig(**{"allow_hosts": ["127.0.0.1"]} | config))
+    return stage.process([request], Context(work, "k", services))[0]
 
 
 def feed(site, address: str, count: int) -> None:
@@ -164,7 +165,8 @@ def test_cookies_are_sent_only_when_asked_for(site, tmp_path):
             fetch(f"{address}/talk.mp4", tmp_path / "a")
         with pytest.raises(Exception, match="403"):
             expand(f"{address}/talk.mp4", tmp_path)
-        configs = stage_configs(load_config(None, (f"download.cookies_file={jar}",)))
+        configs = stage_configs(load_config(
+            None, (f"download.cookies_file={jar}", "download.allow_hosts=127.0.0.1")))
         listed = expand(f"{address}/talk.mp4", tmp_path, **dataclasses.asdict(configs["expand"]))
         assert [v.address for v in listed] == [f"{address}/talk.mp4"]
         config = dataclasses.replace(FAST, cookies_file=str(jar))
