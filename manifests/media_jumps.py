@@ -141,6 +141,22 @@ def _witness(times: Sequence[int | None]) -> Callable[[int, int], bool]:
     return goes_on
 
 
+def must_be_bounded(times_us: Sequence[int], sound: Track, repairs: Repairs) -> None:
+    """No picture is held for over 10 s unless the sound goes on. Raises MediaError (clock_jump)."""
+    begins, shift, heard = dict(zip(repairs.packets, repairs.shifts_us, strict=True)), 0, []
+    for index, (pts, dts) in enumerate(zip(sound.pts_us, sound.dts_us, strict=True)):
+        shift = begins.get(index, shift)
+        time = dts if pts is None else pts
+        if time is not None:
+            heard.append(time + shift)
+    goes_on, ordered = _witness(heard), sorted(times_us)
+    for before, after in zip(ordered, ordered[1:], strict=False):
+        if after - before > STEP_US and not goes_on(before, after):
+            raise MediaError(
+                "clock_jump", f"nothing is stamped between {before / 1e6:.3f} and "
+                f"{after / 1e6:.3f} s", (after - before) / 1e6, STEP_US / 1e6)
+
+
 def _pairs(seen: list[Step], heard: list[Step], pictures: Sequence[int | None]
            ) -> list[tuple[Step, Step]]:
     """The jumps that picture and sound make together. Raises MediaError for one made alone."""

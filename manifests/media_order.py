@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from manifests.media_jumps import find as find_repairs
+from manifests.media_jumps import must_be_bounded
 from manifests.media_streams import MediaError, open_media, stream_of
 from manifests.media_times import (
     NO_REPAIRS,
@@ -57,6 +58,7 @@ def order_of(path: str | Path, stream: int, container: str, codec: str, codec_ta
     # Twice, so that later passes, which know the rate from the record, get the same times.
     fps = average_fps(_times(shown, period, repairs), nominal)
     times = _times(shown, period_us_of(fps), repairs)
+    must_be_bounded(times, found.audio, repairs)
     return Order(sorted(times), duration, "best_effort" if has_own else "dts", repairs, fps,
                  tuple(_notes(shown, times, repairs)))
 

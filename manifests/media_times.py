@@ -257,6 +257,8 @@ class PictureTimes:
         self._shift = self._starts.get(self._number, self._shift)
         if self._number in self._mended:
             return self._mended[self._number]
+        if pts is not None and dts is not None and abs(pts - dts) > STEP_US:
+            dts = None  # of the packet that pushed this picture out, which is on another clock
         return self._choose(None if pts is None or not self._has_pts else pts + self._shift,
                             None if dts is None else dts + self._shift)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+MAX_BOXES = 100_000
 BOXES = frozenset({b"moov", b"mdat", b"moof", b"mfra"})
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -81,7 +82,7 @@ def unread_note(path: str | Path, container: str, end: int | None) -> str | None
 
 
 def _reader(head: bytes) -> Callable[[BinaryIO, int], Promise | None]:
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+    if head[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof"):
         return _boxes
     if head[:4] == EBML:
         return _segment
@@ -96,7 +97,9 @@ def _reader(head: bytes) -> Callable[[BinaryIO, int], Promise | None]:
 
 def _boxes(file: BinaryIO, size: int) -> Promise | None:
     at, whole = 0, True  # a file of fragments does not know how many will come
-    while at + 8 <= size:
+    for _ in range(MAX_BOXES):
+        if at + 8 > size:
+            return None
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         if length == 1:
