@@ -153,6 +153,7 @@ def test_old_ledgers_go_on():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_drifting_recording_is_retimed_from_file_to_file(tmp_path):
     """Two and a half minutes at 1000 ppm move the sound as far as 15 minutes at 170 do."""
     from fractions import Fraction
