@@ -12,7 +12,7 @@ from typing import Any
 
 from manifests.plain_words import read_json
 from manifests.records import Request
-from pipeline import own_folder, placement, refetch, remote, status, why
+from pipeline import mirror, own_folder, placement, refetch, status, why
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.lease import Lease
@@ -73,13 +73,13 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
     files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
     with CorpusLock(work) as lock, Lease(files, lock) as lease:
         if lease.was_elsewhere:
-            units = remote.pull_state(files)
+            units = mirror.pull_state(files)
             print(f"{destination} was built on by another machine: {units} finished units and "
-                  f"{remote.pull(root, files)} files brought", file=sys.stderr)
+                  f"{mirror.pull(root, files)} files brought", file=sys.stderr)
         requests = remember(files, wanted[:limit])
         outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
-            print(f"{remote.push(root, files)} files sent to {destination}", file=sys.stderr)
+            print(f"{mirror.push(root, files)} files sent to {destination}", file=sys.stderr)
             files.write("published.json", (work / "published.json").read_text())
         return outcome
 

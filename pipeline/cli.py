@@ -70,10 +70,10 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     if not out.strip():
         raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder",
                                  param_hint="--out")
-    from pipeline import remote
+    from pipeline import address as place
 
-    destination = out if remote.is_remote(out) else None
-    out = remote.staging_folder(out) if destination else Path(out)
+    destination = out if place.is_remote(out) else None
+    out = place.staging_folder(out) if destination else place.local_path(out)
     from pipeline import own_folder
     from pipeline.build import build as run
 
@@ -84,7 +84,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
         click.echo(describe(list(sources), out, settings, limit, destination))
         return
     if destination:
-        remote.check(destination)
+        place.check(destination)
     outcome = run(list(sources), out, settings, address=address, limit=limit,
                   retry_failed=retry_failed, destination=destination)
     emit(outcome.status, status.COLUMNS, as_json)
@@ -143,7 +143,7 @@ def status(corpus, cost, why, as_json) -> None:
 @friendly
 def report(corpus, out) -> None:
     """Write report.html again from what is in the corpus folder."""
-    from pipeline import own_folder, remote
+    from pipeline import mirror, own_folder
     from pipeline.corpus import Corpus
     from pipeline.report import write_report
 
@@ -161,7 +161,7 @@ def report(corpus, out) -> None:
     click.echo(write_report(whole))
     own.wrote(["report.html"])
     if corpus.files is not None:
-        remote.push(corpus.folder, corpus.files)
+        mirror.push(corpus.folder, corpus.files)
 
 
 @main.command()
@@ -188,12 +188,12 @@ def clean(folder, yes) -> None:
 @friendly
 def verify(corpus, as_json) -> None:
     """Check every shard, sample, table and checksum of a corpus."""
-    from pipeline import remote
+    from pipeline import mirror
     from pipeline.verify import verify as check
 
     problems = check(corpus.folder)
     if corpus.files is not None:
-        problems += remote.differences(corpus.folder, corpus.files)
+        problems += mirror.differences(corpus.folder, corpus.files)
     if as_json:
         click.echo(json.dumps(problems, indent=1))
     else:

@@ -84,13 +84,13 @@ class _CorpusType(click.ParamType):
     name = "directory"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> CorpusPlace:
-        from pipeline import remote
+        from pipeline import address, mirror
 
         if isinstance(value, CorpusPlace):
             return value
-        if remote.is_remote(value):
+        if address.is_remote(value):
             try:
-                return CorpusPlace(*remote.open_corpus(value))
+                return CorpusPlace(*mirror.open_corpus(value))
             except (OSError, RuntimeError, ValueError) as error:
                 self.fail(str(error), param, ctx)
         return CorpusPlace(

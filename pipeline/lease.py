@@ -19,8 +19,8 @@ import time
 
 import psutil
 
+from pipeline.address import RemoteError
 from pipeline.lock import CorpusBusyError, CorpusLock
-from pipeline.remote import RemoteError
 from pipeline.work_files import WorkFiles
 
 NAME = "lease.json"

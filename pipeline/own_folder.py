@@ -7,7 +7,7 @@ version before marks). A file that no record names is in the way: the run stops 
 anything. A recorded file whose content is no longer what yld wrote is kept under another name.
 
 Files below `work` are not in the mark: their names hold hashes, and the ledger names them
-(`pipeline/clean.py`). An address has a mark too (`pipeline/remote.py`).
+(`pipeline/clean.py`). An address has a mark too (`pipeline/address.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The files below a corpus's `work` folder, as every node of a cluster comes by them.
 
 In a folder that all nodes share there is nothing to do. With an fsspec address each node has a
-folder of its own (`remote.staging_folder`): before a job it brings what the job reads, after it
+folder of its own (`address.staging_folder`): before a job it brings what the job reads, after it
 it sends what the job wrote, and only then is the job done. Names of side files hold a hash of all
 that their content depends on, so a name that is there need not be compared; media, which may be
 fetched twice, is compared by size.
@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from manifests.files import atomic_path, encoded, write_atomic
-from pipeline import remote
+from pipeline.address import RemoteError, open_address, staging_folder
 
 T = TypeVar("T")
 RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
@@ -54,7 +54,7 @@ class WorkFiles:
         if self.address is None:
             return self
         corpus = self.address.removesuffix("/work")
-        return WorkFiles(remote.staging_folder(corpus) / "work", self.address)
+        return WorkFiles(staging_folder(corpus) / "work", self.address)
 
     def bring(self, names: Iterable[str]) -> None:
         """Have the files called `names` in `folder`; one that is nowhere is left out."""
@@ -133,7 +133,7 @@ class WorkFiles:
             return []
         with suppress(FileNotFoundError):
             found = self._do(lambda s, base: s.find(f"{base}/{below}"))
-            base = remote.open_address(self.address)[1]
+            base = open_address(self.address)[1]
             return [str(path).removeprefix(f"{base}/") for path in found]
         return []
 
@@ -163,7 +163,7 @@ class WorkFiles:
         return None
 
     def _do(self, action: Callable[[Any, str], T]) -> T:
-        system, base = remote.open_address(self.address)
+        system, base = open_address(self.address)
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 return action(system, base)
@@ -171,7 +171,7 @@ class WorkFiles:
                 raise
             except Exception as error:  # every backend raises its own kinds
                 if pause_s is None or _is_refusal(error):
-                    raise remote.RemoteError(
+                    raise RemoteError(
                         f"{self.address}: {type(error).__name__}: {error}. Look at the address and "
                         "its credentials; the same command goes on from what was done") from None
                 time.sleep(pause_s)

@@ -21,10 +21,10 @@ import ray
 
 from manifests.files import record_temporaries, sweep_temporaries
 from manifests.paths import as_path
+from pipeline.address import RemoteError
 from pipeline.lease import is_fenced
 from pipeline.lock import RECORDS, read_fence
 from pipeline.processes import Owner, leave, leave_with
-from pipeline.remote import RemoteError
 from pipeline.stage_runner import Done, Job, StageRunner
 from pipeline.terminal import leave_terminal
 from pipeline.work_files import WorkFiles, read_by, written_by

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manifests.splits import SplitConfig
-from pipeline import own_folder, remote
+from pipeline import address as place
+from pipeline import mirror, own_folder
 from pipeline.clean import clean
 from pipeline.cli import main
 from pipeline.config import BuildConfig
@@ -244,7 +245,7 @@ def test_an_address_that_is_not_ours_is_refused(address):
     base, system = address
     system.pipe_file(f"{base}/shards/train/mine.tar", b"MINE")
     with pytest.raises(NotOursError, match="not empty"):
-        remote.check(base)
+        place.check(base)
     assert there(system, base) == {"shards/train/mine.tar": b"MINE"}
 
 
@@ -257,12 +258,12 @@ def test_objects_thrown_to_an_address_of_ours_stay(address, fresh):
         if system.exists(base):
             system.rm(base, recursive=True)
         root = fresh() / "c"
-        remote.check(base)
+        place.check(base)
         built(root, 1).publish()
         files = WorkFiles(root / "work", f"{base}/work")
         if again:
-            remote.push(root, files)
-            remote.check(base)
+            mirror.push(root, files)
+            place.check(base)
         sown = {}
         for name, content in foreign.items():
             if not system.exists(f"{base}/{name}"):
@@ -270,7 +271,7 @@ def test_objects_thrown_to_an_address_of_ours_stay(address, fresh):
                 sown[name] = content
         built(root, 2).publish()
         try:
-            remote.push(root, files)
+            mirror.push(root, files)
         except FileInTheWayError as error:
             assert any(name in str(error) for name in sown)
         after = there(system, base)
@@ -283,15 +284,15 @@ def test_a_machine_that_brings_a_corpus_removes_only_what_was_brought(address, t
     first, second = tmp_path / "first", tmp_path / "second"
     built(first, 2).publish(BuildConfig(shards=ShardsConfig(max_samples=1)))
     files = WorkFiles(first / "work", f"{base}/work")
-    remote.push(first, files)
+    mirror.push(first, files)
     theirs = WorkFiles(second / "work", f"{base}/work")
-    remote.pull(second, theirs)
+    mirror.pull(second, theirs)
     sown = sow(second, {"shards/train/mine.tar": b"MINE", "notes.md": b"mine"})
     old = set(contents(second / "shards"))
     built(first, 2).publish(BuildConfig(shards=ShardsConfig(max_samples=100),
                                         splits=SplitConfig(policy="auto")))
-    remote.push(first, files)
-    remote.pull(second, theirs)
+    mirror.push(first, files)
+    mirror.pull(second, theirs)
     after = contents(second)
     assert {n: after[n] for n in sown} == sown
     assert (second / "SHA256SUMS").read_bytes() == (first / "SHA256SUMS").read_bytes()

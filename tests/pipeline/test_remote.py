@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import remote
+from pipeline import address as place
+from pipeline import mirror
 from pipeline.own_folder import claim
 from pipeline.work_files import WorkFiles
 
@@ -46,47 +47,49 @@ def make(root):
 
 def test_a_corpus_is_mirrored_and_only_changes_are_sent(bucket, tmp_path):
     make(tmp_path)
-    remote.check("s3://corpora/mine")
+    place.check("s3://corpora/mine")
     files = WorkFiles(tmp_path / "work", "s3://corpora/mine/work")
-    assert remote.push(tmp_path, files) == 3
+    assert mirror.push(tmp_path, files) == 3
     assert bucket.cat_file("corpora/mine/shards/train/train-000000.tar") == b"a" * 5000
     assert not bucket.exists("corpora/mine/work/ledger/x.json")
-    assert remote.push(tmp_path, files) == 0
+    assert mirror.push(tmp_path, files) == 0
     (tmp_path / "report.html").write_text("<p>new")
-    assert remote.push(tmp_path, files) == 1
+    assert mirror.push(tmp_path, files) == 1
     (tmp_path / "report.html").unlink()
-    remote.push(tmp_path, files)
+    mirror.push(tmp_path, files)
     bucket.invalidate_cache()
     assert not bucket.exists("corpora/mine/report.html")
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket):
-    with pytest.raises(remote.RemoteError, match="s3://nowhere/x cannot be written"):
-        remote.check("s3://nowhere/x")
+    with pytest.raises(place.RemoteError, match="s3://nowhere/x cannot be written"):
+        place.check("s3://nowhere/x")
 
 
 def test_the_same_address_has_the_same_staging_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("YLD_CACHE", str(tmp_path))
-    first = remote.staging_folder("s3://b/c")
-    assert first == remote.staging_folder("s3://b/c") != remote.staging_folder("s3://b/d")
-    assert remote.is_remote("s3://b/c") and not remote.is_remote("/data/c")
+    first = place.staging_folder("s3://b/c")
+    assert first == place.staging_folder("s3://b/c") != place.staging_folder("s3://b/d")
+    assert place.is_remote("s3://b/c") and not place.is_remote("/data/c")
+    assert not place.is_remote("file:///data/a%20c")
+    assert str(place.local_path("file:///data/a%20c")) == "/data/a c"
 
 
 def test_another_folder_becomes_what_was_mirrored(bucket, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     make(first)
-    remote.push(first, WorkFiles(first / "work", "s3://corpora/two/work"))
+    mirror.push(first, WorkFiles(first / "work", "s3://corpora/two/work"))
     files = WorkFiles(second / "work", "s3://corpora/two/work")
     claim(second, "corpus").about_to_write(["shards/stray.tar"])
     (second / "shards").mkdir(parents=True)
     (second / "shards" / "stray.tar").write_bytes(b"old")
-    assert remote.pull(second, files) == 3
+    assert mirror.pull(second, files) == 3
     assert not (second / "shards" / "stray.tar").exists()
     assert (second / "SHA256SUMS").read_bytes() == b"s"
-    assert remote.pull(second, files) == 0
-    assert remote.differences(second, files) == []
+    assert mirror.pull(second, files) == 0
+    assert mirror.differences(second, files) == []
     bucket.rm_file("corpora/two/report.html")
-    assert [p["where"] for p in remote.differences(second, files)] == ["report.html"]
+    assert [p["where"] for p in mirror.differences(second, files)] == ["report.html"]
 
 
 def test_work_files_travel_by_name(bucket, tmp_path):

@@ -9,77 +9,16 @@ sent again. What a run needs to go on, on this machine or another, lies beside t
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from manifests.files import atomic_path, sha256_of, write_atomic
-from manifests.ids import hash_id
-from pipeline.own_folder import MARK, FileInTheWayError, NotOursError, claim
-
-if TYPE_CHECKING:
-    from pipeline.work_files import WorkFiles
+from pipeline.address import RemoteError, open_address, staging_folder
+from pipeline.lease import NAME
+from pipeline.own_folder import MARK, FileInTheWayError, claim
+from pipeline.work_files import WorkFiles
 
 RECORD = "pushed.json"
 STATE = ("requests.json", "published.json", RECORD)
-
-
-class RemoteError(RuntimeError):
-    """The address cannot be read or written; the message names it and the cause."""
-
-
-def is_remote(address: str) -> bool:
-    """Whether `address` names something that is no local folder."""
-    return "://" in address and not address.startswith("file://")
-
-
-def staging_folder(address: str) -> Path:
-    """The local folder that stands for a remote corpus: the same address, the same folder."""
-    base = Path(os.environ.get("YLD_CACHE", Path.home() / ".cache" / "yld"))
-    return base / "corpora" / hash_id(address.rstrip("/"))
-
-
-def open_address(address: str) -> tuple[Any, str]:
-    """The file system of `address` and the path in it, without a final slash.
-
-    Listings are not cached: other nodes write there too.
-    """
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
-    return system, path.rstrip("/")
-
-
-def check(address: str) -> None:
-    """Write and delete a probe file before any work. Raises RemoteError, and NotOursError for an
-    address that holds files and was not made by `yld build`."""
-    try:
-        system, base = open_address(address)
-        if (foreign := _first_foreign(system, base)) is not None:
-            raise NotOursError(
-                f"{address} is not empty and was not made by `yld build` (it holds {foreign!r} and "
-                f"no {MARK}); nothing at it was touched. Name another address, say "
-                f"{address.rstrip('/')}/corpus")
-        probe = f"{base}/.yld-probe-{secrets.token_hex(8)}"
-        system.pipe_file(probe, b"yld")
-        system.rm_file(probe)
-    except NotOursError:
-        raise
-    except Exception as error:  # every backend raises its own kind
-        raise RemoteError(f"{address} cannot be written: {type(error).__name__}: {error}") from None
-
-
-def _first_foreign(system: Any, base: str) -> str | None:
-    """A name at an address without our mark; None where it is ours or empty."""
-    try:
-        there = [str(e["name"]).rstrip("/") for e in system.ls(base, detail=True)
-                 if str(e["name"]).rstrip("/") != base.rstrip("/")]
-    except FileNotFoundError:
-        return None
-    if not there or any(system.exists(f"{base}/{name}") for name in (MARK, "work/lease.json")):
-        return None
-    return min(there).rpartition("/")[2]
 
 
 def push(root: Path, files: WorkFiles) -> int:
@@ -127,9 +66,6 @@ def open_corpus(address: str) -> tuple[Path, WorkFiles]:
 
     Raises RemoteError, also where no corpus is.
     """
-    from pipeline.lease import NAME
-    from pipeline.work_files import WorkFiles
-
     root = staging_folder(address)
     files = WorkFiles(root / "work", f"{address.rstrip('/')}/work")
     lease = files.read(NAME)
