@@ -10,13 +10,30 @@ import dataclasses
 import json
 import os
 import sys
+import threading
+import time
 
 from evaluation.records import Utterance
 from evaluation.scoring import Loaded, score_one
 
+WATCH_S = 0.5
+
+
+def _leave_with_parent() -> None:
+    """The parent's end closes stdin, which is not read while a metric is computed."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
 
 def main() -> None:
-    """Serve until stdin closes."""
+    """Serve until stdin closes or the parent ends."""
+    _leave_with_parent()
     with os.fdopen(int(sys.argv[1]), "w", buffering=1) as out:
         for line in sys.stdin:
             task = json.loads(line)

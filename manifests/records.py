@@ -209,6 +209,24 @@ class Offset:
 
 
 @dataclass(frozen=True)
+class Measured(Offset):
+    """An Offset as an audit keeps it, with the drift of the whole recording beside it: all tracks
+    of a video that one estimator measured carry the same."""
+
+    drift_status: str = col("drifts | steady | uneven | unknown", default="unknown")
+    drift_reason: str | None = col("why it is uneven or unknown", default=None)
+    drift_ppm: float | None = col("slope of the lag over the recording; > 0: the picture falls "
+                                  "back; null where unknown", "ppm", default=None)
+    drift_error_ppm: float | None = col("standard error of the slope", "ppm", default=None)
+    drift_confidence: float | None = col("calibrated P(error < 40 ms) of the lag along the line",
+                                         default=None)
+    zero_lag_ms: float | None = col("lag of the line at the clock's zero", "ms", default=None)
+    start_lag_ms: float | None = col("lag where the measured windows begin, by the first quarter "
+                                     "of them alone", "ms", default=None)
+    end_lag_ms: float | None = col("lag where they end, by the last quarter", "ms", default=None)
+
+
+@dataclass(frozen=True)
 class Clip:
     """One sample to be: a span of one speaking face, corrected, registered and encoded."""
 
@@ -296,13 +314,18 @@ class Correction:
     path: str = col("media file or shard as it is")
     target: str = col("file to write")
     clip_ids: list[str] = col("clips that stay")
-    lags_ms: list[float] = col("lag taken out of each", "ms")
+    lags_ms: list[float] = col("lag taken out of each, at the clock's zero", "ms")
+    drift_ppm: float = col("slope of the lag that is taken out of a file", "ppm", default=0.0)
+    start_s: float | None = col("where a span of a file begins; null: the whole file", "s",
+                                default=None)
+    end_s: float | None = col("where it ends", "s", default=None)
 
 
 ID_FIELDS = {
     Correction: "item_id",
     Request: "request_id", Source: "source_id", Fetched: "source_id", Video: "video_id",
     Shot: "shot_id", Track: "track_id", Identity: "track_id", Offset: "track_id",
+    Measured: "track_id",
     Clip: "clip_id", Speaker: "track_id", Sample: "clip_id",
 }
 

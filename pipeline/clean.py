@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from manifests import records as rec
+from manifests.paths import as_path
 from pipeline.ledger import decode
 from pipeline.lock import CorpusLock
 from pipeline.own_folder import MARK, NotOursError, drop_empty, find
@@ -62,6 +64,8 @@ def _side_files(work: Path) -> Iterator[str]:
             kind = getattr(rec, entry["kind"])
             outputs = [decode(kind, r) for x in entry["results"] for r in x["records"] or []]
             names = written_by(entry["stage"], entry["unit"], outputs)
+            names += [os.path.relpath(as_path(r.target), work.resolve()) for r in outputs
+                      if isinstance(r, rec.Correction)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # not an entry of ours
         yield str(path.relative_to(work))

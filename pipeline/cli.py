@@ -10,12 +10,22 @@ import click
 
 from manifests.paths import as_text
 from manifests.plain_words import read_json
-from pipeline import commands_models, commands_scores, commands_sync
+from pipeline import commands_models, commands_scores, commands_sync, supervisor
 from pipeline.cli_tools import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
 from pipeline.terminal import close_stdin
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Program(click.Group):
+    """The group of commands; run as a program, the long ones run below a supervisor."""
+
+    def main(self, args=None, **options):
+        if args is None and supervisor.is_wanted(sys.argv[1:]):
+            supervisor.run(lambda: super(_Program, self).main(None, **options))
+        return super().main(args, **options)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"],
+                                             "max_content_width": 100})
 @click.version_option("0.1.0", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""

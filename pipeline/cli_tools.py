@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manifests.plain_words import sentence
+from pipeline import supervisor
+from pipeline.health import ClusterLostError
 
 if TYPE_CHECKING:
     from pipeline.work_files import WorkFiles
@@ -34,6 +36,11 @@ def friendly(command):
         except KeyboardInterrupt:
             click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(130)
+        except ClusterLostError as error:
+            if supervisor.is_supervised():
+                supervisor.lost(str(error))
+            click.echo(f"yld: {error}; {supervisor.KEPT}", err=True)
+            sys.exit(EXIT_STOPPED)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click's own business, also a reader (`| head`) that has seen enough
         except Exception as error:

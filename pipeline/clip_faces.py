@@ -43,7 +43,7 @@ class FaceFinder:
     def write(self, media: Path, out: Path, with_crops: bool) -> None:
         """The longest face track of the clip, or why there is none, to the file `out`."""
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             try:
                 found = self._find(media, Path(folder), with_crops)
             except MediaError as error:

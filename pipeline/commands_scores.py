@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from manifests.files import recording
 from pipeline.cli_tools import EXIT_FAILED, emit, friendly
+from pipeline.lock import RECORDS
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 NOTE_WIDTH = 110
@@ -69,7 +71,8 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
                   ceilings=not no_ceilings, address=address)
     from evaluation.report import write_report
 
-    write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
+    with recording(out / "work" / RECORDS):
+        write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
     claim(out, "scores").wrote(["report.html"])
     if outcome.only_hypotheses:
         shown = ", ".join(outcome.only_hypotheses[:5])

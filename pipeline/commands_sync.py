@@ -41,13 +41,15 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
     from pipeline import config as cfg
     from pipeline.audit import audit as run
-    from pipeline.audit import sentence
+    from pipeline.audit import recordings, sentence
 
     done = run(path, out, cfg.load_config(config, assignments), layout=layout,
                estimators=estimators, address=address)
     emit(done.summary, SUMMARY_COLUMNS, as_json)
     for row in done.summary[:20]:
         click.echo(sentence(row), err=True)
+    for text in recordings.sentences(done.rows)[:20]:
+        click.echo(text, err=True)
     if not any(r["measured"] for r in done.summary):
         from pipeline import why
 
@@ -69,15 +71,17 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
 @run_options
 @friendly
 def resync(path, out, undecided, layout, config, assignments, address, as_json) -> None:
-    """Take the measured offset out of every clip; originals stay as they are."""
+    """Take the measured offset and drift out of every clip; originals stay as they are."""
     from pipeline import config as cfg
     from pipeline.resync import COLUMNS
     from pipeline.resync import resync as run
+    from pipeline.resync.fates import PASSED_OVER, WRITTEN_CORRECTED
 
     rows = run(path, out, cfg.load_config(config, assignments), undecided=undecided,
                layout=layout, address=address)
-    emit(rows, COLUMNS, as_json)
-    if not any(r["fate"] == "corrected" for r in rows):
+    # Label files by the thousand are counted on stderr; the table is of clips.
+    emit(rows if as_json else [r for r in rows if r["fate"] != PASSED_OVER], COLUMNS, as_json)
+    if not any(r["fate"] in WRITTEN_CORRECTED for r in rows):
         sys.exit(EXIT_FAILED)
 
 

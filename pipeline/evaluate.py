@@ -23,15 +23,17 @@ from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
 from evaluation.signatures import signature
 from evaluation.statistics import Summary, summarise
-from manifests.files import sha256_of, write_atomic
+from manifests.files import record_temporaries, sha256_of, sweep_temporaries, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
-from pipeline.own_folder import check, claim
+from pipeline.lock import RECORDS
+from pipeline.own_folder import OwnFolder, check, claim
 from pipeline.scoring_workers import Job, parallel
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
 CEILINGS = (GROUND_TRUTH, GRIFFIN_LIM)
 PROGRESS_S = 5.0
+MADE = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,23 @@ def evaluate(
     """
     check(out, "scores")
     utterances, only = pair_folders(reference, hypothesis, video, text, speakers)
-    made = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
-    own = claim(out, "scores", made)
+    own = claim(out, "scores", MADE)
+    sweep_temporaries(out / "work" / RECORDS)
+    record_temporaries(out / "work" / RECORDS)
+    try:
+        return _evaluate(utterances, only, out, names, ceilings, address, own)
+    finally:
+        record_temporaries(None)
+
+
+def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -> Outcome:
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
     wanted = {(system, u.utterance, n): keys.of(system, u, n)
               for system, u in tasks for n in names}
     jobs = [
-        Job(system, u, left, str((out / "work").resolve()), system == GRIFFIN_LIM)
+        Job(system, u, left, system == GRIFFIN_LIM)
         for system, u in tasks
         if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))]
     reused = len(wanted) - sum(len(job.names) for job in jobs)
@@ -78,9 +88,9 @@ def evaluate(
     rows = {system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
             for system, group in rows.items()}
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
-    own.about_to_write(made)
+    own.about_to_write(MADE)
     _write(out, outcome)
-    own.wrote(made)
+    own.wrote(MADE)
     return outcome
 
 
@@ -159,22 +169,23 @@ def is_passing(row: Score) -> bool:
 
 
 def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None) -> None:
-    from pipeline import cluster
+    from pipeline import cluster, supervisor
 
     started_here = _is_ray_down()
     if started_here:
         cluster.start(address)
     try:
         progress = _Progress(sum(len(job.names) for job in jobs))
-        for job, rows in parallel(jobs):
-            store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
-                       for row in rows])
-            progress.add(len(rows))
+        with cluster.errors_told():
+            for job, rows in parallel(jobs):
+                store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
+                           for row in rows])
+                if not all(is_passing(row) for row in rows):
+                    supervisor.progressed()
+                progress.add(len(rows))
     finally:
         if started_here:
-            import ray
-
-            ray.shutdown()
+            cluster.stop()
 
 
 def _is_ray_down() -> bool:

@@ -7,13 +7,18 @@ and a worker that finds a higher number than its own stops itself before it publ
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
-from manifests.files import write_atomic
+from manifests.files import record_temporaries, sweep_temporaries, write_atomic
+
+RECORDS = "writing"
+"""Folder below `work` where processes note what they are writing (`manifests/files.py`)."""
 
 
 class CorpusBusyError(RuntimeError):
@@ -39,6 +44,9 @@ class CorpusLock:
             raise CorpusBusyError(
                 f"{work.parent} is being built by {holder}. Wait for it, or stop it."
             ) from None
+        self._records = work / RECORDS
+        sweep_temporaries(self._records)
+        record_temporaries(self._records)
         self.fence = read_fence(work) + 1
         write_atomic(work / "fence", json.dumps({"fence": self.fence}))
         self._file.truncate(0)
@@ -54,8 +62,20 @@ class CorpusLock:
     def release(self) -> None:
         """Give the corpus free; harmless when called twice."""
         if not self._file.closed:
+            record_temporaries(None)
+            self._sweep()
             self._file.truncate(0)
             self._file.close()
+
+    def _sweep(self, within_s: float = 2.0) -> None:
+        """Workers that were ended a moment ago may have been writing."""
+        deadline = time.monotonic() + within_s
+        while sweep_temporaries(self._records) or any(self._records.glob("*")):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+        with contextlib.suppress(OSError):
+            self._records.rmdir()
 
     def __enter__(self) -> CorpusLock:
         return self

@@ -18,9 +18,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from manifests.files import sha256_of, write_atomic
+from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
 from manifests.paths import as_text, check_out
 from manifests.plain_words import sentence
+from pipeline.lock import RECORDS
 
 MARK = ".yld.json"
 KINDS = {"corpus": "yld build", "audit": "yld audit", "resync": "yld resync",
@@ -75,9 +76,13 @@ class OwnFolder:
         """Remove recorded files, and folders that are empty then; the number removed. A file
         that was changed since is kept under another name."""
         removed = 0
+        inside = self.root.resolve()
         for name in [n for n in names if n in self.files]:
-            self._keep_changed(name)
             path = self.root / name
+            if inside not in path.parent.resolve().parents and path.parent.resolve() != inside:
+                del self.files[name]  # somebody put a link on the way: it may lead anywhere
+                continue
+            self._keep_changed(name)
             if path.is_file():
                 path.unlink()
                 removed += 1
@@ -106,8 +111,10 @@ class OwnFolder:
 
     def save(self) -> None:
         """Write the mark."""
-        write_atomic(self.root / MARK, json.dumps(
-            {"format": 1, "kind": self.kind, "files": self.files}, indent=0, sort_keys=True) + "\n")
+        with recording(self.root / "work" / RECORDS):
+            write_atomic(self.root / MARK, json.dumps({
+                "format": 1, "kind": self.kind, "files": self.files}, indent=0, sort_keys=True)
+                + "\n")
 
 
 def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
@@ -159,6 +166,8 @@ def _refuse_foreign(root: Path, kind: str) -> None:
                                "folder, a new one or one that the same command made")
     if not root.is_dir() or _is_from_before(root, kind):
         return
+    sweep_temporaries(root / "work" / RECORDS)  # of a run that was killed as it wrote the mark
+    drop_empty(root / "work" / RECORDS, root)
     first = next(iter(sorted(os.listdir(os.fsencode(root)))), None)
     if first is not None:
         raise NotOursError(

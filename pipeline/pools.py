@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
+from pipeline.health import Watch
+from pipeline.processes import Owner
 from pipeline.stage_runner import Done, Job
 from pipeline.work_files import WorkFiles
 from pipeline.workers import StageWorker
 
 START_S = 120.0
 """Longest time for a worker's process to start, which is not charged to its first job."""
+
+
+NODE = "node"
+VERDICT_S = 45.0
+"""Longest wait for the cluster to say whether the node of an unreachable worker lives."""
+MOST_STEP_S = 10.0
+
+
+class SteadyClock:
+    """Seconds that this process was there to see: a suspended run has not used its jobs' time."""
+
+    def __init__(self) -> None:
+        self._last, self._now = time.monotonic(), 0.0
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        self._now += min(now - self._last, MOST_STEP_S)
+        self._last = now
+        return self._now
 
 
 @dataclass(frozen=True)
@@ -36,7 +60,7 @@ class Running:
     job: Job
     worker: Worker
     timeout_s: float
-    since: float = field(default_factory=time.monotonic)
+    since: float
     """When its worker began with it: a process that only starts does no work yet."""
 
 
@@ -47,7 +71,11 @@ class Worker:
     pool: str
     starting: Any
     """Ready once its process answers; None from then on."""
-    born: float = field(default_factory=time.monotonic)
+    born: float
+    num_dead: int
+    """Nodes that had died before it was begun."""
+    node: str | None = None
+    """Id of the node it is on, once it has started."""
     jobs: int = 0
     is_taken: bool = False
     """Its job is to have it alone."""
@@ -58,7 +86,8 @@ class Worker:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: `done`, or the reason it broke (crash, timeout, memory, error)."""
+    """How a job ended: `done`, or the reason it broke (crash, timeout, memory, error), or NODE: its
+    node died, which is no fault of the job's."""
 
     running: Running
     done: Done | None
@@ -76,9 +105,14 @@ class Pools:
     """
 
     def __init__(self, files: WorkFiles, fence: int, sizes: dict[str, PoolSize],
-                 node_cache_gb: float = 50.0) -> None:
+                 node_cache_gb: float = 50.0, watch: Watch | None = None,
+                 sizes_now: Callable[[], dict[str, PoolSize]] | None = None) -> None:
+        """`watch` tells of nodes that died, `sizes_now` gives the sizes for those that are left.
+        """
         self._files, self._fence, self._sizes = files, fence, sizes
-        self._node_cache_gb = node_cache_gb
+        self._node_cache_gb, self._watch, self._sizes_now = node_cache_gb, watch, sizes_now
+        self._owner, self._num_dead = Owner.here(), watch.num_dead() if watch else 0
+        self._clock = SteadyClock()
         self._workers: dict[str, list[Worker]] = {name: [] for name in sizes}
         self._serial = 0
         self._running: dict[Any, Running] = {}
@@ -112,17 +146,18 @@ class Pools:
         if not alone:  # those who share a worker wait for each other
             timeout_s *= self._sizes[pool].videos
         reference = worker.actor.run.remote(job)
-        self._running[reference] = Running(job, worker, timeout_s)
+        self._running[reference] = Running(job, worker, timeout_s, self._clock())
 
     def _new_worker(self, pool: str) -> Worker:
         self._serial += 1
         size, name = self._sizes[pool], f"{pool}-{self._fence}-{self._serial}"
         more = {"max_concurrency": size.videos} if size.videos > 1 else {}
         actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
-            self._files, self._fence, name, self._node_cache_gb,
+            self._files, self._fence, name, self._node_cache_gb, self._owner,
             size.pictures if size.videos > 1 else None
         )
-        worker = Worker(actor, name, pool, actor.is_up.remote())
+        worker = Worker(actor, name, pool, actor.is_up.remote(), self._clock(),
+                        self._watch.num_dead() if self._watch else 0)
         self._workers[pool].append(worker)
         return worker
 
@@ -137,8 +172,9 @@ class Pools:
                 list(self._running), num_returns=len(self._running), timeout=0
             )
         ended = [self._collect(reference) for reference in ready]
-        now = time.monotonic()
+        now = self._clock()
         self._wait_for_starts(now)
+        ended += self._leave_dead_nodes()
         for reference in [r for r, x in self._running.items() if now > x.since + x.timeout_s]:
             running = self._running.pop(reference)
             self._drop(running.worker)
@@ -159,6 +195,25 @@ class Pools:
                 running.since = now
         for reference in ready:
             starting[reference].starting = None
+            with contextlib.suppress(ray.exceptions.RayError):  # its job tells how it ended
+                starting[reference].node = ray.get(reference)
+
+    def _leave_dead_nodes(self) -> list[Ended]:
+        """After nodes died: pools of the size of what is left, and their jobs back, uncharged,
+        where a worker is too many now and could never start."""
+        if self._watch is None or self._watch.num_dead() == self._num_dead:
+            return []
+        self._num_dead, ended = self._watch.num_dead(), []
+        if self._sizes_now is not None:
+            now = self._sizes_now()
+            self._sizes = {pool: _within(size, now[pool]) for pool, size in self._sizes.items()}
+        for pool, workers in self._workers.items():
+            waiting = [w for w in workers if w.starting is not None]
+            for worker in waiting[:max(0, len(workers) - self._sizes[pool].workers)]:
+                mine = [r for r, x in self._running.items() if x.worker is worker]
+                ended += [Ended(self._running.pop(r), None, NODE, "its node died") for r in mine]
+                self._drop(worker)
+        return ended
 
     def _collect(self, reference: Any) -> Ended:
         running = self._running.pop(reference)
@@ -171,6 +226,8 @@ class Pools:
         except ray.exceptions.RayError as error:
             self._drop(running.worker)
             company = running.worker.had_company
+            if self._is_node_dead(running.worker, error):
+                return Ended(running, None, NODE, _first_lines(str(error)))
             for reason in ("memory", "device"):
                 note = self._files.read(f"tmp/{running.worker.name}.{reason}")
                 if note is not None:
@@ -178,6 +235,17 @@ class Pools:
             return Ended(running, None, "crash", _first_lines(str(error)), company)
         self._release(running.worker)
         return Ended(running, done)
+
+    def _is_node_dead(self, worker: Worker, error: Exception) -> bool:
+        """Whether the worker went with its node, which is no fault of its job's. Raises
+        ClusterLostError where that is the node of the run itself."""
+        if self._watch is None:
+            return False
+        self._watch.check()
+        # A worker's own end is told at once; one that is only out of reach waits for a verdict.
+        is_unsure = isinstance(error, ray.exceptions.ActorUnavailableError)
+        within_s = VERDICT_S if is_unsure else 0.0
+        return self._watch.died_since(worker.num_dead, worker.node, within_s)
 
     @staticmethod
     def _release(worker: Worker) -> None:
@@ -191,10 +259,20 @@ class Pools:
         ray.kill(worker.actor)
 
     def close(self) -> None:
-        """End all workers, also those at work."""
+        """End all workers, also those at work. With Ray lost there is nobody to ask."""
+        self._running.clear()
+        if self._watch is not None and self._watch.lost is not None:
+            return
         for worker in [w for ws in self._workers.values() for w in ws]:
             ray.kill(worker.actor)
-        self._running.clear()
+
+
+def _within(size: PoolSize, now: PoolSize) -> PoolSize:
+    """As many workers of the old shares, which those that live hold, as fit what is left."""
+    if not size.cpus:
+        return dataclasses.replace(size, workers=min(size.workers, now.workers))
+    fit = int(now.workers * now.cpus / size.cpus + 1e-6)
+    return dataclasses.replace(size, workers=max(1, min(size.workers, fit)))
 
 
 def _first_lines(text: str) -> str:

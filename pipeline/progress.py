@@ -31,7 +31,8 @@ class Progress:
         self._tty = self.stream.isatty()
 
     def observe(self, event: str, node: Any, item: Any) -> None:
-        """One event of the runner: queued, started, finished, reused, parked, broken, parted."""
+        """One event of the runner: queued, started, finished, reused, parked, broken, parted,
+        moved."""
         name = node.name
         if event == "queued":
             self._queued[name] += 1
@@ -48,6 +49,8 @@ class Progress:
         elif event == "parted":
             self._say(f"{name}: {item.name} was in a worker that ended with several in hand; it is "
                       "tried again by itself")
+        elif event == "moved":
+            self._say(f"{name}: the node of {item.name} died; it goes on on another")
         self._draw()
 
     def _draw(self, force: bool = False) -> None:

@@ -20,13 +20,15 @@ from typing import Any
 from manifests import records as rec
 from pipeline.graph import SERVICE_OF, Node, check_graph
 from pipeline.ledger import Entry, Ledger, Result, digest, failed_retryable
-from pipeline.pools import Ended, Pools
+from pipeline.pools import NODE, Ended, Pools
 from pipeline.refetch import Refetch
 from pipeline.stage_runner import Job, load_stage
 from pipeline.work_files import WorkFiles
 from stages.base import Resources
 
 POLL_S = 0.5
+MAX_MOVES = 3
+"""Nodes that may die under a unit before one that dies is taken for its doing."""
 
 
 class RunStopped(RuntimeError):
@@ -56,6 +58,7 @@ class Unit:
     attempts: int = 0
     not_before: float = 0.0
     parks: int = 0
+    moves: int = 0
     key: str = ""
     services: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -69,7 +72,8 @@ class Unit:
 
 
 class Runner:
-    """Runs `nodes` over requests. `observe(event, node, unit_or_entry)` follows the progress."""
+    """Runs `nodes` over requests. `observe(event, node, unit_or_entry)` follows the progress;
+    `check()` raises what must end the run (a lost cluster)."""
 
     def __init__(
         self, nodes: Sequence[Node], configs: dict[str, Any], work: Path, ledger: Ledger,
@@ -77,12 +81,14 @@ class Runner:
         observe: Callable[[str, Node, Any], None] | None = None,
         limits: Callable[[str, Resources], Resources] | None = None,
         pool_of: dict[str, str] | None = None, files: WorkFiles | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
         check_graph(tuple(nodes))
         self.nodes, self.configs, self.work, self.ledger = tuple(nodes), configs, work, ledger
         self.pools, self.policy, self.services = pools, policy, services or {}
         self.observe = observe or (lambda *_: None)
         self.pool_of = pool_of or {}
+        self._check = check or (lambda: None)
         self._limits = limits or (lambda _, declared: declared)
         self.entries: dict[str, dict[str, Entry]] = {n.name: {} for n in self.nodes}
         self._stages = {n.name: load_stage(n.target)(configs.get(n.name)) for n in self.nodes}
@@ -104,6 +110,7 @@ class Runner:
         for request in requests:
             self._submit(self.nodes[0], self.nodes[0].unit_of(request), [request])
         while self._ready or self._waiting or self.pools.num_running:
+            self._check()
             self._wake()
             self._dispatch()
             if not (self.pools.num_running or self._ready) and self._waiting:
@@ -252,6 +259,12 @@ class Runner:
             unit.cost["peak_rss_mb"] = max(unit.cost["peak_rss_mb"], done.peak_rss_mb)
             unit.results.extend(done.results)
             self._close(unit)
+            return
+        if ended.reason == NODE and unit.moves < MAX_MOVES:
+            unit.attempts -= 1
+            unit.moves += 1
+            self.observe("moved", unit.node, unit)
+            self._push(unit)
             return
         if ended.had_company:
             unit.attempts -= 1

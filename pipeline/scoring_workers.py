@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
 from manifests.ids import hash_id
 from manifests.walk import is_media
+from pipeline.processes import Owner, leave_with
 from pipeline.terminal import leave_terminal
+
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,6 @@ class Job:
     system: str
     utterance: Utterance
     names: tuple[str, ...]
-    work: str
-    """Folder for what is made on the way: round trips and faces."""
     round_trip: bool = False
     """The hypothesis is the Griffin-Lim round trip of the reference, made here."""
 
@@ -36,24 +38,34 @@ def parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
     that costs one row) costs its job's rows, and is replaced."""
     import ray
 
+    from pipeline import cluster
+
     # Given to the workers by name: on a cluster they do not inherit this process's environment.
     given = {k: v for k, v in os.environ.items() if k == ADAPTED_MODEL}
     worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1,
                         runtime_env={"env_vars": given} if given else None)(Worker)
     size = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
-    idle, running, queue = [worker.remote() for _ in range(size)], {}, list(reversed(jobs))
+    owner = Owner.here()
+    idle, running = [worker.remote(owner) for _ in range(size)], {}
+    queue = list(reversed(jobs))
     while queue or running:
         while queue and idle:
             actor, job = idle.pop(), queue.pop()
             running[actor.run.remote(job)] = (actor, job)
-        ready, _ = ray.wait(list(running), num_returns=1)
+        cluster.check()
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
+        if not ready:
+            continue
         actor, job = running.pop(ready[0])
         try:
             rows = ray.get(ready[0])
             idle.append(actor)
         except ray.exceptions.RayError as error:
+            if isinstance(error, ray.exceptions.ActorUnavailableError) and cluster.watch():
+                cluster.watch().settle()
+            cluster.check()
             ray.kill(actor)
-            idle.append(worker.remote())
+            idle.append(worker.remote(owner))
             reason = f"worker: {' '.join(str(error).split())[:300]}"
             rows = [no_score(job.utterance, name, "error", reason) for name in job.names]
         yield job, rows
@@ -64,12 +76,16 @@ def parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
 class Worker:
     """A Ray actor with a scoring process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Owner | None = None) -> None:
         leave_terminal()
+        if owner is not None:
+            leave_with(owner)
         from pipeline.clip_faces import FaceFinder
 
         self._process = ScoringProcess()
         self._finder = FaceFinder()
+        # Large, and of no use to anybody else: they go with the run's temporary files.
+        self.faces = Path(tempfile.mkdtemp(prefix="yld-faces-"))
 
     def run(self, job: Job) -> list[Score]:
         """One row per metric of the job."""
@@ -91,10 +107,8 @@ class Worker:
         try:
             return list(self._process.score(utterance, job.names))
         finally:
-            for path in (utterance.video_face, utterance.reference_face,
-                         utterance.hypothesis_face):
-                if path is not None:
-                    Path(path).unlink(missing_ok=True)
+            for path in self.faces.iterdir():
+                path.unlink()
 
     def _with_faces(self, job: Job) -> Utterance:
         """Faces for the metrics that look at one; found anew for each job, they are large."""
@@ -108,9 +122,8 @@ class Worker:
             wanted["reference_face"] = _pictures(utterance.reference)
             wanted["hypothesis_face"] = _pictures(utterance.hypothesis)
         paths = face_paths(
-            Path(job.work) / "faces", {k: v and Path(v) for k, v in wanted.items()},
-            any(m.needs_crops for m in metrics), self._finder,
-            lambda media: f"{os.getpid()}-{hash_id(str(media))}")
+            self.faces, {k: v and Path(v) for k, v in wanted.items()},
+            any(m.needs_crops for m in metrics), self._finder, lambda media: hash_id(str(media)))
         return dataclasses.replace(utterance, **paths)
 
 

@@ -6,6 +6,7 @@ import time
 
 import ray
 
+from pipeline.processes import Owner, leave_with
 from pipeline.terminal import leave_terminal
 from stages.download.limiter import HostLimiter, LimiterConfig
 
@@ -14,8 +15,9 @@ from stages.download.limiter import HostLimiter, LimiterConfig
 class LimiterActor:
     """One host limiter for the cluster."""
 
-    def __init__(self, config: LimiterConfig) -> None:
+    def __init__(self, config: LimiterConfig, owner: Owner) -> None:
         leave_terminal()
+        leave_with(owner)
         self._limiter = HostLimiter(config)
 
     def acquire(self, host: str) -> tuple[str, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.files import write_atomic
-from pipeline import cluster, placement, status
+from pipeline import cluster, placement, status, supervisor
 from pipeline.config import BuildConfig, resources_for
 from pipeline.graph import Node
 from pipeline.ledger import Ledger
@@ -31,61 +31,74 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
     """A Runner of `nodes` with its pools; `observe` also gets the entries so far.
 
     `files` are those of `work`; all nodes share that folder if they are not given. Raises
-    ClusterError when a node cannot read and write them, SetupError where GPUs are wanting.
+    ClusterError when a node cannot read and write them, ClusterLostError when Ray ends under the
+    run, SetupError where GPUs are wanting.
     """
     files = files or WorkFiles(work)
     cluster.start(address)
+    try:
+        with cluster.errors_told():
+            yield from _running(nodes, configs, config, work, lock, requests, files, retry_failed,
+                                observe)
+    finally:
+        cluster.stop()
+
+
+def _running(nodes, configs, config, work, lock, requests, files, retry_failed, observe
+             ) -> Iterator[Any]:
     import ray
 
     from pipeline.pools import Pools
+    from pipeline.processes import Owner
     from pipeline.runner import Policy, Runner
     from pipeline.services import ClusterLimiter, LimiterActor
 
+    joined = cluster.prove_nodes(files, _own_files(requests))
+    workers = config.workers
+    sizes = placement.pools(workers, ray.cluster_resources())
+    gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
+           if workers.gpu_workers else "")
+    print(f"{len(requests)} sources; {len(joined)} node(s), {sizes['cpu'].workers} CPU "
+          f"workers, {gpu}{workers.net_workers} downloads at a time", file=sys.stderr)
+    pools = Pools(files, lock.fence, sizes, workers.node_cache_gb, cluster.watch(),
+                  lambda: placement.pools(workers, ray.cluster_resources()))
+    limiter = ClusterLimiter(LimiterActor.remote(config.download.limits, Owner.here()))
+    progress = Progress(len(requests), [n.name for n in nodes])
+
+    next_status = 0.0
+
+    def write_status() -> None:
+        write_atomic(work / "status.json", json.dumps(
+            status.rows(nodes, runner.entries, runner.pending())))
+
+    def seen(event, node, item) -> None:
+        nonlocal next_status
+        progress.observe(event, node, item)
+        if event == "finished":
+            supervisor.progressed()
+        if event in ("finished", "reused") and (began := time.monotonic()) > next_status:
+            write_status()  # for `yld status` meanwhile, and after a kill -9
+            ended = time.monotonic()  # counting millions of records must stay a small share
+            next_status = ended + max(STATUS_INTERVAL_S, 50 * (ended - began))
+        if observe is not None:
+            observe(event, node, item, runner.entries)
+
+    runner = Runner(
+        nodes, configs, work, Ledger(work / "ledger", files), pools,
+        Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
+        services={"rate_limiter": limiter}, observe=seen,
+        check=cluster.check,
+        limits=lambda name, declared: resources_for(config, name, declared),
+        files=files,
+        pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
+    )
     try:
-        joined = cluster.prove_nodes(files, _own_files(requests))
-        workers = config.workers
-        sizes = placement.pools(workers, ray.cluster_resources())
-        gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
-               if workers.gpu_workers else "")
-        print(f"{len(requests)} sources; {len(joined)} node(s), {sizes['cpu'].workers} CPU "
-              f"workers, {gpu}{workers.net_workers} downloads at a time", file=sys.stderr)
-        pools = Pools(files, lock.fence, sizes, workers.node_cache_gb)
-        limiter = ClusterLimiter(LimiterActor.remote(config.download.limits))
-        progress = Progress(len(requests), [n.name for n in nodes])
-
-        next_status = 0.0
-
-        def write_status() -> None:
-            write_atomic(work / "status.json", json.dumps(
-                status.rows(nodes, runner.entries, runner.pending())))
-
-        def seen(event, node, item) -> None:
-            nonlocal next_status
-            progress.observe(event, node, item)
-            if event in ("finished", "reused") and (began := time.monotonic()) > next_status:
-                write_status()  # for `yld status` meanwhile, and after a kill -9
-                ended = time.monotonic()  # counting millions of records must stay a small share
-                next_status = ended + max(STATUS_INTERVAL_S, 50 * (ended - began))
-            if observe is not None:
-                observe(event, node, item, runner.entries)
-
-        runner = Runner(
-            nodes, configs, work, Ledger(work / "ledger", files), pools,
-            Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
-            services={"rate_limiter": limiter}, observe=seen,
-            limits=lambda name, declared: resources_for(config, name, declared),
-            files=files,
-            pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
-        )
-        try:
-            yield runner
-            files.flush()
-        finally:
-            progress.close()
-            pools.close()
-            write_status()
+        yield runner
+        files.flush()
     finally:
-        ray.shutdown()
+        progress.close()
+        pools.close()
+        write_status()
 
 
 def _own_files(requests: Sequence[Any], at_most: int = 200) -> list[str]:

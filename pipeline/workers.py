@@ -1,10 +1,11 @@
 """Ray actors that run stages. A worker is a process of its own, so that what kills it (an
 exit, a segmentation fault, a memory blow-up, an endless loop) costs one item and not the run.
 
-A worker watches itself: above its memory limit, or when a newer run holds the corpus, it
-leaves at once. The driver sees an actor die and charges the item an attempt. A worker of several
-videos (`workers.videos_per_gpu_worker`) runs each in a thread with a stage of its own; only
-networks that take batches are shared (`stages.backends.sharing`).
+A worker watches itself: above its memory limit, when a newer run holds the corpus, and when the
+driver or the node's Ray ended it leaves at once, with all it started. The driver sees an actor die
+and charges the item an attempt. A worker of several videos (`workers.videos_per_gpu_worker`) runs
+each in a thread with a stage of its own; only networks that take batches are shared
+(`stages.backends.sharing`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import time
 import psutil
 import ray
 
+from manifests.files import record_temporaries, sweep_temporaries
 from manifests.paths import as_path
 from pipeline.lease import is_fenced
-from pipeline.lock import read_fence
+from pipeline.lock import RECORDS, read_fence
+from pipeline.processes import Owner, leave, leave_with
 from pipeline.remote import RemoteError
 from pipeline.stage_runner import Done, Job, StageRunner
 from pipeline.terminal import leave_terminal
@@ -39,7 +42,7 @@ def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> 
     while True:
         time.sleep(WATCH_INTERVAL_S)
         if read_fence(files.folder) > fence:
-            os._exit(FENCED_EXIT)
+            leave(FENCED_EXIT)
         with contextlib.suppress(psutil.Error):
             used = process.memory_info().rss
             limit["peak"] = max(limit["peak"], used)
@@ -47,7 +50,7 @@ def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> 
             if used > limit["bytes"]:
                 note = f"{used / 2**30:.2f} GiB used, limit {limit['bytes'] / 2**30:.2f} GiB"
                 files.write(f"tmp/{name}.memory", note)
-                os._exit(MEMORY_EXIT)
+                leave(MEMORY_EXIT)
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
@@ -56,8 +59,9 @@ class StageWorker:
     batches) as many as the actor has threads."""
 
     def __init__(self, files: WorkFiles, fence: int, name: str, node_cache_gb: float,
-                 pictures: int | None = None) -> None:
+                 owner: Owner, pictures: int | None = None) -> None:
         leave_terminal()
+        leave_with(owner)
         with contextlib.suppress(ImportError):
             import cv2
 
@@ -67,6 +71,7 @@ class StageWorker:
         self._limit = {"bytes": float("inf"), "peak": 0.0}
         self._files, self._fence, self._cache_gb = files.on_this_node(), fence, node_cache_gb
         self._files.folder.mkdir(parents=True, exist_ok=True)
+        record_temporaries(self._files.folder / RECORDS)
         self._name, self._lock = name, threading.Lock()
         self._at_work: dict[int, float] = {}
         self._runner = StageRunner(self._files.folder, Sharing(pictures) if pictures else None)
@@ -74,9 +79,9 @@ class StageWorker:
             target=_watch, args=(self._files, fence, self._limit, name), daemon=True
         ).start()
 
-    def is_up(self) -> bool:
-        """Answers once the process has started."""
-        return True
+    def is_up(self) -> str:
+        """The id of the node it is on, once the process has started."""
+        return ray.get_runtime_context().get_node_id()
 
     def run(self, job: Job) -> Done:
         files = self._files
@@ -94,7 +99,7 @@ class StageWorker:
             if is_lost(error):
                 files.write(f"tmp/{self._name}.device",
                             f"the GPU is lost to its worker: {error}"[:600])
-                os._exit(DEVICE_EXIT)
+                leave(DEVICE_EXIT)
             raise
         finally:
             self._set_limit(None)
@@ -102,7 +107,7 @@ class StageWorker:
     def _hand_over(self, job: Job, done: Done) -> None:
         """Other nodes may need what this one wrote; a newer run must not see it."""
         if is_fenced(self._files, self._fence):
-            os._exit(FENCED_EXIT)
+            leave(FENCED_EXIT)
         outputs = [r for result in done.results for r in result.records or []]
         self._files.send(written_by(job.stage, job.unit, outputs))
         self._files.trim(self._cache_gb, NODE_FOLDERS)
@@ -121,11 +126,13 @@ class StageWorker:
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def prove_node(files: WorkFiles, token: str, own_files: list[str]) -> dict[str, str]:
-    """That this node reads what the driver wrote, can write beside it, and sees the user's own
-    files. Raises OSError."""
+def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
+               ) -> dict[str, str]:
+    """That this node reads what the driver wrote, can write `answer` beside it, and sees the
+    user's own files; what earlier runs left half written here goes. Raises OSError."""
     leave_terminal()
     files = files.on_this_node()
+    sweep_temporaries(files.folder / RECORDS)
     found = files.read("tmp/token")
     if found != token:
         raise OSError(f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
@@ -135,5 +142,5 @@ def prove_node(files: WorkFiles, token: str, own_files: list[str]) -> dict[str, 
             raise OSError(f"{path} is not here; sources that are files must lie at the same "
                           "path on every node")
     node = ray.get_runtime_context().get_node_id()
-    files.write(f"tmp/node-{node}", token)
+    files.write(answer, token)
     return {"node": node, "host": os.uname().nodename, "python": os.sys.version.split()[0]}

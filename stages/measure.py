@@ -18,9 +18,10 @@ from manifests.arrays import load_npz
 from manifests.crops import crop
 from manifests.media import decode_flac, decode_video, read_audio, resolve
 from manifests.paths import as_path
-from manifests.records import Offset, Request, Track, Video, col
+from manifests.records import Measured, Offset, Request, Track, Video, col
 from manifests.tarfiles import read_tar
 from stages.base import Context, Resources, Stage
+from stages.drift import drift_of
 from stages.networks.lipsync_features import mouths_of_faces
 from stages.speech import SpeechDetector
 from stages.sync import Judged, Sync, SyncConfig, source_pictures
@@ -44,12 +45,11 @@ class _Measurer:
         for sync in self.syncs:
             sync.setup()
 
-    def offsets(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
-                regions, crops) -> list[Offset]:
-        return [self._offset(sync, sync.judge(track, side, pcm, regions, crops=crops), regions)
-                for sync in self.syncs]
+    def judge(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
+              regions, crops) -> list[Judged]:
+        return [sync.judge(track, side, pcm, regions, crops=crops) for sync in self.syncs]
 
-    def _offset(self, sync: Sync, item: Judged, regions) -> Offset:
+    def offset(self, sync: Sync, item: Judged, regions) -> Offset:
         row, config = sync.offset_of(item, regions), sync.config
         if item.speech_s < config.min_speech_s:
             why = f"{item.speech_s:.2f} s of speech, {config.min_speech_s} s are needed"
@@ -63,10 +63,11 @@ class _Measurer:
         return row
 
 
-class Measure(Stage[Track, Offset]):
-    """Every track of a video -> one Offset per estimator."""
+class Measure(Stage[Track, Measured]):
+    """Every track of a video -> one Offset per estimator, with the drift of all of them."""
 
     name = "measure"
+    version = 2
     resources = Resources(memory_gb=6.0, timeout_s=600.0)
 
     def setup(self) -> None:
@@ -75,16 +76,20 @@ class Measure(Stage[Track, Offset]):
     def fingerprint(self) -> dict[str, str]:
         return _fingerprint(self.config)
 
-    def process(self, batch: Sequence[Track], context: Context) -> list[list[Offset]]:
+    def process(self, batch: Sequence[Track], context: Context) -> list[list[Measured]]:
         video: Video = context.services["video"]
         pcm = read_audio(video, resolve(video.media_path, context.work))
-        regions = self.measurer.syncs[0].speech.regions(pcm)
-        made = []
+        syncs = self.measurer.syncs
+        regions = syncs[0].speech.regions(pcm)
+        judged = []
         for track in batch:
             side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
             crops = source_pictures(video, context.work, track, side)
-            made.append(self.measurer.offsets(track, side, pcm, regions, crops))
-        return made
+            judged.append(self.measurer.judge(track, side, pcm, regions, crops))
+        drifts = [drift_of(sync, [row[i] for row in judged]) for i, sync in enumerate(syncs)]
+        return [[Measured(**vars(self.measurer.offset(sync, item, regions)), **drift)
+                 for sync, item, drift in zip(syncs, row, drifts, strict=True)]
+                for row in judged]
 
 
 class MeasureShard(Stage[Request, Offset]):
@@ -115,8 +120,10 @@ class MeasureShard(Stage[Request, Offset]):
                     "mouths": mouths_of_faces(faces)}
             track = sample_track(key, facts.get("video_id", key), len(landmarks))
             regions = self.speech.regions(pcm)
-            made += self.measurer.offsets(track, side, pcm, regions,
-                                          lambda f=faces: crop(f, "syncnet"))
+            judged = self.measurer.judge(track, side, pcm, regions,
+                                         lambda f=faces: crop(f, "syncnet"))
+            made += [self.measurer.offset(sync, item, regions)
+                     for sync, item in zip(self.measurer.syncs, judged, strict=True)]
         return made
 
 

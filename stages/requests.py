@@ -16,6 +16,7 @@ from urllib.parse import quote_from_bytes, urlsplit
 from manifests import walk
 from manifests.ids import hash_id
 from manifests.paths import as_text
+from manifests.plain_words import SAYINGS
 from manifests.records import Request
 
 LIST_SUFFIXES = frozenset({".txt", ".list", ".urls"})
@@ -63,7 +64,8 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
-        raise BadSourceError(f"{shown[:200]} is no source: {error}") from None
+        why = SAYINGS.get(getattr(error, "errno", None), "is no name of a file")
+        raise BadSourceError(f"{shown[:200]} is no source: it {why}") from None
     if is_folder:
         found = walk.find_media(path)
         walk.tell(found.lines())

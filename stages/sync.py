@@ -181,10 +181,7 @@ class Sync(Stage[Identity, Offset]):
         lags, heights = [], []
         for curve, weight in zip(item.curves, item.weights, strict=True):
             found = self.estimator.peak(curve) if weight else None
-            sure_here = self.confidence(found, self.config.window_frames / 25)
-            good = found is not None and not found.is_at_limit and (
-                found.height >= (self.estimator.min_raw_score or np.inf) if sure_here is None
-                else sure_here >= self.estimator.measured_confidence)
+            good = self.is_sure(found, self.config.window_frames / 25)
             lags.append(round(found.lag_ms, 1) if good else None)
             heights.append(None if found is None else round(found.height, 4))
         speaking = item.speaking
@@ -210,6 +207,15 @@ class Sync(Stage[Identity, Offset]):
         if peak is None or self.estimator.calibration is None:
             return None
         return off.confidence(peak, seconds, self.estimator.calibration)
+
+    def is_sure(self, peak: off.Peak | None, seconds: float) -> bool:
+        """Whether a peak of the curves of so many seconds counts as measured."""
+        if peak is None or peak.is_at_limit:
+            return False
+        sure = self.confidence(peak, seconds)
+        if sure is None:
+            return peak.height >= (self.estimator.min_raw_score or np.inf)
+        return sure >= self.estimator.measured_confidence
 
     def verdict(self, item: Judged) -> tuple[str, str | None, float | None, float | None]:
         """Status, reason, lag in ms and confidence of a judged track."""

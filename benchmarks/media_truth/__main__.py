@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [c for c in all_cases() if options.only in c.name and (c.fast or not options.fast)]
     if not cases:
         parser.error(f"no row's name holds {options.only!r}")
+    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder: errors only
     cv2.setNumThreads(1)
     counter.talking_heads(160, 128)
     rows = []

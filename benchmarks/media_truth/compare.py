@@ -20,7 +20,7 @@ from manifests.clock import SAMPLE_RATE, Clock
 from manifests.media import iter_frames, iter_pictures, read_audio, read_facts
 from manifests.records import Video
 
-MAX_PICTURE_DIFFERENCE = 8.0
+MAX_PICTURE_DIFFERENCE = 5.0
 """Mean difference of 8-bit RGB that scalers and decoders may make."""
 MAX_LEVEL_DB = 0.5
 MAX_HELD = 250

@@ -17,6 +17,7 @@ from benchmarks.media_truth.patches import (
     replaced,
     stream_type,
     truncated,
+    unused_labels,
     without_head,
 )
 from benchmarks.media_truth.recipe import B_FRAMES, NTSC, Recipe, Shift, Sound
@@ -103,6 +104,9 @@ EQUAL = Expected(mix="pan=mono|c0=c0", why="channels without places are mixed eq
 CHANNELS = [
     Case("3 channels without places", many(3), EQUAL, fast=True),
     Case("4 channels without places", many(4), EQUAL, fast=True),
+    Case("4 channels with unused labels", mov(
+        sounds=(Sound("pcm_s16le", gains=(1.0,) * 4, layout="quad"),),
+        steps=(unused_labels(4),)), EQUAL, fast=True),
     Case("9 channels", many(9), EQUAL, fast=True),
     Case("16 channels", many(16), EQUAL),
     Case("32 channels", many(32), EQUAL, fast=True),

@@ -111,6 +111,22 @@ def edits(spans_s: Sequence[tuple[float, float]]) -> Step:
     return rewrite(change)
 
 
+def unused_labels(num_channels: int) -> Step:
+    """MOV whose index is at the end: every channel of the sound is labelled as unused, as cameras
+    with free inputs do."""
+    def change(content: bytearray) -> bytearray:
+        chan = content.index(b"chan") - 4
+        size = struct.unpack(">I", content[chan:chan + 4])[0]
+        box = struct.pack(">I4sIIII", 24 + 20 * num_channels, b"chan", 0, 0, 0, num_channels)
+        box += bytes(20 * num_channels)
+        around = [content.rindex(name, 0, chan) - 4
+                  for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")]
+        content[chan:chan + size] = box
+        _grow(content, (*around, around[-1] + 16), len(box) - size)
+        return content
+    return rewrite(change)
+
+
 def _scale(content: bytearray, header: int) -> int:
     """Ticks a second, from a movie's or a medium's header."""
     at = header + 4 + (20 if content[header + 4] == 1 else 12)

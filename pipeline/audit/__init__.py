@@ -31,7 +31,7 @@ from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.measure import MeasureConfig
 
-AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Offset,
+AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Measured,
                                  "video_id", context=("video",)))
 SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
                   "request_id"),)
@@ -51,9 +51,10 @@ class Audit:
 
 def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = None,
           estimators: Sequence[str] = ("lipsync",), address: str | None = None,
-          with_report: bool = True) -> Audit:
+          with_report: bool = True, skip: Path | None = None) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
+    `skip`: a folder in which none of the clips lie, `out` if not given.
     Raises LayoutError, CorpusBusyError, ClusterError; NotOursError and FileInTheWayError for
     what is another's at `out`; ValueError for an unknown estimator or a
     folder that holds another audit.
@@ -61,7 +62,7 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     started = time.monotonic()
     for name in estimators:
         registry.make(ESTIMATORS, name)
-    layout, items = layouts.find(path, layout)
+    layout, items = layouts.find(path, layout, skip or out)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")
     made = ["offsets.parquet", "summary.json", *(["report.html"] if with_report else [])]

@@ -48,28 +48,34 @@ class Item:
     start_s: float | None = None
     end_s: float | None = None
     missing: str | None = None
+    inside: str | None = None
+    """Path below what is audited, as it was found there; null for what is missing."""
 
 
-def find(path: Path, layout: str | None = None) -> tuple[str, list[Item]]:
-    """The layout of `path` and what is in it, in a fixed order. Raises LayoutError."""
+def find(path: Path, layout: str | None = None, skip: Path | None = None
+         ) -> tuple[str, list[Item]]:
+    """The layout of `path` and what is in it, in a fixed order. Raises LayoutError.
+
+    `skip` is a folder for results: it may lie beside a list, and holds none of its downloads.
+    """
     if layout is not None and layout not in LAYOUTS:
         raise LayoutError(f"no layout is named {layout!r}; there are: {', '.join(LAYOUTS)}")
     if not path.exists():
         raise LayoutError(f"{path} does not exist")
     layout = layout or recognise(path)
     if layout == "avspeech":
-        return layout, _listed(path)
+        return layout, _listed(path, skip)
     if layout in ("yld", "shards"):
         return layout, _shards(path, layout)
     files = [path] if path.is_file() else _media(path, aloud=True)
     if not files:
         raise LayoutError(f"{as_text(path)} holds no media file, shard or list that could be "
                           "audited")
-    root = path.parent if path.is_file() else path
+    root = root_of(path, layout)
     names = Counter(p.stem for p in files)
     return layout, [Item(as_text(p.resolve()),
                          as_text(p.stem) if names[p.stem] == 1 else _long_name(p, root),
-                         speaker_of(p, layout), "file") for p in files]
+                         speaker_of(p, layout), "file", inside=_inside(p, root)) for p in files]
 
 
 def _media(folder: Path, aloud: bool = False) -> list[Path]:
@@ -130,21 +136,34 @@ def speaker_of(path: Path, layout: str) -> str | None:
 
 
 def _shards(path: Path, layout: str) -> list[Item]:
-    folder = path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
-    tars = [path] if path.is_file() else _tars(folder)
+    root = root_of(path, layout)
+    tars = [path] if path.is_file() else _tars(root)
     if not tars:
         raise LayoutError(f"{as_text(path)} holds no shard (*.tar)")
-    return [Item(as_text(t.resolve()), as_text(t.stem), None, "shard") for t in tars]
+    return [Item(as_text(t.resolve()), as_text(t.stem), None, "shard", inside=_inside(t, root))
+            for t in tars]
 
 
-def _listed(path: Path) -> list[Item]:
+def _inside(path: Path, root: Path) -> str:
+    return as_text(path.relative_to(root).as_posix())
+
+
+def root_of(path: Path, layout: str) -> Path:
+    """The folder that `Item.inside` counts from."""
+    if path.is_file():
+        return path.parent
+    return path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
+
+
+def _listed(path: Path, skip: Path | None) -> list[Item]:
     """Rows `id,start,end,...` beside downloads whose names begin with the id."""
     try:
         table = csv.reader(io.StringIO(read_text(path), newline=""))
         rows = [r for r in table if r and not r[0].startswith("#")]
     except csv.Error as error:
         raise LayoutError(f"{path} is no list of id,start,end: {error}") from None
-    files = _media(path.parent, aloud=True)
+    files = [p for p in _media(path.parent, aloud=True)
+             if skip is None or skip.resolve() not in p.resolve().parents]
     items = []
     for number, row in enumerate(rows, 1):
         try:
@@ -163,7 +182,8 @@ def _listed(path: Path) -> list[Item]:
             continue
         is_cut = found.stem != row[0]
         items.append(Item(as_text(found.resolve()), name, None, "file",
-                          None if is_cut else start_s, None if is_cut else end_s))
+                          None if is_cut else start_s, None if is_cut else end_s,
+                          inside=_inside(found, path.parent)))
     return items
 
 

@@ -24,6 +24,7 @@ from manifests.media import (
 from manifests.paths import as_path
 from manifests.records import Video
 from manifests.tarfiles import read_tar
+from pipeline.audit import recordings
 from pipeline.report import charts, samples
 
 NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
@@ -61,7 +62,8 @@ def write_report(path: Path, name: str, layout: str, rows: list[dict[str, Any]],
                   for s, group in by[:MAX_SPEAKERS_SHOWN] if group],
         without=charts.bars(_reasons(first), "clips without a number"),
         agreement=agreement(rows, estimators),
-        drift=charts.histogram(drifts, 20, "ms/min", "drift", -200, 200) if drifts else None,
+        drift=charts.histogram(drifts, 20, "ms/min", "drift of single faces", -200, 200)
+        if drifts else None, recordings=recordings.sentences(first),
         outliers=outliers(measured, {s["speaker"]: s["centre_ms"] for s in summary}),
         outlier_ms=OUTLIER_MS)
     write_atomic(path, page)

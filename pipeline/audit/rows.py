@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path
-from manifests.records import Offset
+from manifests.records import Measured, Offset
 from pipeline.audit.layouts import Item
 from pipeline.ledger import Entry
 
@@ -31,10 +31,21 @@ SCHEMA = pa.schema([
         ("reason", pa.string(), "", "why there is no number"),
         ("estimator", pa.string(), "", "estimator and version"),
         ("search_ms", pa.float64(), "ms", "search range, plus and minus"),
-        ("drift_ms_per_min", pa.float64(), "ms/min", "trend; null with few measured windows"),
+        ("drift_ms_per_min", pa.float64(), "ms/min",
+         "trend of the windows of this face alone; null with few measured windows"),
+        ("drift_status", pa.string(), "", "of the whole recording, from all its faces: drifts | "
+         "steady | uneven | unknown; null for samples of shards"),
+        ("drift_reason", pa.string(), "", "why it is uneven or unknown"),
+        ("drift_ppm", pa.float64(), "ppm", "slope of the lag; > 0: the picture falls back"),
+        ("drift_error_ppm", pa.float64(), "ppm", "standard error of the slope"),
+        ("zero_lag_ms", pa.float64(), "ms", "lag of that line where the recording begins"),
+        ("start_lag_ms", pa.float64(), "ms", "lag at the first window, by the first quarter alone"),
+        ("end_lag_ms", pa.float64(), "ms", "lag at the last window, by the last quarter alone"),
     )
-], metadata={"schema_version": "1"})
+], metadata={"schema_version": "2"})
 
+DRIFT_FIELDS = ("drift_status", "drift_reason", "drift_ppm", "drift_error_ppm", "zero_lag_ms",
+                "start_lag_ms", "end_lag_ms")
 # What a reject of an earlier stage means for a clip's offset.
 STATUS_OF = {"no_face": "no_face", "face_too_brief": "no_face", "no_audio": "no_speech"}
 
@@ -46,7 +57,7 @@ def of_files(items: list[Item], entries: dict[str, dict[str, Entry]],
     video_of = {f.media_path: f.video_id for e in entries["download"].values()
                 for f in e.outputs}
     why = _why(entries)
-    offsets: dict[tuple[str, str], list[tuple[Offset, int]]] = defaultdict(list)
+    offsets: dict[tuple[str, str], list[Measured]] = defaultdict(list)
     length = {t.track_id: (t.start_frame, t.end_frame) for e in entries["tracks"].values()
               for t in e.outputs}
     for entry in entries["measure"].values():
@@ -72,7 +83,8 @@ def of_files(items: list[Item], entries: dict[str, dict[str, Entry]],
             else:
                 best = max(found, key=lambda o: (_rank(o), length[o.track_id][1]
                                                  - length[o.track_id][0]))
-                rows.append(base | _of(best, *length[best.track_id]))
+                spans = [length[o.track_id] for o in found]
+                rows.append(base | _along(_of(best, *length[best.track_id]), best, item, spans))
     return rows
 
 
@@ -104,6 +116,21 @@ def _of(row: Offset, start: int, end: int | None) -> dict[str, Any]:
             "offset_status": row.offset_status, "reason": row.reason,
             "estimator": row.estimator, "search_ms": row.search_ms,
             "drift_ms_per_min": row.drift_ms_per_min}
+
+
+def _along(row: dict[str, Any], best: Measured, item: Item,
+           spans: list[tuple[int, int]]) -> dict[str, Any]:
+    """A row with its recording's drift. Where that is known, all faces of the clip give its lag
+    together: it is the line's, in the middle of what was measured."""
+    row |= {name: getattr(best, name) for name in DRIFT_FIELDS}
+    if best.drift_status in ("drifts", "steady"):
+        start, end = min(a for a, _ in spans), max(b for _, b in spans)
+        if item.start_s is not None:
+            start, end = max(start, round(item.start_s * 25)), min(end, round(item.end_s * 25))
+        lag = best.zero_lag_ms + 1e-3 * best.drift_ppm * (start + end) / 50
+        row |= {"start_frame": start, "end_frame": end, "video_lag_ms": round(lag, 1),
+                "offset_status": "measured", "reason": None, "confidence": best.drift_confidence}
+    return row
 
 
 def _rank(row: Offset) -> tuple[bool, float, float]:

@@ -1,15 +1,19 @@
-"""`yld resync`: take the measured offset out of every clip, and measure again.
+"""`yld resync`: take the measured offset and drift out of every clip, and measure again.
 
 The corrected files keep every frame; only the sound moves. They begin at zero in both streams,
 run at a constant rate without B-frames, priming or edit lists, so that a reader that counts
 frames and one that reads timestamps see the same thing. Originals are not touched.
+
+Everything is first written below `out/work` and measured there; only then does it get its place in
+`out/media` or `out/shards`, under the source's own relative path, if the second measurement does
+not speak against it (`pipeline.resync.fates`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,25 +22,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path, write_atomic
-from manifests.ids import escape, hash_id
 from manifests.paths import as_path, as_text
 from manifests.records import Correction
-from pipeline.audit import audit, centres, summarize
+from pipeline.audit import audit, summarize
 from pipeline.config import BuildConfig
 from pipeline.graph import Node
 from pipeline.lock import CorpusLock
-from pipeline.own_folder import claim
+from pipeline.own_folder import OwnFolder, claim
+from pipeline.resync import fates, names, plan
+from pipeline.resync.place import place
 from pipeline.session import running
 from stages.correct import CorrectConfig
 
 COLUMNS = ["clip_id", "speaker", "fate", "video_lag_ms", "container_lag_ms", "applied_lag_ms",
-           "residual_lag_ms", "residual_status", "reason"]
+           "applied_drift_ppm", "residual_lag_ms", "residual_status", "reason"]
+MORE_COLUMNS = ["path", "target", "offset_status", "confidence", "estimator", "corrected_by",
+                "drift_status", "drift_ppm", "drift_error_ppm", "start_lag_ms", "end_lag_ms",
+                "residual_start_ms", "residual_end_ms", "residual_drift_ppm"]
+NUMBERS = ("_ms", "_ppm", "confidence")
 CORRECT_JOB = (Node("correct", "stages.correct:Correct", Correction, Correction, "item_id"),)
 
 
 def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop",
            layout: str | None = None, address: str | None = None) -> list[dict[str, Any]]:
-    """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip.
+    """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip, and one for
+    every other file that lies there. Written only below `out`.
 
     Raises LayoutError, ValueError for an `out` inside `path`, NotOursError and FileInTheWayError
     for what is another's at `out`.
@@ -45,114 +55,119 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
     made = ["resync.parquet", "summary.json", "report.html"]
     own = claim(out, "resync", made)
-    before = audit(path, out / "before", config, layout=layout, address=address)
-    centre = centres(before.summary)
-    wanted, rows = [], []
-    for row in before.rows:
-        lag, fate = row.get("video_lag_ms"), "corrected"
-        if lag is None:
-            fate = {"drop": "left out", "keep": "kept as it is"}.get(undecided, "")
-            if undecided == "speaker":
-                lag = centre.get(row.get("speaker"))
-                fate = "left out" if lag is None else "corrected by speaker"
-        rows.append({**row, "fate": fate, "applied_lag_ms": lag if fate.startswith("corr") else (
-            0.0 if fate.startswith("kept") else None)})
-        if fate != "left out" and not as_path(row["path"]).exists():
-            rows[-1].update(fate="left out", applied_lag_ms=None)
-        if rows[-1]["fate"] != "left out":
-            wanted.append(rows[-1])
+    before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
     is_shards = before.items[0].kind == "shard"
+    kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
-    corrections = (_of_shards if is_shards else _of_files)(wanted, path, out)
-    targets = [os.path.relpath(as_path(c.target), out.resolve()) for c in corrections]
-    own.about_to_write(targets)
+    rows = plan.rows_of(before, path, out, undecided)
+    (out / "work").mkdir(exist_ok=True)
+    plan.name_targets(rows, is_shards, names.tells_case(out / "work"))
+    own.refuse_foreign(f"{kind}/{r['to']}" for r in rows if r.get("applied_lag_ms") is not None)
+    wanted = plan.corrections_of(rows, work / "tried")
+    if wanted:
+        _correct(rows, wanted, work, config, address)
+    again = []
+    if any(r.get("made") for r in rows):
+        again = _measure_again(rows, work / "tried", out, config, is_shards, address)
+    back = _after_verdict(rows, undecided, work)
+    if back:
+        _correct(rows, back, work, config, address)
+    _place(rows, own, kind)
+    own.about_to_write(made)
+    _write(rows, out / "resync.parquet")
+    write_atomic(out / "summary.json", json.dumps(
+        {"before": before.summary, "after": summarize(again),
+         "fates": dict(sorted(Counter(r["fate"] for r in rows).items()))}, indent=1))
+    from pipeline.resync.report import write_report
+
+    write_report(out / "report.html", as_text(path.name), rows)
+    own.wrote(made)
+    print("; ".join(f"{count} {fate}" for fate, count in Counter(
+        r["fate"] for r in rows).most_common()) + f"; {out}", file=sys.stderr)
+    return rows
+
+
+def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], work: Path,
+             config: BuildConfig, address: str | None) -> None:
+    """Write them; a clip that could not be written is left out, and says why."""
     with CorpusLock(work) as lock, running(
             CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
             address=address) as runner:
         entries = runner.run(corrections)
-    _note_failures(rows, entries, corrections)
-    again = audit(out / ("shards" if is_shards else "media"), out / "after", config,
-                  layout="shards" if is_shards else "folder", address=address)
-    _note_residuals(rows, again.rows, corrections, is_shards)
-    own.about_to_write(made)
-    _write(rows, out / "resync.parquet")
-    write_atomic(out / "summary.json", json.dumps(
-        {"before": before.summary, "after": summarize(_with_speakers(again.rows, rows))}, indent=1))
-    from pipeline.resync.report import write_report
-
-    write_report(out / "report.html", path.name, rows)
-    own.wrote([*made, *targets])
-    print(f"{sum(r['fate'].startswith('corrected') for r in rows)} corrected, "
-          f"{sum(r['fate'] == 'left out' for r in rows)} left out; {out}", file=sys.stderr)
-    return rows
-
-
-def _of_files(rows: Sequence[dict[str, Any]], path: Path, out: Path) -> list[Correction]:
-    """One correction per clip; a span of a long video becomes a file of its own."""
-    made = []
-    for row in rows:
-        name = escape(row["clip_id"])
-        folder = escape(row["speaker"]) if row.get("speaker") else "speaker_unknown"
-        target = out.resolve() / "media" / folder / f"{name}.mp4"
-        row["target"] = as_text(target)
-        made.append(Correction(hash_id("file", row["path"], row["clip_id"]), row["path"],
-                               as_text(target), [row["clip_id"]], [float(row["applied_lag_ms"])]))
-    return made
-
-
-def _of_shards(rows: Sequence[dict[str, Any]], path: Path, out: Path) -> list[Correction]:
-    """One correction per shard, with the lag of each sample that stays."""
-    by: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by.setdefault(row["path"], []).append(row)
-    root = path.resolve() / "shards" if (path / "shards").is_dir() else path.resolve()
-    made = []
-    for shard, group in sorted(by.items()):
-        place = as_path(shard)
-        inside = place.relative_to(root) if root in place.parents else Path(place.name)
-        target = out.resolve() / "shards" / inside
-        for row in group:
-            row["target"] = as_text(target)
-        made.append(Correction(hash_id("shard", shard), shard, as_text(target),
-                               [r["clip_id"] for r in group],
-                               [float(r["applied_lag_ms"]) for r in group]))
-    return made
-
-
-def _note_failures(rows, entries, corrections) -> None:
-    """A clip that could not be written is left out, and says why."""
+    lost: dict[str, str] = {}
     for entry in entries["correct"].values():
         for result in entry.results:
-            lost = result.failure.exception if result.failure else (
-                result.reject.detail if result.reject else None)
-            if lost is None:
-                continue
-            target = next(c.target for c in corrections if c.item_id == result.item_id)
-            for row in rows:
-                if row.get("target") == target:
-                    row.update(fate="left out", applied_lag_ms=None, reason=lost)
-
-
-def _note_residuals(rows, again, corrections, is_shards: bool) -> None:
-    found = {(r["path"], r["clip_id"]) if is_shards else r["path"]: r for r in again}
+            if result.failure is not None:
+                lost[result.item_id] = f"correct failed: {result.failure.exception}"
+            elif result.reject is not None:
+                lost[result.item_id] = f"correct: {result.reject.detail or result.reject.reason}"
+    for item in corrections:
+        if item.item_id not in lost and not as_path(item.target).exists():
+            lost[item.item_id] = (f"{item.target}, made by an earlier run, is gone; remove {work} "
+                                  "and run again")
     for row in rows:
-        key = (row.get("target"), row["clip_id"]) if is_shards else row.get("target")
-        after = found.get(key)
-        row["residual_lag_ms"] = None if after is None else after.get("video_lag_ms")
-        row["residual_status"] = None if after is None else after["offset_status"]
+        if row.get("item_id") in lost:
+            row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
+                       made=None, reason=lost[row["item_id"]])
 
 
-def _with_speakers(again, rows):
-    speaker = {r.get("target"): r.get("speaker") for r in rows}
-    return [{**r, "speaker": speaker.get(r["path"], r.get("speaker"))} for r in again]
+def _measure_again(rows, tried: Path, out: Path, config: BuildConfig, is_shards: bool,
+                   address: str | None) -> list[dict[str, Any]]:
+    """Residuals into `rows`; the rows of the second measurement, with their speakers."""
+    again = audit(tried, out / "after", config, layout="shards" if is_shards else "folder",
+                  address=address)
+    found = {(r["path"], r["clip_id"] if is_shards else None): r for r in again.rows}
+    seen = []
+    for row in rows:
+        if not row.get("made"):
+            continue
+        after = found.get((row["made"], row["clip_id"] if is_shards else None))
+        row["after"] = after
+        if after is not None:
+            seen.append({**after, "speaker": row.get("speaker")})
+            row |= {"residual_lag_ms": after.get("video_lag_ms"),
+                    "residual_status": after["offset_status"],
+                    "residual_start_ms": after.get("start_lag_ms"),
+                    "residual_end_ms": after.get("end_lag_ms"),
+                    "residual_drift_ppm": after.get("drift_ppm")}
+    return seen
+
+
+def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path) -> list[Correction]:
+    """Fates from residuals; what must be written once more because some went back."""
+    changed: set[str] = set()
+    for row in rows:
+        after = row.pop("after", None)
+        if not row.get("made") or row["fate"] != fates.CORRECTED:
+            continue
+        row["fate"], why = fates.judged(row, after)
+        row["reason"] = why
+        if row["fate"] in fates.CONTRADICTED:
+            changed.add(row["item_id"])
+            stays = undecided == "keep"
+            row.update(applied_lag_ms=0.0 if stays else None,
+                       applied_drift_ppm=0.0 if stays else None, made=None)
+    if not changed:
+        return []
+    # Of a shard all samples that stay are written again, of files only those put back.
+    return plan.corrections_of([r for r in rows if r.get("item_id") in changed], work / "put_back")
+
+
+def _place(rows: list[dict[str, Any]], own: OwnFolder, kind: str) -> None:
+    made = {row["to"]: as_path(row["made"]) for row in rows if row.get("made")}
+    refused = place(made, own, kind)
+    for row in rows:
+        if row.get("made") and row["to"] in refused:
+            row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
+                       made=None, reason=refused[row["to"]])
+        row["target"] = as_text(own.root.resolve() / kind / row["to"]) if row.get("made") else None
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    names = [*COLUMNS, "path", "target", "offset_status", "confidence", "estimator"]
-    kinds = {n: pa.float64() for n in names if n.endswith("_ms") or n == "confidence"}
-    schema = pa.schema([pa.field(n, kinds.get(n, pa.string())) for n in names])
+    columns = [*COLUMNS, *MORE_COLUMNS]
+    schema = pa.schema([pa.field(n, pa.float64() if n.endswith(NUMBERS) else pa.string())
+                        for n in columns])
+    table = [{n: names.shown(v) if isinstance(v := r.get(n), str) else v for n in columns}
+             for r in rows]
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(
-            [{n: r.get(n) for n in names} for r in rows], schema), temporary)
-
-
+        pq.write_table(pa.Table.from_pylist(table, schema), temporary)

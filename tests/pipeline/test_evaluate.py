@@ -28,7 +28,7 @@ def running_ray():
         cluster.start(None, 2)
     yield
     if started:
-        ray.shutdown()
+        cluster.stop()
 
 
 def write(path, sound):

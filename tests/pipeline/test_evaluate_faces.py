@@ -48,7 +48,7 @@ WORKER = Worker()
 def rows(clips, names, **utterance):
     """As a worker scores it, without Ray."""
     job = Job("hypothesis", Utterance("u", **{k: str(clips / v) for k, v in utterance.items()}),
-              tuple(names), str(clips / "work"))
+              tuple(names))
     return {row.metric: row for row in WORKER.run(job)}
 
 
@@ -59,7 +59,7 @@ def test_landmark_sync_sees_what_was_planted(clips):
     assert own["lm-confidence"].value > 0.75 and early["lm-confidence"].value > 0.75
     # Sound that comes early makes the picture late.
     assert abs(early["lm-offset"].value - own["lm-offset"].value - LAG_MS) < 25
-    assert not list((clips / "work" / "faces").iterdir())
+    assert not list(WORKER.faces.iterdir())
 
 
 def test_generated_pictures_without_sound_are_heard_with_the_reference(clips):

@@ -202,6 +202,15 @@ def test_a_mark_that_names_files_outside_is_not_followed(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "MINE"
 
 
+def test_a_link_put_into_a_folder_of_ours_is_not_followed_to_remove(tmp_path):
+    root, theirs = tmp_path / "c", tmp_path / "theirs"
+    built(root, 1).publish()
+    (root / "shards").rename(theirs)
+    (root / "shards").symlink_to(theirs)
+    clean(root)
+    assert (theirs / "train" / "train-000000.tar").exists()
+
+
 def test_single_files_are_not_written_over(tmp_path):
     (tmp_path / "s").mkdir()
     for name in ("test.html", "test.key.json", "w.safetensors"):

@@ -55,7 +55,6 @@ def test_media_let_go_is_fetched_again_when_needed(site, tmp_path):
 
 
 def test_a_file_that_went_away_is_named_and_tried_again_when_it_is_back(site, tmp_path):
-    import ray
 
     path, work = site / "talk.mp4", tmp_path / "work"
     nodes = MAIN_JOB[:3]
@@ -84,4 +83,4 @@ def test_a_file_that_went_away_is_named_and_tried_again_when_it_is_back(site, tm
         path.symlink_to(away)
         assert probed(0.4).records, "the same command again, with the file back"
     finally:
-        ray.shutdown()
+        cluster.stop()

@@ -24,11 +24,10 @@ NODES = (
 
 @pytest.fixture(scope="module")
 def ray_local():
-    import ray
 
     cluster.start(None, num_cpus=2)
     yield
-    ray.shutdown()
+    cluster.stop()
 
 
 def build(work, addresses, word="a", policy=None, num_workers=2):

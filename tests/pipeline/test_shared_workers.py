@@ -31,11 +31,10 @@ SHARED = PoolSize(1, 0.5, 0, videos=4, pictures=2)
 
 @pytest.fixture(scope="module")
 def ray_local():
-    import ray
 
     cluster.start(None, num_cpus=2)
     yield
-    ray.shutdown()
+    cluster.stop()
 
 
 def build(work, addresses, size=SHARED, attempts=2, timeout_s=60.0):
