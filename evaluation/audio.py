@@ -14,7 +14,7 @@ from evaluation.wav_header import check_length
 from manifests.float_sound import frame_of, is_float
 from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
 from manifests.media_facts import why_unreadable
-from manifests.media_streams import stream_of
+from manifests.media_streams import audios_by_rank, open_media, stream_of
 from manifests.records import Video
 from manifests.walk import is_media
 
@@ -87,11 +87,10 @@ def _decode(path: Path, channel: int | None = None) -> tuple[np.ndarray, int | N
     """The mix of all channels, or one of them; and the loudest if all cancel each other out."""
     blocks: list[np.ndarray] = []
     mixer, resampler, shape = Mixer(path, channel), None, None
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise ValueError(f"{path} has no sound")
-        stream = container.streams.audio[0]
-        stream.codec_context.thread_count = 1
+        stream = stream_of(container, min(audios_by_rank(container)))
         for frame in container.decode(stream):
             if frame.sample_rate != shape:
                 blocks += _drained(resampler)
@@ -111,9 +110,8 @@ def _drained(resampler: av.AudioResampler | None) -> list[np.ndarray]:
 def _float_peak(video: Video) -> float:
     """Largest magnitude of the mix of a video's sound if that is of floats, else 0."""
     mixer, peak = Mixer(Path(video.media_path)), 0.0
-    with av.open(video.media_path, metadata_errors="replace") as container:
+    with open_media(video.media_path) as container:
         stream = stream_of(container, video.audio_stream)
-        stream.codec_context.thread_count = 1
         packets = container.demux(stream)
         while True:
             try:
