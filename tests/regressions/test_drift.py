@@ -174,6 +174,10 @@ def test_a_drifting_recording_is_retimed_from_file_to_file(tmp_path):
         load_portraits()[0], dataclasses.replace(talk, pcm=pcm.astype(np.float32)), seconds)],
         steady(Fraction(25), seconds), 0.0, np.random.default_rng(2))
     row, = resync(tmp_path / "in", tmp_path / "out", load_config(None))
-    assert row["drift_status"] == "drifts" and abs(row["drift_ppm"] - ppm) <= 80
+    assert row["drift_status"] == "drifts"
+    assert abs(row["drift_ppm"] - ppm) <= 3 * row["drift_error_ppm"]
+    left = [lag_ms - row["applied_lag_ms"] + 1e-3 * (ppm - row["applied_drift_ppm"]) * t
+            for t in (0, seconds)]
+    assert max(map(abs, left)) <= 20, left
     assert row["fate"] == "corrected" and row["target"].endswith("media/clock.mp4")
     assert max(abs(row["residual_start_ms"]), abs(row["residual_end_ms"])) <= 20
