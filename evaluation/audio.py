@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from evaluation.mixing import Mixer
 from evaluation.wav_header import check_length
 from manifests.float_sound import frame_of, is_float
-from manifests.media import MediaError, decode_video, iter_frames, read_audio, read_facts
+from manifests.media import MediaError, decode_video, iter_frames, open_video, read_audio
 from manifests.media_facts import why_unreadable
 from manifests.media_streams import audios_by_rank, open_media, stream_of
 from manifests.records import Video
@@ -32,7 +31,7 @@ def read_sound(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if is_media(path):
-        video = _open(path)
+        video = open_video(path)
         full_scale = 2.0 ** max(0, math.ceil(math.log2(max(1.0, _float_peak(video)))))
         return read_audio(video, full_scale=full_scale).astype(np.float32) * np.float32(
             full_scale / 32768)
@@ -48,7 +47,7 @@ def read_pictures(path: str | Path) -> np.ndarray:
     if not is_media(path):
         raise ValueError(f"{path.name} has no pictures")
     try:
-        frames = [frame for _, frame in iter_frames(_open(path))]
+        frames = [frame for _, frame in iter_frames(open_video(path))]
     except MediaError as error:
         if error.reason != "no_audio":
             raise
@@ -60,11 +59,6 @@ def read_pictures(path: str | Path) -> np.ndarray:
     if not len(frames):
         raise ValueError(f"{path.name} has no frame")
     return np.asarray(frames)
-
-
-def _open(path: Path) -> Video:
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
 
 
 def decode_sound(path: str | Path) -> np.ndarray:

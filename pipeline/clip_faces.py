@@ -7,7 +7,6 @@ float32 [T, 68, 2] px, `mouths` uint8 [T, 40, 48], `start_frame` and, where aske
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,7 +17,7 @@ import av
 import numpy as np
 
 from manifests.arrays import load_npz, save_npz
-from manifests.media import MediaError, read_facts
+from manifests.media import MediaError, open_video
 from manifests.media_facts import why_unreadable
 from manifests.records import Reject, Track, Video
 from stages.base import Context
@@ -74,15 +73,13 @@ class FaceFinder:
 def open_clip(media: Path, work: Path) -> tuple[Video, Path]:
     """A clip on the canonical clock; pictures without sound get silence. Raises MediaError."""
     try:
-        facts = read_facts(media)
+        return open_video(media), media
     except MediaError as error:
         if error.reason != "no_audio":
             raise
         silenced = work / "silenced.mkv"
         _add_silence(media, silenced)
-        media, facts = silenced, read_facts(silenced)
-    video = Video(video_id="clip", media_path=str(media), sha256="", **dataclasses.asdict(facts))
-    return video, media
+        return open_video(silenced), silenced
 
 
 def _add_silence(media: Path, out: Path) -> None:

@@ -22,9 +22,8 @@ import ffmpeg
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE
-from manifests.media import iter_pictures, read_audio, read_facts
+from manifests.media import iter_pictures, open_video, read_audio
 from manifests.plain_words import sentence
-from manifests.records import Video
 from stages.base import SetupError
 from stages.download.site import ffmpeg_path
 
@@ -169,8 +168,7 @@ def _signal(number: int) -> str:
 
 def by_clock(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Our reading: canonical frames and samples."""
-    video = Video(video_id="v", media_path=str(path), sha256="",
-                  **dataclasses.asdict(read_facts(path)))
+    video = open_video(path)
     light = [float(p.luma().mean()) for _, p in iter_pictures(video)]
     return changes(light, 25.0), onsets(read_audio(video))
 

@@ -20,8 +20,8 @@ from manifests.media import (
     decode_flac,
     encode_flac,
     iter_pictures,
+    open_video,
     read_audio,
-    read_facts,
 )
 from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
@@ -110,11 +110,10 @@ def correct_file(path: Path, target: Path, lag_ms: float, crf: int, drift_ppm: f
     `lag_ms` is that at the beginning of `path`, `drift_ppm` its growth; `span_s` what to keep of
     `path`, from and to. Raises MediaError for what cannot be read, and for an empty span.
     """
-    facts = read_facts(path)
-    rate = steady_rate(facts.source_fps, facts.is_vfr)
-    if rate != Fraction(facts.frame_rate):
-        facts = read_facts(path, rate)
-    video = Video(video_id="v", media_path=str(path), sha256="", **vars(facts))
+    video = open_video(path)
+    rate = steady_rate(video.source_fps, video.is_vfr)
+    if rate != Fraction(video.frame_rate):
+        video = open_video(path, rate)
     start, end = (0 if span_s[0] is None else max(0, round(span_s[0] * rate)),
                   video.num_frames if span_s[1] is None else min(
                       video.num_frames, round(span_s[1] * rate)))

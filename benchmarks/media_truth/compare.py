@@ -4,7 +4,6 @@ composed.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from benchmarks.media_truth.marks import samples
 from benchmarks.media_truth.recipe import Recipe
 from benchmarks.media_truth.reference import Pictures, decode_pictures, decode_sound
 from manifests.clock import SAMPLE_RATE, Clock
-from manifests.media import iter_frames, iter_pictures, read_audio, read_facts
+from manifests.media import iter_frames, iter_pictures, open_video, read_audio
 from manifests.records import Video
 
 MAX_PICTURE_DIFFERENCE = 5.0
@@ -79,12 +78,6 @@ class Expected:
     composed, and its pictures are held against that."""
     why: str = ""
     """Said of every departure from the defaults."""
-
-
-def open_video(path: Path) -> Video:
-    """The record of a file. Raises MediaError."""
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
 
 
 def judge(path: Path, recipe: Recipe, parts: tuple[Recipe, ...], expected: Expected) -> Verdict:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.media_truth import containers, contents, defects
-from benchmarks.media_truth.compare import Verdict, judge, open_video
+from benchmarks.media_truth.compare import Verdict, judge
 from benchmarks.media_truth.compose import compose
 from benchmarks.media_truth.table import Case
-from manifests.media import MediaError
+from manifests.media import MediaError, open_video
 
 
 @dataclass

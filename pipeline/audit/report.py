@@ -18,11 +18,10 @@ from manifests.media import (
     encode_flac,
     encode_video,
     iter_frames,
+    open_video,
     read_audio,
-    read_facts,
 )
 from manifests.paths import as_path
-from manifests.records import Video
 from manifests.tarfiles import read_tar
 from pipeline.audit import recordings
 from pipeline.report import charts, samples
@@ -132,7 +131,7 @@ def _pictures(row: dict[str, Any]) -> tuple[list[np.ndarray], np.ndarray, int]:
         parts = read_tar(path)[row["clip_id"]]
         return list(decode_video(parts["face.mp4"])[start:end]), decode_flac(
             parts["audio.flac"]), start
-    video = Video(video_id="v", media_path=str(path), sha256="", **vars(read_facts(path)))
+    video = open_video(path)
     frames = []
     for _, picture in iter_frames(video, start_frame=start, end_frame=end):
         scale = SHOWN_PX / max(picture.shape[:2])

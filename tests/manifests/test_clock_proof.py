@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_left, bisect_right
 from fractions import Fraction
 
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 
 from manifests.clock import SAMPLE_RATE, Clock, nearest_indices
-from manifests.media import iter_pictures, read_audio, read_facts
-from manifests.records import Video
+from manifests.media import iter_pictures, open_video, read_audio
 from tests.synthetic import (
     EventFile,
     audio_shift_samples,
@@ -29,11 +27,6 @@ NTSC = Fraction(30000, 1001)
 B_FRAMES = {"preset": "veryfast"}
 REALTIME = {"deadline": "realtime", "cpu-used": "8"}
 MEAN_LIMIT_MS, TREND_LIMIT_MS_PER_MIN = 2.0, 1.0
-
-
-def open_video(path) -> Video:
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
 
 
 def rendered_lags_ms(times_s) -> np.ndarray:

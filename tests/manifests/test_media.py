@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 from fractions import Fraction
@@ -22,20 +21,15 @@ from manifests.media import (
     encode_video,
     iter_frames,
     iter_pictures,
+    open_video,
     read_audio,
     read_facts,
 )
 from manifests.media_audio import _placed
-from manifests.records import Video
 from tests.synthetic import EventFile, constant_pts_s, write_events
 
 SHARED = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared"))
 WILD = SHARED / "data" / "wild"
-
-
-def open_video(path) -> Video:
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
 
 
 def wild(name: str) -> Path:

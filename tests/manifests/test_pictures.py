@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from manifests.media import iter_frames, read_audio, read_facts
-from manifests.records import Video
+from manifests.media import iter_frames, open_video, read_audio, read_facts
 from stages.download.site import ffmpeg_path
 
 
@@ -21,13 +19,8 @@ def ffmpeg(*arguments: str) -> bytes:
     return done.stdout
 
 
-def video_of(path: Path) -> Video:
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
-
-
 def first_frame(path: Path) -> np.ndarray:
-    return next(picture for _, picture in iter_frames(video_of(path)))
+    return next(picture for _, picture in iter_frames(open_video(path)))
 
 
 SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=1")
@@ -102,6 +95,6 @@ def test_the_default_sound_track_is_read_and_all_are_counted(upright, tmp_path):
            "-disposition:a:0", "0", "-disposition:a:1", "default", str(path))
     facts = read_facts(path)
     assert facts.num_audio_streams == 2 and facts.audio_language == "kor"
-    pcm = read_audio(video_of(path), path)[1600:14400].astype(float)
+    pcm = read_audio(open_video(path), path)[1600:14400].astype(float)
     loudest = np.abs(np.fft.rfft(pcm)).argmax() * 16000 / len(pcm)
     assert abs(loudest - 1200) < 5

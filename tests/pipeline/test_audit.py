@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.media import iter_pictures, read_audio, read_facts
-from manifests.records import Video
+from manifests.media import iter_pictures, open_video, read_audio, read_facts
 from pipeline.audit import audit, layouts, rows, sentence, summarize
 from pipeline.audit.report import agreement
 from pipeline.config import load_config
@@ -78,7 +77,7 @@ def test_every_reader_sees_the_corrected_file_alike(corrected):
         assert np.allclose(stamps, np.arange(len(stamps)) / 25)
     facts = read_facts(path)
     assert facts.container_lag_ms == 0 and facts.num_frames == len(stamps) == 200
-    video = Video(video_id="v", media_path=str(path), sha256="", **vars(facts))
+    video = open_video(path)
     reader, by_index = cv2.VideoCapture(str(path)), []
     while (got := reader.read())[0]:
         by_index.append(got[1].mean())

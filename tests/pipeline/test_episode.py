@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import iter_frames, read_audio, read_facts
+from manifests.media import iter_frames, open_video, read_audio
 from manifests.records import Video
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +28,7 @@ pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the reference clips a
 
 def open_clip(name: str) -> Video:
     path = DATA / name
-    return Video(video_id="x", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
+    return open_video(path)
 
 
 def square(frame: np.ndarray) -> np.ndarray:

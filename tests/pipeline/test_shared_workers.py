@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from manifests.media import decoded_seconds, iter_frames, read_facts
-from manifests.records import Request, Video
+from manifests.media import decoded_seconds, iter_frames, open_video
+from manifests.records import Request
 from pipeline import cluster
 from pipeline.demo.programme import write_media
 from pipeline.ledger import Ledger
@@ -125,8 +125,7 @@ def test_each_thread_counts_what_it_decodes(tmp_path):
     path = tmp_path / "a.mp4"
     frames = (np.full((64, 64, 3), 20 + i, np.uint8) for i in range(50))
     write_media(path, frames, [Fraction(i, 25) for i in range(50)], np.zeros(32000, np.float32))
-    facts = read_facts(path)
-    video = Video(video_id="v", media_path=str(path), sha256="", **vars(facts))
+    video = open_video(path)
     counted = {}
 
     def decode(passes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,15 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests.media import iter_pictures, read_audio, read_facts
+from manifests.media import iter_pictures, read_audio
 from manifests.records import Video
 from stages.download.site import ffmpeg_path
 from tests.synthetic import switch_frames
-
-
-def open_video(path: Path) -> Video:
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
 
 
 def ffmpeg(*arguments: str) -> bytes:

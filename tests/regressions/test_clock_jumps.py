@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import MediaError, iter_pictures, read_facts
+from manifests.media import MediaError, iter_pictures, open_video, read_facts
 from manifests.media_jumps import steps
 from pipeline.runner import BYTES_PER_S, _length_s
 from tests.regressions.media_helpers import (
     events_heard_s,
     events_seen_s,
     num_pictures,
-    open_video,
     patched_ts,
     restamped,
 )

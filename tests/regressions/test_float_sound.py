@@ -24,8 +24,7 @@ from evaluation.records import Score, Utterance
 from evaluation.report import write_report
 from evaluation.scoring import score
 from evaluation.statistics import summarise
-from manifests.media import decode_flac, encode_video, read_audio, read_facts
-from manifests.records import Video
+from manifests.media import decode_flac, encode_video, open_video, read_audio
 from tests.evaluation.clips import DATA, speechlike
 
 RATE = 16000
@@ -246,7 +245,7 @@ def test_float_sound_of_a_video(tmp_path, sound):
     with pytest.raises(ValueError, match=r"bad\.mov holds samples that are no finite number"):
         read_sound(path)
     # A corpus is built from what can be heard of it: silence there, never full scale.
-    video = Video(video_id="v", media_path=str(path), sha256="", **vars(read_facts(path)))
+    video = open_video(path)
     pcm = read_audio(video)[:len(sound)]
     assert not pcm[8000:9000].any()
     np.testing.assert_allclose(pcm[:7990] / 32768, sound[:7990], atol=2 / 32768)

@@ -7,9 +7,9 @@ import struct
 import numpy as np
 import pytest
 
-from manifests.media import iter_frames, iter_pictures
+from manifests.media import iter_frames, iter_pictures, open_video
 from manifests.orientation import orientation_of
-from tests.regressions.media_helpers import ffmpeg, open_video
+from tests.regressions.media_helpers import ffmpeg
 
 BT601 = np.array([0.299, 0.587, 0.114])
 WAYS = {

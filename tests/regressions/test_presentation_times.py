@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import iter_pictures
+from manifests.media import iter_pictures, open_video
 from manifests.media_read import _decode
 from manifests.media_times import BestEffort
 from stages.download.site import ffmpeg_path
@@ -19,7 +19,6 @@ from tests.regressions.media_helpers import (
     events_seen_s,
     ffmpeg,
     num_pictures,
-    open_video,
     patched_ts,
 )
 from tests.synthetic import EventFile, constant_pts_s, write_events

@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.media import read_audio, read_facts
-from manifests.records import Video
+from manifests.media import open_video, read_audio, read_facts
 from pipeline import resync as whole
 from pipeline.audit import audit
 from pipeline.config import load_config
@@ -255,8 +254,7 @@ def test_a_shard_is_written_again_without_the_sample_that_became_worse(tmp_path)
 
 
 def sound(path) -> np.ndarray:
-    return read_audio(Video(video_id="v", media_path=str(path), sha256="", **vars(
-        read_facts(path))), path)
+    return read_audio(open_video(path), path)
 
 
 def test_a_span_is_cut_out_with_its_own_sound(talk, tmp_path):

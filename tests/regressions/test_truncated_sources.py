@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from manifests.media import MediaError, read_audio, read_facts
+from manifests.media import MediaError, open_video, read_audio, read_facts
 from pipeline import status
 from pipeline.ledger import Entry, Result
-from tests.regressions.media_helpers import ffmpeg, num_pictures, open_video
+from tests.regressions.media_helpers import ffmpeg, num_pictures
 from tests.stages.test_probe import probe
 
 SECONDS = 8

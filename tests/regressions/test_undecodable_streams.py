@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from manifests.media import MediaError, iter_frames, read_audio, read_facts
+from manifests.media import MediaError, iter_frames, open_video, read_audio, read_facts
 from pipeline.config import BuildConfig
 from pipeline.dry_run import describe
-from tests.regressions.media_helpers import ffmpeg, num_pictures, open_video
+from tests.regressions.media_helpers import ffmpeg, num_pictures
 from tests.stages.test_probe import probe
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -10,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from manifests.media import read_facts
-from manifests.records import Reject, Video
+from manifests.media import open_video
+from manifests.records import Reject
 from pipeline.demo.portraits import SIZE_PX, load_portraits, render
 from pipeline.demo.programme import write_media
 from stages.base import Context
@@ -39,8 +38,7 @@ def tracks_of(pictures, folder, stages) -> list:
     path = folder / "change.mp4"
     times = [Fraction(i, 25) for i in range(len(pictures))]
     write_media(path, iter(pictures), times, np.zeros(len(pictures) * 640, np.float32))
-    facts = dataclasses.asdict(read_facts(path))
-    video = Video(video_id="v", media_path=str(path), sha256="", **facts)
+    video = open_video(path)
     context = Context(work=folder, name="v", services={"video": video})
     shots = stages[0].process([video], context)[0]
     return [t for o in stages[1].process(shots, context) if not isinstance(o, Reject) for t in o]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scipy.signal import medfilt
 
-from manifests.media import iter_frames, read_audio, read_facts
-from manifests.records import Video
+from manifests.media import iter_frames, open_video, read_audio
 from stages import source_crops as crops
 from tests.stages.test_light_asd import SHARED, weights
 from tests.synthetic import EventFile, constant_pts_s, write_events
-
-
-def open_video(path: Path) -> Video:
-    return Video(video_id="v", media_path=str(path), sha256="",
-                 **dataclasses.asdict(read_facts(path)))
 
 
 def moving_boxes(count: int, seed: int = 0) -> np.ndarray:
