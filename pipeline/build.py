@@ -68,7 +68,8 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
             torch_device("cuda")
     for photo in config.identity.target:
         face_of_photo(photo)
-    own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"])
+    own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(
+        "manifests/*/part-*.parquet", own_folder.fixed_names())
     work = (work or root / "work").resolve()
     files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
     with CorpusLock(work) as lock, Lease(files, lock) as lease:

@@ -152,7 +152,8 @@ def report(corpus, out) -> None:
         own_folder.refuse_existing(out)
         click.echo(write_report(whole, out))
         return
-    if own_folder.check(corpus.folder, "corpus") is None:
+    if own_folder.find(corpus.folder) is None and not own_folder.is_from_before(
+            corpus.folder, "corpus"):
         raise own_folder.NotOursError(
             f"{corpus.folder} has no {own_folder.MARK} (a copy of a part of a corpus?); name the "
             "page with --out PAGE.html")

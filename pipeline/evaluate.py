@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -78,6 +79,10 @@ def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -
         Job(system, u, left, system == GRIFFIN_LIM)
         for system, u in tasks
         if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))]
+    trips = sorted({os.path.relpath(Path(job.utterance.hypothesis).with_suffix(suffix),
+                                    out.resolve())
+                    for job in jobs if job.round_trip for suffix in (".flac", ".wav")})
+    own.about_to_write(trips)
     reused = len(wanted) - sum(len(job.names) for job in jobs)
     if jobs:
         _run(jobs, store, wanted, address)
@@ -90,7 +95,7 @@ def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
     own.about_to_write(MADE)
     _write(out, outcome)
-    own.wrote(MADE)
+    own.wrote([*MADE, *trips])
     return outcome
 
 

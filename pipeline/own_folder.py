@@ -65,6 +65,18 @@ class OwnFolder:
         self.files |= dict.fromkeys(names)
         self.save()
 
+    def refuse_strays(self, pattern: str, but: Iterable[str] = ()) -> None:
+        """Raises FileInTheWayError for files of `pattern` that would be read as ours and that no
+        record, and none of `but`, names."""
+        ours = {*self.files, *but}
+        self.refuse_foreign(name for path in self.root.glob(pattern)
+                            if (name := path.relative_to(self.root).as_posix()) not in ours)
+
+    def is_whole(self, name: str) -> bool:
+        """Whether the recorded file is there as it was written."""
+        path, written = self.root / name, self.files.get(name)
+        return path.is_file() and (written is None or sha256_of(path) == written)
+
     def wrote(self, names: Iterable[str]) -> None:
         """Record what was written under `names`."""
         for name in names:
@@ -164,7 +176,7 @@ def _refuse_foreign(root: Path, kind: str) -> None:
         if os.path.lexists(path) and not path.is_dir():
             raise NotOursError(f"nothing can be written to {root}: {path} is a file; name a "
                                "folder, a new one or one that the same command made")
-    if not root.is_dir() or _is_from_before(root, kind):
+    if not root.is_dir() or is_from_before(root, kind):
         return
     sweep_temporaries(root / "work" / RECORDS)  # of a run that was killed as it wrote the mark
     drop_empty(root / "work" / RECORDS, root)
@@ -177,10 +189,10 @@ def _refuse_foreign(root: Path, kind: str) -> None:
 
 
 def refuse_existing(*paths: Path) -> None:
-    """For commands that write single files. Raises FileInTheWayError where one is there."""
+    """For commands that write single files. Raises NotOursError where one is there."""
     for path in paths:
         if os.path.lexists(path):
-            raise FileInTheWayError(f"{path} is there already and is not written over; name "
+            raise NotOursError(f"{path} is there already and is not written over; name "
                                     "another file, or move it away")
 
 
@@ -208,7 +220,7 @@ def _is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
-def _is_from_before(root: Path, kind: str) -> bool:
+def is_from_before(root: Path, kind: str) -> bool:
     """Whether a version without marks made `root`: its own records tell."""
     notes = {"corpus": ("work/requests.json", "work/fence"), "audit": ("work/audited.json",),
              "resync": ("before/work/audited.json",), "scores": ("work/rows.jsonl",),
@@ -218,14 +230,16 @@ def _is_from_before(root: Path, kind: str) -> bool:
 
 def _adopted(root: Path, kind: str) -> dict[str, str | None]:
     """What a version without marks certainly wrote to `root`."""
-    if not root.is_dir() or not _is_from_before(root, kind):
+    if not root.is_dir() or not is_from_before(root, kind):
         return {}
     if kind != "corpus":
         fixed = {"audit": ("offsets.parquet", "summary.json", "report.html"),
                  "resync": ("resync.parquet", "summary.json", "report.html"),
                  "scores": ("scores.parquet", "ceilings.parquet", "scores.json", "report.html"),
                  }[kind]
-        return {name: None for name in fixed if (root / name).is_file()}
+        trips = root.glob("work/griffin_lim/*.flac") if kind == "scores" else ()
+        return {name: None for name in (*fixed, *(p.relative_to(root).as_posix() for p in trips))
+                if (root / name).is_file()}
     published = root / "work" / "published.json"
     shards = {s["shard"] for s in json.loads(published.read_text())["samples"]} if (
         published.exists()) else set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
 from pipeline.config import BuildConfig, as_yaml
 from pipeline.ledger import Entry, decode, digest
-from pipeline.own_folder import claim, fixed_names
+from pipeline.own_folder import OwnFolder, claim, fixed_names
 from pipeline.work_files import WorkFiles
 from stages.clip_text import ClipText, text_of
 from stages.sharding import Entry as ShardEntry
@@ -98,8 +99,8 @@ def publish(
     ):
         before = None  # a setting changed what was published
     identities = {i.track_id: i for i in tables["identities"]}
-    again = before and _frozen_again(tables, identities, before, config)
-    if again and again["policy"] != "time":
+    policy_now = before and _frozen_again(tables, identities, before, config)
+    if policy_now and policy_now["policy"] != "time":
         before = None  # it has grown enough for val and test
     is_anew = before is None
     if is_anew:
@@ -107,7 +108,7 @@ def publish(
     speakers = _speakers(tables, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
     old = [decode(rec.Sample, s) for s in before["samples"]]
-    frozen = again or before["splits"] or (
+    frozen = policy_now or before["splits"] or (
         splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None
     )
     new, left_out = _new_entries(tables, old, frozen, speaker_of, texts)
@@ -121,17 +122,20 @@ def publish(
         rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
                    detail="lies where two parts of the corpus meet (splits.guard_frames)")
         for clip in left_out]
-    files.bring(e.clip.payload_path for e in new)
+    own = claim(root, "corpus")
+    own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
+    again = _damaged(own, old, tables["clips"], texts)
+    files.bring(e.clip.payload_path for e in [*new, *(e for es in again.values() for e in es)])
     sizes = {e.clip.clip_id: (work / e.clip.payload_path).stat().st_size for e in new}
     taken = {
         s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
         for s in {r.split for r in old}
     }
-    plan, own = plan_shards(new, sizes, config.shards, taken), claim(root, "corpus")
+    plan = [*again.items(), *plan_shards(new, sizes, config.shards, taken)]
     own.about_to_write([*(shard for shard, _ in plan), *fixed_names()])
     if is_anew:
         (work / "published.json").unlink(missing_ok=True)
-    samples = list(old)
+    samples = [s for s in old if s.shard not in again]
     for shard, group in plan:
         samples += write_shard(root, work, shard, group)
     # Shards of an earlier recipe or of a run that died while publishing.
@@ -167,6 +171,20 @@ def publish(
     own.wrote([*(shard for shard, _ in plan), *fixed_names()])
     write_atomic(work / "published.json", json.dumps(done))
     return done
+
+
+def _damaged(own: OwnFolder, old: Sequence[rec.Sample], clips, texts
+             ) -> dict[str, list[ShardEntry]]:
+    """Old shards that are gone or no longer what was written, with what they are made of: a seal
+    over them would bless the damage."""
+    clip_of = {c.clip_id: c for c in clips}
+    found: dict[str, list[ShardEntry]] = {}
+    for shard in dict.fromkeys(s.shard for s in old if not own.is_whole(s.shard)):
+        rows = sorted((s for s in old if s.shard == shard), key=lambda s: s.index_in_shard)
+        found[shard] = [ShardEntry(clip_of[s.clip_id], s.speaker_id, s.split, texts[s.clip_id])
+                        for s in rows]
+        print(f"yld: {own.root / shard} is gone or damaged; it is written again", file=sys.stderr)
+    return found
 
 
 def _frozen_again(tables, identities, before, config) -> dict | None:

@@ -68,6 +68,10 @@ def _shards(root: Path, rows: dict[str, dict[str, Any]], say) -> None:
                 say(f"{shard}/{key}", "the sample is in no manifest")
             else:
                 _sample(shard, key, members, rows[key], say)
+    for path in sorted((root / "shards").glob("*/*.tar")):
+        if path.relative_to(root).as_posix() not in {r["shard"] for r in rows.values()}:
+            say(path.relative_to(root).as_posix(), "is no shard of this corpus, and readers that "
+                "take all of a folder would read it; move it away")
     for key in rows:
         if seen[key] != 1:
             say(key, f"stands {seen[key]} times in the shards, not once")

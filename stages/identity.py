@@ -19,7 +19,7 @@ from manifests.paths import as_path, as_text
 from manifests.records import Identity, Reject, Track, col
 from stages.backends import registry
 from stages.backends.chips import face_chips
-from stages.base import Context, Resources, SetupError, Stage
+from stages.base import Context, Resources, Stage
 from stages.face_pieces import EmbedderName
 
 
@@ -43,8 +43,12 @@ class IdentityConfig:
         default=0.55)
 
 
+class PhotoError(ValueError):
+    """A target photo that shows no face, or several, or nothing."""
+
+
 def face_of_photo(photo: str) -> tuple[np.ndarray, np.ndarray]:
-    """RGB of a target photo, at most 1000 px, and the box of its one face. Raises SetupError.
+    """RGB of a target photo, at most 1000 px, and the box of its one face. Raises PhotoError.
 
     Needs no weights, so that a build can try its photos before any work.
     """
@@ -56,14 +60,14 @@ def face_of_photo(photo: str) -> tuple[np.ndarray, np.ndarray]:
         content = np.empty(0, np.uint8)
     picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if picture is None:
-        raise SetupError(f"the target photo {photo} cannot be read as a picture; give a JPEG or "
+        raise PhotoError(f"the target photo {photo} cannot be read as a picture; give a JPEG or "
                          "PNG file")
     picture = np.ascontiguousarray(picture[..., ::-1])
     scale = min(1.0, 1000 / max(picture.shape))
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     boxes, _ = registry.make(registry.DETECTORS, "dlib_hog").detect([picture])[0]
     if len(boxes) != 1:
-        raise SetupError(f"the target photo {photo} shows {len(boxes)} faces; give one "
+        raise PhotoError(f"the target photo {photo} shows {len(boxes)} faces; give one "
                          "with exactly one, frontal")
     return picture, boxes
 

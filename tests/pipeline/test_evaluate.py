@@ -139,3 +139,15 @@ def test_errors_say_what_to_do(folders, arguments, message):
 def test_metrics_are_listed():
     result = CliRunner().invoke(main, ["evaluate", "--list"])
     assert result.exit_code == 0 and "a-stoi" in result.output and "SyncNet" in result.output
+
+
+def test_all_that_was_written_can_be_cleaned_away(folders, tmp_path):
+    import shutil
+
+    from pipeline.clean import clean
+
+    if not (folders / "out").exists():
+        run(folders)
+    shutil.copytree(folders / "out", tmp_path / "out")
+    removed, left = clean(tmp_path / "out")
+    assert removed > 6 and left == []

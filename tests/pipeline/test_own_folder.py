@@ -20,6 +20,7 @@ from pipeline.cli import main
 from pipeline.config import BuildConfig
 from pipeline.own_folder import MARK, FileInTheWayError, NotOursError, claim
 from pipeline.publish import publish
+from pipeline.verify import verify
 from pipeline.work_files import WorkFiles
 from stages.sharding import ShardsConfig
 from tests.pipeline.test_publish import built
@@ -146,6 +147,45 @@ def test_a_file_in_the_way_stops_the_publication_before_anything_is_changed(tmp_
     assert (root / "shards" / "train" / "train-000001.tar").exists()
 
 
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_an_old_shard_that_is_damaged_is_written_again_and_never_sealed(tmp_path, damage):
+    root = tmp_path / "c"
+    built(root, 1).publish()
+    shard, before = root / "shards" / "train" / "train-000000.tar", contents(root)
+    if damage == "gone":
+        shard.unlink()
+    else:
+        content = bytearray(shard.read_bytes())
+        content[700] ^= 255
+        shard.write_bytes(content)
+    built(root, 1).publish()
+    after = contents(root)
+    for name in ("shards/train/train-000000.tar", "SHA256SUMS", "dataset.json"):
+        assert after[name] == before[name], name
+    assert ("shards/train/train-000000.tar.changed" in after) == (damage == "changed")
+
+
+def test_a_table_that_is_not_ours_stops_a_build_before_anything_is_changed(tmp_path):
+    root = tmp_path / "c"
+    built(root, 1).publish()
+    (root / "README.md").write_text("mine")
+    sow(root, {"manifests/samples/part-000001.parquet": b"MINE"})
+    before = contents(root)
+    with pytest.raises(FileInTheWayError, match=r"samples/part-000001\.parquet"):
+        built(root, 2).publish()
+    assert {n: c for n, c in contents(root).items() if not n.startswith("work/")} == {
+        n: c for n, c in before.items() if not n.startswith("work/")}
+
+
+def test_verify_names_a_shard_that_is_not_the_corpus(tmp_path):
+    root = tmp_path / "c"
+    built(root, 1).publish()
+    known = {p["where"] for p in verify(root)}
+    train = root / "shards" / "train"
+    (train / "train-000001.tar").write_bytes((train / "train-000000.tar").read_bytes())
+    assert {p["where"] for p in verify(root)} - known == {"shards/train/train-000001.tar"}
+
+
 def test_a_readme_that_somebody_changed_is_kept_beside(tmp_path):
     root = tmp_path / "c"
     built(root, 1).publish()
@@ -218,10 +258,10 @@ def test_single_files_are_not_written_over(tmp_path):
         (tmp_path / name).write_text("MINE")
     done = CliRunner().invoke(main, ["mos", "make", "--system", f"a={tmp_path / 's'}",
                                      "--out", str(tmp_path / "test.html")])
-    assert done.exit_code == 3 and "test.html is there already" in done.output
+    assert done.exit_code == 2 and "test.html is there already" in done.output
     done = CliRunner().invoke(main, ["train", "lipsync", str(tmp_path / "s"), "--out",
                                      str(tmp_path / "w.safetensors")])
-    assert done.exit_code == 3 and "w.safetensors is there already" in done.output
+    assert done.exit_code == 2 and "w.safetensors is there already" in done.output
     assert all(c == b"MINE" for c in contents(tmp_path).values())
 
 
