@@ -25,7 +25,7 @@ from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, Node
 from pipeline.ledger import Entry
 from pipeline.lock import CorpusLock
-from pipeline.own_folder import claim
+from pipeline.own_folder import check, claim
 from pipeline.session import running
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
@@ -36,6 +36,7 @@ AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track,
 SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
                   "request_id"),)
 FRAME_MS = 40.0
+FILES = ("offsets.parquet", "summary.json")
 
 
 @dataclass(frozen=True)
@@ -51,26 +52,30 @@ class Audit:
 
 def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = None,
           estimators: Sequence[str] = ("lipsync",), address: str | None = None,
-          with_report: bool = True, skip: Path | None = None) -> Audit:
+          with_report: bool = True, skip: Path | None = None, name: str | None = None) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
-    `skip`: a folder in which none of the clips lie, `out` if not given.
+    `skip`: a folder in which none of the clips lie, `out` if not given. `name`: what `path` is,
+    wherever it lies, for one that moves with `out`; its place if not given.
     Raises LayoutError, CorpusBusyError, ClusterError; NotOursError and FileInTheWayError for
     what is another's at `out`; ValueError for an unknown estimator or a
     folder that holds another audit.
     """
     started = time.monotonic()
-    for name in estimators:
-        registry.make(ESTIMATORS, name)
+    for estimator in estimators:
+        registry.make(ESTIMATORS, estimator)
     layout, items = layouts.find(path, layout, skip or out)
     if out.resolve() == path.resolve():
         raise ValueError(f"{out} is what is audited; give another folder to --out")
-    made = ["offsets.parquet", "summary.json", *(["report.html"] if with_report else [])]
+    made = [*FILES, *(["report.html"] if with_report else [])]
+    name = as_text(path.resolve()) if name is None else name
+    refuse_another(out, name, path)
     own = claim(out, "audit", made)
     print(f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
           file=sys.stderr)
     work = (out / "work").resolve()
-    _hold(work / "audited.json", path)
+    work.mkdir(exist_ok=True)
+    write_atomic(work / "audited.json", json.dumps(name))
     measure = MeasureConfig(list(estimators), config.sync)
     with CorpusLock(work) as lock:
         if items[0].kind == "shard":
@@ -92,14 +97,21 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     return Audit(layout, items, found, entries, summary)
 
 
-def _hold(note: Path, path: Path) -> None:
-    """One folder holds one audit. Raises ValueError where it holds another path's."""
-    held = read_json(note) if note.exists() else as_text(path.resolve())
-    if held != as_text(path.resolve()):
-        raise ValueError(f"{note.parent.parent} holds the audit of {held}; give another folder to "
-                         "--out")
-    note.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(note, json.dumps(held))
+def refuse_another(out: Path, name: str, path: Path) -> None:
+    """What `audit` refuses at `out`, before any work; changes nothing. One folder holds one audit.
+
+    Raises ValueError where `out` holds the audit of anything but `name`; notes of versions before
+    names have the place of `path`, of which the last two parts count where it has a name.
+    """
+    own = check(out, "audit")
+    if own is not None:
+        own.refuse_foreign(FILES)
+    note = out / "work" / "audited.json"
+    held = read_json(note) if note.exists() else name
+    is_before_names = name != as_text(path.resolve()) and (
+        as_path(str(held)).parts[-2:] == path.parts[-2:])
+    if held != name and not is_before_names:
+        raise ValueError(f"{out.resolve()} holds the audit of {held}; give another folder to --out")
 
 
 def _audit_files(items, work, lock, config, measure, address):

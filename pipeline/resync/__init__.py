@@ -24,12 +24,13 @@ import pyarrow.parquet as pq
 from manifests.files import atomic_path, write_atomic
 from manifests.paths import as_path, as_text
 from manifests.records import Correction
-from pipeline.audit import audit, summarize
+from pipeline.audit import audit, refuse_another, summarize
 from pipeline.config import BuildConfig
 from pipeline.graph import Node
 from pipeline.lock import CorpusLock
 from pipeline.own_folder import OwnFolder, claim
 from pipeline.resync import fates, names, plan
+from pipeline.resync.made import forget_lost
 from pipeline.resync.place import place
 from pipeline.session import running
 from stages.correct import CorrectConfig
@@ -55,6 +56,8 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
     made = ["resync.parquet", "summary.json", "report.html"]
     own = claim(out, "resync", made)
+    corrected = f"the corrections of {as_text(path.resolve())}"
+    refuse_another(out / "after", corrected, out / "work" / "tried")
     before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
@@ -65,13 +68,13 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     own.refuse_foreign(f"{kind}/{r['to']}" for r in rows if r.get("applied_lag_ms") is not None)
     wanted = plan.corrections_of(rows, work / "tried")
     if wanted:
-        _correct(rows, wanted, work, config, address)
+        _correct(rows, wanted, own, config, address)
     again = []
     if any(r.get("made") for r in rows):
-        again = _measure_again(rows, work / "tried", out, config, is_shards, address)
+        again = _measure_again(rows, work / "tried", out, corrected, config, is_shards, address)
     back = _after_verdict(rows, undecided, work)
     if back:
-        _correct(rows, back, work, config, address)
+        _correct(rows, back, own, config, address)
     _place(rows, own, kind)
     own.about_to_write(made)
     _write(rows, out / "resync.parquet")
@@ -87,13 +90,15 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     return rows
 
 
-def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], work: Path,
+def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], own: OwnFolder,
              config: BuildConfig, address: str | None) -> None:
     """Write them; a clip that could not be written is left out, and says why."""
-    with CorpusLock(work) as lock, running(
-            CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
-            address=address) as runner:
-        entries = runner.run(corrections)
+    work = (own.root / "work").resolve()
+    with CorpusLock(work) as lock:
+        forget_lost(corrections, work, own.files.values())
+        with running(CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
+                     address=address) as runner:
+            entries = runner.run(corrections)
     lost: dict[str, str] = {}
     for entry in entries["correct"].values():
         for result in entry.results:
@@ -103,19 +108,18 @@ def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], work
                 lost[result.item_id] = f"correct: {result.reject.detail or result.reject.reason}"
     for item in corrections:
         if item.item_id not in lost and not as_path(item.target).exists():
-            lost[item.item_id] = (f"{item.target}, made by an earlier run, is gone; remove {work} "
-                                  "and run again")
+            lost[item.item_id] = f"{item.target} is gone since it was made; run again"
     for row in rows:
         if row.get("item_id") in lost:
             row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
                        made=None, reason=lost[row["item_id"]])
 
 
-def _measure_again(rows, tried: Path, out: Path, config: BuildConfig, is_shards: bool,
+def _measure_again(rows, tried: Path, out: Path, name: str, config: BuildConfig, is_shards: bool,
                    address: str | None) -> list[dict[str, Any]]:
     """Residuals into `rows`; the rows of the second measurement, with their speakers."""
     again = audit(tried, out / "after", config, layout="shards" if is_shards else "folder",
-                  address=address)
+                  address=address, name=name)
     found = {(r["path"], r["clip_id"] if is_shards else None): r for r in again.rows}
     seen = []
     for row in rows:

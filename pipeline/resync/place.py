@@ -17,29 +17,25 @@ def place(made: Mapping[str, Path], own: OwnFolder, kind: str) -> dict[str, str]
 
     Raises FileInTheWayError, with nothing changed, for what the folder's mark does not name.
     """
-    refused = {name: why for name, file in made.items() if (
-        why := _why_not(own, f"{kind}/{name}", file)) is not None}
+    refused = {name: why for name in made
+               if (why := _leads_out(own.root, f"{kind}/{name}")) is not None}
     wanted = {f"{kind}/{name}": file for name, file in made.items() if name not in refused}
-    own.about_to_write(wanted)
-    for name, file in wanted.items():
-        target = own.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link(file, target)
-    own.wrote(wanted)
+    own.refuse_foreign(wanted)
+    new = {name: file for name, file in wanted.items() if not _is_there(own, name, file)}
+    own.about_to_write(new)
+    for name, file in new.items():
+        _copy(file, own.root / name)
+    own.wrote(new)
     own.remove([name for name in own.files if name.startswith(f"{kind}/") and name not in wanted
                 and _leads_out(own.root, name) is None])
     return refused
 
 
-def _why_not(own: OwnFolder, name: str, file: Path) -> str | None:
-    if (why := _leads_out(own.root, name)) is not None:
-        return why
+def _is_there(own: OwnFolder, name: str, file: Path) -> bool:
+    """Whether an earlier run put just this there, and nobody touched it since."""
     target, written = own.root / name, own.files.get(name)
-    if written is not None and target.exists() and target.samefile(file) and (
-            sha256_of(file) != written):  # one file of two names: what was made is no more
-        return (f"{target} was changed since it was written; move it away, remove "
-                f"{own.root / 'work'} and run again")
-    return None
+    return (written is not None and target.is_file() and not target.samefile(file)
+            and sha256_of(target) == written == sha256_of(file))
 
 
 def _leads_out(root: Path, name: str) -> str | None:
@@ -51,13 +47,15 @@ def _leads_out(root: Path, name: str) -> str | None:
     return None
 
 
-def _link(file: Path, target: Path) -> None:
-    """`target` becomes `file`: a second name where the file system can, else a copy."""
-    if target.exists() and target.samefile(file):
-        return
+def _copy(file: Path, target: Path) -> None:
+    """`target` gets the content of `file`, never a second name of it: who edits the one in place
+    must not change the other. A file system that can share blocks does."""
     with atomic_path(target) as temporary:
-        temporary.unlink()
         try:
-            os.link(file, temporary)
-        except OSError:
+            with open(file, "rb") as source, open(temporary, "wb") as copy:
+                while os.copy_file_range(source.fileno(), copy.fileno(), 1 << 30):
+                    pass
+        except (OSError, AttributeError):  # not on this system, or not between these two
+            shutil.copyfile(file, temporary)
+        if temporary.stat().st_size != file.stat().st_size:
             shutil.copyfile(file, temporary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 from fractions import Fraction
@@ -13,15 +14,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from manifests.files import sha256_of, write_atomic
 from manifests.media import open_video, read_audio, read_facts
+from manifests.records import Correction
 from pipeline import resync as whole
-from pipeline.audit import audit
+from pipeline.audit import audit, refuse_another
 from pipeline.config import load_config
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk, steady
 from pipeline.demo.voice import speak
-from pipeline.own_folder import FileInTheWayError, claim
+from pipeline.ledger import Entry, Ledger, Result
+from pipeline.own_folder import FileInTheWayError, OwnFolder, claim
 from pipeline.resync import fates, plan
+from pipeline.resync.made import forget_lost
 from pipeline.resync.names import Wanted, shown, targets
 from pipeline.resync.place import place
 from stages.correct import correct_file
@@ -140,9 +145,67 @@ def test_places_hold_what_is_ours_and_nothing_else_is_touched(tmp_path):
                       ) == ["a/x.mp4", "a/x.txt", "y.mp4"]
     # One that somebody edited is neither lost nor taken for what was made.
     (out / "media/a/x.mp4").write_text("EDITED")
-    refused = place({"a/x.mp4": files["a/x.mp4"]}, claim(out, "resync"), "media")
-    assert "was changed" in refused["a/x.mp4"]
-    assert any(p.read_text() == "EDITED" for p in (out / "media/a").iterdir())
+    assert place({"a/x.mp4": files["a/x.mp4"]}, claim(out, "resync"), "media") == {}
+    assert (out / "media/a/x.mp4").read_text() == files["a/x.mp4"].read_text() == "a/x.mp4"
+    assert (out / "media/a/x.mp4.changed").read_text() == "EDITED"
+
+
+def test_what_lies_there_already_is_not_written_again(tmp_path):
+    made = tmp_path / "x.mp4"
+    made.write_text("made")
+    place({"x.mp4": made}, claim(tmp_path / "out", "resync"), "media")
+    placed = tmp_path / "out/media/x.mp4"
+    first = placed.stat().st_ino
+    place({"x.mp4": made}, claim(tmp_path / "out", "resync"), "media")
+    assert placed.stat().st_ino == first != made.stat().st_ino
+    placed.unlink()
+    os.link(made, placed)  # as earlier versions did
+    place({"x.mp4": made}, claim(tmp_path / "out", "resync"), "media")
+    assert placed.read_text() == "made" and not placed.samefile(made)
+    assert os.listdir(placed.parent) == ["x.mp4"]
+
+
+def test_what_was_damaged_through_its_second_name_is_made_again(tmp_path):
+    work, items = tmp_path / "work", []
+    for name in ("good", "edited", "gone", "single"):
+        items.append(Correction(name, "/s", str(work / "tried" / name), [name], [1.0]))
+        write_atomic(Path(items[-1].target), name)
+        Ledger(work / "ledger").put(Entry("correct", name, name, [Result(name, [items[-1]])]),
+                                    Correction)
+    hashes = [sha256_of(item.target) for item in items[:2]]
+    for name in ("good", "edited"):
+        os.link(work / "tried" / name, tmp_path / name)
+    (tmp_path / "edited").write_text("MINE")
+    (work / "tried/gone").unlink()
+    forget_lost(items, work, [*hashes, None])
+    assert sorted(os.listdir(work / "tried")) == ["good", "single"]
+    assert (tmp_path / "edited").read_text() == "MINE"
+    assert {i.item_id for i in items if Ledger(work / "ledger").get(
+        "correct", i.item_id, i.item_id) is not None} == {"good", "single"}
+
+
+def test_a_moved_folder_holds_what_it_held(tmp_path):
+    out, tried = tmp_path / "rso/after", tmp_path / "rso/work/tried"
+    refuse_another(out, "the corrections of /a", tried)
+    write_atomic(out / "work/audited.json", json.dumps("the corrections of /a"))
+    claimed(out)
+    refuse_another(out, "the corrections of /a", tmp_path / "rs2/work/tried")
+    for name in ("the corrections of /b", str(tried)):
+        with pytest.raises(ValueError, match="holds the audit of the corrections of /a"):
+            refuse_another(out, name, tried)
+    # As versions before names wrote it, here and since moved.
+    write_atomic(out / "work/audited.json", json.dumps("/elsewhere/rso/work/tried"))
+    refuse_another(out, "the corrections of /a", tried)
+    with pytest.raises(ValueError, match="holds the audit of /elsewhere"):
+        refuse_another(out, str(tried), tried)
+    (out / "summary.json").write_text("MINE")
+    with pytest.raises(FileInTheWayError, match=r"summary\.json"):
+        refuse_another(out, "the corrections of /a", tried)
+
+
+def claimed(out: Path) -> None:
+    """The mark of an audit, as it stands before anything is written beside it."""
+    OwnFolder(out, "audit", {}).save()
 
 
 def test_every_file_has_a_row(tmp_path):
