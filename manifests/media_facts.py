@@ -38,8 +38,11 @@ __all__ = ["Facts", "MediaError", "read_facts", "stream_of", "why_unreadable"]
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 VFR_TOLERANCE_US = 2000
 PACKET_US = 100_000
-LOST_WITH_THE_END = frozenset({"unreadable", "no_video", "no_decoder"})
-"""Reasons that a file may have because its end is missing."""
+LOST_WITH_THE_END = frozenset({"unreadable", "no_video", "no_decoder", "no_packets"})
+"""Reasons that a file may have because its end is missing; `no_packets`: of a stream that it says
+it has."""
+REASONS = {"no_packets": "no_audio"}
+"""What a reason is called for a file that is whole."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
         size = Path(path).stat().st_size
         found = MediaError("truncated", f"it ends after {size} of {promise.num_bytes} bytes, and "
                            f"what is there cannot be read ({found})", size, promise.num_bytes)
-    raise MediaError(found.reason, f"{Path(path).name}: {found}", found.measured, found.threshold)
+    reason = REASONS.get(found.reason, found.reason)
+    raise MediaError(reason, f"{Path(path).name}: {found}", found.measured, found.threshold)
 
 
 def _read(path: str | Path, rate: Fraction) -> Facts:

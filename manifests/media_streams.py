@@ -142,8 +142,8 @@ def audios_by_rank(container: av.container.InputContainer) -> list[int]:
 
 
 def choose(path: str | Path) -> Chosen:
-    """The picture and the sound to read. Raises MediaError (no_video, no_audio, no_decoder,
-    encrypted, too_many_channels, unreadable), av.FFmpegError, OSError."""
+    """The picture and the sound to read. Raises MediaError (no_video, no_audio, no_packets of the
+    sound, no_decoder, encrypted, too_many_channels, unreadable), av.FFmpegError, OSError."""
     ranks: dict[str, list[int]] = {}
     found: dict[str, tuple[int, object]] = {}
     why: dict[int, str] = {}
@@ -222,7 +222,7 @@ def none_left(container, kind: str, indices: list[int], why: dict[int, str] | No
     reason = next((r for r in ("encrypted", "too_many_channels", "no_decoder", "unreadable")
                    if r in reasons), "unreadable")
     if reasons and set(reasons) == {"empty"}:
-        reason = "no_audio" if kind == "sound" else "unreadable"
+        reason = "no_packets" if kind == "sound" else "unreadable"
     return MediaError(reason, f"no {kind} that can be read ({'; '.join(parts)})")
 
 

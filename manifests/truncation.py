@@ -1,6 +1,7 @@
 """Whether a file ends before its own structure says so.
 
-Read from the outermost boxes of MP4 and MOV, the segment of Matroska and WebM, the RIFF chunks of
+Read from the outermost boxes of MP4 and MOV (an index whose data is missing counts too), the
+segment of Matroska and WebM (where it has no length, its clusters and blocks), the RIFF chunks of
 AVI, and the size that ASF and FLV headers state. Streams of packets (MPEG) promise nothing.
 """
 
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_BOXES = 100_000
+MAX_ELEMENTS = 1_000_000
+"""Of a WebM that was written live: about three hours."""
 BOXES = frozenset({b"moov", b"mdat", b"moof", b"mfra"})
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -21,6 +24,12 @@ REORDERED = 16
 READ_THROUGH = frozenset({"flv", "matroska", "mpegts", "mpeg"})
 UNREAD_BYTES = 4096
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+CLUSTER = b"\x1f\x43\xb6\x75"
+LIVE_ELEMENTS = frozenset({
+    CLUSTER, b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\x1c\x53\xbb\x6b",
+    b"\x12\x54\xc3\x67", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70",
+    b"\xa3", b"\xa0", b"\xe7", b"\xa7", b"\xab", b"\xec", b"\xbf"})
+"""What a segment holds, and a cluster, by RFC 9559."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +106,26 @@ def _reader(head: bytes) -> Callable[[BinaryIO, int], Promise | None]:
 
 def _boxes(file: BinaryIO, size: int) -> Promise | None:
     at, whole = 0, True  # a file of fragments does not know how many will come
+    is_index_alone = seen_data = False
     for _ in range(MAX_BOXES):
         if at + 8 > size:
-            return None
+            # An index whose data never comes: the cut fell between the two.
+            return Promise(size + 8, None, False) if is_index_alone else None
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         if length == 1:
-            length = struct.unpack(">Q", file.read(8))[0]
+            wide = file.read(8)
+            length = struct.unpack(">Q", wide)[0] if len(wide) == 8 else 16
         if length < 8:
             return None  # to the end of the file, or no box
         whole = whole and kind != b"moof"
         if at + length > size:
-            return Promise(at + length, None, whole) if kind in BOXES else None
+            known = kind in BOXES or is_index_alone
+            return Promise(at + length, None, whole) if known else None
+        if kind == b"moof" or (kind == b"moov" and not seen_data):
+            is_index_alone = True
+        elif kind == b"mdat":
+            is_index_alone, seen_data = False, True
         at += length
     return None
 
@@ -120,15 +137,38 @@ def _segment(file: BinaryIO, size: int) -> Promise | None:
         kind = file.read(4)
         length, width = _ebml_size(file.read(8))
         if length is None:
-            return None
+            return _live(file, at + 4 + width, size) if kind == SEGMENT and width else None
         if kind == SEGMENT:
             return Promise(at + 4 + width + length)
         at += 4 + width + length
     return None
 
 
+def _live(file: BinaryIO, at: int, size: int) -> Promise | None:
+    """A segment that was written without a length: the element that leads past the end."""
+    for _ in range(MAX_ELEMENTS):
+        if at + 2 > size:
+            return None
+        file.seek(at)
+        head = file.read(12)
+        id_width = 9 - head[0].bit_length()
+        kind = head[:id_width]
+        if id_width > 4 or kind not in LIVE_ELEMENTS:
+            return None
+        length, width = _ebml_size(head[id_width:])
+        if length is None:
+            if not width or kind != CLUSTER:
+                return None
+            length = 0  # its blocks follow, and are read as what follows it
+        at += id_width + width + length
+        if at > size:
+            return Promise(at, None, False)
+    return None
+
+
 def _ebml_size(content: bytes) -> tuple[int | None, int]:
-    """Size of an element and the bytes it takes; None for one that is not known."""
+    """Size of an element and the bytes it takes; None for one that is not known, 0 bytes where
+    there is no size."""
     width = 9 - content[0].bit_length() if content else 9
     if width > 8 or len(content) < width:
         return None, 0

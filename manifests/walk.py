@@ -2,14 +2,17 @@
 
 Folders that are links are entered once; a link that leads to a folder it lies in (a loop) or to one
 that is read already is not, and said. A file is media by its suffix, or, where the suffix is none
-that is known, by its first bytes. What is passed over is counted and named, never silently left.
+that is known, by its first bytes. What lies in a folder that yld made (a corpus, an audit) below
+the one that is named is no source. What is passed over, pipes and devices too, is counted and
+named, never silently left.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +41,10 @@ OTHER_SUFFIXES = _suffixes(
     ".stm .sub .svg .tar .tex .textgrid .tgz .thm .tif .tiff .tmp .toml .torrent .tsv .ttml .txt "
     ".url .urls .vtt .webp .wrd .xls .xlsx .xml .xz .yaml .yml .ytdl .zip .zst")
 """Known to be no media, and not looked into."""
+OWN_MARK = ".yld.json"
+"""Marks a folder that yld made (`pipeline/own_folder.py`)."""
 NUM_NAMED = 5
-"""Files that a line names."""
+"""Names that a line gives."""
 HEAD_BYTES = 4096
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"wide", b"pnot"})
 _PICTURE_OR_SOUND = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"M4A ",
@@ -58,6 +63,8 @@ class Tree:
     root: Path
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    """Neither files nor folders: pipes, sockets, devices."""
 
 
 @dataclass
@@ -106,6 +113,7 @@ def walk(root: Path) -> Tree:
         else:
             _enter(link, tree, seen, links)
     tree.files.sort()
+    tree.others.sort()
     return tree
 
 
@@ -131,7 +139,9 @@ def _enter(folder: Path, tree: Tree, seen: set[tuple[int, int]], links: list[Pat
                 links.append(path)
             elif _is(entry.is_file):
                 tree.files.append(path)
-            elif entry.is_symlink():
+            elif path.exists() or not entry.is_symlink():
+                tree.others.append(path)
+            else:
                 tree.notes.append(f"{as_text(path)} is a link that leads nowhere")
 
 
@@ -144,12 +154,16 @@ def _is(question: Callable[[], bool]) -> bool:
 
 def find_media(root: Path, with_sound: bool = False, tree: Tree | None = None) -> Media:
     """The media files below the folder `root` (or of its `tree`): videos, and with `with_sound`
-    files of sound alone too. Hidden files, and all below hidden folders, are passed over."""
+    files of sound alone too. Hidden files, all below hidden folders, and all below folders that yld
+    made (`root` may be one) are passed over."""
     tree = tree or walk(root)
     suffixes = VIDEO_SUFFIXES | AUDIO_SUFFIXES if with_sound else VIDEO_SUFFIXES
     files, passed, by_content = [], defaultdict(list), []
+    own = _own_folders(root, tree)
     for path in tree.files:
-        if any(part.startswith(".") for part in path.relative_to(root).parts):
+        if (folder := next((p for p in path.parents if p in own), None)) is not None:
+            own[folder] += 1
+        elif any(part.startswith(".") for part in path.relative_to(root).parts):
             passed["hidden"].append(path)
         elif path.suffix.lower() in suffixes:
             files.append(path)
@@ -158,11 +172,36 @@ def find_media(root: Path, with_sound: bool = False, tree: Tree | None = None) -
             by_content.append(path)
         else:
             passed[path.suffix.lower()].append(path)
-    notes = list(tree.notes)
+    notes = [*tree.notes, *_others(tree.others)]
+    notes += [f"{as_text(folder)} is a folder that yld made (it holds {OWN_MARK}); its {count} "
+              "files are passed over; to take them, name the folder itself"
+              for folder, count in sorted(own.items())]
     if by_content:
         notes.append(f"taken as media by content, whatever the name says ({len(by_content)}): "
                      f"{_named(by_content)}")
     return Media(files, dict(passed), notes)
+
+
+def _own_folders(root: Path, tree: Tree) -> dict[Path, int]:
+    """The outermost folders below `root` that yld made, with 0 each."""
+    marked = {p.parent for p in tree.files if p.name == OWN_MARK} - {root}
+    return {p: 0 for p in marked if not marked.intersection(p.parents)}
+
+
+def _others(paths: list[Path]) -> list[str]:
+    if not paths:
+        return []
+    kinds = Counter(_kind(path) for path in paths)
+    counts = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in sorted(kinds.items()))
+    return [f"passed over as neither file nor folder ({len(paths)}): {counts} ({_named(paths)})"]
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # gone since
+        return "other"
+    return "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
 
 
 def is_media(path: Path, suffixes: Collection[str] = VIDEO_SUFFIXES) -> bool:
@@ -213,6 +252,9 @@ def looks_like_text(head: bytes) -> bool:
 
 
 def _named(paths: list[Path]) -> str:
-    more = len(paths) - NUM_NAMED
-    return ", ".join([*(as_text(p.name) for p in paths[:NUM_NAMED]),
+    """The names of some files, each once; how many the others are."""
+    names = Counter(as_text(p.name) for p in paths)
+    shown = list(names.items())[:NUM_NAMED]
+    more = len(paths) - sum(count for _, count in shown)
+    return ", ".join([*(name if count == 1 else f"{name}, {count} times" for name, count in shown),
                       *([f"and {more} more"] if more > 0 else [])])

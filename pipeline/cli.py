@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class _Program(click.Group):
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
     close_stdin()  # no command reads it, and what commands start must not
+    if not os.environ.get("YLD_DEBUG"):
+        # PyAV is silent; OpenCV brings an FFmpeg of its own, which is told by what it looks up when
+        # it opens its first file. Workers inherit it. What is damaged is told in our words.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     for stream in (sys.stdout, sys.stderr):
         # A name of a file may hold what no encoding can write; that is no reason to stop.
         if hasattr(stream, "reconfigure"):

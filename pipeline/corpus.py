@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from manifests.paths import check_out
 from manifests.plain_words import read_json
+from manifests.walk import OWN_MARK
 
 TABLES = (
     "requests",
@@ -61,6 +62,12 @@ class Corpus:
             raise NotACorpusError(
                 f"{self.root} holds no corpus: there is no folder `manifests` in it. "
                 f"Build one with `yld build SOURCES... --out {self.root}`."
+            )
+        if not _is_ours(self.root):
+            raise NotACorpusError(
+                f"{self.root} holds no corpus: there is a folder `manifests` in it, but no table "
+                f"of ours, and no {OWN_MARK}. Build one with `yld build SOURCES... --out` "
+                "and another folder."
             )
         self._rows: dict[str, list[dict[str, Any]]] = {}
 
@@ -135,6 +142,23 @@ class Corpus:
             if rows:
                 found[table] = rows
         return found
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether the folder `manifests` in `root` is one of ours: by the mark, our own files, or, in a
+    copy of a part, one table (a damaged one is told when it is read)."""
+    if any((root / name).is_file() for name in (
+            OWN_MARK, "manifests/status.json", "manifests/splits.json", "work/status.json")):
+        return True
+    return any(_may_be_ours(part, KEYS[table]) for table in TABLES
+               for part in (root / "manifests" / table).glob("part-*.parquet"))
+
+
+def _may_be_ours(part: Path, key: str) -> bool:
+    try:
+        return key in pq.read_schema(part).names
+    except (pa.ArrowException, OSError):
+        return True
 
 
 def status_rows(path: Path, rows: Any) -> list[dict[str, Any]]:

@@ -24,6 +24,9 @@ MOST_TOLD = 20
 """Bad lines that an error shows."""
 
 
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
 class BadSourceError(ValueError):
     """An argument that is no source; the message names it and says what would be."""
 
@@ -35,6 +38,19 @@ def is_link(text: str) -> bool:
     except ValueError:  # a bracket that is not closed
         return False
     return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def no_source(text: str) -> str:
+    """What is said of a text that is neither link nor file."""
+    scheme = SCHEME.match(text)
+    if scheme is None:
+        return "is neither a link (https://...), a file nor a folder"
+    if scheme[1].lower() in ("http", "https"):
+        return "is a link that names no host, or is written wrongly"
+    if scheme[1].lower() == "file":
+        return "is a link of the scheme file; give the path alone"
+    return (f"is a link of the scheme {scheme[1].lower()}, and those of http and https are taken; "
+            "fetch the file and give its path")
 
 
 def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
@@ -75,7 +91,7 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
                 f"{', '.join(sorted(walk.VIDEO_SUFFIXES))}, and into files of other names)")
         return [_file(p, argument) for p in found.files]
     if not is_file:
-        raise BadSourceError(f"{shown} is neither a link (https://...), a file nor a folder")
+        raise BadSourceError(f"{shown} {no_source(argument)}")
     if path.suffix.lower() not in LIST_SUFFIXES and walk.is_media(path):
         return [_file(path, argument)]
     if path.suffix.lower() in LIST_SUFFIXES:
@@ -102,7 +118,7 @@ def read_list(path: Path, bad: list[str]) -> list[Request]:
         elif text and not text.startswith("#"):
             cut = COMMENT.split(text)[0]
             what = ("holds a tab; a list has one link a line" if is_link(cut)
-                    else "is neither a link nor a file")
+                    else no_source(cut) if SCHEME.match(cut) else "is neither a link nor a file")
             bad.append(f"{as_text(path)}, line {number}: '{as_text(cut)}' {what}")
     if not requests and len(bad) == known_bad:
         raise BadSourceError(f"{as_text(path)} holds no links")

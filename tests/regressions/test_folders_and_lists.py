@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from evaluation.pairing import media_files
 from manifests import walk
 from pipeline.audit import layouts
+from pipeline.own_folder import MARK
 from stages.requests import BadSourceError, requests_from_arguments
 
 MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
@@ -121,6 +123,51 @@ def test_a_pipe_is_no_source(tmp_path):
         requests_from_arguments([str(tmp_path / "pipe.mp4")])
     with pytest.raises(BadSourceError, match="holds no media"):
         requests_from_arguments([str(tmp_path)])
+
+
+def test_pipes_and_sockets_in_a_folder_are_counted_and_named(tmp_path, monkeypatch):
+    put(tmp_path, "a.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "way.mp4").symlink_to("pipe.mp4")
+    monkeypatch.chdir(tmp_path)  # a socket's address is short
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind("talk")
+        found = walk.find_media(tmp_path)
+    assert [p.name for p in found.files] == ["a.mp4"]
+    assert found.notes == ["passed over as neither file nor folder (3): 2 pipes, 1 socket "
+                           "(pipe.mp4, talk, way.mp4)"]
+
+
+def test_equal_names_are_told_once(tmp_path):
+    put(tmp_path, "a.mp4", *(f"{i}/.DS_Store" for i in range(9)), ".a", content=b"x")
+    [line] = walk.find_media(tmp_path).lines()
+    assert line.endswith("(10): 10 hidden (.a, .DS_Store, 9 times)")
+
+
+def test_folders_that_yld_made_are_no_sources(tmp_path, capsys):
+    assert walk.OWN_MARK == MARK
+    put(tmp_path, "a.mp4", "out/clips/b.mp4", "out/in/c.mp4", "d/e.mp4", "d/audit/f.mp4")
+    for folder in ("out", "out/in", "d/audit"):
+        put(tmp_path, f"{folder}/{MARK}", content=b"{}")
+    assert names_of(tmp_path) == ["a.mp4", "e.mp4"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and all("is a folder that yld made" in line for line in told)
+    assert str(tmp_path / "d/audit") in told[0] and "its 4 files" in told[1]
+    assert names_of(tmp_path / "out") == ["b.mp4"], "but the one that is named is"
+    assert names_of(tmp_path / "out" / "in") == ["c.mp4"]
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "S3", "rtmp", "git+ssh"])
+def test_other_schemes_are_told_with_those_that_are_taken(tmp_path, scheme):
+    (tmp_path / "list.txt").write_text(f"{scheme}://x.org/a.mp4 # a\ngone.mp4\nfile:///a.mp4\n")
+    with pytest.raises(BadSourceError) as caught:
+        requests_from_arguments([str(tmp_path / "list.txt")])
+    text = str(caught.value)
+    assert f"line 1: '{scheme}://x.org/a.mp4' is a link of the scheme {scheme.lower()}" in text
+    assert "http and https are taken" in text and "3 lines" in text
+    assert "line 2" in text and "give the path alone" in text
+    with pytest.raises(BadSourceError, match="http and https are taken"):
+        requests_from_arguments([f"{scheme}://x.org/a.mp4"])
 
 
 @pytest.mark.parametrize("line, meant", [

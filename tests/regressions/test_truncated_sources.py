@@ -58,6 +58,66 @@ def test_fragments_end_in_the_middle(tmp_path, share):
     assert video.is_truncated and not video.is_vfr and video.promised_duration_us is None
 
 
+def boxes(content: bytes) -> list[tuple[bytes, int, int]]:
+    """Kind, first byte and end of each outermost box."""
+    found, at = [], 0
+    while at < len(content):
+        length = int.from_bytes(content[at:at + 4], "big")
+        found.append((content[at + 4:at + 8], at, at + length))
+        at += length
+    return found
+
+
+@pytest.mark.parametrize("name, movflags", [
+    ("a.mp4", "frag_keyframe+empty_moov"), ("a.mov", "frag_keyframe+empty_moov"),
+    ("a.mp4", "dash+frag_keyframe+empty_moov+default_base_moof")])
+def test_a_stream_that_was_to_come_after_the_cut_is_not_missing(tmp_path, name, movflags):
+    """One fragment holds all pictures before all sound; an index alone promises its data."""
+    whole = made(tmp_path / name, (*H264, "-g", "999", "-movflags", movflags))
+    content = whole.read_bytes()
+    assert not open_video(whole).is_truncated
+    (_, _, index_end), = [b for b in boxes(content) if b[0] == b"moov"]
+    _, start, end = next(b for b in boxes(content) if b[0] == b"mdat")
+    for size in (index_end, index_end + 8, start - 1, start, start + 5, start + 8,
+                 start + (end - start) // 4, start + 2 * (end - start) // 5):
+        whole.with_stem("cut").write_bytes(content[:size])
+        with pytest.raises(MediaError) as caught:
+            read_facts(whole.with_stem("cut"))
+        assert caught.value.reason == "truncated", (size, caught.value)
+        assert caught.value.measured == size < caught.value.threshold
+
+
+def test_a_whole_file_without_sound_is_not_truncated(tmp_path):
+    """Nor is one that was cut and never said that it had any."""
+    for path in (tmp_path / "a.mp4", tmp_path / "a.mkv"):
+        whole = made(path, ("-map", "0:v", *H264[:-2], "-g", "25", "-movflags",
+                            "frag_keyframe+empty_moov"))
+        for file in (whole, cut(whole, 0.6)):
+            with pytest.raises(MediaError) as caught:
+                read_facts(file)
+            assert caught.value.reason == "no_audio"
+
+
+@pytest.mark.parametrize("name, options", [
+    ("a.webm", (*STATED["a.webm"], "-live", "1")), ("a.mkv", (*H264, "-live", "1"))])
+def test_a_live_segment_ends_in_the_middle_of_a_block(tmp_path, name, options):
+    whole = made(tmp_path / name, options)
+    video = open_video(whole)
+    assert not video.is_truncated and video.notes == []
+    for share in (0.2, 0.5, 0.9):
+        video = open_video(cut(whole, share))
+        assert video.is_truncated and not video.is_vfr and video.promised_duration_us is None
+
+
+@pytest.mark.parametrize("pictures", ["0", "2"])
+def test_a_cut_avi_has_an_even_rate(tmp_path, pictures):
+    whole = made(tmp_path / "a.avi", ("-c:v", "mpeg4", "-bf", pictures, "-c:a", "pcm_s16le"))
+    assert not open_video(whole).is_vfr
+    for share in (0.2, 0.45, 0.47, 0.49, 0.8):
+        video = open_video(cut(whole, share))
+        assert video.is_truncated and not video.is_vfr
+
+
 @pytest.mark.parametrize("options", [H264, FRAGMENTS], ids=["index at the end", "fragments"])
 def test_what_cannot_be_read_is_a_reject(tmp_path, options):
     outcome = probe(cut(made(tmp_path / "a.mp4", options), 0.001 if "-g" in options else 0.6))
