@@ -104,9 +104,13 @@ def test_no_command_breaks_on_what_is_no_corpus(foreign):
             assert result.exit_code in ({1, 2} if command[0] == "verify" else {0, 2})
             if result.exit_code == 2:
                 assert str(foreign / name) in result.stderr
-    for name in ("binary", "strange", "tables", "folders"):
+    for name in ("binary", "strange"):
         result = invoke("verify", foreign / name)
         assert result.exit_code == 1 and "problems" in result.stdout
+    for name in ("tables", "folders"):  # nothing in them is ours
+        for command in ("verify", "report"):
+            result = invoke(command, foreign / name)
+            assert result.exit_code == 2 and "holds no corpus" in result.stderr
 
 
 @pytest.mark.parametrize("content", [
