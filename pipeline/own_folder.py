@@ -20,10 +20,11 @@ from pathlib import Path, PurePosixPath
 
 from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
 from manifests.paths import as_text, check_out
+from manifests.walk import OWN_MARK
 from manifests.plain_words import sentence
 from pipeline.lock import RECORDS
 
-MARK = ".yld.json"
+MARK = OWN_MARK
 KINDS = {"corpus": "yld build", "audit": "yld audit", "resync": "yld resync",
          "scores": "yld evaluate", "demo": "yld demo"}
 """What a folder can be, and the command that makes one."""
