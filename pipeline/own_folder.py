@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 
 from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
 from manifests.paths import as_text, check_out
-from manifests.walk import OWN_MARK
 from manifests.plain_words import sentence
+from manifests.walk import OWN_MARK
 from pipeline.lock import RECORDS
 
 MARK = OWN_MARK
