@@ -18,7 +18,7 @@ from pipeline.config import BuildConfig, LimitedName, load_config, setting_paths
 from pipeline.resync import CORRECT_JOB
 from pipeline.settings import ConfigError, bounds_in_words
 from pipeline.verify import verify
-from stages.base import SetupError
+from stages.identity import PhotoError
 
 
 @pytest.mark.parametrize("setting, words", [
@@ -175,7 +175,7 @@ def test_a_target_photo_is_tried_before_any_work(is_picture, words, tmp_path):
     photo.write_bytes(b"text")
     if is_picture:
         cv2.imwrite(str(photo), np.zeros((90, 120, 3), np.uint8))
-    with pytest.raises(SetupError, match=words):
+    with pytest.raises(PhotoError, match=words):
         build([str(media)], tmp_path / "out", load_config(None, (f"identity.target={photo}",)))
     assert not (tmp_path / "out").exists()
 

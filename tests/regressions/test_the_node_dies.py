@@ -97,6 +97,7 @@ def test_a_run_that_is_stopped_is_not_started_again():
                 "def f():\n print('up', flush=True)\n time.sleep(100)\n"
                 "supervisor.run(friendly(f))")
     assert run.stdout.readline() == "up\n"
+    time.sleep(0.5)  # it is in its work by now, where the interrupt of Python cannot be swallowed
     for process in [psutil.Process(run.pid), *psutil.Process(run.pid).children()]:
         process.send_signal(signal.SIGINT)  # as a terminal does, to the whole group
     _, told = run.communicate(timeout=30)
