@@ -183,6 +183,7 @@ def test_a_target_photo_is_tried_before_any_work(is_picture, words, tmp_path):
 def test_verify_reports_a_video_at_another_rate(tmp_path, monkeypatch):
     videos = [{"video_id": f"v{rate}", "frame_rate": rate} for rate in ("25", "30")]
     (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "status.json").write_text('{"stages": []}')
     monkeypatch.setattr("pipeline.verify.Corpus.rows",
                         lambda self, table: videos if table == "videos" else [])
     monkeypatch.setattr("pipeline.verify.Corpus.status", lambda self: [])
