@@ -1,25 +1,38 @@
 """One frozen dataclass per table, joined on deterministic ids built from the parent's.
 
 Design section 4. A field's unit and meaning are part of the record (`col`), and travel into
-the Parquet schema. "No value" is None; where that needs a reason, a reason field is beside it.
+the Parquet schema. "No value" is None; where that needs a reason, a reason field is beside it. What
+a file is that a field names, and whether the field counts when finished work is looked for, is said
+here too, and nowhere else: `files_of`, `pipeline.ledger.digest`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
+from typing import Any, Literal, TypeAlias
+
+InKey: TypeAlias = Literal["always", "unless_default", "never"]
+"""Whether a field is part of what finished work is found by (`pipeline.ledger`). `unless_default`:
+a setting that came later and changes no outcome at its default, so that corpora made before it
+keep their finished work. `never`: where a file lies, or when it came, does not change its content;
+no stage reads transcripts, publishing does, and looks at their content each time."""
+
+Role: TypeAlias = Literal["media", "side_file", "kept_file"]
+"""What the file is that a field names: the video's media; a side file that the stage wrote which
+made the record; a file that came with the media and is read when publishing."""
 
 
 def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float | None = None,
-        at_most: float | None = None, keyed_at_default: bool = True, **kwargs: Any) -> Any:
+        at_most: float | None = None, in_key: InKey = "always", role: Role | None = None,
+        **kwargs: Any) -> Any:
     """A dataclass field that carries its unit and meaning in its metadata.
 
-    The bounds are a setting's: `pipeline.settings` refuses what lies outside. A setting that came
-    later, and at its default changes no outcome, is not `keyed_at_default`: corpora made before it
-    keep their finished work.
+    The bounds are a setting's: `pipeline.settings` refuses what lies outside.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(metadata={"doc": doc, "unit": unit, "keyed_at_default": keyed_at_default,
+    return field(metadata={"doc": doc, "unit": unit, "in_key": in_key, "role": role,
                            "bounds": {k: v for k, v in bounds.items() if v is not None}}, **kwargs)
 
 
@@ -27,22 +40,22 @@ def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float
 class Request:
     """One address as asked for on the command line or in a list; the input of `expand`."""
 
-    request_id: str = col("hash of the address")
-    address: str = col("link, or absolute path of a media file")
+    request_id: str = col("hash of the address", in_key="never")
+    address: str = col("link, or absolute path of a media file", in_key="never")
     kind: str = col("link | file")
-    requested_as: str = col("the argument or list file it came from")
-    line: int | None = col("line number in the list file", default=None)
+    requested_as: str = col("the argument or list file it came from", in_key="never")
+    line: int | None = col("line number in the list file", in_key="never", default=None)
 
 
 @dataclass(frozen=True)
 class Source:
     """One video as asked for: a link's single video, or one file. Many may share a video."""
 
-    source_id: str = col("deterministic id of this request for a video")
-    request_id: str = col("parent request")
-    address: str = col("link, or absolute path")
+    source_id: str = col("deterministic id of this request for a video", in_key="never")
+    request_id: str = col("parent request", in_key="never")
+    address: str = col("link, or absolute path", in_key="never")
     kind: str = col("link | file")
-    requested_as: str = col("the argument or list file it came from")
+    requested_as: str = col("the argument or list file it came from", in_key="never")
     site_id: str | None = col("id at the site, as the site gives it", default=None)
     extractor: str | None = col("yt-dlp extractor key", default=None)
     playlist_id: str | None = col("playlist or channel it was expanded from", default=None)
@@ -54,14 +67,15 @@ class Source:
 class Fetched:
     """A media file in hand, with its provenance (table `sources`)."""
 
-    source_id: str = col("the source it was fetched for")
+    source_id: str = col("the source it was fetched for", in_key="never")
     video_id: str = col("extractor + id for named sites, else hash of the bytes")
-    media_path: str = col("absolute path, or path relative to the corpus folder")
+    media_path: str = col("absolute path, or path relative to the corpus folder",
+                          in_key="never", role="media")
     sha256: str = col("SHA-256 of the media file")
     num_bytes: int = col("size of the media file", "B")
-    address: str = col("link, or absolute path")
+    address: str = col("link, or absolute path", in_key="never")
     kind: str = col("link | file")
-    requested_as: str = col("the argument or list file it came from")
+    requested_as: str = col("the argument or list file it came from", in_key="never")
     extractor: str | None = col("yt-dlp extractor key", default=None)
     site_id: str | None = col("id at the site", default=None)
     title: str | None = col("title as the site gave it", default=None)
@@ -71,15 +85,20 @@ class Fetched:
     consent: str | None = col("consent of the persons shown, as stated by the user", default=None)
     language: str | None = col("language of the audio track kept", default=None)
     format_ids: str | None = col("yt-dlp format ids kept, joined by +", default=None)
-    caption_paths: list[str] = col("caption files kept with the source", default_factory=list)
-    fetched_at: str | None = col("UTC time of the download", "ISO 8601", default=None)
-    attempts: int | None = col("download attempts", default=None)
-    host: str | None = col("host that fetched it", default=None)
-    tool_versions: str | None = col("tools and versions that fetched it", default=None)
+    caption_paths: list[str] = col("caption files kept with the source", in_key="never",
+                                   role="kept_file", default_factory=list)
+    fetched_at: str | None = col("UTC time of the download", "ISO 8601", in_key="never",
+                                 default=None)
+    attempts: int | None = col("download attempts", in_key="never", default=None)
+    host: str | None = col("host that fetched it", in_key="never", default=None)
+    tool_versions: str | None = col("tools and versions that fetched it", in_key="never",
+                                    default=None)
     transcript_path: str | None = col("the captions or corpus transcript read for the clips' text, "
-                                      "absolute or relative to the work folder", default=None)
-    transcript_sha256: str | None = col("SHA-256 of that file", default=None)
-    transcript_reason: str | None = col("why there is no usable transcript", default=None)
+                                      "absolute or relative to the work folder", in_key="never",
+                                      default=None)
+    transcript_sha256: str | None = col("SHA-256 of that file", in_key="never", default=None)
+    transcript_reason: str | None = col("why there is no usable transcript", in_key="never",
+                                        default=None)
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,8 @@ class Video:
     """Stream facts of one distinct video and its canonical clock (design section 2)."""
 
     video_id: str = col("id of the video")
-    media_path: str = col("absolute path, or path relative to the corpus folder")
+    media_path: str = col("absolute path, or path relative to the corpus folder",
+                          in_key="never", role="media")
     sha256: str = col("SHA-256 of the media file")
     container: str = col("container format name")
     video_codec: str = col("codec of the chosen video stream")
@@ -143,7 +163,7 @@ class Shot:
     start_frame: int = col("first frame", "frame")
     end_frame: int = col("one past the last frame", "frame")
     guard_frames: int = col("frames at each cut that later stages leave out", "frame")
-    faces_path: str = col("side file with per-frame faces of the whole video")
+    faces_path: str = col("side file with per-frame faces of the whole video", role="side_file")
     num_faces_seen: int = col("face boxes followed in the shot, over all frames")
 
 
@@ -156,7 +176,8 @@ class Track:
     video_id: str = col("video")
     start_frame: int = col("first frame with the face", "frame")
     end_frame: int = col("one past the last frame with the face", "frame")
-    faces_path: str = col("side file (npz): {track_id}/boxes, landmarks, score, is_observed, chips")
+    faces_path: str = col("side file (npz): {track_id}/boxes, landmarks, score, is_observed, chips",
+                          role="side_file")
     num_missing_frames: int = col("frames inside the span without an observed face", "frame")
     median_box_px: float = col("median of the longer box side, source pixels", "px")
     median_eye_distance_px: float = col("median distance of the eye centres, source pixels", "px")
@@ -248,7 +269,7 @@ class Clip:
     num_interpolated_frames: int = col("frames whose landmarks were interpolated", "frame")
     face_psnr_db: float = col("luma PSNR of face.mp4 against the warped frames", "dB")
     speech_share: float = col("share of the clip with voice activity")
-    payload_path: str = col("side file (tar) with the encoded members")
+    payload_path: str = col("side file (tar) with the encoded members", role="side_file")
     text: str | None = col("what is said, where known; set when the corpus is published",
                            default=None)
     text_source: str | None = col("corpus | captions | asr:<model>", default=None)
@@ -321,15 +342,19 @@ class Correction:
     end_s: float | None = col("where it ends", "s", default=None)
 
 
-ID_FIELDS = {
-    Correction: "item_id",
-    Request: "request_id", Source: "source_id", Fetched: "source_id", Video: "video_id",
-    Shot: "shot_id", Track: "track_id", Identity: "track_id", Offset: "track_id",
-    Measured: "track_id",
-    Clip: "clip_id", Speaker: "track_id", Sample: "clip_id",
-}
-
-
 def record_id(record: object) -> str:
-    """The id of a record, e.g. `track_id` of a Track."""
-    return getattr(record, ID_FIELDS[type(record)])
+    """The id of a record, which is its first field, e.g. `track_id` of a Track."""
+    return getattr(record, _fields(type(record))[0].name)
+
+
+def files_of(record: object, *roles: Role) -> Iterator[str]:
+    """The files that a record names in fields of these roles."""
+    for item in _fields(type(record)):
+        if item.metadata.get("role") in roles:
+            value = getattr(record, item.name)
+            yield from value if isinstance(value, list) else [value] if value else []
+
+
+@cache
+def _fields(kind: type) -> tuple[Field[Any], ...]:
+    return fields(kind)

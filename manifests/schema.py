@@ -31,6 +31,7 @@ TABLES: dict[str, type] = {
     "rejects": rec.Reject,
     "failures": rec.Failure,
 }
+TABLE_OF = {kind: name for name, kind in TABLES.items()}
 SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 

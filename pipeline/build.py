@@ -11,21 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from manifests.plain_words import read_json
-from manifests.records import Request
+from manifests.records import Fetched, Request
 from pipeline import mirror, own_folder, placement, refetch, status, why
 from pipeline.config import BuildConfig, stage_configs
-from pipeline.graph import MAIN_JOB
+from pipeline.graph import MAIN_JOB, of_kind
 from pipeline.lease import Lease
 from pipeline.lock import CorpusLock
 from pipeline.progress import table
 from pipeline.session import running
 from pipeline.work_files import WorkFiles
-from stages.backends import registry
-from stages.backends.devices import torch_device
-from stages.backends.offset_estimators import ESTIMATORS
-from stages.backends.speaker_choosers import CHOOSERS
-from stages.clips import ClipsJob
-from stages.identity import face_of_photo
 from stages.requests import requests_from_arguments
 
 
@@ -55,19 +49,8 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
     """
     placement.check(config)
     wanted = requests_from_arguments(sources)
-    if address is None:  # a cluster's nodes have libraries and folders of their own
-        faces = config.shots.faces
-        for backends, name in ((registry.DETECTORS, faces.detector),
-                               (registry.LANDMARKERS, faces.landmarks),
-                               (registry.EMBEDDERS, config.tracks.embedder),
-                               (registry.EMBEDDERS, config.identity.embedder),
-                               (ESTIMATORS, config.sync.estimator),
-                               (CHOOSERS, config.sync.speaker)):
-            registry.check_at_hand(backends, name)
-        if "cuda" in (device for *_, device in placement.devices(config).values()):
-            torch_device("cuda")
-    for photo in config.identity.target:
-        face_of_photo(photo)
+    # A cluster's nodes have libraries and folders of their own.
+    placement.check_stages(MAIN_JOB, stage_configs(config), here=address is None)
     own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(
         "manifests/*/part-*.parquet", own_folder.fixed_names())
     work = (work or root / "work").resolve()
@@ -102,9 +85,9 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
         if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
             refetch.drop(files, entries, item.unit)
 
-    configs = stage_configs(config) | {"clips": ClipsJob(config.clips, config.sync)}
-    with running(MAIN_JOB, configs, config, files.folder, lock, requests, address=address,
-                 files=files, retry_failed=retry_failed, observe=observe) as runner:
+    with running(MAIN_JOB, stage_configs(config), config, files.folder, lock, requests,
+                 address=address, files=files, retry_failed=retry_failed,
+                 observe=observe) as runner:
         entries = runner.run(requests)
     return _finish(root, files, config, entries, started)
 
@@ -128,7 +111,7 @@ def _finish(root, files, config, entries, started) -> Outcome:
         print(speed, file=sys.stderr)
     if kept := status.note_line(entries):
         print(kept, file=sys.stderr)
-    fetched = [r for e in entries.get("download", {}).values() for r in e.outputs]
+    fetched = [r for e in of_kind(entries, Fetched) for r in e.outputs]
     if twice := len(fetched) - len({f.video_id for f in fetched}):
         print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
               "a video is built once", file=sys.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from manifests import records as rec
 from manifests.paths import as_path
+from pipeline.graph import NODES
 from pipeline.ledger import decode
 from pipeline.lock import CorpusLock
 from pipeline.own_folder import MARK, NotOursError, drop_empty, find
@@ -63,7 +64,7 @@ def _side_files(work: Path) -> Iterator[str]:
             entry = json.loads(path.read_text(encoding="utf-8"))
             kind = getattr(rec, entry["kind"])
             outputs = [decode(kind, r) for x in entry["results"] for r in x["records"] or []]
-            names = written_by(entry["stage"], entry["unit"], outputs)
+            names = written_by(NODES[entry["stage"]].stage(), entry["unit"], outputs)
             names += [os.path.relpath(as_path(r.target), work.resolve()) for r in outputs
                       if isinstance(r, rec.Correction)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

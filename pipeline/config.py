@@ -15,9 +15,9 @@ import yaml
 from manifests.records import col
 from manifests.splits import SplitConfig
 from pipeline import settings
-from pipeline.graph import MAIN_JOB
+from pipeline.graph import MAIN_JOB, NODES
 from stages.base import Resources
-from stages.clips import ClipsConfig
+from stages.clips import ClipsConfig, ClipsJob
 from stages.download import DownloadConfig
 from stages.expand import ExpandConfig
 from stages.identity import IdentityConfig
@@ -29,7 +29,7 @@ from stages.sync import SyncConfig
 from stages.tracks import TracksConfig
 
 StageName = Literal[tuple(node.name for node in MAIN_JOB)]
-LimitedName = Literal[(*(node.name for node in MAIN_JOB), "measure", "measure_shard", "correct")]
+LimitedName = Literal[tuple(NODES)]
 """Stages of all jobs: `yld audit` and `yld resync` have some of their own."""
 
 
@@ -123,8 +123,8 @@ def resources_for(config: BuildConfig, stage: str, declared: Resources) -> Resou
 
 def stage_configs(config: BuildConfig) -> dict[str, Any]:
     """Settings by stage name, for the runner."""
-    names = ("expand", "download", "probe", "shots", "tracks", "identity", "sync", "clips")
-    configs = {name: getattr(config, name) for name in names}
+    configs = {node.name: getattr(config, node.name) for node in MAIN_JOB}
+    configs["clips"] = ClipsJob(config.clips, config.sync)  # it measures what it has corrected
     # Who may see the video may see the list that it is in.
     configs["expand"] = dataclasses.replace(
         config.expand, **{

@@ -1,14 +1,22 @@
-"""The DAG of the main job: which stage feeds which, in one explicit tuple.
+"""The DAG of every job: which stage feeds which, in one explicit tuple each.
 
-    expand -> download -> probe -> shots -> tracks -> identity -> sync -> clips
-                                                             -> speakers, shards (publish.py)
+    expand -> download -> probe -> shots -> tracks -> identity -> sync -> clips     yld build
+                                                      -> speakers, shards (publish.py)
+    ... -> tracks -> measure                                   yld audit of media files
+    measure_shard                                              yld audit of shards
+    correct                                                    yld resync
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from manifests import records as rec
+from stages.base import Context, Stage
 
 
 @dataclass(frozen=True)
@@ -22,10 +30,22 @@ class Node:
     unit: str
     pool: str = "cpu"
     context: tuple[str, ...] = ()
-    """Records of earlier stages it also reads; they are part of its key."""
+    """Fields of `stages.base.Context` with records of earlier stages; they are part of its key."""
+    once_context: tuple[str, ...] = ()
+    """What an earlier release gave it too: work finished under such a key is not done again."""
 
     def unit_of(self, record: object) -> str:
         return getattr(record, self.unit)
+
+    def stage(self) -> type[Stage]:
+        """Its class, imported."""
+        return load_stage(self.target)
+
+
+def load_stage(target: str) -> type[Stage]:
+    """The class named `module:Class`."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 MAIN_JOB = (
@@ -38,14 +58,46 @@ MAIN_JOB = (
     Node("sync", "stages.sync:Sync", rec.Identity, rec.Offset, "video_id",
          context=("video", "tracks")),
     Node("clips", "stages.clips:Clips", rec.Offset, rec.Clip, "video_id",
-         context=("video", "tracks", "shots")),
+         context=("video", "tracks"), once_context=("shots",)),
 )
+AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Measured,
+                                 "video_id", context=("video",)))
+SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
+                  "request_id"),)
+CORRECT_JOB = (Node("correct", "stages.correct:Correct", rec.Correction, rec.Correction,
+                    "item_id"),)
+JOBS = (MAIN_JOB, AUDIT_JOB, SHARD_JOB, CORRECT_JOB)
+NODES = {node.name: node for job in JOBS for node in job}
 
-SERVICE_OF = {rec.Video: "video", rec.Shot: "shots", rec.Track: "tracks"}
-"""Records kept per video for later stages: `video` is one record, others are by id."""
+KEPT = {"video": rec.Video, "tracks": rec.Track, "shots": rec.Shot}
+"""Name in a node's `context` -> the records kept for it: one where `Context` has one, else by id.
+"""
 
 
-def check_graph(nodes: tuple[Node, ...]) -> None:
+def context_name(node: Node) -> str | None:
+    """The name under which later stages are given what `node` puts out, if they are."""
+    return next((name for name, kind in KEPT.items() if kind is node.outputs), None)
+
+
+def records_in(earlier: Mapping[str, Any]) -> Iterator[Any]:
+    """All records that a unit is given by name beside its own."""
+    for given in earlier.values():
+        yield from given.values() if isinstance(given, Mapping) else (given,)
+
+
+def side_folders() -> list[str]:
+    """Folders below `work` of what the stages of all jobs write, media included."""
+    return sorted({f for node in NODES.values() if (f := node.stage().side_folder)})
+
+
+def of_kind(entries: dict[str, dict[str, Any]], kind: type) -> Iterator[Any]:
+    """The finished units (`pipeline.ledger.Entry`) whose outputs are records of `kind`."""
+    for node in NODES.values():
+        if node.outputs is kind:
+            yield from entries.get(node.name, {}).values()
+
+
+def check_graph(nodes: Sequence[Node]) -> None:
     """Raise ValueError where neighbours do not fit, before any worker starts."""
     for left, right in zip(nodes, nodes[1:], strict=False):
         if left.outputs is not right.inputs:
@@ -53,3 +105,10 @@ def check_graph(nodes: tuple[Node, ...]) -> None:
                 f"{left.name} gives {left.outputs.__name__}, "
                 f"{right.name} takes {right.inputs.__name__}"
             )
+    fields = {f.name for f in dataclasses.fields(Context)}
+    for place, node in enumerate(nodes):
+        before = {n.outputs for n in nodes[:place]}
+        for name in node.context:
+            if name not in fields or KEPT.get(name) not in before:
+                raise ValueError(f"{node.name} asks for the context {name!r}, which no earlier "
+                                 "stage puts out (pipeline.graph.KEPT, stages.base.Context)")

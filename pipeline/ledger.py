@@ -21,14 +21,6 @@ from manifests import records as rec
 from manifests.files import write_atomic
 from pipeline.work_files import WorkFiles
 
-# Where a file lies does not change what is in it: a moved corpus is not built again. No stage
-# reads transcripts: publishing does, and looks at their content each time.
-PLACE_FIELDS = frozenset({
-    "media_path", "address", "requested_as", "line", "fetched_at", "host", "attempts",
-    "caption_paths", "tool_versions", "source_id", "request_id",
-    "transcript_path", "transcript_sha256", "transcript_reason",
-})
-
 
 @dataclass(frozen=True)
 class Result:
@@ -72,7 +64,7 @@ def _plain(value: Any) -> Any:
         return {
             f.name: _plain(getattr(value, f.name))
             for f in dataclasses.fields(value)
-            if f.name not in PLACE_FIELDS and not _is_left_out(f, getattr(value, f.name))
+            if _is_in_key(f, getattr(value, f.name))
         }
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
@@ -83,13 +75,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _is_left_out(item: dataclasses.Field, value: Any) -> bool:
-    """Whether a setting is younger than old keys and stands at its default."""
-    if item.metadata.get("keyed_at_default", True):
-        return False
+def _is_in_key(item: dataclasses.Field[Any], value: Any) -> bool:
+    """What the field says of itself (`manifests.records.InKey`)."""
+    in_key = item.metadata.get("in_key", "always")
+    if in_key != "unless_default":
+        return in_key == "always"
     default = (item.default if item.default_factory is dataclasses.MISSING
                else item.default_factory())
-    return value == default
+    return value != default
 
 
 class Ledger:

@@ -6,23 +6,28 @@ never a run on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config import BuildConfig, WorkersConfig
+from pipeline.graph import NODES, Node
 from pipeline.settings import ConfigError
+from stages.backends.devices import torch_device
 from stages.base import SetupError
 
 
-def devices(config: BuildConfig) -> dict[str, tuple[str, str, str]]:
-    """Setting -> (stage, backend, device), of everything that may run on a GPU."""
-    faces = config.shots.faces
-    return {
-        "shots.faces.device": ("shots", faces.detector, faces.device),
-        "shots.faces.landmarks_device": ("shots", faces.landmarks, faces.landmarks_device),
-        "tracks.device": ("tracks", config.tracks.embedder, config.tracks.device),
-        "identity.device": ("identity", config.identity.embedder, config.identity.device),
-    }
+def check_stages(nodes: Sequence[Node], configs: Mapping[str, Any], *, here: bool) -> None:
+    """Each stage's look at its own settings before any work; `here`: workers are on this machine.
+
+    Raises SetupError, or ValueError, with the way out.
+    """
+    stages = [(node.stage(), configs.get(node.name)) for node in nodes]
+    for stage, config in stages if here else ():
+        stage.check_here(config)
+    if here and any("cuda" in stage.devices(config).values() for stage, config in stages):
+        torch_device("cuda")
+    for stage, config in stages:
+        stage.check(config)
 
 
 def check(config: BuildConfig) -> None:
@@ -31,11 +36,12 @@ def check(config: BuildConfig) -> None:
     if workers.gpu_stages and not workers.gpu_workers:
         raise ConfigError(f"workers.gpu_stages names {', '.join(workers.gpu_stages)} and "
                           "workers.gpu_workers is 0: nobody would run them; set it to 1 or more")
-    for setting, (stage, _, device) in devices(config).items():
-        if device == "cuda" and stage in workers.gpu_stages and not workers.gpus_per_worker:
+    for name in workers.gpu_stages if not workers.gpus_per_worker else ():
+        devices = NODES[name].stage().devices(getattr(config, name))
+        for setting in [s for s, device in devices.items() if device == "cuda"]:
             raise ConfigError(
-                f"{setting} is cuda and workers.gpus_per_worker is 0: workers without a share of "
-                "a GPU cannot run it; give them one, or set the device to cpu")
+                f"{name}.{setting} is cuda and workers.gpus_per_worker is 0: workers without a "
+                "share of a GPU cannot run it; give them one, or set the device to cpu")
 
 
 def pools(workers: WorkersConfig, resources: Mapping[str, float]) -> dict[str, Any]:

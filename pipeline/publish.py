@@ -21,7 +21,7 @@ from manifests import splits
 from manifests.croissant import croissant
 from manifests.describe import card, write_checksums
 from manifests.files import write_atomic
-from manifests.schema import TABLES, write_table
+from manifests.schema import TABLE_OF, TABLES, write_table
 from pipeline.config import BuildConfig, as_yaml
 from pipeline.ledger import Entry, decode, digest
 from pipeline.own_folder import OwnFolder, claim, fixed_names
@@ -31,18 +31,6 @@ from stages.sharding import Entry as ShardEntry
 from stages.sharding import plan_shards, write_shard
 from stages.speakers import assign_speakers
 from stages.transcripts import transcript_of
-
-TABLE_OF = {
-    rec.Source: "expanded",
-    rec.Fetched: "sources",
-    rec.Video: "videos",
-    rec.Shot: "shots",
-    rec.Track: "tracks",
-    rec.Identity: "identities",
-    rec.Offset: "offsets",
-    rec.Clip: "clips",
-}
-
 
 EMPTY = {"samples": [], "prints": [], "speakers": [], "splits": None, "left_out": []}
 """What `published.json` holds before anything is published."""

@@ -50,8 +50,9 @@ def _running(nodes, configs, config, work, lock, requests, files, retry_failed, 
 
     from pipeline.pools import Pools
     from pipeline.processes import Owner
-    from pipeline.runner import Policy, Runner
+    from pipeline.runner import Runner
     from pipeline.services import ClusterLimiter, LimiterActor
+    from pipeline.unit import Policy
 
     joined = cluster.prove_nodes(files, _own_files(requests))
     workers = config.workers
@@ -84,14 +85,11 @@ def _running(nodes, configs, config, work, lock, requests, files, retry_failed, 
             observe(event, node, item, runner.entries)
 
     runner = Runner(
-        nodes, configs, work, Ledger(work / "ledger", files), pools,
-        Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed),
-        services={"rate_limiter": limiter}, observe=seen,
-        check=cluster.check,
-        limits=lambda name, declared: resources_for(config, name, declared),
-        files=files,
-        pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
-    )
+        nodes, configs, files, Ledger(work / "ledger", files), pools,
+        Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed,
+               pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
+               limits=lambda name, declared: resources_for(config, name, declared)),
+        limiter, observe=seen, check=cluster.check)
     try:
         yield runner
         files.flush()

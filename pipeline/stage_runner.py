@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import importlib
 import resource
 import threading
 import time
@@ -25,10 +24,18 @@ import psutil
 
 from manifests import records as rec
 from manifests.paths import printable
+from pipeline.graph import load_stage
 from pipeline.ledger import Result, check_outcomes
 from stages.backends.devices import is_lost
 from stages.backends.sharing import Sharing
-from stages.base import Context, PermanentError, SetupError, Stage, TransientError
+from stages.base import (
+    Context,
+    PermanentError,
+    RateLimiter,
+    SetupError,
+    Stage,
+    TransientError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,11 @@ class Job:
     unit: str
     key: str
     records: list[Any]
-    services: dict[str, Any]
     memory_gb: float
+    earlier: dict[str, Any] = field(default_factory=dict)
+    """Records of earlier stages, by field of `Context`."""
+    rate_limiter: RateLimiter | None = None
+    is_media_needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,6 @@ class Done:
     """The unit was not tried: its host is parked for so long."""
     extra: dict[str, float] = field(default_factory=dict)
     """Figures for the table of costs: `worker_s`, and what the stage measured."""
-
-
-def load_stage(target: str) -> type[Stage]:
-    """The class named `module:Class`."""
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 class StageRunner:
@@ -102,7 +106,8 @@ class StageRunner:
             return self._run(stage, job)
 
     def _run(self, stage: Stage, job: Job) -> Done:
-        context = Context(work=self.work, name=job.key[:16], services=job.services)
+        context = Context(self.work, job.key[:16], rate_limiter=job.rate_limiter,
+                          is_media_needed=job.is_media_needed, **job.earlier)
         usage, wall, decoded = self._cpu_s(), time.monotonic(), _decoded_s()
         try:
             with self._clock.share() as share:
@@ -151,7 +156,7 @@ class StageRunner:
         ]
 
     def _failed(self, stage, job, batch, context, error: Exception) -> list[Result]:
-        if len(batch) > 1 and getattr(stage, "splittable", False):
+        if len(batch) > 1 and stage.splittable:
             # One bad record must not cost its neighbours.
             return [r for one in batch for r in self._results(stage, job, [one], context)]
         return [failure_of(stage.name, record, error) for record in batch]

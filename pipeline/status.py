@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.graph import Node
+from manifests.records import Fetched, Source, Video
+from pipeline.graph import Node, of_kind
 from pipeline.ledger import Entry
 
 COLUMNS = ["stage", "inputs", "accepted", "rejected", "failed", "outputs", "pending"]
@@ -20,7 +21,7 @@ def rows(nodes: tuple[Node, ...], entries: dict[str, dict[str, Entry]],
          pending: dict[str, int] | None = None) -> list[dict[str, Any]]:
     """accepted + rejected + failed + pending = inputs in every row."""
     video_s = sum(
-        record.duration_us / 1e6 for entry in entries.get("probe", {}).values()
+        record.duration_us / 1e6 for entry in of_kind(entries, Video)
         for record in entry.outputs)
     table = []
     for node in nodes:
@@ -51,8 +52,8 @@ def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:
     failures as one.
     """
     failed = failed_units(entries)
-    fell = sum(r.records is None for e in entries.get("expand", {}).values() for r in e.results)
-    videos = sum(len(e.results) for e in entries.get("download", {}).values())
+    fell = sum(r.records is None for e in of_kind(entries, Source) for r in e.results)
+    videos = sum(len(e.results) for e in of_kind(entries, Fetched))
     return len(failed) / max(1, fell + videos)
 
 
@@ -73,7 +74,7 @@ def notes(corpus: Any) -> list[dict[str, Any]]:
 def note_line(entries: dict[str, dict[str, Entry]]) -> str | None:
     """One sentence on videos that were kept though something is odd about them, or None."""
     words: dict[str, int] = defaultdict(int)
-    for entry in entries.get("probe", {}).values():
+    for entry in of_kind(entries, Video):
         for record in entry.outputs:
             for word in {note.partition(": ")[0] for note in record.notes}:
                 words[word] += 1

@@ -19,13 +19,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from manifests.files import atomic_path, encoded, write_atomic
+from manifests.records import Role, files_of
 from pipeline.address import RemoteError, open_address, staging_folder
+from stages.base import Stage
 
 T = TypeVar("T")
 RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 KEEP_S = 3600.0
 """A file used within this time is never dropped from a node's folder."""
-READS_MEDIA = frozenset({"probe", "shots", "sync", "clips"})
 
 
 @dataclass
@@ -183,31 +184,31 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, PermissionError) or "Credential" in type(error).__name__
 
 
-def read_by(stage: str, unit: str, records: Sequence[Any], services: dict[str, Any]) -> list[str]:
-    """Names of the work files that a job reads. Captions are read by `publish`, which brings
-    them itself."""
-    if stage == "download":
-        return [f"media/{unit}.json"]
-    sources = [*records, *services.get("tracks", {}).values()]
-    names = [getattr(r, "faces_path", None) for r in sources]
-    if stage in READS_MEDIA:
-        names += [getattr(r, "media_path", None) for r in (*records, services.get("video"))]
-    return _relative(names)
+def read_by(stage: type[Stage], unit: str, records: Iterable[Any]) -> list[str]:
+    """Names of the work files that a job reads; `records` are its own and those it is given of
+    earlier stages. Captions are read by `publish`, which brings them itself."""
+    if stage.fetches_media:
+        return [_facts_name(stage, unit)]
+    roles: tuple[Role, ...] = ("side_file", "media") if stage.reads_media else ("side_file",)
+    return _relative(name for record in records for name in files_of(record, *roles))
 
 
-def written_by(stage: str, unit: str, outputs: Iterable[Any]) -> list[str]:
+def written_by(stage: type[Stage], unit: str, outputs: Iterable[Any]) -> list[str]:
     """Names of the work files that a job wrote."""
-    names: list[str | None] = [f"media/{unit}.json"] if stage == "download" else []
-    for record in outputs:
-        names += [getattr(record, f, None) for f in ("faces_path", "payload_path")]
-        if stage == "download":
-            names += [record.media_path, *record.caption_paths]
-    return _relative(names)
+    roles: tuple[Role, ...] = ("side_file",)
+    if stage.fetches_media:
+        roles = ("side_file", "media", "kept_file")
+    names = _relative(name for record in outputs for name in files_of(record, *roles))
+    return [*([_facts_name(stage, unit)] if stage.fetches_media else []), *names]
 
 
-def _relative(names: Iterable[str | None]) -> list[str]:
+def _facts_name(stage: type[Stage], unit: str) -> str:
+    return f"{stage.side_folder}/{unit}.json"
+
+
+def _relative(names: Iterable[str]) -> list[str]:
     """Files of the user's own have absolute paths and stay where they are."""
-    return list(dict.fromkeys(n for n in names if n and not PurePosixPath(n).is_absolute()))
+    return list(dict.fromkeys(n for n in names if not PurePosixPath(n).is_absolute()))
 
 
 def _safe(name: str) -> str:

@@ -22,6 +22,7 @@ import ray
 from manifests.files import record_temporaries, sweep_temporaries
 from manifests.paths import as_path
 from pipeline.address import RemoteError
+from pipeline.graph import load_stage, records_in, side_folders
 from pipeline.lease import is_fenced
 from pipeline.lock import RECORDS, read_fence
 from pipeline.processes import Owner, leave, leave_with
@@ -33,8 +34,6 @@ from stages.backends.sharing import Sharing
 
 MEMORY_EXIT, FENCED_EXIT, DEVICE_EXIT = 97, 98, 99
 WATCH_INTERVAL_S = 0.2
-NODE_FOLDERS = ("media", "shots", "tracks", "clips")
-"""Side files that a node with a folder of its own may bring again."""
 
 
 def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> None:
@@ -87,7 +86,8 @@ class StageWorker:
         files = self._files
         self._set_limit(job.memory_gb)
         try:
-            files.bring(read_by(job.stage, job.unit, job.records, job.services))
+            files.bring(read_by(load_stage(job.target), job.unit,
+                               [*job.records, *records_in(job.earlier)]))
             done = self._runner.run(job)
             if files.address is not None:
                 self._hand_over(job, done)
@@ -109,8 +109,8 @@ class StageWorker:
         if is_fenced(self._files, self._fence):
             leave(FENCED_EXIT)
         outputs = [r for result in done.results for r in result.records or []]
-        self._files.send(written_by(job.stage, job.unit, outputs))
-        self._files.trim(self._cache_gb, NODE_FOLDERS)
+        self._files.send(written_by(load_stage(job.target), job.unit, outputs))
+        self._files.trim(self._cache_gb, side_folders())
 
     def _set_limit(self, memory_gb: float | None) -> None:
         """The process may hold what the jobs in its threads may; None as this thread's job ends.

@@ -7,12 +7,12 @@ an exception, a crash or a timeout into a Failure. Stages know neither Ray nor e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from manifests.records import Reject
+from manifests.records import Reject, Track, Video
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -42,24 +42,47 @@ class Resources:
     """Longest time for one batch."""
 
 
+class RateLimiter(Protocol):
+    """Politeness towards hosts, one for all workers (`stages.download.limiter.HostLimiter`)."""
+
+    def acquire(self, host: str) -> tuple[str, float]: ...
+
+    def blocked(self, host: str, retry_after_s: float | None) -> float: ...
+
+    def succeeded(self, host: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Context:
-    """Where a stage reads and writes: given to `setup`."""
+    """Where a stage reads and writes, and what it is told beside its records."""
 
     work: Path
     """Folder for side files of the corpus, visible to all workers; local or shared."""
     name: str = ""
     """A word unique to this batch's inputs and configuration; use it in side-file names."""
-    services: dict[str, Any] | None = None
-    """Handles the runner provides, e.g. `rate_limiter`."""
+    video: Video | None = None
+    """The video of all records of the batch; given where the stage's node asks for it."""
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    """All tracks of that video by id; given where the node asks for them."""
+    rate_limiter: RateLimiter | None = None
+    """Asked before each request to a host; None: nobody else asks it."""
+    is_media_needed: bool = False
+    """A later stage must read media that was let go: it is fetched once more."""
     measured: dict[str, float] = field(default_factory=dict)
     """Figures for the table of costs, such as `stages.measuring` adds; no part of any outcome."""
 
-    def side_path(self, stage: str, stem: str, suffix: str) -> Path:
-        """`work/{stage}/{stem}-{name}{suffix}`; the folder exists afterwards."""
-        folder = self.work / stage
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{stem}-{self.name}{suffix}"
+    def the_video(self) -> Video:
+        """`video`. Raises LookupError where the graph gives none."""
+        if self.video is None:
+            raise LookupError("this stage reads its video: its Node needs context=('video',)")
+        return self.video
+
+    def side_path(self, folder: str, stem: str, suffix: str) -> Path:
+        """`work/{folder}/{stem}-{name}{suffix}`; the folder exists afterwards. `folder` is the
+        stage's `side_folder`."""
+        place = self.work / folder
+        place.mkdir(parents=True, exist_ok=True)
+        return place / f"{stem}-{self.name}{suffix}"
 
 
 class Stage(ABC, Generic[In, Out]):
@@ -71,6 +94,15 @@ class Stage(ABC, Generic[In, Out]):
     reasons: ClassVar[frozenset[str]] = frozenset()
     """Closed vocabulary of this stage's Rejects."""
     resources: ClassVar[Resources] = Resources()
+    reads_media: ClassVar[bool] = False
+    """It opens the video's media: it runs where that is at hand, fetched once more if need be."""
+    fetches_media: ClassVar[bool] = False
+    """It brings media to `work/media`, and notes its facts in `work/media/{unit}.json`."""
+    side_folder: ClassVar[str] = ""
+    """The folder below `work` of what it writes, which a node of a cluster may bring again; empty
+    for a stage that writes none."""
+    splittable: ClassVar[bool] = False
+    """Records of one unit do not depend on each other: one that breaks is tried apart."""
 
     sharing: Any = None
     """Given before `setup` where one process works on several videos: `backends.sharing.Sharing`.
@@ -78,6 +110,21 @@ class Stage(ABC, Generic[In, Out]):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    @classmethod
+    def devices(cls, config: Any) -> dict[str, str]:
+        """Setting, below the stage's group, that names a device -> the device: cpu | cuda."""
+        return {}
+
+    @classmethod
+    def check(cls, config: Any) -> None:
+        """What a run would find out late, wherever its workers are. Before any work; imports
+        nothing heavy. Raises SetupError or ValueError with the way out."""
+
+    @classmethod
+    def check_here(cls, config: Any) -> None:
+        """Whether this machine, whose workers they will be, has the libraries and weights. Before
+        any work; imports nothing heavy. Raises SetupError."""
 
     def setup(self) -> None:
         """Load weights, probe tools. Runs once per worker, or once for each video that a worker has

@@ -82,6 +82,8 @@ class Clips(Stage[Offset, Clip]):
     reasons = frozenset({"undecided_offset", "landmark_gap", "too_little_speech",
                          "outside_audio", "bad_registration"})
     resources = Resources(memory_gb=6.0, timeout_s=600.0)
+    reads_media = True
+    side_folder = "clips"
 
     def setup(self) -> None:
         self.sync = Sync(self.config.sync)
@@ -91,13 +93,12 @@ class Clips(Stage[Offset, Clip]):
         return Sync(self.config.sync).fingerprint()
 
     def process(self, batch: Sequence[Offset], context: Context) -> list[list[Clip] | Reject]:
-        video: Video = context.services["video"]
-        tracks: dict[str, Track] = context.services["tracks"]
+        video = context.the_video()
         path = resolve(video.media_path, context.work)
         pcm = read_audio(video, path)
         plans: list[list[Plan] | Reject] = []
         for offset in batch:
-            track = tracks[offset.track_id]
+            track = context.tracks[offset.track_id]
             side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
             plans.append(self.plan(offset, track, side, len(pcm)))
         todo = [p for group in plans if not isinstance(group, Reject) for p in group]
@@ -209,7 +210,7 @@ class Clips(Stage[Offset, Clip]):
         speech = [(a + shift_frames, b + shift_frames) for a, b in zip(
             offset.speech_start_frames, offset.speech_end_frames, strict=True)]
         talk = sum(max(0.0, min(b, plan.end) - max(a, plan.start)) for a, b in speech) / length
-        path = context.side_path("clips", name, ".tar")
+        path = context.side_path(Clips.side_folder, name, ".tar")
         clip = Clip(
             name, track.track_id, track.shot_id, track.video_id, plan.start, plan.end, length,
             plan.audio_start, plan.lag_ms,

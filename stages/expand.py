@@ -21,9 +21,9 @@ class ExpandConfig:
     cookies_from_browser: str | None = col("browser to take cookies from; null: that of download",
                                            default=None)
     allow_hosts: list[str] = col("hosts to ask though not public, beside those of download",
-                                 keyed_at_default=False, default_factory=list)
+                                 in_key="unless_default", default_factory=list)
     min_bytes_per_s: float = col("slowest answer waited for, over a minute", "B/s", at_least=0,
-                                 keyed_at_default=False, default=200.0)
+                                 in_key="unless_default", default=200.0)
 
     def __post_init__(self) -> None:
         AllowedHosts(self.allow_hosts)
@@ -46,7 +46,7 @@ class Expand(Stage[Request, Source]):
         from stages.download import errors, site
 
         try:
-            facts = site.list_videos(request.address, context.services.get("rate_limiter"),
+            facts = site.list_videos(request.address, context.rate_limiter,
                                      self.config.max_playlist_videos,
                                      site.cookie_options(self.config),
                                      site.bounds_of(self.config))

@@ -80,6 +80,19 @@ class Identify(Stage[Track, Identity]):
                          "not_target", "no_chip"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
+    @classmethod
+    def devices(cls, config: IdentityConfig) -> dict[str, str]:
+        return {"device": config.device}
+
+    @classmethod
+    def check(cls, config: IdentityConfig) -> None:
+        for photo in config.target:
+            face_of_photo(photo)
+
+    @classmethod
+    def check_here(cls, config: IdentityConfig) -> None:
+        registry.check_at_hand(registry.EMBEDDERS, config.embedder)
+
     def setup(self) -> None:
         self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder,
                                       device=self.config.device)

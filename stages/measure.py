@@ -18,8 +18,10 @@ from manifests.arrays import load_npz
 from manifests.crops import crop
 from manifests.media import decode_flac, decode_video, read_audio, resolve
 from manifests.paths import as_path
-from manifests.records import Measured, Offset, Request, Track, Video, col
+from manifests.records import Measured, Offset, Request, Track, col
 from manifests.tarfiles import read_tar
+from stages.backends import registry
+from stages.backends.offset_estimators import ESTIMATORS
 from stages.base import Context, Resources, Stage
 from stages.drift import drift_of
 from stages.networks.lipsync_features import mouths_of_faces
@@ -69,6 +71,12 @@ class Measure(Stage[Track, Measured]):
     name = "measure"
     version = 2
     resources = Resources(memory_gb=6.0, timeout_s=600.0)
+    reads_media = True
+
+    @classmethod
+    def check_here(cls, config: MeasureConfig) -> None:
+        for name in config.estimators:
+            registry.check_at_hand(ESTIMATORS, name)
 
     def setup(self) -> None:
         self.measurer = _Measurer(self.config)
@@ -77,7 +85,7 @@ class Measure(Stage[Track, Measured]):
         return _fingerprint(self.config)
 
     def process(self, batch: Sequence[Track], context: Context) -> list[list[Measured]]:
-        video: Video = context.services["video"]
+        video = context.the_video()
         pcm = read_audio(video, resolve(video.media_path, context.work))
         syncs = self.measurer.syncs
         regions = syncs[0].speech.regions(pcm)

@@ -27,6 +27,7 @@ class Probe(Stage[Fetched, Video]):
     reasons = frozenset({"no_video", "no_audio", "no_decoder", "encrypted", "too_many_channels",
                          "clock_jump", "truncated", "unreadable", "too_short"})
     resources = Resources(memory_gb=4.0, timeout_s=600.0)
+    reads_media = True
 
     def process(self, batch: Sequence[Fetched], context: Context) -> list[list[Video] | Reject]:
         return [self._one(item, context) for item in batch]

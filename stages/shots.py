@@ -52,6 +52,18 @@ class Shots(Stage[Video, Shot]):
     version = 7
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
+    reads_media = True
+    side_folder = "shots"
+
+    @classmethod
+    def devices(cls, config: ShotsConfig) -> dict[str, str]:
+        return {"faces.device": config.faces.device,
+                "faces.landmarks_device": config.faces.landmarks_device}
+
+    @classmethod
+    def check_here(cls, config: ShotsConfig) -> None:
+        registry.check_at_hand(registry.DETECTORS, config.faces.detector)
+        registry.check_at_hand(registry.LANDMARKERS, config.faces.landmarks)
 
     def setup(self) -> None:
         faces = self.config.faces
@@ -75,7 +87,7 @@ class Shots(Stage[Video, Shot]):
             return [self._one(video, context) for video in batch]
 
     def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
-        path = context.side_path("shots", video.video_id, ".npz")
+        path = context.side_path(self.side_folder, video.video_id, ".npz")
         with npz_writer(path) as out:
             rows = FaceRowsWriter(out)
             cuts, num_frames = self._follow(video, context, rows)

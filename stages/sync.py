@@ -82,6 +82,12 @@ class Sync(Stage[Identity, Offset]):
     reasons = frozenset({"no_speech", "still_face", "voice_over", "not_speaking",
                          "ambiguous_speaker"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
+    reads_media = True
+
+    @classmethod
+    def check_here(cls, config: SyncConfig) -> None:
+        registry.check_at_hand(ESTIMATORS, config.estimator)
+        registry.check_at_hand(CHOOSERS, config.speaker)
 
     def setup(self) -> None:
         self.estimator = registry.make(ESTIMATORS, self.config.estimator)
@@ -96,13 +102,12 @@ class Sync(Stage[Identity, Offset]):
                 "chooser": f"{chooser.name}-{chooser.version}"}
 
     def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
-        video: Video = context.services["video"]
-        tracks: dict[str, Track] = context.services["tracks"]
+        video = context.the_video()
         pcm = read_audio(video, resolve(video.media_path, context.work))
         regions = self.speech.regions(pcm)
         judged, boxes = [], []
         for identity in batch:
-            track = tracks[identity.track_id]
+            track = context.tracks[identity.track_id]
             side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
             crops = source_pictures(video, context.work, track, side)
             judged.append(self.judge(track, side, pcm, regions, crops=crops))

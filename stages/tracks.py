@@ -25,7 +25,7 @@ from scipy.signal import savgol_filter
 
 from manifests.arrays import NpzWriter, npz_writer
 from manifests.ids import track_id
-from manifests.records import Reject, Shot, Track, Video, col
+from manifests.records import Reject, Shot, Track, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
 from stages.face_pieces import ChipEmbeddings, EmbedderName, Piece, joined, split_people
@@ -68,6 +68,15 @@ class Tracks(Stage[Shot, Track]):
     version = 5
     reasons = frozenset({"no_face", "face_too_brief"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
+    side_folder = "tracks"
+
+    @classmethod
+    def devices(cls, config: TracksConfig) -> dict[str, str]:
+        return {"device": config.device}
+
+    @classmethod
+    def check_here(cls, config: TracksConfig) -> None:
+        registry.check_at_hand(registry.EMBEDDERS, config.embedder)
 
     def setup(self) -> None:
         self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder,
@@ -79,9 +88,9 @@ class Tracks(Stage[Shot, Track]):
         return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder)}
 
     def process(self, batch: Sequence[Shot], context: Context) -> list[list[Track] | Reject]:
-        video: Video = context.services["video"]
+        video = context.the_video()
         faces = FaceRows(context.work / batch[0].faces_path)
-        path = context.side_path("tracks", video.video_id, ".npz")
+        path = context.side_path(self.side_folder, video.video_id, ".npz")
         name = str(path.relative_to(context.work))
         with npz_writer(path) as out:
             return [self._shot(shot, video.num_frames, faces, name, out) for shot in batch]

@@ -22,7 +22,7 @@ from manifests.plain_words import read_json
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
-from pipeline.graph import MAIN_JOB, Node
+from pipeline.graph import AUDIT_JOB, SHARD_JOB
 from pipeline.ledger import Entry
 from pipeline.lock import CorpusLock
 from pipeline.own_folder import check, claim
@@ -31,10 +31,6 @@ from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.measure import MeasureConfig
 
-AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Measured,
-                                 "video_id", context=("video",)))
-SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
-                  "request_id"),)
 FRAME_MS = 40.0
 FILES = ("offsets.parquet", "summary.json")
 

@@ -26,7 +26,7 @@ from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import audit, refuse_another, summarize
 from pipeline.config import BuildConfig
-from pipeline.graph import Node
+from pipeline.graph import CORRECT_JOB
 from pipeline.lock import CorpusLock
 from pipeline.own_folder import OwnFolder, claim
 from pipeline.resync import fates, names, plan
@@ -41,7 +41,6 @@ MORE_COLUMNS = ["path", "target", "offset_status", "confidence", "estimator", "c
                 "drift_status", "drift_ppm", "drift_error_ppm", "start_lag_ms", "end_lag_ms",
                 "residual_start_ms", "residual_end_ms", "residual_drift_ppm"]
 NUMBERS = ("_ms", "_ppm", "confidence")
-CORRECT_JOB = (Node("correct", "stages.correct:Correct", Correction, Correction, "item_id"),)
 
 
 def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop",

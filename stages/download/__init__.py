@@ -49,7 +49,7 @@ class DownloadConfig:
     cookies_file: str | None = col("cookies file; only when given", default=None)
     cookies_from_browser: str | None = col("browser to take cookies from; only when given",
                                            default=None)
-    attempts: int = col("attempts at transient errors", at_least=1, default=3)
+    attempts: int = col("attempts at transient errors", at_least=1, in_key="never", default=3)
     backoff_s: float = col("first pause after a transient error; doubles", "s", at_least=0,
                            default=2.0)
     sleep_min_s: float = col("least pause after a video", "s", at_least=0, default=1.0)
@@ -57,13 +57,13 @@ class DownloadConfig:
     min_free_gb: float = col("free space under which the run is parked", "GB", at_least=0,
                              default=2.0)
     max_bytes: int = col("most bytes fetched for one video, inflated; above it the link is a "
-                         "reject", "B", at_least=1, keyed_at_default=False,
+                         "reject", "B", at_least=1, in_key="unless_default",
                          default=20_000_000_000)
     min_bytes_per_s: float = col("slowest answer waited for, over a minute", "B/s", at_least=0,
-                                 keyed_at_default=False, default=1000.0)
+                                 in_key="unless_default", default=1000.0)
     allow_hosts: list[str] = col(
         "hosts to ask though they are not public: names, addresses, networks (10.0.0.0/8)",
-        keyed_at_default=False, default_factory=list)
+        in_key="unless_default", default_factory=list)
     keep_sources: Literal["always", "until_done", "never"] = col(
         "fetched media: keep always, until the run is done, or never longer than its clips "
         "need; a changed setting that needs it again fetches it again", default="always")
@@ -85,6 +85,8 @@ class Download(Stage[Source, Fetched]):
     reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported", "address_refused",
                          "too_large", "not_media", "truncated"})
     resources = Resources(cpus=0.0, memory_gb=4.0, timeout_s=6 * 3600.0)
+    fetches_media = True
+    side_folder = "media"
 
     def process(self, batch: Sequence[Source], context: Context) -> list[list[Fetched] | Reject]:
         return [self._file(s) if s.kind == "file" else self._link(s, context) for s in batch]
@@ -102,14 +104,14 @@ class Download(Stage[Source, Fetched]):
             consent=self.config.consent)]
 
     def _link(self, source: Source, context: Context) -> list[Fetched] | Reject:
-        media = context.work / "media"
+        media = context.work / self.side_folder
         kept = media / f"{source.source_id}.json"
         if kept.exists():
             facts = Fetched(**json.loads(kept.read_text()))
             path = context.work / facts.media_path
             is_whole = path.exists() and path.stat().st_size == facts.num_bytes
             # Media that was let go is fetched again only when a later stage must read it.
-            if is_whole or not (path.exists() or context.services.get("is_media_needed")):
+            if is_whole or not (path.exists() or context.is_media_needed):
                 return [dataclasses.replace(facts, requested_as=source.requested_as)]
         folder = context.work / "download" / source.source_id
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +157,7 @@ class Download(Stage[Source, Fetched]):
     @staticmethod
     def _park_if_blocked(error: Exception, source: Source, context: Context) -> None:
         """A bot check or the like without a 429: the whole host gets a rest."""
-        limiter = context.services.get("rate_limiter") if context.services else None
+        limiter = context.rate_limiter
         if limiter is None or isinstance(error, errors.HostParkedError):
             return
         if errors.kind_of(error) == "blocked":
@@ -187,7 +189,7 @@ class Download(Stage[Source, Fetched]):
         import yt_dlp
 
         config = self.config
-        limiter = context.services.get("rate_limiter") if context.services else None
+        limiter = context.rate_limiter
         options = {
             "format": formats.selector(config.max_height, config.language),
             "paths": {"home": str(folder)}, "outtmpl": {"default": "media.%(ext)s"},

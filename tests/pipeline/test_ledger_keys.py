@@ -37,7 +37,7 @@ CONFIGS = {
     "tracks": "3d564029f62e17c4",
     "identity": "245964da145ed1f3",
     "sync": "627b717cb5189915",
-    "clips": "365f4ff8b0344e13",
+    "clips": "aa24dc52659b2d8a",
 }
 
 

@@ -19,7 +19,8 @@ from pipeline.graph import MAIN_JOB
 from pipeline.ledger import Ledger
 from pipeline.lock import CorpusLock
 from pipeline.pools import Pools, PoolSize
-from pipeline.runner import Policy, Runner
+from pipeline.runner import Runner
+from pipeline.unit import Policy
 from pipeline.work_files import WorkFiles
 from stages.requests import requests_from_arguments
 
@@ -63,8 +64,9 @@ def test_a_file_that_went_away_is_named_and_tried_again_when_it_is_back(site, tm
         configs = stage_configs(load_config(None, (f"probe.min_duration_s={min_duration_s}",)))
         with CorpusLock(work) as lock:
             sizes = {"cpu": PoolSize(1, 0.5, 0), "net": PoolSize(1, 0, 0)}
-            pools = Pools(WorkFiles(work), lock.fence, sizes)
-            runner = Runner(nodes, configs, work, Ledger(work / "ledger"), pools, Policy())
+            files = WorkFiles(work)
+            pools = Pools(files, lock.fence, sizes)
+            runner = Runner(nodes, configs, files, Ledger(work / "ledger"), pools, Policy())
             try:
                 entries = runner.run(requests)
             finally:

@@ -12,7 +12,8 @@ from pipeline.graph import Node
 from pipeline.ledger import Ledger
 from pipeline.lock import CorpusBusyError, CorpusLock, read_fence
 from pipeline.pools import Pools, PoolSize
-from pipeline.runner import Policy, Runner
+from pipeline.runner import Runner
+from pipeline.unit import Policy
 from pipeline.work_files import WorkFiles
 from tests.pipeline.poison_stages import EchoConfig
 
@@ -35,8 +36,8 @@ def build(work, addresses, word="a", policy=None, num_workers=2):
         pools = Pools(WorkFiles(work), lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
         events = []
         runner = Runner(
-            NODES, {"echo": EchoConfig(word), "upper": None}, work, Ledger(work / "ledger"),
-            pools, policy or Policy(),
+            NODES, {"echo": EchoConfig(word), "upper": None}, WorkFiles(work),
+            Ledger(work / "ledger"), pools, policy or Policy(),
             observe=lambda event, node, _: events.append((event, node.name)),
         )
         try:

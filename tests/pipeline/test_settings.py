@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.audit import AUDIT_JOB, SHARD_JOB
 from pipeline.build import build
 from pipeline.cli import main
 from pipeline.config import BuildConfig, LimitedName, load_config, setting_paths
-from pipeline.resync import CORRECT_JOB
+from pipeline.graph import AUDIT_JOB, CORRECT_JOB, SHARD_JOB
 from pipeline.settings import ConfigError, bounds_in_words
 from pipeline.verify import verify
 from stages.identity import PhotoError

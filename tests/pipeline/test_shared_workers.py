@@ -18,8 +18,9 @@ from pipeline.demo.programme import write_media
 from pipeline.ledger import Ledger
 from pipeline.lock import CorpusLock
 from pipeline.pools import Pools, PoolSize
-from pipeline.runner import Policy, Runner
+from pipeline.runner import Runner
 from pipeline.stage_runner import Job, SharedClock, StageRunner
+from pipeline.unit import Policy
 from pipeline.work_files import WorkFiles
 from stages.backends.sharing import Sharing
 from stages.base import Resources
@@ -42,9 +43,10 @@ def build(work, addresses, size=SHARED, attempts=2, timeout_s=60.0):
         pools = Pools(WorkFiles(work), lock.fence, {"cpu": size})
         events = []
         runner = Runner(
-            NODES, {"echo": EchoConfig(), "upper": None}, work, Ledger(work / "ledger"), pools,
-            Policy(attempts), observe=lambda event, node, _: events.append((event, node.name)),
-            limits=lambda *_: Resources(memory_gb=0.35, timeout_s=timeout_s))
+            NODES, {"echo": EchoConfig(), "upper": None}, WorkFiles(work),
+            Ledger(work / "ledger"), pools,
+            Policy(attempts, limits=lambda *_: Resources(memory_gb=0.35, timeout_s=timeout_s)),
+            observe=lambda event, node, _: events.append((event, node.name)))
         try:
             entries = runner.run([Request(f"r{i:02d}", a, "file", "test")
                                   for i, a in enumerate(addresses)])

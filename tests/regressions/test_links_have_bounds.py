@@ -286,7 +286,7 @@ def test_addresses_in_play_lists_are_judged_too(site, tmp_path, name):
 
 def test_a_link_to_an_inner_host_is_refused_with_the_way_to_allow_it(site, tmp_path):
     request = Request("r1", f"{site.address}/clip.mp4", "link", "test")
-    context = Context(tmp_path, "k", {"rate_limiter": LocalLimiter()})
+    context = Context(tmp_path, "k", rate_limiter=LocalLimiter())
     refused = Expand(stage_configs(load_config(None))["expand"]).process([request], context)[0]
     assert refused.reason == "address_refused" and site.places == []
     assert "127.0.0.1 is no public address" in refused.detail

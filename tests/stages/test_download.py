@@ -71,8 +71,8 @@ def source(address: str) -> Source:
 
 
 def fetch(address: str, work: Path, limiter=None, config=FAST):
-    services = {"rate_limiter": limiter or LocalLimiter()}
-    return Download(config).process([source(address)], Context(work, "k", services))[0]
+    context = Context(work, "k", rate_limiter=limiter or LocalLimiter())
+    return Download(config).process([source(address)], context)[0]
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_plain_link_arrives_untouched_and_is_not_fetched_again(site, tmp_path)
 def test_a_dead_link_is_a_reject(site, tmp_path):
     with serve(site) as address:
         request = Request("r1", f"{address}/gone.mp4", "link", "test")
-        context = Context(tmp_path, "k", {"rate_limiter": LocalLimiter()})
+        context = Context(tmp_path, "k", rate_limiter=LocalLimiter())
         outcome = Expand(ExpandConfig(allow_hosts=["127.0.0.1"])).process([request], context)[0]
         assert isinstance(outcome, Reject) and outcome.reason == "gone"
         assert fetch(f"{address}/gone.mp4", tmp_path / "w").reason == "gone"

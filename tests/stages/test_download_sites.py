@@ -32,9 +32,8 @@ def site(tmp_path):
 
 def expand(address: str, work, **config):
     request = Request("r1", address, "link", "test")
-    services = {"rate_limiter": LocalLimiter()}
     stage = Expand(ExpandConfig(**{"allow_hosts": ["127.0.0.1"]} | config))
-    return stage.process([request], Context(work, "k", services))[0]
+    return stage.process([request], Context(work, "k", rate_limiter=LocalLimiter()))[0]
 
 
 def feed(site, address: str, count: int) -> None:

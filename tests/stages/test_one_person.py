@@ -39,7 +39,7 @@ def tracks_of(pictures, folder, stages) -> list:
     times = [Fraction(i, 25) for i in range(len(pictures))]
     write_media(path, iter(pictures), times, np.zeros(len(pictures) * 640, np.float32))
     video = open_video(path)
-    context = Context(work=folder, name="v", services={"video": video})
+    context = Context(work=folder, name="v", video=video)
     shots = stages[0].process([video], context)[0]
     return [t for o in stages[1].process(shots, context) if not isinstance(o, Reject) for t in o]
 
