@@ -85,8 +85,8 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
         if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
             refetch.drop(files, entries, item.unit)
 
-    with running(MAIN_JOB, stage_configs(config), config, files.folder, lock, requests,
-                 address=address, files=files, retry_failed=retry_failed,
+    with running(MAIN_JOB, stage_configs(config), config, files, lock, requests,
+                 address=address, retry_failed=retry_failed,
                  observe=observe) as runner:
         entries = runner.run(requests)
     return _finish(root, files, config, entries, started)

@@ -109,7 +109,7 @@ class Pools:
                  sizes_now: Callable[[], dict[str, PoolSize]] | None = None) -> None:
         """`watch` tells of nodes that died, `sizes_now` gives the sizes for those that are left.
         """
-        self._files, self._fence, self._sizes = files, fence, sizes
+        self._files, self._fence, self.sizes = files, fence, sizes
         self._node_cache_gb, self._watch, self._sizes_now = node_cache_gb, watch, sizes_now
         self._owner, self._num_dead = Owner.here(), watch.num_dead() if watch else 0
         self._clock = SteadyClock()
@@ -129,11 +129,11 @@ class Pools:
         return self._may_grow(pool) or self._with_room(pool, alone) is not None
 
     def _may_grow(self, pool: str) -> bool:
-        return len(self._workers[pool]) < self._sizes[pool].workers
+        return len(self._workers[pool]) < self.sizes[pool].workers
 
     def _with_room(self, pool: str, alone: bool) -> Worker | None:
         """The worker with least in hand that takes one more job."""
-        most = 1 if alone else self._sizes[pool].videos
+        most = 1 if alone else self.sizes[pool].videos
         fit = [w for w in self._workers[pool] if w.jobs < most and not w.is_taken]
         return min(fit, key=lambda w: w.jobs, default=None)
 
@@ -144,13 +144,13 @@ class Pools:
             worker = self._new_worker(pool)
         worker.jobs, worker.is_taken = worker.jobs + 1, alone
         if not alone:  # those who share a worker wait for each other
-            timeout_s *= self._sizes[pool].videos
+            timeout_s *= self.sizes[pool].videos
         reference = worker.actor.run.remote(job)
         self._running[reference] = Running(job, worker, timeout_s, self._clock())
 
     def _new_worker(self, pool: str) -> Worker:
         self._serial += 1
-        size, name = self._sizes[pool], f"{pool}-{self._fence}-{self._serial}"
+        size, name = self.sizes[pool], f"{pool}-{self._fence}-{self._serial}"
         more = {"max_concurrency": size.videos} if size.videos > 1 else {}
         actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
             self._files, self._fence, name, self._node_cache_gb, self._owner,
@@ -206,10 +206,10 @@ class Pools:
         self._num_dead, ended = self._watch.num_dead(), []
         if self._sizes_now is not None:
             now = self._sizes_now()
-            self._sizes = {pool: _within(size, now[pool]) for pool, size in self._sizes.items()}
+            self.sizes = {pool: _within(size, now[pool]) for pool, size in self.sizes.items()}
         for pool, workers in self._workers.items():
             waiting = [w for w in workers if w.starting is not None]
-            for worker in waiting[:max(0, len(workers) - self._sizes[pool].workers)]:
+            for worker in waiting[:max(0, len(workers) - self.sizes[pool].workers)]:
                 mine = [r for r, x in self._running.items() if x.worker is worker]
                 ended += [Ended(self._running.pop(r), None, NODE, "its node died") for r in mine]
                 self._drop(worker)

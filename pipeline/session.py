@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifests.files import write_atomic
 from pipeline import cluster, placement, status, supervisor
@@ -19,57 +18,68 @@ from pipeline.lock import CorpusLock
 from pipeline.progress import Progress
 from pipeline.work_files import WorkFiles
 
+if TYPE_CHECKING:
+    from pipeline.pools import Pools, PoolSize
+    from pipeline.runner import Runner
+
 STATUS_INTERVAL_S = 5.0
 
 
 @contextmanager
-def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfig, work: Path,
-            lock: CorpusLock, requests: Sequence[Any], *, address: str | None = None,
-            files: WorkFiles | None = None,
-            retry_failed: bool = False,
-            observe: Callable[[str, Node, Any, dict], None] | None = None) -> Iterator[Any]:
+def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfig,
+            files: WorkFiles, lock: CorpusLock, requests: Sequence[Any], *,
+            address: str | None = None, retry_failed: bool = False,
+            observe: Callable[[str, Node, Any, dict[str, Any]], None] | None = None
+            ) -> Iterator[Runner]:
     """A Runner of `nodes` with its pools; `observe` also gets the entries so far.
 
-    `files` are those of `work`; all nodes share that folder if they are not given. Raises
-    ClusterError when a node cannot read and write them, ClusterLostError when Ray ends under the
-    run, SetupError where GPUs are wanting.
+    Raises ClusterError when a node cannot read and write `files`, ClusterLostError when Ray ends
+    under the run, SetupError where GPUs are wanting.
     """
-    files = files or WorkFiles(work)
     cluster.start(address)
     try:
         with cluster.errors_told():
-            yield from _running(nodes, configs, config, work, lock, requests, files, retry_failed,
+            num_nodes = len(cluster.prove_nodes(files, _own_files(requests)))
+            pools = _pools(config, files, lock)
+            print(f"{len(requests)} sources; {num_nodes} node(s), {_words(pools, config)}",
+                  file=sys.stderr)
+            yield from _running(nodes, configs, config, files, pools, len(requests), retry_failed,
                                 observe)
     finally:
         cluster.stop()
 
 
-def _running(nodes, configs, config, work, lock, requests, files, retry_failed, observe
-             ) -> Iterator[Any]:
+def _pools(config: BuildConfig, files: WorkFiles, lock: CorpusLock) -> Pools:
     import ray
 
     from pipeline.pools import Pools
+
+    def sizes() -> dict[str, PoolSize]:
+        return placement.pools(config.workers, ray.cluster_resources())
+
+    return Pools(files, lock.fence, sizes(), config.workers.node_cache_gb, cluster.watch(), sizes)
+
+
+def _words(pools: Pools, config: BuildConfig) -> str:
+    workers = config.workers
+    gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
+           if workers.gpu_workers else "")
+    return (f"{pools.sizes['cpu'].workers} CPU workers, {gpu}{workers.net_workers} downloads at a "
+            "time")
+
+
+def _running(nodes, configs, config, files, pools, num_requests, retry_failed, observe
+             ) -> Iterator[Runner]:
     from pipeline.processes import Owner
     from pipeline.runner import Runner
     from pipeline.services import ClusterLimiter, LimiterActor
     from pipeline.unit import Policy
 
-    joined = cluster.prove_nodes(files, _own_files(requests))
-    workers = config.workers
-    sizes = placement.pools(workers, ray.cluster_resources())
-    gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
-           if workers.gpu_workers else "")
-    print(f"{len(requests)} sources; {len(joined)} node(s), {sizes['cpu'].workers} CPU "
-          f"workers, {gpu}{workers.net_workers} downloads at a time", file=sys.stderr)
-    pools = Pools(files, lock.fence, sizes, workers.node_cache_gb, cluster.watch(),
-                  lambda: placement.pools(workers, ray.cluster_resources()))
-    limiter = ClusterLimiter(LimiterActor.remote(config.download.limits, Owner.here()))
-    progress = Progress(len(requests), [n.name for n in nodes])
-
-    next_status = 0.0
+    workers, next_status = config.workers, 0.0
+    progress = Progress(num_requests, [n.name for n in nodes])
 
     def write_status() -> None:
-        write_atomic(work / "status.json", json.dumps(
+        write_atomic(files.folder / "status.json", json.dumps(
             status.rows(nodes, runner.entries, runner.pending())))
 
     def seen(event, node, item) -> None:
@@ -85,11 +95,12 @@ def _running(nodes, configs, config, work, lock, requests, files, retry_failed, 
             observe(event, node, item, runner.entries)
 
     runner = Runner(
-        nodes, configs, files, Ledger(work / "ledger", files), pools,
+        nodes, configs, files, Ledger(files.folder / "ledger", files), pools,
         Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed,
                pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
                limits=lambda name, declared: resources_for(config, name, declared)),
-        limiter, observe=seen, check=cluster.check)
+        ClusterLimiter(LimiterActor.remote(config.download.limits, Owner.here())), seen,
+        cluster.check)
     try:
         yield runner
         files.flush()

@@ -27,6 +27,7 @@ from pipeline.ledger import Entry
 from pipeline.lock import CorpusLock
 from pipeline.own_folder import check, claim
 from pipeline.session import running
+from pipeline.work_files import WorkFiles
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.measure import MeasureConfig
@@ -117,7 +118,7 @@ def _audit_files(items, work, lock, config, measure, address):
             requests.setdefault(item.path, rec.Request(
                 f"r{hash_id('file', item.path)}", item.path, "file", item.path))
     configs = stage_configs(config) | {"measure": measure}
-    with running(AUDIT_JOB, configs, config, work, lock, list(requests.values()),
+    with running(AUDIT_JOB, configs, config, WorkFiles(work), lock, list(requests.values()),
                  address=address) as runner:
         entries = runner.run(list(requests.values()))
     return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
@@ -129,7 +130,7 @@ def _audit_shards(items, work, lock, config, measure, address):
 
     requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(as_path(i.path)))}", i.path,
                             "shard", i.path) for i in items]
-    with running(SHARD_JOB, {"measure_shard": measure}, config, work, lock, requests,
+    with running(SHARD_JOB, {"measure_shard": measure}, config, WorkFiles(work), lock, requests,
                  address=address) as runner:
         entries = runner.run(requests)
     facts = {}

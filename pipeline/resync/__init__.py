@@ -33,6 +33,7 @@ from pipeline.resync import fates, names, plan
 from pipeline.resync.made import forget_lost
 from pipeline.resync.place import place
 from pipeline.session import running
+from pipeline.work_files import WorkFiles
 from stages.correct import CorrectConfig
 
 COLUMNS = ["clip_id", "speaker", "fate", "video_lag_ms", "container_lag_ms", "applied_lag_ms",
@@ -95,8 +96,8 @@ def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], own:
     work = (own.root / "work").resolve()
     with CorpusLock(work) as lock:
         forget_lost(corrections, work, own.files.values())
-        with running(CORRECT_JOB, {"correct": CorrectConfig()}, config, work, lock, corrections,
-                     address=address) as runner:
+        with running(CORRECT_JOB, {"correct": CorrectConfig()}, config, WorkFiles(work), lock,
+                     corrections, address=address) as runner:
             entries = runner.run(corrections)
     lost: dict[str, str] = {}
     for entry in entries["correct"].values():

@@ -94,7 +94,7 @@ def run_together(runner, addresses):
 
     def run(i, address):
         done[i] = runner.run(Job("echo", NODES[0].target, EchoConfig(), f"u{i}", f"key{i}",
-                                 [Request(f"r{i}", address, "file", "test")], {}, 1.0))
+                                 [Request(f"r{i}", address, "file", "test")], 1.0))
 
     threads = [threading.Thread(target=run, args=x) for x in enumerate(addresses)]
     for thread in threads:
