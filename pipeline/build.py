@@ -119,7 +119,7 @@ def _finish(root, files, config, entries, started) -> Outcome:
     between = f", {guards} more left out between splits" if guards else ""
     print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
           file=sys.stderr)
-    place = files.address.removesuffix("/work") if files.address else root
+    place = files.corpus_address if files.address else root
     if failed := why.failed_words(entries, place):
         print(failed, file=sys.stderr)
     return Outcome(rows, len(done["samples"]), status.failure_rate(entries),

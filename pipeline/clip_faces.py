@@ -51,7 +51,7 @@ class FaceFinder:
 
     def _find(self, media: Path, work: Path, with_crops: bool) -> dict[str, np.ndarray] | str:
         video, path = open_clip(media, work)
-        context = Context(work, "clip", {"video": video})
+        context = Context(work, "clip", video)
         shots, tracks = self._stages
         (spans,) = shots.process([video], context)
         if isinstance(spans, Reject):

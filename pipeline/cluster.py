@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -39,7 +40,8 @@ _watch: health.Watch | None = None
 
 def visible_cpus() -> int:
     """CPUs this process may use (what `taskset` or a container leaves it)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(
+        os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start(address: str | None, num_cpus: int | None = None) -> None:
@@ -67,14 +69,14 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
         _say_command_line()
         try:
             if address:
-                ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
+                ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
             else:
                 with stdin_closed():
                     # "local" by name: without it Ray joins whatever cluster runs here.
                     ray.init(
                         address="local", num_cpus=num_cpus or visible_cpus(),
                         include_dashboard=False, object_store_memory=200 * 2**20,
-                        log_to_driver=False, logging_level="CRITICAL",
+                        log_to_driver=False, logging_level=logging.CRITICAL,
                         _temp_dir=home.ray_folder, _system_config=PATIENCE,
                     )
         except (Exception, SystemExit) as error:  # Ray raises many kinds, and may try to exit

@@ -40,7 +40,7 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 @click.option("--no-ceilings", is_flag=True,
               help="Leave out the ground truth and its Griffin-Lim round trip.")
 @click.option("--list", "list_metrics", is_flag=True, is_eager=True, expose_value=False,
-              callback=lambda ctx, _, value: value and _list(ctx),
+              callback=lambda ctx, _, value: _list(ctx) if value else None,
               help="Print the metrics and stop.")
 @click.option("--shards", type=FOLDER, help="Corpus whose test split is synthesized.")
 @click.option("--checkpoint", type=click.Path(path_type=Path, exists=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from typing import Any
 
 from pipeline.config import BuildConfig
 from pipeline.settings import bounds_in_words
@@ -19,7 +20,7 @@ def config_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _walk(config: object, prefix: str, lines: list[str]) -> None:
+def _walk(config: Any, prefix: str, lines: list[str]) -> None:
     hints = typing.get_type_hints(type(config))
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)

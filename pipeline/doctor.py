@@ -83,7 +83,7 @@ def _why(error: Exception) -> str:
         return f"fails (exit code {error.returncode})"
     if isinstance(error, IndexError):
         return "does not tell its version"
-    return SAYINGS.get(getattr(error, "errno", None), "does not start")
+    return SAYINGS.get(getattr(error, "errno", None) or 0, "does not start")
 
 
 def _runtime() -> dict[str, Any]:

@@ -133,7 +133,7 @@ class Watch:
             if self._closed.wait(0.2) or not self._is_ours():
                 return
         if not self._is_heard:  # it hangs in a call of Ray's
-            if supervisor.is_supervised():
+            if supervisor.is_supervised() and self.lost is not None:
                 supervisor.lost(self.lost)
             _thread.interrupt_main()
 

@@ -60,7 +60,7 @@ class Lease:
         if is_here and not psutil.pid_exists(there["process"]):
             return
         raise CorpusBusyError(
-            f"{self._files.address.removesuffix('/work')} is being built by process "
+            f"{self._files.corpus_address} is being built by process "
             f"{there['process']} on {there['host']}. Wait for it, or stop it; if it was killed, "
             f"its claim ends in {there['until'] - time.time():.0f} s.")
 
@@ -68,7 +68,7 @@ class Lease:
         there = json.loads(self._files.read(NAME) or "null")
         if there is None or there["token"] != self._facts["token"]:
             raise CorpusBusyError(
-                f"another run took {self._files.address.removesuffix('/work')} over: "
+                f"another run took {self._files.corpus_address} over: "
                 f"{there and there['host']}")
 
     def _write(self, until: float) -> None:

@@ -27,7 +27,7 @@ def push(root: Path, files: WorkFiles) -> int:
 
     Raises RemoteError, and FileInTheWayError before anything is sent.
     """
-    address = files.address.removesuffix("/work")
+    address = files.corpus_address
     before = json.loads(files.read(RECORD) or "{}")
     own = claim(root, "corpus")
     names = [name for name in own.files if (root / name).is_file()]
@@ -81,7 +81,7 @@ def open_corpus(address: str) -> tuple[Path, WorkFiles]:
 
 def differences(root: Path, files: WorkFiles) -> list[dict[str, str]]:
     """What is mirrored otherwise than it is in `root`, as rows of `where` and `problem`."""
-    system, base = open_address(files.address.removesuffix("/work"))
+    system, base = open_address(files.corpus_address)
     found = []
     for name, digest in json.loads(files.read(RECORD) or "{}").items():
         if digest is None:
@@ -115,7 +115,7 @@ def pull_state(files: WorkFiles) -> int:
 
 def pull(root: Path, files: WorkFiles) -> int:
     """Make `root` what was last mirrored; the number of files brought. Raises RemoteError."""
-    address = files.address.removesuffix("/work")
+    address = files.corpus_address
     # A name without a hash was about to be sent when its run ended: it is not of the corpus yet.
     wanted = {n: h for n, h in json.loads(files.read(RECORD) or "{}").items() if h is not None}
     for name in wanted:

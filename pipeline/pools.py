@@ -15,7 +15,7 @@ from pipeline.health import Watch
 from pipeline.processes import Owner
 from pipeline.stage_runner import Done, Job
 from pipeline.work_files import WorkFiles
-from pipeline.workers import StageWorker
+from pipeline.workers import StageActor
 
 START_S = 120.0
 """Longest time for a worker's process to start, which is not charged to its first job."""
@@ -152,7 +152,7 @@ class Pools:
         self._serial += 1
         size, name = self.sizes[pool], f"{pool}-{self._fence}-{self._serial}"
         more = {"max_concurrency": size.videos} if size.videos > 1 else {}
-        actor = StageWorker.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
+        actor = StageActor.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
             self._files, self._fence, name, self._node_cache_gb, self._owner,
             size.pictures if size.videos > 1 else None
         )

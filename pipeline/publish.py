@@ -26,6 +26,7 @@ from pipeline.publication import Found, Publication, Tables, collect, entries_of
 from pipeline.work_files import WorkFiles
 from stages.clip_text import ClipText, text_of
 from stages.sharding import write_shard
+from stages.transcripts import Found as Transcript
 from stages.transcripts import transcript_of
 
 
@@ -123,7 +124,8 @@ def _texts(tables, files: WorkFiles) -> dict[str, ClipText]:
     for source in tables["sources"]:
         by_video[source.video_id].append(source)
     videos = {v.video_id: v for v in tables["videos"]}
-    found, of_source = {}, {}
+    found: dict[str, Transcript] = {}
+    of_source: dict[str, Transcript] = {}
     for video_id in sorted({c.video_id for c in tables["clips"]}):
         sources = by_video[video_id]
         files.bring(path for s in sources for path in s.caption_paths)

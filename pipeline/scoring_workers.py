@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evaluation.catalogue import split
 from evaluation.isolation import ScoringProcess
@@ -42,11 +43,12 @@ def parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
 
     # Given to the workers by name: on a cluster they do not inherit this process's environment.
     given = {k: v for k, v in os.environ.items() if k == ADAPTED_MODEL}
-    worker = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1,
-                        runtime_env={"env_vars": given} if given else None)(Worker)
+    options: dict[str, Any] = {"runtime_env": {"env_vars": given}} if given else {}
+    worker: Any = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, **options)(Worker)
     size = min(len(jobs), max(1, int(ray.cluster_resources().get("CPU", 1))))
     owner = Owner.here()
-    idle, running = [worker.remote(owner) for _ in range(size)], {}
+    idle = [worker.remote(owner) for _ in range(size)]
+    running: dict[Any, tuple[Any, Job]] = {}
     queue = list(reversed(jobs))
     while queue or running:
         while queue and idle:
@@ -61,8 +63,9 @@ def parallel(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Score]]]:
             rows = ray.get(ready[0])
             idle.append(actor)
         except ray.exceptions.RayError as error:
-            if isinstance(error, ray.exceptions.ActorUnavailableError) and cluster.watch():
-                cluster.watch().settle()
+            watch = cluster.watch()
+            if isinstance(error, ray.exceptions.ActorUnavailableError) and watch is not None:
+                watch.settle()
             cluster.check()
             ray.kill(actor)
             idle.append(worker.remote(owner))
@@ -122,7 +125,7 @@ class Worker:
             wanted["reference_face"] = _pictures(utterance.reference)
             wanted["hypothesis_face"] = _pictures(utterance.hypothesis)
         paths = face_paths(
-            self.faces, {k: v and Path(v) for k, v in wanted.items()},
+            self.faces, {k: Path(v) if v else None for k, v in wanted.items()},
             any(m.needs_crops for m in metrics), self._finder, lambda media: hash_id(str(media)))
         return dataclasses.replace(utterance, **paths)
 

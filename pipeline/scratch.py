@@ -45,7 +45,7 @@ class Scratch:
             return str(self.path / "ray")
         if self._ray is None and os.access("/tmp", os.W_OK):
             self._ray = Scratch(Path("/tmp"))
-        return self._ray and str(self._ray.path / "ray")
+        return None if self._ray is None else str(self._ray.path / "ray")
 
     def use(self) -> None:
         """Temporary files of this process and of all it starts go here from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import ray
 
@@ -11,7 +12,6 @@ from pipeline.terminal import leave_terminal
 from stages.download.limiter import HostLimiter, LimiterConfig
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)
 class LimiterActor:
     """One host limiter for the cluster."""
 
@@ -28,6 +28,9 @@ class LimiterActor:
 
     def succeeded(self, host: str) -> None:
         self._limiter.succeeded(host, time.time())
+
+
+RemoteLimiter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)(LimiterActor)
 
 
 class ClusterLimiter:

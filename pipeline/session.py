@@ -72,7 +72,7 @@ def _running(nodes, configs, config, files, pools, num_requests, retry_failed, o
              ) -> Iterator[Runner]:
     from pipeline.processes import Owner
     from pipeline.runner import Runner
-    from pipeline.services import ClusterLimiter, LimiterActor
+    from pipeline.services import ClusterLimiter, RemoteLimiter
     from pipeline.unit import Policy
 
     workers, next_status = config.workers, 0.0
@@ -99,7 +99,7 @@ def _running(nodes, configs, config, files, pools, num_requests, retry_failed, o
         Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed,
                pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
                limits=lambda name, declared: resources_for(config, name, declared)),
-        ClusterLimiter(LimiterActor.remote(config.download.limits, Owner.here())), seen,
+        ClusterLimiter(RemoteLimiter.remote(config.download.limits, Owner.here())), seen,
         cluster.check)
     try:
         yield runner

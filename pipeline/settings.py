@@ -90,7 +90,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         if value not in args:
             raise ConfigError(f"{path} must be one of {', '.join(map(str, args))}, not {value!r}")
         return value
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, path)
     if origin in (list, tuple):
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
@@ -190,7 +190,8 @@ def load_yaml(path: str) -> dict[str, Any]:
             data = yaml.safe_load(file)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         why = ("it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else
-               f"it {SAYINGS[error.errno]}" if getattr(error, "errno", None) in SAYINGS else error)
+               f"it {SAYINGS[number]}" if (number := getattr(error, "errno", None)) in SAYINGS
+               else error)
         raise ConfigError(f"cannot read the config {path}: {why}") from None
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"the config {path} must be a mapping of settings")

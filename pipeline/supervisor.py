@@ -54,7 +54,8 @@ def progressed() -> None:
 
 def lost(reason: str) -> NoReturn:
     """Leave at once, without another call to Ray, for the supervisor to start the run again."""
-    _tell(f"L{reason}\n")
+    if _tell is not None:
+        _tell(f"L{reason}\n")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -106,8 +106,7 @@ def _tables(corpus: Corpus, say) -> None:
         for row in corpus.rows(child):
             if row[key] not in have:
                 say(f"{child}/{row[key]}", f"has no row in {parent}")
-    policy = corpus.splits.get("policy")
-    unit = {"speaker": "speaker_id", "source": "video_id"}.get(policy)
+    unit = {"speaker": "speaker_id", "source": "video_id"}.get(corpus.splits.get("policy") or "")
     if unit:
         parts: dict[str, set[str]] = {}
         for row in corpus.rows("samples"):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -50,12 +51,18 @@ class WorkFiles:
         """The last part of the corpus's address; None without an address."""
         return None if self.address is None else PurePosixPath(self.address).parent.name
 
+    @property
+    def corpus_address(self) -> str:
+        """The fsspec address of the corpus. Raises ValueError without one."""
+        if self.address is None:
+            raise ValueError(f"{self.folder} is shared by all nodes and has no address")
+        return self.address.removesuffix("/work")
+
     def on_this_node(self) -> WorkFiles:
         """The same files seen from the node this is called on."""
         if self.address is None:
             return self
-        corpus = self.address.removesuffix("/work")
-        return WorkFiles(staging_folder(corpus) / "work", self.address)
+        return WorkFiles(staging_folder(self.corpus_address) / "work", self.address)
 
     def bring(self, names: Iterable[str]) -> None:
         """Have the files called `names` in `folder`; one that is nowhere is left out."""
@@ -67,8 +74,7 @@ class WorkFiles:
                 os.utime(path)
                 continue
             with suppress(FileNotFoundError), atomic_path(path) as temporary:
-                self._do(lambda s, base, name=name, to=temporary: s.get_file(
-                    f"{base}/{name}", str(to)))
+                self._do(partial(_get, name, temporary))
 
     def send(self, names: Iterable[str]) -> None:
         """Have the files called `names`, which are in `folder`, at the address."""
@@ -77,8 +83,7 @@ class WorkFiles:
         for name in names:
             path = self.folder / _safe(name)
             if path.exists() and self._size_there(name) != path.stat().st_size:
-                self._do(lambda s, base, name=name, path=path: s.put_file(
-                    str(path), f"{base}/{name}"))
+                self._do(partial(_put, name, path))
 
     def write(self, name: str, content: str) -> None:
         """Write a small file here and there, whatever was in it."""
@@ -126,7 +131,7 @@ class WorkFiles:
             (self.folder / _safe(name)).unlink(missing_ok=True)
             if self.address is not None:
                 with suppress(FileNotFoundError):
-                    self._do(lambda s, base, name=name: s.rm_file(f"{base}/{name}"))
+                    self._do(partial(_remove, name))
 
     def listed(self, below: str) -> list[str]:
         """Names of all files at the address under `below`; empty without an address."""
@@ -164,7 +169,7 @@ class WorkFiles:
         return None
 
     def _do(self, action: Callable[[Any, str], T]) -> T:
-        system, base = open_address(self.address)
+        system, base = open_address(f"{self.corpus_address}/work")
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 return action(system, base)
@@ -177,6 +182,18 @@ class WorkFiles:
                         "its credentials; the same command goes on from what was done") from None
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
+
+
+def _get(name: str, path: Path, system: Any, base: str) -> None:
+    system.get_file(f"{base}/{name}", str(path))
+
+
+def _put(name: str, path: Path, system: Any, base: str) -> None:
+    system.put_file(str(path), f"{base}/{name}")
+
+
+def _remove(name: str, system: Any, base: str) -> None:
+    system.rm_file(f"{base}/{name}")
 
 
 def _is_refusal(error: Exception) -> bool:

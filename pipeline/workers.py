@@ -13,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import sys
 import threading
 import time
+from typing import Any
 
 import psutil
 import ray
@@ -52,7 +54,6 @@ def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> 
                 leave(MEMORY_EXIT)
 
 
-@ray.remote(max_restarts=0, max_task_retries=0)
 class StageWorker:
     """One process that runs any stage: one job at a time, or with `pictures` (the size of shared
     batches) as many as the actor has threads."""
@@ -125,6 +126,9 @@ class StageWorker:
             self._limit["bytes"] = sum(self._at_work.values()) or self._limit["bytes"]
 
 
+StageActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(StageWorker)
+
+
 @ray.remote(num_cpus=0, max_retries=0)
 def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
                ) -> dict[str, str]:
@@ -143,4 +147,4 @@ def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
                           "path on every node")
     node = ray.get_runtime_context().get_node_id()
     files.write(answer, token)
-    return {"node": node, "host": os.uname().nodename, "python": os.sys.version.split()[0]}
+    return {"node": node, "host": os.uname().nodename, "python": sys.version.split()[0]}

@@ -135,5 +135,5 @@ class Stage(ABC, Generic[In, Out]):
         return {}
 
     @abstractmethod
-    def process(self, batch: Sequence[In], context: Context) -> list[Outcome[Out]]:
+    def process(self, batch: Sequence[In], context: Context) -> Sequence[Outcome[Out]]:
         """All records of one video (or one source), in order; one outcome each."""

@@ -38,11 +38,11 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
     if line is None:
         return {"drift_reason": "too little speech of a visible face, over too short a time"}
     level = aligned(curves, times, line, sync.estimator.step_ms)
-    times = np.array(times)
+    at_s = np.array(times)
 
     def peak_of(low: float, high: float) -> off.Peak | None:
         """The common peak of the windows between two times, if it counts as measured."""
-        inside = np.flatnonzero((times >= low) & (times <= high))
+        inside = np.flatnonzero((at_s >= low) & (at_s <= high))
         pooled = off.pool([level[i] for i in inside], [weights[i] for i in inside])
         found = None if pooled is None else sync.estimator.peak(pooled)
         spoken = sum(weights[i] > 0 for i in inside) * sync.config.hop_frames / 25

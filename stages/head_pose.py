@@ -50,4 +50,5 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
         angles.append((yaw, NEUTRAL_PITCH_DEG - pitch, -roll))
     if not angles:
         return 0.0, 0.0, 0.0
-    return tuple(round(float(v), 1) for v in np.median(angles, axis=0))
+    yaw, pitch, roll = (round(float(v), 1) for v in np.median(angles, axis=0))
+    return yaw, pitch, roll

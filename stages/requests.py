@@ -80,7 +80,7 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
-        why = SAYINGS.get(getattr(error, "errno", None), "is no name of a file")
+        why = SAYINGS.get(getattr(error, "errno", None) or 0, "is no name of a file")
         raise BadSourceError(f"{shown[:200]} is no source: it {why}") from None
     if is_folder:
         found = walk.find_media(path)

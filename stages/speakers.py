@@ -53,12 +53,12 @@ def assign_speakers(
                 best, best_distance = name, distance
         first = identities[order[int(np.argmax(labels == label))]].track_id
         named[label] = best or f"spk-{hash_id(first, length=10)}"
-    result: list[Speaker | None] = [None] * len(identities)
+    result: dict[int, Speaker] = {}
     for row, i in enumerate(order):
         centre = vectors[labels == labels[row]].mean(0)
         result[i] = Speaker(identities[i].track_id, identities[i].video_id, named[labels[row]],
                             round(float(np.linalg.norm(vectors[row] - centre)), 4))
-    return result
+    return [result[i] for i in range(len(identities))]
 
 
 def _clusters(vectors: np.ndarray, distance: float) -> np.ndarray:

@@ -95,7 +95,8 @@ def _listing_at(folder: Path, changed_ns: int) -> tuple[dict[str, str],
                                                         dict[str, tuple[str, ...]]]:
     """Transcripts of a folder by name in small letters, and captions by what comes before their
     language. Once for a folder and not for each of its videos."""
-    names, captions = {}, {}
+    names: dict[str, str] = {}
+    captions: dict[str, tuple[str, ...]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file():
             names.setdefault(path.name.lower(), path.name)

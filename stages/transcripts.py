@@ -142,8 +142,8 @@ def in_order(captions: Iterable[Caption], sound: str | None
         spoken = tags.pop()
     fitting = [c for c in usable if language_of(c.language) == spoken]
     if not fitting:
-        tags = sorted({str(language_of(c.language)) for c in usable})
-        return [], f"captions are in {', '.join(tags)}, the sound is in {spoken}"
+        found = sorted({str(language_of(c.language)) for c in usable})
+        return [], f"captions are in {', '.join(found)}, the sound is in {spoken}"
     return sorted(fitting, key=lambda c: (
         c.is_automatic, c.language != sound, not c.language.endswith("-orig"), c.language, c.path)
     ), None

@@ -192,7 +192,7 @@ def _download(files: Sequence[Path], name: str, start_s: float) -> Path | None:
     cut = [f for f in files if f.stem.startswith(f"{name}_") and _number(
         f.stem[len(name) + 1:].split("_")[0]) == start_s]
     whole = [f for f in files if f.stem == name]
-    return (cut or whole or [None])[0]
+    return next(iter(cut or whole), None)
 
 
 def _number(text: str) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.clock import FRAME_RATE
 from manifests.files import atomic_path
 from manifests.records import Measured, Offset
 from pipeline.audit.layouts import Item
@@ -47,6 +48,7 @@ SCHEMA = pa.schema([
 DRIFT_FIELDS = ("drift_status", "drift_reason", "drift_ppm", "drift_error_ppm", "zero_lag_ms",
                 "start_lag_ms", "end_lag_ms")
 # What a reject of an earlier stage means for a clip's offset.
+RATE = float(FRAME_RATE)
 STATUS_OF = {"no_face": "no_face", "face_too_brief": "no_face", "no_audio": "no_speech"}
 
 
@@ -68,7 +70,7 @@ def of_files(items: list[Item], entries: dict[str, dict[str, Entry]],
         for name in estimators:
             base = {"path": item.path, "clip_id": item.clip_id, "speaker": item.speaker,
                     "search_ms": search_ms, "estimator": name}
-            video_id = video_of.get(item.path)
+            video_id = video_of.get(item.path, "")
             found = [o for o in offsets.get((video_id, name), []) if _inside(
                 length[o.track_id], item)]
             video = videos.get(video_id)
@@ -125,9 +127,10 @@ def _along(row: dict[str, Any], best: Measured, item: Item,
     row |= {name: getattr(best, name) for name in DRIFT_FIELDS}
     if best.drift_status in ("drifts", "steady"):
         start, end = min(a for a, _ in spans), max(b for _, b in spans)
-        if item.start_s is not None:
-            start, end = max(start, round(item.start_s * 25)), min(end, round(item.end_s * 25))
-        lag = best.zero_lag_ms + 1e-3 * best.drift_ppm * (start + end) / 50
+        if (span := _span_of(item)) is not None:
+            start, end = max(start, round(span[0])), min(end, round(span[1]))
+        ppm = best.drift_ppm or 0.0
+        lag = (best.zero_lag_ms or 0.0) + 1e-3 * ppm * (start + end) / (2 * RATE)
         row |= {"start_frame": start, "end_frame": end, "video_lag_ms": round(lag, 1),
                 "offset_status": "measured", "reason": None, "confidence": best.drift_confidence}
     return row
@@ -138,10 +141,18 @@ def _rank(row: Offset) -> tuple[bool, float, float]:
     return (row.offset_status == "measured", row.confidence or 0.0, row.raw_score or 0.0)
 
 
+def _span_of(item: Item) -> tuple[float, float] | None:
+    """Canonical frames of an item that is a span of its file; None for a whole file."""
+    if item.start_s is None or item.end_s is None:
+        return None
+    return item.start_s * RATE, item.end_s * RATE
+
+
 def _inside(span: tuple[int, int], item: Item) -> bool:
-    if item.start_s is None:
+    whole = _span_of(item)
+    if whole is None:
         return True
-    low, high = item.start_s * 25, item.end_s * 25
+    low, high = whole
     return min(span[1], high) - max(span[0], low) > 0.5 * min(high - low, span[1] - span[0])
 
 

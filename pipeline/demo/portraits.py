@@ -39,7 +39,7 @@ def load_portraits() -> list[Portrait]:
     hopper = cv2.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg",
                                                              asfileobj=False)))
     return [_frame("collins", skimage.data.astronaut()[..., :3]),
-            _frame("hopper", hopper[..., ::-1])]
+            _frame("hopper", np.asarray(hopper)[..., ::-1])]
 
 
 def _frame(name: str, picture: np.ndarray) -> Portrait:
@@ -89,14 +89,14 @@ def render(portrait: Portrait, opening: float, spread: float, sway: tuple[float,
     frame = cv2.remap(portrait.picture, map_x.astype(np.float32), map_y.astype(np.float32),
                       cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     inside = ((ys > gap_high) & (ys < gap_low) & (np.abs(u) < 1)).astype(np.float32)
-    inside = cv2.GaussianBlur(inside, (0, 0), 1.2)[..., None]
+    blurred = cv2.GaussianBlur(inside, (0, 0), 1.2)[..., None]
     cavity = np.empty_like(frame, np.float32)
     cavity[:] = (46, 18, 18)
     teeth = (ys < gap_high + 0.07 * unit) & (np.abs(u) < 0.62) & (down + up > 0.1 * unit)
     cavity[teeth] = (196, 184, 172)
-    cavity = cv2.GaussianBlur(cavity, (0, 0), 1.0)
-    frame = (frame * (1 - inside) + cavity * inside).astype(np.uint8)
+    mouth = cv2.GaussianBlur(cavity, (0, 0), 1.0)
+    mixed = (frame * (1 - blurred) + mouth * blurred).astype(np.uint8)
     move = cv2.getRotationMatrix2D((SIZE_PX / 2, SIZE_PX / 2), sway[2], 1.0)
-    move[:, 2] += sway[:2]
-    return cv2.warpAffine(frame, move, (SIZE_PX, SIZE_PX), flags=cv2.INTER_LINEAR,
+    move[:, 2] += np.array(sway[:2])
+    return cv2.warpAffine(mixed, move, (SIZE_PX, SIZE_PX), flags=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_REFLECT_101)

@@ -189,7 +189,7 @@ def write_media(path: Path, frames, times: list[Fraction], sound: np.ndarray | N
             picture.pts, picture.time_base = round(time / base), base
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
-        if audio is not None:
+        if audio is not None and sound is not None:
             pcm = (np.clip(sound, -1, 1) * 32767).astype(np.int16)
             for start in range(0, len(pcm), 1024):
                 block = av.AudioFrame.from_ndarray(

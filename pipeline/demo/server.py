@@ -12,10 +12,21 @@ TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".webm": "video/webm",
          ".mpd": "application/dash+xml", ".m4a": "audio/mp4", ".vtt": "text/vtt"}
 
 
+class FolderServer(ThreadingHTTPServer):
+    """A server whose handlers know a folder."""
+
+    daemon_threads = True
+    folder: Path
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that hangs up is no news."""
+
+
 class FolderHandler(BaseHTTPRequestHandler):
     """Serves the files directly in `server.folder`."""
 
     protocol_version = "HTTP/1.1"
+    server: FolderServer
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -51,17 +62,10 @@ class FolderHandler(BaseHTTPRequestHandler):
         pass
 
 
-class _QuietServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address) -> None:
-        """A client that hangs up is no news."""
-
-
 @contextmanager
 def serve(folder: Path, handler: type[BaseHTTPRequestHandler] = FolderHandler):
     """The address of a server on 127.0.0.1 and a free port, while the context lasts."""
-    server = _QuietServer(("127.0.0.1", 0), handler)
+    server = FolderServer(("127.0.0.1", 0), handler)
     server.folder = folder
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

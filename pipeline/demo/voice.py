@@ -40,8 +40,9 @@ class Speech:
             return 0.0, 1.0
         index = int(position)
         share = position - index
-        return tuple(float((1 - share) * c[index] + share * c[index + 1])
-                     for c in (self.opening, self.spread))
+        opening, spread = (float((1 - share) * c[index] + share * c[index + 1])
+                           for c in (self.opening, self.spread))
+        return opening, spread
 
 
 def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int,

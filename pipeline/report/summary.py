@@ -103,7 +103,7 @@ def _sync_charts(corpus: Corpus, offsets: list[dict[str, Any]]) -> list[str]:
 
 
 def _seconds_by(clips: list[dict[str, Any]], speaker_of: dict[str, str]) -> list[tuple[str, float]]:
-    total: Counter[str] = Counter()
+    total: dict[str, float] = defaultdict(float)
     for clip in clips:
         total[speaker_of[clip["clip_id"]]] += clip["num_frames"] / 25
-    return total.most_common(20)
+    return sorted(total.items(), key=lambda item: -item[1])[:20]

@@ -23,9 +23,13 @@ def rows_of(found: Audit, path: Path, out: Path, undecided: str) -> list[dict[st
     centre = centres(found.summary)
     rows = []
     for number, row in enumerate(found.rows):
-        item = None if is_shards else items[number]
-        made = row | {"inside": inside.get(row["path"]) if is_shards else item.inside,
-                      "start_s": item and item.start_s, "end_s": item and item.end_s}
+        place: dict[str, Any]
+        if is_shards:
+            place = {"inside": inside.get(row["path"]), "start_s": None, "end_s": None}
+        else:
+            item = items[number]
+            place = {"inside": item.inside, "start_s": item.start_s, "end_s": item.end_s}
+        made = row | place
         rows.append(made | _intention(made, centre, undecided))
     return rows + _passed_over(path, out, found)
 
@@ -55,7 +59,8 @@ def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
     if path.is_file() and found.layout != "avspeech":
         return []
     taken = {i.inside for i in found.items if i.inside is not None}
-    rows, seen = [], set()
+    rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for file in [*walk.walk(root).files, *_links_not_followed(root)]:
         inside = as_text(file.relative_to(root).as_posix())
         if inside in taken | seen or file == path or out.resolve() in file.resolve().parents or (

@@ -113,7 +113,7 @@ class Batcher:
         full = [lane for lane in waiting if len(lane) >= self.size]
         oldest = min(full or waiting, key=lambda lane: lane[0][0])
         nobody_else = self._asking >= self._videos
-        if not (full or nobody_else or self._patience_s() <= 0):
+        if not (full or nobody_else or (self._patience_s() or 0.0) <= 0):
             return None
         return [oldest.popleft() for _ in range(min(self.size, len(oldest)))]
 

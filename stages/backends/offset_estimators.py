@@ -50,10 +50,16 @@ class OffsetEstimator(Protocol):
     step_ms: float
     measured_confidence: float
     """Confidence from which an offset counts as measured."""
-    calibration: np.ndarray | None
-    """Weights of `lag_curves.evidence`; None for an estimator without calibration."""
-    min_raw_score: float | None
-    """Peak height from which an offset counts as measured, where there is no calibration."""
+
+    @property
+    def calibration(self) -> np.ndarray | None:
+        """Weights of `lag_curves.evidence`; None for an estimator without calibration."""
+        ...
+
+    @property
+    def min_raw_score(self) -> float | None:
+        """Peak height from which an offset counts as measured, where there is no calibration."""
+        ...
 
     def fingerprint(self) -> str: ...
 
@@ -213,5 +219,5 @@ class SyncNetOffsets:
         return dataclasses.replace(found, height=lead)
 
 
-ESTIMATORS = {"lipsync": LipSyncLandmarks, "lipsync_linear": LipsyncLinear,
-              "syncnet_v2": SyncNetOffsets}
+ESTIMATORS: dict[str, type[OffsetEstimator]] = {
+    "lipsync": LipSyncLandmarks, "lipsync_linear": LipsyncLinear, "syncnet_v2": SyncNetOffsets}

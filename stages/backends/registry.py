@@ -6,7 +6,8 @@ The modules named here import no heavy library: a backend loads what it needs in
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from manifests.model_registry import REGISTRY
 from stages.backends.arcface import ArcFaceFacexlib, ArcFaceInsight, MobileFaceNet
@@ -15,22 +16,25 @@ from stages.backends.dlib_faces import Dlib68, DlibHog, DlibResNet
 from stages.backends.fan import Fan2D
 from stages.backends.mediapipe_faces import MediaPipeDetector, MediaPipeMesh
 from stages.backends.onnx_detectors import Scrfd, Scrfd500m, YuNet
+from stages.backends.protocols import Detector, Embedder, Landmarker
 from stages.backends.torch_detectors import S3FD, RetinaFaceMobileNet, RetinaFaceResNet50
 from stages.backends.weights import weights
 from stages.base import SetupError
 
-DETECTORS = {kind.name: kind for kind in (
+DETECTORS: dict[str, type[Detector]] = {kind.name: kind for kind in (
     DlibHog, S3FD, RetinaFaceResNet50, RetinaFaceMobileNet, Scrfd, Scrfd500m, MediaPipeDetector,
     YuNet)}
-LANDMARKERS = {kind.name: kind for kind in (Dlib68, Fan2D, MediaPipeMesh)}
-EMBEDDERS = {kind.name: kind for kind in (
+LANDMARKERS: dict[str, type[Landmarker]] = {
+    kind.name: kind for kind in (Dlib68, Fan2D, MediaPipeMesh)}
+EMBEDDERS: dict[str, type[Embedder]] = {kind.name: kind for kind in (
     DlibResNet, ArcFaceInsight, ArcFaceFacexlib, MobileFaceNet)}
 
+T = TypeVar("T")
 HOUSE_DISTANCE = DlibResNet.same_person_distance
 """The settings' embedding distances are for an embedder with this `same_person_distance`."""
 
 
-def make(table: dict[str, type], name: str, **arguments: Any) -> Any:
+def make(table: Mapping[str, type[T]], name: str, **arguments: Any) -> T:
     """An instance of the backend `name`. Raises ValueError naming the choices."""
     if name not in table:
         raise ValueError(f"no backend is named {name!r}; there are: {', '.join(sorted(table))}")
@@ -44,7 +48,7 @@ LIBRARIES = {"scrfd": "insightface", "scrfd_500m": "insightface", "mobilefacenet
 """The library of each backend that needs an extra; the extra has its name, with hyphens."""
 
 
-def check_at_hand(table: dict[str, type], name: str) -> None:
+def check_at_hand(table: Mapping[str, type], name: str) -> None:
     """Before any work: is the library here, and are the weights here or to be fetched?
 
     Nothing heavy is imported. Raises SetupError.
@@ -56,7 +60,7 @@ def check_at_hand(table: dict[str, type], name: str) -> None:
         weights(file)
 
 
-def fingerprint(table: dict[str, type], name: str) -> str:
+def fingerprint(table: Mapping[str, type], name: str) -> str:
     """Name, version and weights of a backend; a name that is not in the table stands for itself.
     """
     kind = table.get(name)

@@ -7,7 +7,7 @@ on the picture alone, so its boxes do not depend on which pictures it is batched
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -53,7 +53,7 @@ class Sharing:
             return registry.make(registry.LANDMARKERS, name, device=device)
         return SharedLandmarker(self._one(registry.LANDMARKERS, name, device), self.batcher)
 
-    def _one(self, table: dict[str, type], name: str, device: str) -> Any:
+    def _one(self, table: Mapping[str, type], name: str, device: str) -> Any:
         with self._lock:
             if (name, device) not in self._networks:
                 self._networks[name, device] = registry.make(table, name, device=device)
@@ -125,11 +125,12 @@ class SharedLandmarker:
         return fit_in_batches(pictures, boxes, self.network.batch_size, self._places)
 
     def _places(self, crops: np.ndarray) -> np.ndarray:
-        made, took = self.batcher.submit((id(self.network), crops.shape[1:]), self._run, crops)
+        made, took = self.batcher.submit(
+            (id(self.network), crops.shape[1:]), self._run, list(crops))
         self.network_s += took
         return np.stack(made)
 
-    def _run(self, items: list) -> np.ndarray:
+    def _run(self, items: list) -> list[np.ndarray]:
         crops = np.zeros((self.batcher.size, *items[0].shape), np.uint8)
         crops[:len(items)] = items
-        return self.network.places(crops)[:len(items)]
+        return list(self.network.places(crops)[:len(items)])

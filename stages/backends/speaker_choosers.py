@@ -15,6 +15,7 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.records import Track, Video
+from stages.backends.protocols import SpeakerChooser
 from stages.backends.weights import weights
 from stages.speech import share
 
@@ -132,4 +133,5 @@ def _spoken(regions: list[tuple[int, int]], start: int, end: int) -> np.ndarray:
     return np.array([share(regions, f, f + 1) > 0 for f in range(start, end)])
 
 
-CHOOSERS = {"lipsync": ByAgreement, "light_asd": ByLightAsd, "syncnet": BySyncNet}
+CHOOSERS: dict[str, type[SpeakerChooser]] = {
+    "lipsync": ByAgreement, "light_asd": ByLightAsd, "syncnet": BySyncNet}

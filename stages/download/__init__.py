@@ -107,12 +107,12 @@ class Download(Stage[Source, Fetched]):
         media = context.work / self.side_folder
         kept = media / f"{source.source_id}.json"
         if kept.exists():
-            facts = Fetched(**json.loads(kept.read_text()))
-            path = context.work / facts.media_path
-            is_whole = path.exists() and path.stat().st_size == facts.num_bytes
+            known = Fetched(**json.loads(kept.read_text()))
+            path = context.work / known.media_path
+            is_whole = path.exists() and path.stat().st_size == known.num_bytes
             # Media that was let go is fetched again only when a later stage must read it.
             if is_whole or not (path.exists() or context.is_media_needed):
-                return [dataclasses.replace(facts, requested_as=source.requested_as)]
+                return [dataclasses.replace(known, requested_as=source.requested_as)]
         folder = context.work / "download" / source.source_id
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "lock", "w") as lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from manifests.addresses import RefusedAddressError
 from manifests.bounded_http import OutOfBoundsError, TooLargeError, TooSlowError
@@ -74,7 +75,8 @@ class UnsupportedError(ValueError):
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error and all that caused it, nearest first, by whatever means yt-dlp and urllib keep it.
     """
-    waiting, seen = [error], set()
+    waiting: list[Any] = [error]
+    seen: set[int] = set()
     while waiting:
         one = waiting.pop(0)
         if not isinstance(one, BaseException) or id(one) in seen:

@@ -221,7 +221,7 @@ def list_videos(address: str, limiter: Limiter | None, limit: int | None,
             return [{"address": address, "id": info.get("id"),
                      "extractor": info.get("extractor_key") or info.get("extractor"),
                      "title": info.get("title"), "duration_s": info.get("duration")}]
-        found = []
+        found: list[dict[str, Any]] = []
         for entry in guarded(site, lambda: list(info.get("entries") or [])):
             if limit and len(found) >= limit:
                 break

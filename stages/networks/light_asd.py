@@ -47,6 +47,8 @@ class _Block(nn.Module):
     def __init__(self, first: str, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.first = first
+        across: nn.Conv2d | nn.Conv3d
+        along: nn.Conv2d | nn.Conv3d
         for size in (3, 5):
             half = size // 2
             if first == "s":
@@ -61,7 +63,7 @@ class _Block(nn.Module):
         last = nn.Conv3d if first == "s" else nn.Conv2d
         self._add("last", last(outputs, outputs, 1, bias=False))
 
-    def _add(self, name: str, layer: nn.Module) -> None:
+    def _add(self, name: str, layer: nn.Conv2d | nn.Conv3d) -> None:
         norm = nn.BatchNorm3d if self.first == "s" else nn.BatchNorm2d
         self.add_module(name, layer)
         self.add_module(f"bn_{name}", norm(layer.out_channels, eps=1e-3, momentum=0.01))
@@ -174,8 +176,8 @@ class LightAsd(nn.Module):
 
         def encode(low: int, high: int) -> Tensor:
             rows = cepstra[low * COLUMNS_PER_FRAME:high * COLUMNS_PER_FRAME]
-            rows = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32)).to(self._device())
-            return self.model.audioEncoder(rows[None, None])[0]
+            columns = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32))
+            return self.model.audioEncoder(columns.to(self._device())[None, None])[0]
 
         return _in_pieces(encode, len(cepstra) // COLUMNS_PER_FRAME)
 

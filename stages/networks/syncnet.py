@@ -144,7 +144,7 @@ class SyncNet(nn.Module):
         return synchrony(frames[:count], self.hear(pcm)[:count], vshift)
 
     def _device(self) -> torch.device:
-        return self.netfclip[0].weight.device
+        return next(self.netfclip.parameters()).device
 
 
 @dataclass(frozen=True)
