@@ -1,5 +1,5 @@
-# Two commands: `make demo` and `make test`. Recipes call nothing but Python, so that a machine
-# with only Python, git and make can run them.
+# Three commands: `make demo`, `make test`, `make check`. Recipes call nothing but Python, so that a
+# machine with only Python, git and make can run them.
 PYTHON ?= python3
 VENV = .venv/bin
 
@@ -15,6 +15,8 @@ demo: setup
 test: setup
 	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# What a change must pass beside the tests; seconds.
 check: setup
 	@$(VENV)/ruff check .
-	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy

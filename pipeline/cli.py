@@ -27,7 +27,7 @@ class _Program(click.Group):
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"],
                                              "max_content_width": 100})
-@click.version_option("0.1.0", prog_name="yld")
+@click.version_option(package_name="yld-corpora", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
     close_stdin()  # no command reads it, and what commands start must not

@@ -18,7 +18,7 @@ from manifests.files import write_atomic
 from manifests.media import encode_flac, encode_video
 from manifests.tarfiles import write_tar
 from stages.clips import sample_json
-from tests.pipeline.test_publish_texts import Built, blank, fetched
+from tests.factories import Built, blank, fetched
 
 FRAMES = 25
 ALIGN = "0 12500 bin\n12500 25000 blue\n25000 50000 now\n"

@@ -76,7 +76,10 @@ def check_lags(lags, reference, source_period_ms, cycle_s) -> None:
     assert abs(trend) < TREND_LIMIT_MS_PER_MIN
 
 
-@pytest.mark.parametrize("rate", [*RATES, None], ids=lambda r: "vfr" if r is None else str(r))
+# The rest of the sweep takes half a minute each on a busy machine: `pytest -m slow`.
+@pytest.mark.parametrize("rate", [
+    rate if rate in (25, NTSC, None) else pytest.param(rate, marks=pytest.mark.slow)
+    for rate in [*RATES, None]], ids=lambda r: "vfr" if r is None else str(r))
 def test_no_rate_adds_lag_or_trend(tmp_path, rate):
     if rate is None:
         pts, cycle_s, period_ms = vfr_pts_s(), 25.0, 70

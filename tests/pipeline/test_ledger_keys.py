@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-
 import pytest
 
 from manifests import records as rec
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.ledger import digest
-
-SAMPLE_VALUES = {str: "a", int: 1, float: 1.5, bool: True}
+from tests.factories import filled
 
 RECORDS = {
     "Correction": "5f2421d1a577db0c",
@@ -39,19 +35,6 @@ CONFIGS = {
     "sync": "627b717cb5189915",
     "clips": "aa24dc52659b2d8a",
 }
-
-
-def filled(kind: type) -> object:
-    """A record with a value of its type in every field."""
-    return kind(**{name: value_of(hint) for name, hint in typing.get_type_hints(kind).items()
-                   if name in {f.name for f in dataclasses.fields(kind)}})
-
-
-def value_of(hint: object) -> object:
-    if typing.get_origin(hint) is list:
-        return [value_of(typing.get_args(hint)[0])]
-    first = next(iter(typing.get_args(hint)), hint)
-    return SAMPLE_VALUES[first if first in SAMPLE_VALUES else hint]
 
 
 @pytest.mark.parametrize("name", RECORDS)

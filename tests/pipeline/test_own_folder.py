@@ -23,8 +23,8 @@ from pipeline.publish import publish
 from pipeline.verify import verify
 from pipeline.work_files import WorkFiles
 from stages.sharding import ShardsConfig
+from tests.factories import Built
 from tests.pipeline.test_publish import built
-from tests.pipeline.test_publish_texts import Built
 
 PLACES = ["", "shards", "shards/train", "shards/val", "shards/odd", "manifests",
           "manifests/clips", "manifests/mine", "work", "work/tmp", "work/media", "work/clips",

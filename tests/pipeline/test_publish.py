@@ -10,7 +10,7 @@ from manifests.splits import EmptySplitError, SplitConfig
 from pipeline.config import BuildConfig
 from pipeline.corpus import Corpus, NotACorpusError
 from pipeline.verify import verify
-from tests.pipeline.test_publish_texts import Built, fetched
+from tests.factories import Built, fetched
 
 
 def built(root, count: int) -> Built:

@@ -3,80 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
-import typing
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from evaluation.pairing import read_texts
-from manifests import records as rec
-from manifests.files import write_atomic
-from manifests.sample_json import known
-from manifests.tarfiles import read_tar, write_tar
-from pipeline.config import BuildConfig
 from pipeline.corpus import Corpus
-from pipeline.ledger import Entry, Result, digest
-from pipeline.own_folder import claim
-from pipeline.publish import publish
-from pipeline.work_files import WorkFiles
+from pipeline.ledger import digest
+from tests.factories import Built, fetched
 
 GRID = "0 12500 bin\n12500 25000 blue\n25000 50000 now\n"
 VTT = "WEBVTT\n\n00:00.000 --> 00:01.000\nbin blue\n"
-
-
-def blank(kind: type, **values):
-    """A record whose other fields are empty: "", 0, or null where they may be."""
-    empty = {str: "", int: 0, float: 0.0, bool: False}
-    hints = typing.get_type_hints(kind)
-    return kind(**{f.name: empty.get(hints[f.name]) for f in dataclasses.fields(kind)} | values)
-
-
-def fetched(video: str, address: Path | str, source: str | None = None, **changes) -> rec.Fetched:
-    return rec.Fetched(source or f"s{video}", video, str(address), "00", 1, str(address),
-                       changes.pop("kind", "file"), "", **changes)
-
-
-class Built:
-    """A corpus whose stages have run: two clips of a second for each of the sources' videos."""
-
-    def __init__(self, root: Path, sources: list[rec.Fetched], address: str | None = None):
-        self.root, self.sources = root, sources
-        claim(root, "corpus")
-        self.files = WorkFiles(root / "work", address)
-        videos = sorted({s.video_id for s in sources})
-        self.clips = [self._clip(v, n) for v in videos for n in (0, 1)]
-        records = {"download": sources, "clips": self.clips, "probe": [
-            blank(rec.Video, video_id=v, zero_us=0, audio_start_us=0, duration_us=2_000_000,
-                  container="mov", num_frames=50, frame_rate="25") for v in videos]}
-        records["identity"] = [
-            blank(rec.Identity, track_id=f"{v}-t", video_id=v, shot_id=v, embedder="e",
-                  embedding=[float(i), 1.0], num_chips=1) for i, v in enumerate(videos)]
-        self.entries = {
-            stage: {rec.record_id(r): Entry(stage, "u", "k", [Result("i", [r])]) for r in rows}
-            for stage, rows in records.items()}
-        write_atomic(root / "work" / "requests.json", "[]")
-
-    def _clip(self, video: str, number: int) -> rec.Clip:
-        name = f"{video}-c{number}"
-        buffer = io.BytesIO()
-        write_tar(buffer, [(name, {"json": b'{"text": null}', "face.mp4": name.encode()})])
-        write_atomic(self.files.folder / "clips" / f"{name}.tar", buffer.getvalue())
-        return blank(rec.Clip, clip_id=name, track_id=f"{video}-t", shot_id=video, video_id=video,
-                     start_frame=25 * number, end_frame=25 * number + 25, num_frames=25,
-                     audio_start_sample=16000 * number, payload_path=f"clips/{name}.tar")
-
-    def publish(self, config: BuildConfig | None = None) -> dict[str, dict]:
-        """The samples' `json` by key, as `known` gives it."""
-        publish(self.root, self.files, config or BuildConfig(), self.entries, [])
-        return {key: known(json.loads(parts["json"]))
-                for shard in sorted((self.root / "shards").glob("*/*.tar"))
-                for key, parts in read_tar(shard).items()}
-
-    def seal(self) -> str:
-        return (self.root / "SHA256SUMS").read_text()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from manifests.records import Failure, Reject, Shot
 from pipeline import status
 from pipeline.graph import MAIN_JOB
 from pipeline.ledger import Entry, Ledger, Result
-from tests.pipeline.test_publish_texts import blank
+from tests.factories import blank
 
 
 def entry(unit: str, **extra: float) -> Entry:

@@ -10,7 +10,7 @@ import yaml
 from manifests.card_head import languages_of, licence_of
 from manifests.describe import card
 from manifests.records import Sample
-from tests.pipeline.test_publish_texts import fetched
+from tests.factories import fetched
 from tests.readable import Readable
 
 YOUTUBE = "Creative Commons Attribution license (reuse allowed)"

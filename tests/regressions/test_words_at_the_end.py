@@ -15,7 +15,7 @@ from pipeline import why
 from pipeline.build import Outcome
 from pipeline.cli import main
 from pipeline.ledger import Entry, Result
-from tests.pipeline.test_publish_texts import blank
+from tests.factories import blank
 
 
 def entries():
