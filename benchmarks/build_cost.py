@@ -10,10 +10,10 @@ from pathlib import Path
 
 import av
 
+from manifests.corpus import Corpus
 from pipeline import status
 from pipeline.build import build
 from pipeline.config import load_config
-from pipeline.corpus import Corpus
 from pipeline.progress import table
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.corpus import Corpus
+from manifests.corpus import Corpus
 
 
 def frames_of(rows: list[dict]) -> set[int]:

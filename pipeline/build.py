@@ -93,7 +93,7 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
 
 
 def _finish(root, files, config, entries, started) -> Outcome:
-    from pipeline.corpus import Corpus
+    from manifests.corpus import Corpus
     from pipeline.publish import publish
     from pipeline.report import write_report
 

@@ -117,8 +117,8 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 @friendly
 def status(corpus, cost, why, as_json) -> None:
     """The funnel: what went into each stage and what became of it."""
+    from manifests.corpus import Corpus, status_rows
     from pipeline import status as st
-    from pipeline.corpus import Corpus, status_rows
 
     live = corpus.folder / "work" / "status.json"
     # What another machine did at an address is in what was mirrored, not in this machine's run.
@@ -149,8 +149,8 @@ def status(corpus, cost, why, as_json) -> None:
 @friendly
 def report(corpus, out) -> None:
     """Write report.html again from what is in the corpus folder."""
+    from manifests.corpus import Corpus
     from pipeline import mirror, own_folder
-    from pipeline.corpus import Corpus
     from pipeline.report import write_report
 
     whole = Corpus(corpus.folder)

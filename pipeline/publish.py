@@ -19,6 +19,7 @@ from manifests.croissant import croissant
 from manifests.describe import card, write_checksums
 from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
+from manifests.shards import index_name
 from pipeline.config import BuildConfig, as_yaml
 from pipeline.ledger import Entry
 from pipeline.own_folder import OwnFolder, claim, fixed_names
@@ -50,18 +51,19 @@ def publish(
              for shard in _damaged(own, publication.kept)}
     shards = [*again.items(), *publication.shards]
     files.bring(e.clip.payload_path for _, group in shards for e in group)
-    own.about_to_write([*(shard for shard, _ in shards), *fixed_names()])
+    written = [name for shard, _ in shards for name in (shard, index_name(shard))]
+    own.about_to_write([*written, *fixed_names()])
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
     samples = [s for s in publication.kept if s.shard not in again]
     for shard, group in shards:
         samples += write_shard(root, files.folder, shard, group)
     # Shards of an earlier recipe or of a run that died while publishing.
-    wanted = {s.shard for s in samples}
+    wanted = {name for s in samples for name in (s.shard, index_name(s.shard))}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
     _describe(root, files.corpus_name or root.name, config, found.tables, publication, samples,
               status)
-    own.wrote([*(shard for shard, _ in shards), *fixed_names()])
+    own.wrote([*written, *fixed_names()])
     done = publication.as_published(samples)
     write_atomic(files.folder / "published.json", json.dumps(done))
     return done

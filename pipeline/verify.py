@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import av
 import numpy as np
 
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
+from manifests.corpus import TABLES, Corpus
 from manifests.ids import GRAMMAR
-from manifests.media import decode_flac
 from manifests.plain_words import sentence as plain
-from manifests.tarfiles import MEMBERS, read_tar
+from manifests.shards import SampleError, SampleIndex, ShardSample
 from pipeline import checksums
-from pipeline.corpus import TABLES, Corpus
 
 
 def verify(root: Path) -> list[dict[str, str]]:
@@ -42,7 +40,7 @@ def verify(root: Path) -> list[dict[str, str]]:
     checksums.check(root / "manifests", "manifests", say)
     attempt("manifests/status.json", lambda: _status(corpus, say))
     readable = [name for name in TABLES
-                if attempt(f"manifests/{name}", lambda name=name: corpus.rows(name)) is not None]
+                if attempt(f"manifests/{name}", partial(corpus.rows, name)) is not None]
     if len(readable) == len(TABLES):  # else what they lack has been told, and joins say nothing
         attempt("manifests", lambda: _tables(corpus, say))
     rows = {r["clip_id"]: r for r in corpus.rows("samples")} if "samples" in readable else {}
@@ -58,16 +56,16 @@ def _shards(root: Path, rows: dict[str, dict[str, Any]], say) -> None:
             say(shard, "the shard is missing; build again")
             continue
         try:
-            samples = read_tar(path)
+            samples = SampleIndex.scan(path)  # what an index says is not the tar
         except Exception as error:  # a damaged tar raises almost anything
             say(shard, f"the tar cannot be read: {plain(error)}")
             continue
-        for key, members in samples.items():
-            seen[key] += 1
-            if key not in rows:
-                say(f"{shard}/{key}", "the sample is in no manifest")
+        for sample in samples:
+            seen[sample.key] += 1
+            if sample.key not in rows:
+                say(f"{shard}/{sample.key}", "the sample is in no manifest")
             else:
-                _sample(shard, key, members, rows[key], say)
+                _sample(shard, sample, rows[sample.key], say)
     for path in sorted((root / "shards").glob("*/*.tar")):
         if path.relative_to(root).as_posix() not in {r["shard"] for r in rows.values()}:
             say(path.relative_to(root).as_posix(), "is no shard of this corpus, and readers that "
@@ -116,23 +114,19 @@ def _tables(corpus: Corpus, say) -> None:
                 say(name, f"leaks: {unit} is in {', '.join(sorted(found))}")
 
 
-def _sample(shard: str, key: str, members: dict[str, bytes], row: dict[str, Any], say) -> None:
-    where = f"{shard}/{key}"
-    if missing := set(MEMBERS) - set(members):
-        say(where, f"lacks {', '.join(sorted(missing))}")
+def _sample(shard: str, sample: ShardSample, row: dict[str, Any], say) -> None:
+    where = f"{shard}/{sample.key}"
+    if missing := sample.missing():
+        say(where, f"lacks {', '.join(missing)}")
         return
-    total = hashlib.sha256()
-    for suffix in sorted(members):
-        total.update(f"{suffix}\0{len(members[suffix])}\0".encode() + members[suffix])
-    if total.hexdigest() != row["sha256"]:
+    if sample.sha256() != row["sha256"]:
         say(where, "the members differ from the manifest's hash")
     try:
-        facts = json.loads(members["json"])
-        landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
-        sound = decode_flac(members["audio.flac"])
-        counts = _frame_counts(members["face.mp4"])
+        facts, landmarks, sound = sample.facts, sample.landmarks, sample.sound
+        counts = _frame_counts(sample.members["face.mp4"])
     except Exception as error:  # whatever a damaged member raises is the finding
-        say(where, f"a member cannot be read: {plain(error)}")
+        why = error.why if isinstance(error, SampleError) else plain(error)
+        say(where, f"a member cannot be read: {why}")
         return
     frames = facts.get("num_frames")
     if len(sound) != SAMPLES_PER_FRAME * frames:
@@ -153,12 +147,14 @@ def _frame_counts(content: bytes) -> dict[str, int]:
     """Frames as PyAV (by time) and OpenCV (by index) read them; raises if not 25 fps."""
     import cv2
 
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         stream = container.streams.video[0]
-        times = [f.pts * f.time_base for f in container.decode(stream)]
-    for index, time in enumerate(times):
-        if time * 25 != index:
-            raise ValueError(f"frame {index} is at {float(time):.4f} s, not {index / 25:.4f} s")
+        stamps = [(f.pts, f.time_base) for f in container.decode(stream)]
+    for index, (pts, base) in enumerate(stamps):
+        due_s = index / FRAME_RATE
+        if pts is None or base is None or pts * base != due_s:
+            seen = "at no time" if pts is None or base is None else f"at {float(pts * base):.4f} s"
+            raise ValueError(f"frame {index} is {seen}, not {float(due_s):.4f} s")
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(content)
         file.flush()
@@ -166,4 +162,4 @@ def _frame_counts(content: bytes) -> dict[str, int]:
         while reader.grab():
             count += 1
         reader.release()
-    return {"PyAV": len(times), "OpenCV": count}
+    return {"PyAV": len(stamps), "OpenCV": count}

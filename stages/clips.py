@@ -8,7 +8,6 @@ again, and both values are kept. Pixels are decoded once more, full size, for ke
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,7 +20,7 @@ from manifests.files import write_atomic
 from manifests.ids import clip_id
 from manifests.media import encode_flac, encode_video, iter_pictures, read_audio, resolve
 from manifests.records import Clip, Offset, Reject, Track, Video, col
-from manifests.tarfiles import write_tar
+from manifests.shards import ShardSample, write_samples
 from stages import registration
 from stages.base import Context, Resources, Stage
 from stages.segmentation import segment, usable_runs
@@ -220,12 +219,9 @@ class Clips(Stage[Offset, Clip]):
             str(path.relative_to(context.work)),
         )
         buffer = io.BytesIO()
-        write_tar(buffer, [(name, {
-            "face.mp4": content, "audio.flac": encode_flac(sound),
-            "landmarks.npy": points.getvalue(),
-            "json": json.dumps(sample_json(clip, offset, plan.is_interpolated), sort_keys=True,
-                               ensure_ascii=False).encode(),
-        })])
+        sample = ShardSample(name, {"face.mp4": content, "audio.flac": encode_flac(sound),
+                                    "landmarks.npy": points.getvalue()})
+        write_samples(buffer, [sample.with_facts(sample_json(clip, offset, plan.is_interpolated))])
         write_atomic(path, buffer.getvalue())
         plan.clip = clip
 

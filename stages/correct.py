@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +16,6 @@ from manifests.clock import SAMPLE_RATE, lag_to_samples, samples_of
 from manifests.files import atomic_path, write_atomic
 from manifests.media import (
     MediaError,
-    decode_flac,
     encode_flac,
     iter_pictures,
     open_video,
@@ -26,7 +24,7 @@ from manifests.media import (
 from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
 from manifests.sample_json import known, typed
-from manifests.tarfiles import read_tar, write_tar
+from manifests.shards import ShardSample, read_samples, write_samples
 from stages.base import Context, Resources, Stage
 from stages.clip_text import moved_text
 
@@ -160,19 +158,18 @@ def _write(temporary: Path, video: Video, path: Path, rate: Fraction, sound: np.
 def correct_shard(path: Path, target: Path, lags_ms: dict[str, float]) -> None:
     """Write the samples of `lags_ms` with their sound moved; all else stays byte for byte."""
     made = []
-    for key, parts in read_tar(path).items():
-        if key not in lags_ms:
+    for sample in read_samples(path):
+        if sample.key not in lags_ms:
             continue
-        lag = lags_ms[key]
-        facts = known(json.loads(parts["json"]))
+        lag = lags_ms[sample.key]
+        facts = known(sample.facts)
         facts["applied_lag_ms"] = round((facts.get("applied_lag_ms") or 0.0) + lag, 1)
         facts["resync_lag_ms"] = round(lag, 1)
-        sound = moved(decode_flac(parts["audio.flac"]), lag)
+        sound = moved(sample.sound, lag)
         facts |= moved_text(facts, lag, len(sound) / SAMPLE_RATE)
-        made.append((key, parts | {
-            "audio.flac": encode_flac(sound),
-            "json": json.dumps(typed(facts), sort_keys=True, ensure_ascii=False).encode()}))
+        members = {**sample.members, "audio.flac": encode_flac(sound)}
+        made.append(ShardSample(sample.key, members).with_facts(typed(facts)))
     buffer = io.BytesIO()
-    write_tar(buffer, made)
+    write_samples(buffer, made)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, buffer.getvalue())

@@ -7,8 +7,6 @@ or the reason why there is none.
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,10 +14,10 @@ import numpy as np
 
 from manifests.arrays import load_npz
 from manifests.crops import crop
-from manifests.media import decode_flac, decode_video, read_audio, resolve
+from manifests.media import read_audio, resolve
 from manifests.paths import as_path
 from manifests.records import Measured, Offset, Request, Track, col
-from manifests.tarfiles import read_tar
+from manifests.shards import read_samples
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.base import Context, Resources, Stage
@@ -119,14 +117,11 @@ class MeasureShard(Stage[Request, Offset]):
 
     def _shard(self, request: Request) -> list[Offset]:
         made = []
-        for key, parts in read_tar(as_path(request.address)).items():
-            facts = json.loads(parts["json"])
-            landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
-            pcm = decode_flac(parts["audio.flac"])
-            faces = decode_video(parts["face.mp4"])
+        for sample in read_samples(as_path(request.address)):
+            key, landmarks, pcm, faces = sample.key, sample.landmarks, sample.sound, sample.faces()
             side = {"landmarks": landmarks, "is_observed": np.ones(len(landmarks), bool),
                     "mouths": mouths_of_faces(faces)}
-            track = sample_track(key, facts.get("video_id", key), len(landmarks))
+            track = sample_track(key, sample.facts.get("video_id", key), len(landmarks))
             regions = self.speech.regions(pcm)
             judged = self.measurer.judge(track, side, pcm, regions,
                                          lambda f=faces: crop(f, "syncnet"))

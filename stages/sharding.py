@@ -7,8 +7,7 @@ number; a shard closes by size or count. Shards once published are never written
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from manifests.files import atomic_path
 from manifests.ids import check_key
 from manifests.records import Clip, Sample, col
 from manifests.sample_json import typed
-from manifests.tarfiles import read_tar, write_tar
+from manifests.shards import SampleIndex, ShardSample, write_samples
 from stages.clip_text import ClipText
 
 
@@ -70,25 +69,22 @@ def plan_shards(entries: Sequence[Entry], sizes: dict[str, int], config: ShardsC
 
 
 def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> list[Sample]:
-    """Write `root/name` atomically from the clips' side files; the rows of its samples."""
+    """Write `root/name` atomically from the clips' side files, and the index beside it; the rows of
+    its samples."""
     rows: list[Sample] = []
 
-    def samples():
+    def samples() -> Iterator[ShardSample]:
         for index, entry in enumerate(entries):
             clip = entry.clip
-            members = read_tar(work / clip.payload_path)[check_key(clip.clip_id)]
-            facts = json.loads(members["json"])
-            facts = typed(facts | {"num_frames": clip.num_frames, "speaker_id": entry.speaker_id,
-                                   "split": entry.split, **entry.text.facts()})
-            members["json"] = json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
-            total = hashlib.sha256()
-            for suffix in sorted(members):
-                total.update(f"{suffix}\0{len(members[suffix])}\0".encode())
-                total.update(members[suffix])
+            made = SampleIndex.of(work / clip.payload_path)[check_key(clip.clip_id)]
+            made = made.with_facts(typed(made.facts | {
+                "num_frames": clip.num_frames, "speaker_id": entry.speaker_id,
+                "split": entry.split, **entry.text.facts()}))
             rows.append(Sample(clip.clip_id, clip.video_id, entry.speaker_id, entry.split, name,
-                               index, sum(map(len, members.values())), total.hexdigest()))
-            yield clip.clip_id, members
+                               index, made.num_bytes, made.sha256()))
+            yield made
 
     with atomic_path(root / name) as temporary, open(temporary, "wb") as stream:
-        write_tar(stream, samples())
+        write_samples(stream, samples())
+    SampleIndex.scan(root / name).write()
     return rows

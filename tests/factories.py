@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import typing
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +11,7 @@ from typing import TypeVar
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.sample_json import known
-from manifests.tarfiles import read_tar, write_tar
+from manifests.shards import ShardSample, read_samples, write_samples
 from pipeline.config import BuildConfig
 from pipeline.ledger import Entry, Result
 from pipeline.own_folder import claim
@@ -58,7 +57,8 @@ class Built:
     def _clip(self, video: str, number: int) -> rec.Clip:
         name = f"{video}-c{number}"
         buffer = io.BytesIO()
-        write_tar(buffer, [(name, {"json": b'{"text": null}', "face.mp4": name.encode()})])
+        write_samples(buffer, [ShardSample(name, {
+            "json": b'{"text": null}', "face.mp4": name.encode()})])
         write_atomic(self.files.folder / "clips" / f"{name}.tar", buffer.getvalue())
         return blank(rec.Clip, clip_id=name, track_id=f"{video}-t", shot_id=video, video_id=video,
                      start_frame=25 * number, end_frame=25 * number + 25, num_frames=25,
@@ -67,9 +67,9 @@ class Built:
     def publish(self, config: BuildConfig | None = None) -> dict[str, dict]:
         """The samples' `json` by key, as `known` gives it."""
         publish(self.root, self.files, config or BuildConfig(), self.entries, [])
-        return {key: known(json.loads(parts["json"]))
+        return {sample.key: known(sample.facts)
                 for shard in sorted((self.root / "shards").glob("*/*.tar"))
-                for key, parts in read_tar(shard).items()}
+                for sample in read_samples(shard)}
 
     def seal(self) -> str:
         return (self.root / "SHA256SUMS").read_text()

@@ -16,7 +16,7 @@ import numpy as np
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.media import encode_flac, encode_video
-from manifests.tarfiles import write_tar
+from manifests.shards import ShardSample, write_samples
 from stages.clips import sample_json
 from tests.factories import Built, blank, fetched
 
@@ -69,6 +69,7 @@ class Readable(Built):
         is_interpolated[3:5] = knows
         facts = sample_json(clip, offset, is_interpolated)
         buffer = io.BytesIO()
-        write_tar(buffer, [(clip.clip_id, self.members | {"json": json.dumps(facts).encode()})])
+        write_samples(buffer, [ShardSample(
+            clip.clip_id, self.members | {"json": json.dumps(facts).encode()})])
         write_atomic(self.files.folder / clip.payload_path, buffer.getvalue())
         return clip

@@ -91,7 +91,7 @@ def _kinds(count: int, rng: random.Random) -> list[str]:
 
 def _check(tally: Tally, out: Path, kind_of: dict[str, str]) -> None:
     """Good links give clips, bad ones none and a reason; the address checks say so."""
-    from pipeline.corpus import Corpus
+    from manifests.corpus import Corpus
 
     corpus = Corpus(out)
     address = {r["request_id"]: r["address"] for r in corpus.rows("requests")}

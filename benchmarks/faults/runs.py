@@ -205,6 +205,6 @@ def unbalanced(rows: list[dict], num_inputs: int) -> list[str]:
 
 def failures(out: Path) -> Iterable[dict]:
     """Rows of the table of failures."""
-    from pipeline.corpus import Corpus
+    from manifests.corpus import Corpus
 
     return Corpus(out).rows("failures") if (out / "manifests").is_dir() else []

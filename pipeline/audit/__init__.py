@@ -19,6 +19,7 @@ from manifests.files import write_atomic
 from manifests.ids import hash_id
 from manifests.paths import as_path, as_text
 from manifests.plain_words import read_json
+from manifests.shards import ShardError, read_samples
 from pipeline.audit import layouts, rows
 from pipeline.audit.layouts import Item
 from pipeline.config import BuildConfig, stage_configs
@@ -140,19 +141,12 @@ def _audit_shards(items, work, lock, config, measure, address):
 
 
 def sample_facts(tar: Path) -> dict[str, dict[str, Any]]:
-    """The `json` of each sample, by key; empty for what is no tar file."""
-    import tarfile
-
-    made = {}
+    """The `json` of each sample, by key; empty for what is no shard."""
     try:
-        with tarfile.open(tar) as archive:
-            for member in archive:
-                key, _, suffix = member.name.partition(".")
-                if suffix == "json":
-                    made[key] = json.loads(archive.extractfile(member).read())
-    except (tarfile.TarError, OSError, ValueError):
+        return {sample.key: sample.facts for sample in read_samples(tar)
+                if "json" in sample.members}
+    except ShardError:
         return {}
-    return made
 
 
 def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

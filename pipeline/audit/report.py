@@ -14,7 +14,6 @@ import numpy as np
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import write_atomic
 from manifests.media import (
-    decode_flac,
     encode_flac,
     encode_video,
     iter_frames,
@@ -22,7 +21,7 @@ from manifests.media import (
     read_audio,
 )
 from manifests.paths import as_path
-from manifests.tarfiles import read_tar
+from manifests.shards import SampleIndex
 from pipeline.audit import recordings
 from pipeline.report import charts, samples
 
@@ -126,11 +125,8 @@ def _pictures(row: dict[str, Any]) -> tuple[list[np.ndarray], np.ndarray, int]:
     start = row["start_frame"]
     end = min(row["end_frame"], start + round(SHOWN_S * 25))
     if path.suffix == ".tar":
-        from manifests.media import decode_video
-
-        parts = read_tar(path)[row["clip_id"]]
-        return list(decode_video(parts["face.mp4"])[start:end]), decode_flac(
-            parts["audio.flac"]), start
+        sample = SampleIndex.of(path)[row["clip_id"]]
+        return list(sample.faces()[start:end]), sample.sound, start
     video = open_video(path)
     frames = []
     for _, picture in iter_frames(video, start_frame=start, end_frame=end):

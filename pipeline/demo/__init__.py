@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from manifests.corpus import Corpus
 from pipeline import own_folder, settings
 from pipeline.build import build
 from pipeline.clean import clean
 from pipeline.config import BuildConfig
-from pipeline.corpus import Corpus
 from pipeline.demo.compare import compare
 from pipeline.demo.programme import INPUTS, make_programme
 from pipeline.demo.server import serve

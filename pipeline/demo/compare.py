@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.corpus import Corpus
+from manifests.corpus import Corpus
 from pipeline.demo.programme import Planted
 
 CUT_TOLERANCE_FRAMES, OFFSET_TOLERANCE_MS = 1, 40.0

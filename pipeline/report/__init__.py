@@ -10,8 +10,8 @@ from pathlib import Path
 
 import jinja2
 
+from manifests.corpus import Corpus
 from manifests.files import write_atomic
-from pipeline.corpus import Corpus
 from pipeline.report import samples, summary
 
 

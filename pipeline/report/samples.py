@@ -9,10 +9,8 @@ from typing import Any
 
 import av
 import cv2
-import numpy as np
 
-from manifests.media import decode_video
-from pipeline.corpus import Corpus
+from manifests.corpus import Corpus
 
 NUM_SHOWN, NUM_PLAYABLE = 12, 6
 THUMBNAIL_PX = 256
@@ -35,9 +33,8 @@ def choose(corpus: Corpus) -> list[dict[str, Any]]:
 
 def thumbnail(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
     """The middle frame with its 68 landmarks, as JPEG."""
-    members = corpus.sample(sample)
-    frames = decode_video(members["face.mp4"])
-    landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
+    found = corpus.sample(sample)
+    frames, landmarks = found.faces(), found.landmarks
     middle = len(frames) // 2
     picture = cv2.cvtColor(frames[middle], cv2.COLOR_RGB2BGR)
     for x, y in landmarks[middle]:
@@ -50,7 +47,7 @@ def thumbnail(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
 
 def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
     """face.mp4 with audio.flac muxed in, nothing re-encoded."""
-    members = corpus.sample(sample)
+    members = corpus.sample(sample).members
     return {
         "clip_id": sample["clip_id"],
         "note": f"{sample['speaker_id']}, {sample['split']}",
@@ -62,7 +59,7 @@ def muxed(face: bytes, sound: bytes) -> str:
     """An MP4 of a video file and a FLAC file as they are, base64."""
     buffer = io.BytesIO()
     with (
-        av.open(io.BytesIO(face)) as video, av.open(io.BytesIO(sound)) as audio,
+        av.open(io.BytesIO(face), "r") as video, av.open(io.BytesIO(sound), "r") as audio,
         av.open(buffer, "w", format="mp4") as output,
     ):
         tracks = [(video, output.add_stream_from_template(video.streams.video[0])),

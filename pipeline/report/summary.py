@@ -6,8 +6,8 @@ import statistics
 from collections import Counter, defaultdict
 from typing import Any
 
+from manifests.corpus import Corpus
 from pipeline import why
-from pipeline.corpus import Corpus
 from pipeline.report import charts
 
 OFFSET_BIN_MS = 40.0

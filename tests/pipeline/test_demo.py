@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.corpus import Corpus
+from manifests.corpus import Corpus
 from pipeline.verify import verify
 from tests.terminal import at_terminal
 

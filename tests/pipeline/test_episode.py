@@ -75,7 +75,7 @@ def built(tmp_path_factory):
         [sys.executable, "-m", "pipeline.cli", "build", str(folder / "in"), "--out",
          str(folder / "out")], cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stderr[-2000:]
-    from pipeline.corpus import Corpus
+    from manifests.corpus import Corpus
 
     corpus = Corpus(folder / "out")
     videos = {Path(r["address"]).stem: r["video_id"] for r in corpus.rows("sources")}

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from manifests.corpus import Corpus, NotACorpusError
 from manifests.splits import EmptySplitError, SplitConfig
 from pipeline.config import BuildConfig
-from pipeline.corpus import Corpus, NotACorpusError
 from pipeline.verify import verify
 from tests.factories import Built, fetched
 

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from evaluation.pairing import read_texts
-from pipeline.corpus import Corpus
+from manifests.corpus import Corpus
 from pipeline.ledger import digest
 from tests.factories import Built, fetched
 

@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from manifests.corpus import Corpus
 from pipeline import cluster
 from pipeline.build import build
 from pipeline.config import load_config, stage_configs
-from pipeline.corpus import Corpus
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk
 from pipeline.demo.server import serve

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from manifests.corpus import Corpus
 from pipeline import cluster
-from pipeline.corpus import Corpus
 from pipeline.verify import verify
 from tests.talking import talking_files
 

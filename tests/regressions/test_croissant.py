@@ -10,7 +10,7 @@ import pytest
 
 from manifests.croissant import SETS
 from manifests.files import sha256_of
-from manifests.tarfiles import read_tar
+from manifests.shards import read_samples
 from tests.readable import Readable
 
 
@@ -33,8 +33,8 @@ def mlcroissant(tmp_path, monkeypatch):
 
 
 def samples(root: Path) -> dict[str, dict[str, bytes]]:
-    return {key: parts for tar in sorted((root / "shards").glob("*/*.tar"))
-            for key, parts in read_tar(tar).items()}
+    return {sample.key: sample.members for tar in sorted((root / "shards").glob("*/*.tar"))
+            for sample in read_samples(tar)}
 
 
 def test_it_is_valid_but_for_a_date_that_would_differ_from_run_to_run(corpus, mlcroissant):

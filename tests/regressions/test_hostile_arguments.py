@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from evaluation.mos.answers import score_answers
+from manifests.corpus import TABLES
 from manifests.media import MediaError, read_facts
 from manifests.media_facts import why_unreadable
 from manifests.plain_words import SAYINGS, read_json, read_text, sentence
 from pipeline import checksums
 from pipeline.cli import main
-from pipeline.corpus import TABLES
 
 ZEROS = b"0" * 64
 

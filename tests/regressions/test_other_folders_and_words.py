@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from manifests.corpus import Corpus
 from pipeline.cli import main
-from pipeline.corpus import Corpus
 
 
 @pytest.mark.parametrize("name", ["deployment.yaml", "videos/part-000000.parquet"])

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from manifests.sample_json import MEMBERS, OPTIONAL, known, members_markdown, typed
-from manifests.tarfiles import read_tar, write_tar
+from manifests.shards import ShardSample, read_samples, write_samples
 from stages.correct import correct_shard
 from stages.sharding import order_key
 from tests.readable import Readable
@@ -38,7 +38,8 @@ def corpus(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("types") / "my-corpus"
     by_place = sorted(range(24), key=lambda n: min(order_key(f"v{n:02d}-c{c}") for c in (0, 1)))
     Readable(root, 24, known=by_place[12:].__contains__).publish()
-    first = [strict(p["json"]) for p in read_tar(root / "shards/train/train-000000.tar").values()]
+    first = [strict(s.members["json"])
+             for s in read_samples(root / "shards/train/train-000000.tar")]
     assert {s["text"] for s in first[:5]} == {""} and any(s["text"] for s in first[5:])
     return root
 
@@ -48,7 +49,7 @@ def shards(root: Path) -> list[Path]:
 
 
 def samples(root: Path) -> list[dict]:
-    return [strict(parts["json"]) for tar in shards(root) for parts in read_tar(tar).values()]
+    return [strict(s.members["json"]) for tar in shards(root) for s in read_samples(tar)]
 
 
 def test_all_samples_of_a_corpus_have_all_members_with_the_same_types(corpus):
@@ -110,13 +111,13 @@ def test_numbers_come_back_as_they_were():
 
 
 def test_a_corrected_shard_of_an_earlier_release_has_one_type_for_each_member(tmp_path, corpus):
-    parts = [p | {"json": json.dumps(_as_before(strict(p["json"]))).encode()}
-             for tar in shards(corpus) for p in read_tar(tar).values()]
+    parts = [{**s.members, "json": json.dumps(_as_before(strict(s.members["json"]))).encode()}
+             for tar in shards(corpus) for s in read_samples(tar)]
     with open(tmp_path / "old.tar", "wb") as stream:
-        write_tar(stream, [(f"k{i}", p) for i, p in enumerate(parts)])
+        write_samples(stream, [ShardSample(f"k{i}", p) for i, p in enumerate(parts)])
     correct_shard(tmp_path / "old.tar", tmp_path / "new.tar",
                   {f"k{i}": 40.0 * (i % 3) for i in range(len(parts))})
-    made = [strict(p["json"]) for p in read_tar(tmp_path / "new.tar").values()]
+    made = [strict(s.members["json"]) for s in read_samples(tmp_path / "new.tar")]
     assert len(made) == len(parts) and len({types(s) for s in made}) == 1
     assert set(made[0]) == MEMBERS.keys()
 
@@ -147,7 +148,7 @@ def test_hugging_face_loads_a_corpus_whole(corpus, tmp_path, monkeypatch, by, st
         for name, kind in (("face.mp4", datasets.Video), ("audio.flac", datasets.Audio)):
             part = part.cast_column(name, kind(decode=False))
         rows |= {row["__key__"]: row for row in part}
-    expected = {key: parts for tar in shards(corpus) for key, parts in read_tar(tar).items()}
+    expected = {s.key: s.members for tar in shards(corpus) for s in read_samples(tar)}
     assert rows.keys() == expected.keys()
     for key, row in rows.items():
         assert row["json"] == strict(expected[key]["json"])

@@ -12,8 +12,8 @@ import pytest
 
 from manifests.media import encode_flac
 from manifests.records import Clip, Fetched, Video
+from manifests.shards import SampleIndex, ShardSample, write_samples
 from manifests.spoken import Span, Transcript
-from manifests.tarfiles import read_tar, write_tar
 from stages.clip_text import moved_text, text_of
 from stages.correct import correct_shard
 from stages.transcripts import Found, beside, caption_of, in_order, language_of, transcript_of
@@ -282,9 +282,10 @@ def test_a_sample_whose_sound_is_moved_takes_its_words_along():
 def test_a_corrected_shard_has_its_words_where_its_sound_is(tmp_path):
     facts = {"applied_lag_ms": 0.0} | text_of(clip(0, 50), video(), words(*BIN_BLUE_NOW)).facts()
     with open(tmp_path / "a.tar", "wb") as file:
-        write_tar(file, [("k", {"json": json.dumps(facts).encode(),
-                                "audio.flac": encode_flac(np.zeros(32000, np.int16))})])
+        write_samples(file, [ShardSample("k", {
+            "json": json.dumps(facts).encode(),
+            "audio.flac": encode_flac(np.zeros(32000, np.int16))})])
     correct_shard(tmp_path / "a.tar", tmp_path / "b.tar", {"k": -100.0})
-    got = json.loads(read_tar(tmp_path / "b.tar")["k"]["json"])
+    got = SampleIndex.scan(tmp_path / "b.tar")["k"].facts
     assert got["words"][0] == {"word": "bin", "start_s": 0.4, "end_s": 0.9}
     assert got["text"] == "bin blue now"

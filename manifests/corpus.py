@@ -5,7 +5,6 @@ What a person or a video contributed can be found here by id (`find`), with lice
 
 from __future__ import annotations
 
-import tarfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,9 @@ import pyarrow.parquet as pq
 
 from manifests.paths import check_out
 from manifests.plain_words import read_json
+from manifests.schema import TABLES
+from manifests.shards import SampleIndex, ShardError, ShardSample
 from manifests.walk import OWN_MARK
-
-TABLES = (
-    "requests",
-    "expanded",
-    "sources",
-    "videos",
-    "shots",
-    "tracks",
-    "identities",
-    "offsets",
-    "clips",
-    "speakers",
-    "samples",
-    "rejects",
-    "failures",
-)
-
 
 KEYS = {
     "requests": "request_id", "expanded": "source_id", "sources": "video_id", "videos": "video_id",
@@ -70,6 +54,7 @@ class Corpus:
                 "and another folder."
             )
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._indexes: dict[str, SampleIndex] = {}
 
     @property
     def name(self) -> str:
@@ -112,19 +97,23 @@ class Corpus:
         """The uploader, folder or link that a video came from."""
         return self._source_names.get(video_id)
 
-    def sample(self, row: dict[str, Any]) -> dict[str, bytes]:
-        """Members of one sample (suffix -> bytes), from its shard."""
-        members = {}
-        with tarfile.open(self.root / row["shard"]) as tar:
-            for member in tar:
-                key, _, suffix = member.name.partition(".")
-                if key == row["clip_id"]:
-                    members[suffix] = tar.extractfile(member).read()
-                elif members:
-                    break
-        if not members:
-            raise ValueError(f"{row['shard']} does not hold {row['clip_id']}; run `yld verify`")
-        return members
+    def shards(self) -> list[Path]:
+        """Its shards, by name. Raises ValueError where there are none."""
+        found = sorted((self.root / "shards").glob("*/*.tar"))
+        if not found:
+            raise ValueError(f"{self.root} has no shards; build one with `yld build`")
+        return found
+
+    def sample(self, row: dict[str, Any]) -> ShardSample:
+        """One sample by its row of the table `samples`, without the rest of its shard. Raises
+        ShardError."""
+        shard, key = row["shard"], row["clip_id"]
+        if shard not in self._indexes:
+            self._indexes[shard] = SampleIndex.of(self.root / shard)
+        try:
+            return self._indexes[shard][key]
+        except KeyError:
+            raise ShardError(f"{shard} does not hold {key}; run `yld verify`") from None
 
     def find(self, identifier: str) -> dict[str, list[dict[str, Any]]]:
         """Rows of every table that name a source, video, track, speaker or clip by id."""

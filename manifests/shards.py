@@ -1,0 +1,229 @@
+"""Shards: samples in WebDataset tars, written the same every time and read one at a time.
+
+A sample is its key and its members (design section 6): `face.mp4`, `audio.flac`, `landmarks.npy`,
+`json`. Beside a tar lies an index of where its members begin, so that one sample is read without
+the rest; it is made from the tar, and a tar without it, or with another's, is read all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from manifests.files import write_atomic
+from manifests.plain_words import sentence
+
+MEMBERS = ("face.mp4", "audio.flac", "landmarks.npy", "json")
+HEADER_BYTES = 512
+NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)
+"""Key and suffix of a member's name, at the first dot of its last part, as webdataset has it."""
+
+
+class ShardError(ValueError):
+    """A shard, or a sample in it, that cannot be read; the message names it and the remedy."""
+
+
+class SampleError(ShardError):
+    """A member that is missing, damaged or foreign; `why` names it."""
+
+    def __init__(self, shard: str, key: str, why: str) -> None:
+        self.why = why
+        super().__init__(f"{shard}: {key} is damaged, or no sample of ours ({why}); run `yld "
+                         "verify`")
+
+
+@dataclass(frozen=True)
+class ShardSample:
+    """One sample. Members are decoded when asked for; what is damaged raises ShardError then."""
+
+    key: str
+    members: Mapping[str, bytes]
+    shard: str = ""
+    """The file it came from, for messages."""
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Its `json` (`manifests.sample_json` lists the members)."""
+        facts = self._decoded("json", json.loads)
+        if not isinstance(facts, dict):
+            raise self._error("json", "it is no object")
+        return facts
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """float32 [T, 68, 2] in pixels of the faces."""
+        return self._decoded("landmarks.npy", lambda content: np.load(
+            io.BytesIO(content), allow_pickle=False))
+
+    @cached_property
+    def sound(self) -> np.ndarray:
+        """int16 [640 T] at 16 kHz, mono."""
+        from manifests.media import decode_flac
+
+        return self._decoded("audio.flac", decode_flac)
+
+    def faces(self) -> np.ndarray:
+        """RGB uint8 [T, 256, 256, 3]; decoded anew each time, for it is large."""
+        from manifests.media import decode_video
+
+        return self._decoded("face.mp4", decode_video)
+
+    def missing(self) -> list[str]:
+        """Names of the members that it lacks."""
+        return sorted(set(MEMBERS) - set(self.members))
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(map(len, self.members.values()))
+
+    def sha256(self) -> str:
+        """Over the members' names, lengths and bytes, in the order of the names; hexadecimal."""
+        total = hashlib.sha256()
+        for suffix in sorted(self.members):
+            total.update(f"{suffix}\0{len(self.members[suffix])}\0".encode())
+            total.update(self.members[suffix])
+        return total.hexdigest()
+
+    def with_facts(self, facts: Mapping[str, Any]) -> ShardSample:
+        """The same sample with another `json`."""
+        content = json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
+        return ShardSample(self.key, {**self.members, "json": content}, self.shard)
+
+    def _decoded(self, suffix: str, decode: Any) -> Any:
+        if suffix not in self.members:
+            raise self._error(suffix, "it is missing")
+        try:
+            return decode(self.members[suffix])
+        except Exception as error:  # a damaged or foreign member raises almost anything
+            raise self._error(suffix, f"{type(error).__name__}: {sentence(error)}") from None
+
+    def _error(self, suffix: str, why: str) -> SampleError:
+        return SampleError(self.shard, self.key, f"{suffix}: {why}")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a member's bytes lie in the tar."""
+
+    name: str
+    first_byte: int
+    num_bytes: int
+
+
+class SampleIndex:
+    """Random access to a shard: how many samples, which, and each by its number or key."""
+
+    def __init__(self, path: Path, spans: dict[str, dict[str, Span]]) -> None:
+        self.path, self._spans, self.keys = path, spans, list(spans)
+
+    @classmethod
+    def of(cls, path: Path) -> SampleIndex:
+        """From the index beside the tar if it fits, else from the tar. Raises ShardError."""
+        return cls._beside(path) or cls.scan(path)
+
+    @classmethod
+    def scan(cls, path: Path) -> SampleIndex:
+        """From the headers of the tar; its index is not looked at. Raises ShardError."""
+        spans: dict[str, dict[str, Span]] = {}
+        try:
+            with tarfile.open(path, "r:") as tar:
+                for member in tar:
+                    named = NAME.fullmatch(member.name) if member.isfile() else None
+                    if named is not None:
+                        spans.setdefault(named[1], {})[named[2]] = Span(
+                            member.name, member.offset_data, member.size)
+        except (tarfile.TarError, OSError) as error:
+            raise ShardError(f"{path} cannot be read as a tar ({error}); run `yld verify`"
+                             ) from None
+        return cls(path, spans)
+
+    @classmethod
+    def _beside(cls, path: Path) -> SampleIndex | None:
+        try:
+            told = json.loads(Path(index_name(str(path))).read_text(encoding="utf-8"))
+            if told["num_bytes"] != path.stat().st_size:
+                return None
+            return cls(path, {
+                key: {suffix: Span(f"{key}.{suffix}", int(first), int(size))
+                      for suffix, (first, size) in members.items()}
+                for key, members in told["samples"].items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # it is made from the tar at any time
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, which: int | str) -> ShardSample:
+        """A sample by number or key. Raises IndexError, KeyError, ShardError."""
+        key = self.keys[which] if isinstance(which, int) else which
+        spans = self._spans[key]
+        try:
+            with open(self.path, "rb") as file:
+                return ShardSample(key, {s: _member(file, spans[s]) for s in spans},
+                                   str(self.path))
+        except _NotThereError:
+            self._spans = self.scan(self.path)._spans  # another tar's index
+            if key not in self._spans or self._spans[key] == spans:
+                raise ShardError(f"{self.path} does not hold {key} as its index says; run `yld "
+                                 "verify`") from None
+            return self[key]
+
+    def __iter__(self) -> Iterator[ShardSample]:
+        return (self[key] for key in self.keys)
+
+    def write(self) -> None:
+        """The index beside the tar, as `of` reads it."""
+        write_atomic(Path(index_name(str(self.path))), json.dumps({
+            "num_bytes": self.path.stat().st_size,
+            "samples": {key: {s: [span.first_byte, span.num_bytes] for s, span in spans.items()}
+                        for key, spans in self._spans.items()}}))
+
+
+class _NotThereError(Exception):
+    """The header before a member is not that member's."""
+
+
+def _member(file: BinaryIO, span: Span) -> bytes:
+    file.seek(span.first_byte - HEADER_BYTES)
+    header, content = file.read(HEADER_BYTES), file.read(span.num_bytes)
+    try:
+        told = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        raise _NotThereError from None
+    # Names of more than 100 bytes may stand in a header of their own.
+    is_named = told.name == span.name or len(span.name.encode("utf-8", "surrogateescape")) > 100
+    if not is_named or told.size != span.num_bytes or len(content) < span.num_bytes:
+        raise _NotThereError
+    return content
+
+
+def index_name(shard: str) -> str:
+    """The index's path beside its shard's."""
+    return f"{shard.removesuffix('.tar')}.index.json"
+
+
+def read_samples(path: Path) -> Iterator[ShardSample]:
+    """Samples of a shard, in order, one in memory at a time. Raises ShardError."""
+    return iter(SampleIndex.of(path))
+
+
+def write_samples(stream: BinaryIO, samples: Iterable[ShardSample]) -> None:
+    """A tar with the same bytes every time: no dates, no owners, members in a fixed order."""
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            members = sample.members
+            for suffix in (*(m for m in MEMBERS if m in members),
+                           *sorted(set(members) - set(MEMBERS))):
+                info = tarfile.TarInfo(f"{sample.key}.{suffix}")
+                info.size, info.mode = len(members[suffix]), 0o644
+                tar.addfile(info, io.BytesIO(members[suffix]))

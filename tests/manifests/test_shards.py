@@ -1,0 +1,120 @@
+"""Samples are read one at a time, by an index that is never believed against the tar."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manifests.corpus import Corpus
+from manifests.shards import (
+    SampleError,
+    SampleIndex,
+    ShardError,
+    ShardSample,
+    index_name,
+    read_samples,
+    write_samples,
+)
+from tests.readable import FRAMES, Readable
+
+
+def sample(key: str, word: str = "a") -> ShardSample:
+    return ShardSample(key, {"json": json.dumps({"word": word}).encode(),
+                             "face.mp4": key.encode() * 300})
+
+
+@pytest.fixture
+def shard(tmp_path):
+    """Keys of which some begin as others do, in no order."""
+    path = tmp_path / "x.tar"
+    with open(path, "wb") as file:
+        write_samples(file, [sample(k) for k in ("b", "a", "a-1", "a-10", "é" * 40)])
+    return path
+
+
+def contents(path):
+    return [(s.key, dict(s.members)) for s in read_samples(path)]
+
+
+def test_the_index_gives_what_the_tar_gives(shard):
+    with tarfile.open(shard) as tar:
+        expected = {m.name: tar.extractfile(m).read() for m in tar}
+    scanned = contents(shard)
+    assert {f"{k}.{s}": v for k, parts in scanned for s, v in parts.items()} == expected
+    assert [k for k, _ in scanned] == ["b", "a", "a-1", "a-10", "é" * 40]
+    SampleIndex.of(shard).write()
+    assert contents(shard) == scanned
+    index = SampleIndex.of(shard)
+    assert len(index) == 5 and index[3].key == "a-10" and index["a"].facts == {"word": "a"}
+    with pytest.raises(KeyError):
+        index["c"]
+
+
+def test_one_sample_is_read_without_the_rest(shard, monkeypatch):
+    SampleIndex.of(shard).write()
+    monkeypatch.setattr(tarfile, "open", lambda *_, **__: pytest.fail("the tar was scanned"))
+    assert SampleIndex.of(shard)["a-10"].members["face.mp4"] == b"a-10" * 300
+
+
+@pytest.mark.parametrize("damage", ["not json", "{}", "[]", '{"num_bytes": 1, "samples": {}}'])
+def test_an_index_that_cannot_be_is_made_again(shard, damage):
+    expected = contents(shard)
+    Path(index_name(str(shard))).write_text(damage)
+    assert contents(shard) == expected
+
+
+def test_an_index_of_another_tar_of_the_same_size_gives_no_other_samples_bytes(shard):
+    SampleIndex.of(shard).write()
+    with open(shard, "wb") as file:
+        write_samples(file, [sample(k, "z") for k in ("a", "b", "a-1", "a-10", "é" * 40)])
+    assert SampleIndex.of(shard)["b"].members == sample("b", "z").members
+    assert SampleIndex.of(shard)["a"].members == sample("a", "z").members
+    with open(shard, "r+b") as file:  # as long as before, and no tar
+        file.write(b"x" * shard.stat().st_size)
+    with pytest.raises(ShardError, match=r"x\.tar cannot be read as a tar .*yld verify"):
+        SampleIndex.of(shard)["a"]
+
+
+def test_a_tar_that_is_cut_is_named(shard):
+    with open(shard, "r+b") as file:
+        file.truncate(2000)
+    with pytest.raises(ShardError, match=r"x\.tar cannot be read as a tar"):
+        list(read_samples(shard))
+
+
+@pytest.mark.parametrize("members, why", [
+    ({}, "landmarks.npy: it is missing"),
+    ({"landmarks.npy": b"no array"}, "landmarks.npy: ValueError"),
+])
+def test_a_member_that_is_wanting_or_damaged_is_named_when_it_is_asked_for(members, why):
+    damaged = ShardSample("k", members, "train-000000.tar")
+    with pytest.raises(SampleError, match=why) as error:
+        assert damaged.landmarks
+    assert str(error.value).startswith("train-000000.tar: k is damaged, or no sample of ours")
+
+
+def test_a_published_corpus_has_its_indexes_and_gives_its_samples(tmp_path):
+    root = tmp_path / "corpus"
+    Readable(root, 3).publish()
+    corpus = Corpus(root)
+    for path in corpus.shards():
+        told = json.loads(Path(index_name(str(path))).read_text())
+        assert list(told["samples"]) == [s.key for s in SampleIndex.scan(path)]
+    for row in corpus.rows("samples"):
+        found = corpus.sample(row)
+        assert found.sha256() == row["sha256"] and found.num_bytes == row["num_bytes"]
+        assert found.faces().shape == (FRAMES, 256, 256, 3)
+        assert found.sound.shape == (640 * FRAMES,) and found.sound.dtype == np.int16
+        assert found.landmarks.shape == (FRAMES, 68, 2)
+    with pytest.raises(ShardError, match="does not hold nobody"):
+        corpus.sample(row | {"clip_id": "nobody"})
+
+
+def test_the_hash_is_over_names_lengths_and_bytes():
+    made = ShardSample("k", {"json": b"{}", "face.mp4": b"xy"})
+    assert made.sha256() == hashlib.sha256(b"face.mp4\x002\x00xyjson\x002\x00{}").hexdigest()
