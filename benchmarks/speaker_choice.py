@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.arrays import load_npz
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.media import read_audio
 from manifests.model_files import fetch
@@ -36,6 +35,7 @@ from stages.probe import Probe, ProbeConfig
 from stages.shots import Shots, ShotsConfig
 from stages.source_crops import gray_crops
 from stages.speech import SpeechDetector, share
+from stages.track_faces import TrackFaces
 from stages.tracks import Tracks, TracksConfig
 
 FRAMES = 75
@@ -145,8 +145,7 @@ def tracked_boxes(video: Video, work: Path) -> list[tuple[int, np.ndarray]]:
         return spans
     for outcome in tracks.process(found, context):
         for track in [] if isinstance(outcome, Reject) else outcome:
-            side = load_npz(work / track.faces_path, f"{track.track_id}/boxes")
-            spans.append((track.start_frame, side[""]))
+            spans.append((track.start_frame, TrackFaces.load(track, work).boxes))
     return spans
 
 

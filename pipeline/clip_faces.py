@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests.arrays import load_npz, save_npz
+from manifests.arrays import save_npz
 from manifests.media import MediaError, open_video
 from manifests.media_facts import why_unreadable
 from manifests.records import Reject, Track, Video
@@ -24,6 +24,7 @@ from stages.base import Context
 from stages.shots import Shots, ShotsConfig
 from stages.source_crops import iter_crops
 from stages.sync import interpolate
+from stages.track_faces import TrackFaces
 from stages.tracks import Tracks, TracksConfig
 
 RATE = 16000
@@ -61,12 +62,12 @@ class FaceFinder:
         if not made:
             return _why(next((o for o in outcomes if isinstance(o, Reject)), None))
         track = max(made, key=lambda t: t.end_frame - t.start_frame)
-        side = load_npz(work / track.faces_path, f"{track.track_id}/")
-        arrays = {"landmarks": interpolate(side["landmarks"]), "mouths": side["mouths"],
+        faces = TrackFaces.load(track, work)
+        arrays = {"landmarks": interpolate(faces.landmarks), "mouths": faces.mouths,
                   "start_frame": np.array([track.start_frame])}
         if with_crops:
             arrays["crops"] = np.stack(list(
-                iter_crops(video, path, track.start_frame, side["boxes"])))
+                iter_crops(video, path, track.start_frame, faces.boxes)))
         return arrays
 
 

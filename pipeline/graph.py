@@ -32,7 +32,8 @@ class Node:
     context: tuple[str, ...] = ()
     """Fields of `stages.base.Context` with records of earlier stages; they are part of its key."""
     once_context: tuple[str, ...] = ()
-    """What an earlier release gave it too: work finished under such a key is not done again."""
+    """What an earlier release gave it too. Work finished under such a key is not done again, and
+    names of side files, which stand in the tables, are made as they were."""
 
     def unit_of(self, record: object) -> str:
         return getattr(record, self.unit)

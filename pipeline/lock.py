@@ -67,8 +67,9 @@ class CorpusLock:
             self._file.truncate(0)
             self._file.close()
 
-    def _sweep(self, within_s: float = 2.0) -> None:
-        """Workers that were ended a moment ago may have been writing."""
+    def _sweep(self, within_s: float = 30.0) -> None:
+        """Workers that were ended a moment ago may have been writing; on a machine with much else
+        to do it takes them seconds to be gone."""
         deadline = time.monotonic() + within_s
         while sweep_temporaries(self._records) or any(self._records.glob("*")):
             if time.monotonic() > deadline:

@@ -87,9 +87,11 @@ class Runner:
         self._seen[node.name].add(name)
         self._serial += 1
         earlier = self._earlier(node.context, name)
-        unit = Unit(node, name, records, self._serial, key=self._key(node, records, earlier),
+        key = self._key(node, records, earlier)
+        once = self._key(node, records, earlier | self._earlier(node.once_context, name))
+        unit = Unit(node, name, records, self._serial, key=key, side_name=once[:16],
                     earlier=earlier)
-        entry = self._finished_before(unit)
+        entry = self._finished_before(unit, once)
         if entry is not None:
             self._finish(node, entry, "reused")
             return
@@ -102,13 +104,11 @@ class Runner:
     def _key(self, node: Node, records: list[Any], earlier: dict[str, Any]) -> str:
         return digest([self._salt[node.name], records, earlier])
 
-    def _finished_before(self, unit: Unit) -> Entry | None:
-        """Its entry, where it need not be done again."""
-        node = unit.node
-        entry = self.ledger.get(node.name, unit.name, unit.key)
-        if entry is None and node.once_context:
-            once = self._earlier((*node.context, *node.once_context), unit.name)
-            entry = self.ledger.get(node.name, unit.name, self._key(node, unit.records, once))
+    def _finished_before(self, unit: Unit, once: str) -> Entry | None:
+        """Its entry, where it need not be done again; `once` is the key of an earlier release."""
+        name = unit.node.name
+        entry = (self.ledger.get(name, unit.name, unit.key)
+                 or self.ledger.get(name, unit.name, once))
         if entry is None or failed_retryable(entry):
             return None
         if self.policy.retry_failed and any(r.failure for r in entry.results):
@@ -146,8 +146,8 @@ class Runner:
         name = unit.node.name
         limits = self.policy.limits(name, self._stages[name].resources)
         job = Job(name, unit.node.target, self.configs.get(name), unit.name, unit.key,
-                  unit.records, limits.memory_gb, unit.earlier, self.rate_limiter,
-                  unit.is_media_needed)
+                  unit.side_name, unit.records, limits.memory_gb, unit.earlier,
+                  self.rate_limiter, unit.is_media_needed)
         unit.attempts += 1
         self.pools.start(pool, job, limits.timeout_s + SECONDS_PER_VIDEO_S * unit.length_s(),
                          unit.alone)
@@ -168,7 +168,7 @@ class Runner:
             self._serial += 1
             key = digest([self._salt[self._fetcher.name], [source], {}])
             self._queue.push(Unit(self._fetcher, source.source_id, [source], self._serial,
-                                  key=key, is_media_needed=True))
+                                  key=key, side_name=key[:16], is_media_needed=True))
         return True
 
     def _is_too_far_ahead(self) -> bool:

@@ -47,6 +47,7 @@ class Job:
     config: Any
     unit: str
     key: str
+    side_name: str
     records: list[Any]
     memory_gb: float
     earlier: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +107,7 @@ class StageRunner:
             return self._run(stage, job)
 
     def _run(self, stage: Stage, job: Job) -> Done:
-        context = Context(self.work, job.key[:16], rate_limiter=job.rate_limiter,
+        context = Context(self.work, job.side_name, rate_limiter=job.rate_limiter,
                           is_media_needed=job.is_media_needed, **job.earlier)
         usage, wall, decoded = self._cpu_s(), time.monotonic(), _decoded_s()
         try:

@@ -52,6 +52,9 @@ class Unit:
     parks: int = 0
     moves: int = 0
     key: str = ""
+    """What its outcome is found by in the ledger."""
+    side_name: str = ""
+    """A word for the names of its side files, unique to its inputs and settings."""
     earlier: dict[str, Any] = field(default_factory=dict)
     """Records of earlier stages by `node.context`."""
     is_media_needed: bool = False

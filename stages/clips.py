@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 
-from manifests.arrays import load_npz
 from manifests.clock import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
 from manifests.files import write_atomic
 from manifests.ids import clip_id
@@ -25,6 +24,7 @@ from stages import registration
 from stages.base import Context, Resources, Stage
 from stages.segmentation import segment, usable_runs
 from stages.sync import Sync, SyncConfig, interpolate, source_pictures
+from stages.track_faces import TrackFaces
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Clips(Stage[Offset, Clip]):
         plans: list[list[Plan] | Reject] = []
         for offset in batch:
             track = context.tracks[offset.track_id]
-            side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
-            plans.append(self.plan(offset, track, side, len(pcm)))
+            faces = TrackFaces.load(track, context.work)
+            plans.append(self.plan(offset, track, faces, len(pcm)))
         todo = [p for group in plans if not isinstance(group, Reject) for p in group]
         self._render(video, path, pcm, todo, context)
         outcomes = []
@@ -115,7 +115,7 @@ class Clips(Stage[Offset, Clip]):
                                            "pixels from the template"))
         return outcomes
 
-    def plan(self, offset: Offset, track: Track, side: dict[str, np.ndarray],
+    def plan(self, offset: Offset, track: Track, faces: TrackFaces,
              num_samples: int) -> list[Plan] | Reject:
         """Spans of one track. `num_samples` is the length of the sound."""
         config = self.config.clips
@@ -125,7 +125,7 @@ class Clips(Stage[Offset, Clip]):
         lag_ms = offset.video_lag_ms if measured and self.config.sync.correct else 0.0
         shift = lag_to_samples(lag_ms)
         lag_ms = shift / 16
-        landmarks, observed = side["landmarks"], side["is_observed"]
+        landmarks, observed = faces.landmarks, faces.is_observed
         runs = usable_runs(observed, config.max_gap_frames)
         longest = max(b - a for a, b in runs)
         if longest < config.min_frames:
@@ -184,10 +184,10 @@ class Clips(Stage[Offset, Clip]):
 
     def _measure_again(self, plan: Plan, video: Video, pcm: np.ndarray, context: Context):
         track, offset = plan.track, plan.offset
-        side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
+        faces = TrackFaces.load(track, context.work)
         regions = list(zip(offset.speech_start_frames, offset.speech_end_frames, strict=True))
-        crops = source_pictures(video, context.work, track, side)
-        item = self.sync.judge(track, side, pcm, regions, lag_to_samples(plan.lag_ms), crops)
+        crops = source_pictures(video, context.work, track, faces)
+        item = self.sync.judge(track, faces, pcm, regions, lag_to_samples(plan.lag_ms), crops)
         return self.sync.verdict(item)
 
     def _encode(self, plan: Plan, pcm: np.ndarray, again, context: Context) -> None:

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from manifests.arrays import load_npz
 from manifests.files import sha256_of
 from manifests.paths import as_path, as_text
 from manifests.records import Identity, Reject, Track, col
@@ -21,6 +20,7 @@ from stages.backends import registry
 from stages.backends.chips import face_chips
 from stages.base import Context, Resources, Stage
 from stages.face_pieces import EmbedderName
+from stages.track_faces import TrackChips
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ class Identify(Stage[Track, Identity]):
     def _one(self, track: Track, context: Context) -> list[Identity] | Reject:
         if (reject := self._judge(track)) is not None:
             return reject
-        side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
-        vectors = side["embeddings"]
-        if side["embedder"].item() != self.embedder.name:
+        taken = TrackChips.load(track, context.work)
+        vectors = taken.embeddings
+        if taken.embedder.item() != self.embedder.name:
             # Ten chips say who it is; more only cost.
-            chips = side[self.embedder.chips]
+            chips = taken.of(self.embedder.chips)
             chosen = np.linspace(0, len(chips) - 1, min(len(chips), 10)).astype(int)
             vectors = self.embedder.embed(chips[chosen])
         if not len(vectors):

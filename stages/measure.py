@@ -9,22 +9,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from manifests.arrays import load_npz
 from manifests.crops import crop
 from manifests.media import read_audio, resolve
 from manifests.paths import as_path
 from manifests.records import Measured, Offset, Request, Track, col
-from manifests.shards import read_samples
+from manifests.shards import ShardSample, read_samples
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS
 from stages.base import Context, Resources, Stage
 from stages.drift import drift_of
-from stages.networks.lipsync_features import mouths_of_faces
 from stages.speech import SpeechDetector
 from stages.sync import Judged, Sync, SyncConfig, source_pictures
+from stages.track_faces import TrackFaces
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class _Measurer:
         for sync in self.syncs:
             sync.setup()
 
-    def judge(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
-              regions, crops) -> list[Judged]:
-        return [sync.judge(track, side, pcm, regions, crops=crops) for sync in self.syncs]
+    def judge(self, track: Track, faces: TrackFaces, pcm: np.ndarray, regions,
+              crops) -> list[Judged]:
+        return [sync.judge(track, faces, pcm, regions, crops=crops) for sync in self.syncs]
 
     def offset(self, sync: Sync, item: Judged, regions) -> Offset:
         row, config = sync.offset_of(item, regions), sync.config
@@ -89,9 +89,9 @@ class Measure(Stage[Track, Measured]):
         regions = syncs[0].speech.regions(pcm)
         judged = []
         for track in batch:
-            side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
-            crops = source_pictures(video, context.work, track, side)
-            judged.append(self.measurer.judge(track, side, pcm, regions, crops))
+            faces = TrackFaces.load(track, context.work)
+            crops = source_pictures(video, context.work, track, faces)
+            judged.append(self.measurer.judge(track, faces, pcm, regions, crops))
         drifts = [drift_of(sync, [row[i] for row in judged]) for i, sync in enumerate(syncs)]
         return [[Measured(**vars(self.measurer.offset(sync, item, regions)), **drift)
                  for sync, item, drift in zip(syncs, row, drifts, strict=True)]
@@ -118,16 +118,19 @@ class MeasureShard(Stage[Request, Offset]):
     def _shard(self, request: Request) -> list[Offset]:
         made = []
         for sample in read_samples(as_path(request.address)):
-            key, landmarks, pcm, faces = sample.key, sample.landmarks, sample.sound, sample.faces()
-            side = {"landmarks": landmarks, "is_observed": np.ones(len(landmarks), bool),
-                    "mouths": mouths_of_faces(faces)}
-            track = sample_track(key, sample.facts.get("video_id", key), len(landmarks))
+            faces, pcm = TrackFaces.of_sample(sample), sample.sound
+            track = sample_track(sample.key, sample.facts.get("video_id", sample.key),
+                                 len(faces.landmarks))
             regions = self.speech.regions(pcm)
-            judged = self.measurer.judge(track, side, pcm, regions,
-                                         lambda f=faces: crop(f, "syncnet"))
+            judged = self.measurer.judge(track, faces, pcm, regions, partial(_crops, sample))
             made += [self.measurer.offset(sync, item, regions)
                      for sync, item in zip(self.measurer.syncs, judged, strict=True)]
         return made
+
+
+def _crops(sample: ShardSample) -> np.ndarray:
+    """SyncNet's pictures of a sample, cut when asked for."""
+    return crop(sample.faces(), "syncnet")
 
 
 def sample_track(key: str, video_id: str, num_frames: int) -> Track:

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 
 from manifests import lag_curves as off
-from manifests.arrays import load_npz
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.media import read_audio, resolve
 from manifests.records import Identity, Offset, Reject, Track, Video, col
@@ -25,6 +24,7 @@ from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
 from stages.backends.speaker_choosers import CHOOSERS, FaceInView, View
 from stages.base import Context, Resources, Stage
 from stages.speech import SpeechDetector, share
+from stages.track_faces import TrackFaces
 
 EstimatorName = Literal["lipsync", "lipsync_linear", "syncnet_v2"]
 ChooserName = Literal["lipsync", "light_asd", "syncnet"]
@@ -108,28 +108,28 @@ class Sync(Stage[Identity, Offset]):
         judged, boxes = [], []
         for identity in batch:
             track = context.tracks[identity.track_id]
-            side = load_npz(context.work / track.faces_path, f"{track.track_id}/")
-            crops = source_pictures(video, context.work, track, side)
-            judged.append(self.judge(track, side, pcm, regions, crops=crops))
-            boxes.append(side["boxes"])
+            faces = TrackFaces.load(track, context.work)
+            crops = source_pictures(video, context.work, track, faces)
+            judged.append(self.judge(track, faces, pcm, regions, crops=crops))
+            boxes.append(faces.boxes)
         self.choose(judged, boxes, View(
             video, resolve(video.media_path, context.work), pcm, regions))
         return [self._outcome(item, judged, regions) for item in judged]
 
-    def judge(self, track: Track, side: dict[str, np.ndarray], pcm: np.ndarray,
+    def judge(self, track: Track, faces: TrackFaces, pcm: np.ndarray,
               regions: list[tuple[int, int]], shift_samples: int = 0,
               crops: Callable[[], Iterable[np.ndarray]] | None = None) -> Judged:
-        """Curves of one track from its side file's arrays; `shift_samples` reads the sound that
+        """Curves of one track; `shift_samples` reads the sound that
         much earlier; `crops` gives SyncNet's pictures where they can be read."""
         config = self.config
-        landmarks = interpolate(side["landmarks"])
+        landmarks = interpolate(faces.landmarks)
         shift_frames = shift_samples / SAMPLES_PER_FRAME
         moved = [(a + shift_frames, b + shift_frames) for a, b in regions]
         talk = share(moved, track.start_frame, track.end_frame)
         length = track.end_frame - track.start_frame
         windows = make_windows(length, config.window_frames, config.hop_frames)
         talks = [share(moved, track.start_frame + a, track.start_frame + b) for a, b in windows]
-        signals = TrackSignals(landmarks, held(side["mouths"], side["is_observed"]), pcm,
+        signals = TrackSignals(landmarks, held(faces.mouths, faces.is_observed), pcm,
                                track.start_frame * SAMPLES_PER_FRAME - shift_samples, crops)
         curves = self.estimator.curves(signals, windows, config.search_ms)
         used = [t if t >= config.min_window_speech else 0.0 for t in talks]
@@ -240,14 +240,14 @@ class Sync(Stage[Identity, Offset]):
         return "measured", None, peak.lag_ms, sure
 
 
-def source_pictures(video: Video, work: Path, track: Track, side: dict[str, np.ndarray]
+def source_pictures(video: Video, work: Path, track: Track, faces: TrackFaces
                     ) -> Callable[[], Iterable[np.ndarray]]:
     """SyncNet's crops of a track, decoded when asked for."""
     def read() -> Iterable[np.ndarray]:
         from stages.source_crops import iter_crops
 
         return iter_crops(video, resolve(video.media_path, work), track.start_frame,
-                          side["boxes"])
+                          faces.boxes)
 
     return read
 

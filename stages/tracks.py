@@ -4,13 +4,7 @@ Slots of the shots stage are joined when they follow each other in time and plac
 identity embeddings agree; a slot whose own chips disagree is split between them
 (`face_pieces`). So that two people never share a track, doubt separates.
 
-Side file `tracks/{video_id}-*.npz`, per track: `{track_id}/boxes` float32 [T, 4] xyxy and
-`{track_id}/landmarks` float32 [T, 68, 2] in source display pixels (NaN where not observed),
-`{track_id}/score` float32 [T], `{track_id}/is_observed` bool [T], `{track_id}/mouths` uint8
-[T, 40, 48] (0 where not observed), `{track_id}/chips` uint8 [M, 150, 150, 3] and
-`{track_id}/aligned` uint8 [M, 112, 112, 3] with
-`{track_id}/chip_frames` int32 [M] and `{track_id}/embeddings` float32 [M, D]; T = end_frame -
-start_frame.
+What the side file holds is said in `track_faces`.
 """
 
 from __future__ import annotations
@@ -32,6 +26,7 @@ from stages.face_pieces import ChipEmbeddings, EmbedderName, Piece, joined, spli
 from stages.face_rows import FaceRows
 from stages.face_slots import overlap
 from stages.head_pose import head_pose
+from stages.track_faces import TrackChips, TrackFaces, as_arrays
 
 
 @dataclass(frozen=True)
@@ -187,20 +182,13 @@ class Tracks(Stage[Shot, Track]):
         mouths[index] = all_mouths[piece.rows]
         chips = embeddings.faces.chips("chips", piece.chip_rows)
         landmarks = smooth(landmarks, self.config.smooth_frames)
-        out.add(
-            {
-                f"{name}/boxes": smooth(boxes, self.config.smooth_frames),
-                f"{name}/landmarks": landmarks,
-                f"{name}/score": scores,
-                f"{name}/mouths": mouths,
-                f"{name}/is_observed": observed,
-                f"{name}/chips": chips,
-                f"{name}/aligned": embeddings.faces.chips("aligned", piece.chip_rows),
-                f"{name}/chip_frames": piece.chip_frames,
-                f"{name}/embeddings": embeddings(piece.chip_rows),
-                f"{name}/embedder": np.array(self.embedder.name),
-            }
-        )
+        boxes = smooth(boxes, self.config.smooth_frames)
+        out.add(as_arrays(
+            name,
+            TrackFaces(landmarks, mouths, observed, boxes, scores),
+            TrackChips(piece.chip_frames, chips,
+                       embeddings.faces.chips("aligned", piece.chip_rows),
+                       embeddings(piece.chip_rows), np.array(self.embedder.name))))
         seen = landmarks[observed]
         eyes = seen[:, 42:48].mean(1) - seen[:, 36:42].mean(1)
         yaw, pitch, roll = head_pose(seen)

@@ -93,7 +93,7 @@ def run_together(runner, addresses):
     done = [None] * len(addresses)
 
     def run(i, address):
-        done[i] = runner.run(Job("echo", NODES[0].target, EchoConfig(), f"u{i}", f"key{i}",
+        done[i] = runner.run(Job("echo", NODES[0].target, EchoConfig(), f"u{i}", f"key{i}", f"k{i}",
                                  [Request(f"r{i}", address, "file", "test")], 1.0))
 
     threads = [threading.Thread(target=run, args=x) for x in enumerate(addresses)]

@@ -80,7 +80,7 @@ def test_such_files_go_through_stages_ledger_and_tables(folder, tmp_path):
         results = []
         for record in records:
             job = Job(node.name, node.target, configs[node.name], node.unit_of(record), "k" * 30,
-                      [record], {}, 4.0)
+                      "k", [record], 4.0)
             done = runner.run(job)
             entry = Entry(node.name, job.unit, job.key, done.results)
             ledger.put(entry, node.outputs)

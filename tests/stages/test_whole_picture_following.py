@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from manifests import model_download
-from manifests.arrays import load_npz
 from pipeline.cli import main
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import registry
@@ -19,6 +18,7 @@ from stages.base import SetupError
 from stages.face_following import FaceFollower, FollowConfig
 from stages.face_slots import overlap
 from stages.shots import Shots, ShotsConfig
+from stages.track_faces import TrackChips, TrackFaces
 from stages.tracks import Tracks, TracksConfig
 from tests.stages.test_face_backends import ready
 from tests.stages.test_one_person import tracks_of
@@ -96,14 +96,15 @@ def test_a_cut_between_two_people_never_joins_them(
     spans = [(t.start_frame, t.end_frame) for t in tracks]
     assert all(end <= 60 or start >= 60 for start, end in spans)
     assert sum(end - start for start, end in spans) >= 115
-    side = load_npz(tmp_path / tracks[0].faces_path, f"{tracks[0].track_id}/")
-    assert side["aligned"].shape[1:] == (112, 112, 3) and side["chips"].shape[1:] == (150, 150, 3)
-    assert len(side["aligned"]) == len(side["chips"]) == len(side["embeddings"])
-    first = [load_npz(tmp_path / t.faces_path, f"{t.track_id}/")["embeddings"].mean(0)
+    taken = TrackChips.load(tracks[0], tmp_path)
+    assert taken.aligned.shape[1:] == (112, 112, 3) and taken.chips.shape[1:] == (150, 150, 3)
+    assert len(taken.aligned) == len(taken.chips) == len(taken.embeddings)
+    first = [TrackChips.load(t, tmp_path).embeddings.mean(0)
              for t in (tracks[0], tracks[-1])]
     limit = TracksConfig().join_distance * registry.distance_scale(embedder)
     assert np.linalg.norm(first[0] - first[1]) > limit
-    assert overlap(side["boxes"][0], side["boxes"][-1]) > 0.5
+    boxes = TrackFaces.load(tracks[0], tmp_path).boxes
+    assert overlap(boxes[0], boxes[-1]) > 0.5
 
 
 def test_a_build_stops_before_any_work_where_weights_are_missing(tmp_path, monkeypatch):
