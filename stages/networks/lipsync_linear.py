@@ -10,13 +10,15 @@ maps for their networks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from manifests.clock import SAMPLE_RATE
+from manifests.spectra import centred_power, mel_htk
 
 HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 26
+MEL_LOW_HZ, MEL_HIGH_HZ = 60.0, 7600.0
 CONTEXT = 12
 LIP_CONTEXT = 2
 STEP_MS = 10.0
@@ -57,16 +59,10 @@ class LinearModel:
                           float(data["lag_bias_ms"][0]), data["calibration"])
 
 
-def mel_filters() -> np.ndarray:
-    """Triangles on the mel scale, 60 to 7600 Hz, float32 [26, 257]."""
-    def mel(hertz):
-        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-    edges = 700 * (10 ** (np.linspace(mel(60), mel(7600), NUM_BANDS + 2) / 2595) - 1)
-    bins = np.linspace(0, SAMPLE_RATE / 2, NUM_FFT // 2 + 1)
-    rise = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    fall = (edges[2:, None] - bins[None]) / (edges[2:] - edges[1:-1])[:, None]
-    return np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)
+@cache
+def _bank() -> np.ndarray:
+    """HTK's triangles, float32 [26, 257]."""
+    return mel_htk(NUM_BANDS, NUM_FFT, MEL_LOW_HZ, MEL_HIGH_HZ).astype(np.float32)
 
 
 def log_mel(pcm: np.ndarray) -> np.ndarray:
@@ -77,11 +73,8 @@ def log_mel(pcm: np.ndarray) -> np.ndarray:
     count = len(pcm) // HOP
     if count == 0:
         return np.zeros((0, NUM_BANDS), np.float32)
-    signal = np.pad(pcm.astype(np.float32) / 32768, (WINDOW // 2, WINDOW))
-    strides = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[:count * HOP:HOP]
-    spectrum = np.fft.rfft(strides * np.hanning(WINDOW).astype(np.float32), NUM_FFT)
-    power = spectrum.real**2 + spectrum.imag**2
-    mel = np.log(power.astype(np.float32) @ mel_filters().T + 1e-6)
+    power = centred_power(pcm.astype(np.float32) / 32768, WINDOW, HOP, NUM_FFT)
+    mel = np.log(power @ _bank().T + 1e-6)
     return (mel - mel.mean(0)) / (mel.std(0) + 0.1)
 
 
