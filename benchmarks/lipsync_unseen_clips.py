@@ -15,22 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from training.lipsync import LipSyncRecipe, fit
-from training.lipsync_data import Example, prepare
+from training.lipsync import fit
+from training.lipsync_data import Example
 from training.lipsync_run import load
+from training.lipsync_towers import LipSyncRecipe, TowersSystem
 
 
-def measure(job: tuple[list[Example], str, int, LipSyncRecipe]) -> list[float | None]:
+def measure(job: tuple[list[Example], str, int, TowersSystem]) -> list[float | None]:
     """Lags in ms of one half of the speaker's clips, None where nothing was to be measured."""
     import torch
 
     torch.set_num_threads(1)
-    examples, speaker, half, recipe = job
+    examples, speaker, half, system = job
     theirs = [e for e in examples if e.speaker == speaker]
     tested = theirs[half::2]
-    model, _ = fit([e for e in examples if not any(e is t for t in tested)], [speaker], recipe)
+    model, _ = fit(system, [e for e in examples if not any(e is t for t in tested)], [speaker])
     peaks = [model.clip_peak(e.landmarks, e.mouths, e.pcm) for e in tested]
-    return [peak and peak.lag_ms for peak in peaks]
+    return [None if peak is None else peak.lag_ms for peak in peaks]
 
 
 def main() -> None:
@@ -39,13 +40,13 @@ def main() -> None:
     parser.add_argument("--speaker", help="speaker_id; without it, who has most clips")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    recipe = LipSyncRecipe()
+    system = TowersSystem(LipSyncRecipe())
     examples = load(arguments.corpora)
     names = [e.speaker for e in examples]
     speaker = arguments.speaker or max(sorted(set(names)), key=names.count)
-    prepare(examples, np.random.default_rng([recipe.seed, 1]))
+    system.prepare(examples, np.random.default_rng([system.recipe.seed, 1]))
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as workers:
-        halves = workers.map(measure, [(examples, speaker, half, recipe) for half in (0, 1)])
+        halves = workers.map(measure, [(examples, speaker, half, system) for half in (0, 1)])
         lags = [lag for half in halves for lag in half]
     known = np.abs([lag for lag in lags if lag is not None])
     print(f"{speaker}: {int((known <= 40).sum())} of {len(lags)} clips within 40 ms of zero, "

@@ -15,9 +15,10 @@ from scipy.io import wavfile
 
 from evaluation.audio import SAMPLE_RATE, read_sound
 from evaluation.metrics.errors import TooShort
-from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, hann, magnitude, mel_filters
+from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, magnitude, mel_bank
 from manifests.files import write_atomic
 from manifests.media import encode_flac
+from manifests.spectra import inverse_stft, stft
 
 NUM_ITERATIONS, MOMENTUM = 60, 0.99
 
@@ -30,14 +31,14 @@ def round_trip(signal: np.ndarray) -> np.ndarray:
     edge = WIN_LENGTH // 2
     tail = -(len(signal) + 2 * edge - WIN_LENGTH) % HOP_LENGTH
     padded = np.pad(np.asarray(signal, np.float64), (edge, edge + tail))
-    mel = magnitude(padded) @ mel_filters().T
+    mel = magnitude(padded) @ mel_bank().T
     sound = _invert(np.maximum(mel @ _mel_inverse().T, 0.0))
     return sound[edge:edge + len(signal)].astype(np.float32)
 
 
 @cache
 def _mel_inverse() -> np.ndarray:
-    return np.linalg.pinv(mel_filters())
+    return np.linalg.pinv(mel_bank())
 
 
 def _invert(target: np.ndarray) -> np.ndarray:
@@ -47,29 +48,11 @@ def _invert(target: np.ndarray) -> np.ndarray:
     estimate = target * np.exp(2j * np.pi * rng.random(target.shape))
     previous = np.zeros_like(estimate)
     for _ in range(NUM_ITERATIONS):
-        consistent = _stft(_overlap_add(estimate))
+        consistent = stft(inverse_stft(estimate, WIN_LENGTH, HOP_LENGTH), WIN_LENGTH, HOP_LENGTH)
         ahead = consistent + MOMENTUM * (consistent - previous)
         previous = consistent
         estimate = target * ahead / np.maximum(np.abs(ahead), 1e-12)
-    return _overlap_add(estimate)
-
-
-def _stft(signal: np.ndarray) -> np.ndarray:
-    frames = np.lib.stride_tricks.sliding_window_view(signal, WIN_LENGTH)[::HOP_LENGTH]
-    return np.fft.rfft(frames * hann(WIN_LENGTH), axis=1)
-
-
-def _overlap_add(spectrum: np.ndarray) -> np.ndarray:
-    """Least-squares inverse of `_stft` (Griffin and Lim 1984, eq. 6)."""
-    window = hann(WIN_LENGTH)
-    frames = np.fft.irfft(spectrum, WIN_LENGTH, axis=1) * window
-    length = (len(frames) - 1) * HOP_LENGTH + WIN_LENGTH
-    total, weight = np.zeros(length), np.zeros(length)
-    for i, frame in enumerate(frames):
-        part = slice(i * HOP_LENGTH, i * HOP_LENGTH + WIN_LENGTH)
-        total[part] += frame
-        weight[part] += window ** 2
-    return total / np.maximum(weight, 1e-8)
+    return inverse_stft(estimate, WIN_LENGTH, HOP_LENGTH)
 
 
 def write_round_trip(source: str | Path, target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The commands about synchrony: `yld audit`, `yld resync`, `yld train lipsync`."""
+"""The commands about synchrony: `yld audit`, `yld resync`, `yld train`."""
 
 from __future__ import annotations
 
@@ -90,31 +90,62 @@ def train() -> None:
     """Train a model on built corpora."""
 
 
+def training_options(command):
+    """What training takes, whichever model it is of."""
+    for option in (
+        click.option("--keep-folds", type=click.Path(path_type=Path, file_okay=False),
+                     help="Folder for the weights that judged each group of speakers."),
+        click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
+        click.option("--fold-size", type=int, default=5, show_default=True,
+                     help="Speakers left out together in the trial."),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--synchronous", multiple=True, metavar="PATTERN",
+                     help="Source address or speaker id known to be in sync, e.g. "
+                     "'*grid_s1*'."),
+        click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
+                     help="Weights to write; the held-out trial goes beside them."),
+        click.argument("corpora", nargs=-1, required=True,
+                       type=click.Path(path_type=Path, exists=True, file_okay=False)),
+    ):
+        command = option(command)
+    return command
+
+
 @train.command()
-@click.argument("corpora", nargs=-1, required=True,
-                type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="Weights to write; the held-out trial goes beside them.")
-@click.option("--synchronous", multiple=True, metavar="PATTERN",
-              help="Source address or speaker id known to be in sync, e.g. '*grid_s1*'.")
+@training_options
 @click.option("--towers", type=int, default=4, show_default=True, help="Networks that vote.")
 @click.option("--steps", type=int, default=550, show_default=True, help="Steps for each.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--fold-size", type=int, default=5, show_default=True,
-              help="Speakers left out together in the trial.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time.")
-@click.option("--keep-folds", type=click.Path(path_type=Path, file_okay=False),
-              help="Folder for the weights that judged each group of speakers.")
 @friendly
-def lipsync(corpora, out, synchronous, towers, steps, seed, fold_size, jobs, keep_folds) -> None:
+def lipsync(towers, steps, seed, **options) -> None:
     """The landmark synchrony model: held-out trial, calibration, weights."""
+    _refuse_existing(options)
+    from training.lipsync_towers import LipSyncRecipe, TowersSystem
+
+    _train(TowersSystem(LipSyncRecipe(towers=towers, steps=steps, seed=seed)), **options)
+
+
+@train.command("lipsync_linear")
+@training_options
+@friendly
+def lipsync_linear(seed, **options) -> None:
+    """The linear synchrony model, which needs no pictures: trial, calibration, weights."""
+    _refuse_existing(options)
+    from training.lipsync_linear import LinearRecipe, LinearSystem
+
+    _train(LinearSystem(LinearRecipe(seed=seed)), **options)
+
+
+def _refuse_existing(options) -> None:
+    """Before anything that takes long to import."""
     from pipeline.own_folder import refuse_existing
 
+    out, keep_folds = options["out"], options["keep_folds"]
     refuse_existing(out, out.with_suffix(".trial.json"),
                     *(keep_folds.glob("fold*.safetensors") if keep_folds else ()))
-    from training.lipsync import LipSyncRecipe
+
+
+def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
     from training.lipsync_run import run
 
-    run(corpora, out, synchronous, LipSyncRecipe(towers=towers, steps=steps, seed=seed),
-        fold_size=fold_size, jobs=jobs, keep_folds=keep_folds,
+    run(system, corpora, out, synchronous, fold_size=fold_size, jobs=jobs, keep_folds=keep_folds,
         say=lambda text: click.echo(text, err=True))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.metrics.spectra import mel_filters
+from manifests.spectra import mel_slaney, stft
 
 RATE = 16000
 LOUDNESS_DBFS = -30.0
@@ -41,10 +41,8 @@ def speech_of(sound: np.ndarray) -> np.ndarray:
 def mel(sound: np.ndarray) -> np.ndarray:
     """Mel power, float32 [1 + N / 160, 40], frames centred, zeros beyond the ends."""
     padded = np.pad(sound, WINDOW // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    power = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2
-    return (power @ mel_filters(MELS, WINDOW).T).astype(np.float32)
+    power = np.abs(stft(padded, WINDOW, HOP)) ** 2
+    return (power @ mel_slaney(MELS, WINDOW).T).astype(np.float32)
 
 
 def parts(speech: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from scipy.ndimage import correlate
 from scipy.signal import correlate as cross_correlate
 from scipy.signal import hilbert, sosfilt, sosfreqz
 
+from manifests.spectra import windows
+
 RATE = 16000
 WINDOW, HOP = 1280, 320
 BANDS, LOWEST_HZ, HIGHEST_HZ = 21, 50.0, 8000.0
@@ -63,7 +65,7 @@ def centres() -> np.ndarray:
 
 def spectrogram(signal: np.ndarray) -> np.ndarray:
     """RMS of each band's output over each Hann window of 80 ms, float64 [B, T]."""
-    frames = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP] * np.hanning(WINDOW)
+    frames = windows(signal, WINDOW, HOP) * np.hanning(WINDOW)
     return np.stack([np.sqrt(np.mean(sosfilt(gammatone(hz), frames, axis=1) ** 2, axis=1))
                      for hz in centres()])
 

@@ -1,4 +1,4 @@
-"""Training data of the synchrony model: samples of built corpora, and what is done to them.
+"""Training data of the synchrony models: samples of built corpora, and what is done to them.
 
 Little data must do the work of much: every draw changes pace, mouth, light, voice and room.
 """
@@ -35,10 +35,12 @@ class Example:
     mouths: np.ndarray
     pcm: np.ndarray
     lips: np.ndarray = field(default=None, repr=False)
-    """Lip features over their scale, float32 [T, 62], slow part included."""
+    """What the model sees of the points. Towers: over their scale, float32 [T, 62], slow part
+    included."""
     pixels: np.ndarray = field(default=None, repr=False)
     """Mouth components of the picture and of its mirror image, float32 [2, T, 24]."""
     mels: list[np.ndarray] = field(default_factory=list, repr=False)
+    """What it hears: the sound as it is, then altered versions. Towers: float32 [4 T, 40]."""
 
     def __len__(self) -> int:
         return len(self.landmarks)

@@ -1,10 +1,10 @@
-"""`yld train lipsync`: the held-out trial, the calibration, and the weights of all speakers."""
+"""`yld train`: the held-out trial, the calibration, and the weights of all speakers."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from manifests.files import write_atomic
-from manifests.lag_curves import find_peak, pool
-from stages.networks.lipsync import STEP_MS
-from training.lipsync import LipSyncRecipe, fit, is_synchronous, whole_curve
-from training.lipsync_data import Example, examples_of, prepare
+from training.lipsync import Say, System, fit, is_synchronous, pooled_lags
+from training.lipsync_data import Example, examples_of
 from training.lipsync_trial import (
     Row,
     as_dicts,
@@ -25,8 +23,6 @@ from training.lipsync_trial import (
     is_right,
     try_speaker,
 )
-
-Say = Callable[[str], None]
 
 
 def load(corpora: Sequence[Path]) -> list[Example]:
@@ -52,18 +48,17 @@ def try_fold(job: tuple) -> list[Row]:
     import torch
 
     torch.set_num_threads(1)
-    examples, fold, synchronous, recipe, kept = job
-    random = np.random.default_rng([recipe.seed, 7])
+    system, examples, fold, synchronous, kept = job
+    random = np.random.default_rng([system.recipe.seed, 7])
     tested = [e for e in examples if e.speaker in fold]
     rest = [e for e in examples if e.speaker not in fold]
-    model, _ = fit(rest, synchronous, recipe)
+    model, _ = fit(system, rest, synchronous)
     if kept is not None:
-        model.calibration, model.facts = np.zeros(8, np.float32), {"left_out": fold}
+        model.calibration = np.zeros(system.num_evidence, np.float32)
+        model.facts = {"left_out": fold}
         model.save(kept)
-    from training.lipsync import featurize
-
-    featurize(model, tested)
-    centre = pooled_lags(model, tested)
+    system.featurize(model, tested)
+    centre = pooled_lags(system, model, tested)
     native = {e.speaker: 0.0 if is_synchronous(e, synchronous) else centre[e.speaker]
               for e in tested}
     rows = try_speaker(model, tested, rest, native, centre, random)
@@ -73,18 +68,8 @@ def try_fold(job: tuple) -> list[Row]:
     return rows
 
 
-def pooled_lags(model, examples: Sequence[Example]) -> dict[str, float]:
-    """Each speaker's lag in ms over all its examples, by a model that never saw it."""
-    found = {}
-    for speaker in {e.speaker for e in examples}:
-        theirs = [e for e in examples if e.speaker == speaker]
-        pooled = pool([whole_curve(model, e).mean(0) for e in theirs], [len(e) for e in theirs])
-        found[speaker] = find_peak(pooled, STEP_MS).lag_ms - model.bias_ms
-    return found
-
-
-def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: LipSyncRecipe,
-        *, fold_size: int = 5, jobs: int = 1, keep_folds: Path | None = None,
+def run(system: System, corpora: Sequence[Path], out: Path, synchronous: Sequence[str], *,
+        fold_size: int = 5, jobs: int = 1, keep_folds: Path | None = None,
         say: Say = print) -> Path:
     """Train to `out`; beside it `*.trial.json` with every held-out window. Returns the latter."""
     examples = load(corpora)
@@ -93,11 +78,11 @@ def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: 
         raise ValueError(f"{len(speakers)} speaker(s) are too few: the confidence is fitted on "
                          "speakers that were left out")
     say(f"{len(examples)} samples, {sum(map(len, examples)) / 25:.0f} s, {len(speakers)} speakers")
-    prepare(examples, np.random.default_rng([recipe.seed, 1]))
+    system.prepare(examples, np.random.default_rng([system.recipe.seed, 1]))
     folds = folds_of(examples, fold_size)
     if keep_folds is not None:
         keep_folds.mkdir(parents=True, exist_ok=True)
-    work = [(examples, fold, tuple(synchronous), recipe,
+    work = [(system, examples, fold, tuple(synchronous),
              keep_folds and keep_folds / f"fold{i}.safetensors") for i, fold in enumerate(folds)]
     rows: list[Row] = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
@@ -110,10 +95,10 @@ def run(corpora: Sequence[Path], out: Path, synchronous: Sequence[str], recipe: 
     sure = cross_confidence(rows)
     trial = out.with_suffix(".trial.json")
     write_atomic(trial, json.dumps(as_dicts(rows, sure)))
-    model, lags = fit(examples, synchronous, recipe, say)
+    model, lags = fit(system, examples, synchronous, say)
     model.calibration = calibrate(rows).astype(np.float32)
     model.facts = {
-        "recipe": dataclasses.asdict(recipe), "num_samples": len(examples),
+        "recipe": dataclasses.asdict(system.recipe), "num_samples": len(examples),
         "seconds": round(sum(map(len, examples)) / 25, 1), "num_speakers": len(speakers),
         "own_lags_ms": {s: round(v, 1) for s, v in lags.items()},
         "bias_ms": round(model.bias_ms, 2),

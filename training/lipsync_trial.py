@@ -1,4 +1,4 @@
-"""The held-out trial of the synchrony model: planted lags, foreign sounds, calibration.
+"""The held-out trial of a synchrony model: planted lags, foreign sounds, calibration.
 
 Every window is tried by a model that never saw its speaker. A window is cut out first and goes
 through the whole front end alone, as a short clip of a stranger would.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.lag_curves import Peak, confidence, evidence
-from stages.networks.lipsync import LipSync
+from training.lipsync import Model
 from training.lipsync_data import Example
 
 FOREIGN = ("noise", "music", "other speaker", "other clip", "silence", "still face")
@@ -34,6 +35,7 @@ class Row:
     margin: float
     mass: float
     spread_ms: float
+    """NaN like `mass` where no votes were counted."""
     is_at_limit: bool
     error_ms: float | None = None
     centre_error_ms: float | None = None
@@ -66,7 +68,7 @@ def music(samples: int, random: np.random.Generator) -> np.ndarray:
     return (out[:samples] / np.abs(out).max() * 12000).astype(np.int16)
 
 
-def try_speaker(model: LipSync, tested: Sequence[Example], rest: Sequence[Example],
+def try_speaker(model: Model, tested: Sequence[Example], rest: Sequence[Example],
                 native_ms: dict[str, float], centre_ms: dict[str, float],
                 random: np.random.Generator, frames: int = 75, plants: int = 2,
                 foreign: bool = True) -> list[Row]:
@@ -178,5 +180,6 @@ def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
 
 
 def as_dicts(rows: Sequence[Row], sure: np.ndarray) -> list[dict]:
-    """Rows with their confidence, for a JSON file."""
-    return [{**asdict(r), "confidence": float(c)} for r, c in zip(rows, sure, strict=True)]
+    """Rows with their confidence, for a JSON file, which knows no NaN."""
+    return [{**{k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(r).items()},
+             "confidence": float(c)} for r, c in zip(rows, sure, strict=True)]

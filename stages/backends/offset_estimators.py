@@ -153,7 +153,7 @@ class LipsyncLinear:
 
     def curves(self, track, windows, search_ms):
         net, made = lipsync_linear, []
-        bias = round(self._model.lag_bias_ms / net.STEP_MS)
+        bias = round(self._model.bias_ms / net.STEP_MS)
         around = round(search_ms * 16) + 16000
         for a, b in windows:
             lips = net.seen(self._model, track.landmarks[a:b])

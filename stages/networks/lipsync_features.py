@@ -7,13 +7,13 @@ drift, speech does not.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from manifests.clock import SAMPLE_RATE
 from manifests.crops import ANCHORS, CROPS, EYE_DISTANCE_PX, crop, template
+from manifests.spectra import centred_power, mel_htk
 from stages.networks.lipsync_linear import similarity
 
 HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 40
@@ -69,18 +69,11 @@ def fast_part(values: np.ndarray) -> np.ndarray:
     return values - uniform_filter1d(values, SLOW_FRAMES, axis=0, mode="nearest")
 
 
-@lru_cache(maxsize=1)
-def mel_filters() -> np.ndarray:
-    """Triangles on the mel scale, float32 [257, 40]."""
-    def mel(hertz):
-        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-    points = np.linspace(mel(MEL_LOW_HZ), mel(MEL_HIGH_HZ), NUM_BANDS + 2)
-    edges = 700 * (10 ** (points / 2595) - 1)
-    bins = np.linspace(0, SAMPLE_RATE / 2, NUM_FFT // 2 + 1)
-    rise = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    fall = (edges[2:, None] - bins[None]) / (edges[2:] - edges[1:-1])[:, None]
-    return np.ascontiguousarray(np.clip(np.minimum(rise, fall), 0, None).T.astype(np.float32))
+@cache
+def _bank() -> np.ndarray:
+    """HTK's triangles, float32 [257, 40]."""
+    filters = mel_htk(NUM_BANDS, NUM_FFT, MEL_LOW_HZ, MEL_HIGH_HZ)
+    return np.ascontiguousarray(filters.T.astype(np.float32))
 
 
 def log_mel(signal: np.ndarray, exists: np.ndarray | None = None) -> np.ndarray:
@@ -93,11 +86,7 @@ def log_mel(signal: np.ndarray, exists: np.ndarray | None = None) -> np.ndarray:
     if count == 0:
         return np.zeros((0, NUM_BANDS), np.float32)
     samples = signal.astype(np.float32) / (32768 if signal.dtype == np.int16 else 1)
-    samples = np.pad(samples, (WINDOW // 2, WINDOW))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[:count * HOP:HOP]
-    spectrum = np.fft.rfft(frames * np.hanning(WINDOW).astype(np.float32), NUM_FFT)
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    bands = np.log(power @ mel_filters() + 1e-7)
+    bands = np.log(centred_power(samples, WINDOW, HOP, NUM_FFT) @ _bank() + 1e-7)
     used = np.ones(count, bool) if exists is None else exists[:count]
     if not used.any():
         return np.zeros((count, NUM_BANDS), np.float32)

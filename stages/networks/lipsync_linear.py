@@ -9,23 +9,31 @@ maps for their networks.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from manifests.clock import SAMPLE_RATE
+from manifests.clock import FRAME_RATE
+from manifests.lag_curves import Peak, find_peak, pool
+from manifests.spectra import centred_power, mel_htk
 
 HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 26
+MEL_LOW_HZ, MEL_HIGH_HZ = 60.0, 7600.0
 CONTEXT = 12
 LIP_CONTEXT = 2
+SOUND_SIZE, LIP_SIZE = NUM_BANDS * (2 * CONTEXT + 1), 40 * (2 * LIP_CONTEXT + 1)
+FRAMES_PER_S = int(FRAME_RATE)
+WINDOW_FRAMES = 3 * FRAMES_PER_S
 STEP_MS = 10.0
 ANCHORS = tuple(range(27, 48))
 MOUTH = tuple(range(48, 68))
 WEIGHTS = Path(__file__).parent / "weights" / "lipsync_linear.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass
 class LinearModel:
     """`matrix` float32 [26 * 25, K] of sound, `components` [40 * 5, K] of lips, and `anchors`
     [21, 2], the mean face's nose and eyes."""
@@ -33,40 +41,59 @@ class LinearModel:
     matrix: np.ndarray
     components: np.ndarray
     anchors: np.ndarray
-    lag_bias_ms: float
-    calibration: np.ndarray
+    bias_ms: float = 0.0
+    """Lag measured on synchronous training speakers; it is taken away."""
+    calibration: np.ndarray | None = None
     """Logistic (weight of the peak, weight of the margin, weight of ln seconds, offset)."""
+    facts: dict | None = None
+    """Where the weights come from: recipe, data; nothing in the file that ships."""
+
+    def clip_peak(self, landmarks: np.ndarray, mouths: np.ndarray | None, pcm: np.ndarray,
+                  search_ms: float = 700.0) -> Peak | None:
+        """The lag of a whole clip: points [T, 68, 2], int16 [640 T]; pictures are not looked at.
+
+        Clips longer than 3 s pool windows of 3 s, one a second. None where nothing moves or
+        sounds.
+        """
+        lips, expected = seen(self, landmarks), predict(self, pcm)
+        shift = round(self.bias_ms / STEP_MS)
+        starts = range(0, max(1, len(lips) - WINDOW_FRAMES + 1), FRAMES_PER_S)
+        curves = [correlation_curve(lips[s:s + WINDOW_FRAMES], expected, 4 * s - shift, search_ms)
+                  for s in starts]
+        pooled = pool(curves, [1.0] * len(curves))
+        return None if pooled is None else find_peak(pooled, STEP_MS)
 
     def save(self, path: Path = WEIGHTS) -> None:
+        """Write safetensors. Raises ValueError for an uncalibrated model."""
         from safetensors.numpy import save_file
 
+        if self.calibration is None:
+            raise ValueError("calibrate the model before it is saved")
         arrays = {
             "matrix": self.matrix, "components": self.components, "anchors": self.anchors,
-            "lag_bias_ms": np.array([self.lag_bias_ms]), "calibration": self.calibration,
+            "lag_bias_ms": np.array([self.bias_ms]), "calibration": self.calibration,
         }
         # safetensors writes the memory as it lies: a transposed view would come back scrambled.
-        save_file({n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()}, path)
+        save_file({n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()}, path,
+                  metadata={"facts": json.dumps(self.facts or {}, sort_keys=True)})
         path.chmod(0o644)
 
     @staticmethod
     def load(path: Path = WEIGHTS) -> LinearModel:
-        from safetensors.numpy import load_file
+        """Raises FileNotFoundError; KeyError for a file of another model."""
+        from safetensors import safe_open
 
-        data = load_file(path)
+        with safe_open(path, "numpy") as file:
+            data = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
         return LinearModel(data["matrix"], data["components"], data["anchors"],
-                          float(data["lag_bias_ms"][0]), data["calibration"])
+                           float(data["lag_bias_ms"][0]), data["calibration"], facts)
 
 
-def mel_filters() -> np.ndarray:
-    """Triangles on the mel scale, 60 to 7600 Hz, float32 [26, 257]."""
-    def mel(hertz):
-        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-    edges = 700 * (10 ** (np.linspace(mel(60), mel(7600), NUM_BANDS + 2) / 2595) - 1)
-    bins = np.linspace(0, SAMPLE_RATE / 2, NUM_FFT // 2 + 1)
-    rise = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    fall = (edges[2:, None] - bins[None]) / (edges[2:] - edges[1:-1])[:, None]
-    return np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)
+@cache
+def _bank() -> np.ndarray:
+    """HTK's triangles, float32 [26, 257]."""
+    return mel_htk(NUM_BANDS, NUM_FFT, MEL_LOW_HZ, MEL_HIGH_HZ).astype(np.float32)
 
 
 def log_mel(pcm: np.ndarray) -> np.ndarray:
@@ -77,11 +104,8 @@ def log_mel(pcm: np.ndarray) -> np.ndarray:
     count = len(pcm) // HOP
     if count == 0:
         return np.zeros((0, NUM_BANDS), np.float32)
-    signal = np.pad(pcm.astype(np.float32) / 32768, (WINDOW // 2, WINDOW))
-    strides = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[:count * HOP:HOP]
-    spectrum = np.fft.rfft(strides * np.hanning(WINDOW).astype(np.float32), NUM_FFT)
-    power = spectrum.real**2 + spectrum.imag**2
-    mel = np.log(power.astype(np.float32) @ mel_filters().T + 1e-6)
+    power = centred_power(pcm.astype(np.float32) / 32768, WINDOW, HOP, NUM_FFT)
+    mel = np.log(power @ _bank().T + 1e-6)
     return (mel - mel.mean(0)) / (mel.std(0) + 0.1)
 
 

@@ -9,12 +9,10 @@ and meet the floor sooner, which no shape check notices.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from scipy.fft import dct
 
-from manifests.clock import SAMPLE_RATE
+from manifests.spectra import mel_htk_whole_bins, windows
 
 WINDOW, STEP, NUM_FFT = 400, 160, 512
 NUM_FILTERS, NUM_CEPSTRA, LIFTER = 26, 13, 22
@@ -22,19 +20,6 @@ PRE_EMPHASIS = 0.97
 COLUMNS_PER_FRAME = 4
 """Columns of one canonical frame of 40 ms."""
 _CHUNK = 2000
-
-
-@cache
-def mel_triangles() -> np.ndarray:
-    """float64 [26, 257]: triangles whose corners are rounded down to bins, as published."""
-    top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
-    hertz = 700 * (10 ** (np.linspace(0, top, NUM_FILTERS + 2) / 2595) - 1)
-    corners = np.floor((NUM_FFT + 1) * hertz / SAMPLE_RATE).astype(int)
-    filters = np.zeros((NUM_FILTERS, NUM_FFT // 2 + 1))
-    for row, (low, peak, high) in enumerate(zip(corners, corners[1:], corners[2:], strict=False)):
-        filters[row, low:peak] = (np.arange(low, peak) - low) / max(peak - low, 1)
-        filters[row, peak:high] = (high - np.arange(peak, high)) / max(high - peak, 1)
-    return filters
 
 
 def num_columns(num_samples: int) -> int:
@@ -69,13 +54,20 @@ def _columns(pcm: np.ndarray, first: int, last: int) -> np.ndarray:
     begin = 1 if low == 0 else 0
     signal[begin:begin + len(known)] = known
     signal[1:1 + min(high, len(pcm)) - low] -= PRE_EMPHASIS * signal[:min(high, len(pcm)) - low]
-    windows = np.lib.stride_tricks.sliding_window_view(signal[1:], WINDOW)[::STEP]
-    spectrum = np.fft.rfft(windows, NUM_FFT)
-    power = (spectrum.real**2 + spectrum.imag**2) / NUM_FFT
-    energy, bands = power.sum(1), power @ mel_triangles().T
+    spectrum = np.fft.rfft(windows(signal[1:], WINDOW, STEP), NUM_FFT)
+    return cepstra((spectrum.real**2 + spectrum.imag**2) / NUM_FFT)
+
+
+def cepstra(power: np.ndarray) -> np.ndarray:
+    """Liftered cepstra of power spectra float64 [C, 257] over 512, float64 [C, 13].
+
+    The first is the log energy. The smallest float stands for an exact zero only, as in the
+    published tool.
+    """
+    energy, bands = power.sum(1), power @ mel_htk_whole_bins(NUM_FILTERS, NUM_FFT).T
     tiny = np.finfo(float).eps
     energy, bands = np.where(energy == 0, tiny, energy), np.where(bands == 0, tiny, bands)
-    cepstra = dct(np.log(bands), type=2, norm="ortho", axis=1)[:, :NUM_CEPSTRA]
-    cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(NUM_CEPSTRA) / LIFTER)
-    cepstra[:, 0] = np.log(energy)
-    return cepstra
+    found = dct(np.log(bands), type=2, norm="ortho", axis=1)[:, :NUM_CEPSTRA]
+    found *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(NUM_CEPSTRA) / LIFTER)
+    found[:, 0] = np.log(energy)
+    return found

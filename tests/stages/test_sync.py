@@ -77,6 +77,15 @@ def test_foreign_sound_is_not_measured(talk, estimator):
         assert measure(estimator, *seen, other, 32000)[1] < limit, name
 
 
+def test_training_judges_the_linear_model_as_the_stage_does(talk):
+    points, mouths, pcm = talk
+    model, stage = net.LinearModel.load(), ESTIMATORS["lipsync_linear"]()
+    staged = measure(stage, points, mouths, pcm, 32000)[0]
+    clip = model.clip_peak(points, mouths, pcm[32000:32000 + 640 * len(points)], 500.0)
+    assert clip.lag_ms == pytest.approx(staged.lag_ms, abs=10)
+    assert clip.height == pytest.approx(staged.height, abs=0.05)
+
+
 def test_weights_survive_saving(tmp_path, talk):
     """Regression: a transposed view was written scrambled."""
     model = net.LinearModel.load()

@@ -1,22 +1,29 @@
-"""The synchrony model learns, its data keep their sign, and its trial tells right from wrong."""
+"""The synchrony models learn, their data keep their sign, and the trial tells right from wrong."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from manifests.crops import template
 from manifests.lag_curves import confidence
-from training.lipsync import LipSyncRecipe, fit, own_lags
+from pipeline.cli import main
+from stages.networks.lipsync_linear import LinearModel
+from training.lipsync import fit, own_lags
 from training.lipsync_data import Example, alter, draw, prepare
+from training.lipsync_linear import LinearRecipe, LinearSystem
 from training.lipsync_report import tables
 from training.lipsync_run import folds_of
+from training.lipsync_towers import LipSyncRecipe, TowersSystem
 from training.lipsync_trial import Row, calibrate, cross_confidence, music, peak_of, shifted
 
 SMALL = LipSyncRecipe(towers=1, steps=60, lag_steps=40, batch=8, frames=50, search_ms=300.0,
                       max_plant_ms=200.0)
+TOWERS, LINEAR = TowersSystem(SMALL), LinearSystem(LinearRecipe())
 
 
 def speaker(number: int, lag_ms: float = 0.0, frames: int = 200) -> Example:
@@ -55,26 +62,64 @@ def people() -> list[Example]:
 
 @pytest.fixture(scope="module")
 def trained(people):
-    return fit(people, ["*p[0-4].mp4"], SMALL)
+    return fit(TOWERS, people, ["*p[0-4].mp4"])
 
 
 def test_it_learns_the_lag_and_a_speakers_own(trained, people):
     model, lags = trained
     assert abs(lags["p9"] - 120) <= 40 and lags["p0"] == 0
-    from training.lipsync import featurize, whole_curve
-
     stranger = [speaker(20), speaker(21, -80.0)]
     prepare(stranger, np.random.default_rng(1))
-    featurize(model, stranger)
+    TOWERS.featurize(model, stranger)
     for example, lag in zip(stranger, (0.0, -80.0), strict=True):
-        curve = whole_curve(model, example, 300.0).mean(0)
+        curve = TOWERS.curve(model, example, 300.0).mean(0)
         assert abs((int(np.nanargmax(curve)) - 30) * 10 - lag) <= 40
+
+
+def test_the_linear_model_learns_the_same_from_points_alone():
+    made = [speaker(i) for i in range(5)] + [speaker(9, 120.0)]
+    blind = [replace(e, mouths=np.zeros((0, 40, 48), np.uint8)) for e in made]
+    model, lags = fit(LINEAR, blind, ["*p[0-4].mp4"])
+    assert abs(lags["p9"] - 120) <= 20 and lags["p0"] == 0 and abs(model.bias_ms) <= 10
+    for lag in (0.0, -80.0):
+        one = speaker(20, lag)
+        assert abs(model.clip_peak(one.landmarks, one.mouths, one.pcm).lag_ms - lag) <= 20
+    with pytest.raises(ValueError, match="no examples"):
+        fit(LINEAR, [], [])
+
+
+def test_one_command_trains_either_model(tmp_path, monkeypatch):
+    """Here the one that is quick: weights that load, a trial that is JSON and has its tables."""
+    monkeypatch.setattr("training.lipsync_run.load", lambda corpora: [
+        speaker(i, frames=100) for i in range(4)])
+    out = tmp_path / "w.safetensors"
+    done = CliRunner().invoke(main, [
+        "train", "lipsync_linear", str(tmp_path), "--out", str(out), "--fold-size", "2",
+        "--synchronous", "*p[0-2].mp4", "--keep-folds", str(tmp_path / "folds")])
+    assert done.exit_code == 0, done.output
+    model = LinearModel.load(out)
+    assert model.calibration.shape == (4,) and model.facts["num_speakers"] == 4
+    assert model.facts["recipe"]["components"] == 4
+    left_out = [LinearModel.load(f).facts["left_out"] for f in (tmp_path / "folds").iterdir()]
+    assert sorted(s for fold in left_out for s in fold) == [f"p{i}" for i in range(4)]
+
+    def refuse(word: str):
+        raise AssertionError(f"{word} is no JSON")
+
+    rows = json.loads(out.with_suffix(".trial.json").read_text(), parse_constant=refuse)
+    talk = [r for r in rows if r["kind"] == "talk"]
+    assert np.mean([abs(r["error_ms"]) <= 40 for r in talk]) > 0.8
+    sure, foreign = ([r["confidence"] for r in rows if (r["kind"] == "talk") == is_talk]
+                     for is_talk in (True, False))
+    assert np.mean(sure) > np.mean(foreign) + 0.3 and "| **all** | 3 s |" in tables(rows)
+    again = CliRunner().invoke(main, ["train", "lipsync_linear", str(tmp_path), "--out", str(out)])
+    assert again.exit_code == 2 and "is there already" in again.output
 
 
 def test_the_same_seed_gives_the_same_lags(people, trained):
     model, _ = trained
-    small = LipSyncRecipe(**vars(SMALL) | {"lag_steps": 5})
-    assert own_lags(model, people, [], small) == own_lags(model, people, [], small)
+    small = TowersSystem(LipSyncRecipe(**vars(SMALL) | {"lag_steps": 5}))
+    assert own_lags(small, model, people, []) == own_lags(small, model, people, [])
 
 
 def test_a_drawn_window_has_its_planted_lag(people, trained):
