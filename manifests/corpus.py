@@ -97,13 +97,6 @@ class Corpus:
         """The uploader, folder or link that a video came from."""
         return self._source_names.get(video_id)
 
-    def shards(self) -> list[Path]:
-        """Its shards, by name. Raises ValueError where there are none."""
-        found = sorted((self.root / "shards").glob("*/*.tar"))
-        if not found:
-            raise ValueError(f"{self.root} has no shards; build one with `yld build`")
-        return found
-
     def sample(self, row: dict[str, Any]) -> ShardSample:
         """One sample by its row of the table `samples`, without the rest of its shard. Raises
         ShardError."""
@@ -131,6 +124,14 @@ class Corpus:
             if rows:
                 found[table] = rows
         return found
+
+
+def shards_of(root: Path) -> list[Path]:
+    """The shards below a corpus folder, by name. Raises ValueError where there are none."""
+    found = sorted((root / "shards").glob("*/*.tar"))
+    if not found:
+        raise ValueError(f"{root} has no shards; build one with `yld build`")
+    return found
 
 
 def _is_ours(root: Path) -> bool:

@@ -5,9 +5,6 @@ Little data must do the work of much: every draw changes pace, mouth, light, voi
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +13,16 @@ import numpy as np
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
 from manifests.clock import SAMPLE_RATE
-from manifests.media import decode_flac, decode_video
-from manifests.tarfiles import read_tar
+from manifests.corpus import Corpus, shards_of
+from manifests.shards import SampleError, ShardSample, read_samples
 from stages.networks import lipsync_features as feat
 
 NUM_VOICES = 6
 """Altered versions of each sound, made once."""
+
+
+def _nothing() -> np.ndarray:
+    return np.zeros(0, np.float32)
 
 
 @dataclass
@@ -34,10 +35,10 @@ class Example:
     landmarks: np.ndarray
     mouths: np.ndarray
     pcm: np.ndarray
-    lips: np.ndarray = field(default=None, repr=False)
+    lips: np.ndarray = field(default_factory=_nothing, repr=False)
     """What the model sees of the points. Towers: over their scale, float32 [T, 62], slow part
     included."""
-    pixels: np.ndarray = field(default=None, repr=False)
+    pixels: np.ndarray = field(default_factory=_nothing, repr=False)
     """Mouth components of the picture and of its mirror image, float32 [2, T, 24]."""
     mels: list[np.ndarray] = field(default_factory=list, repr=False)
     """What it hears: the sound as it is, then altered versions. Towers: float32 [4 T, 40]."""
@@ -47,48 +48,32 @@ class Example:
 
 
 def examples_of(corpus: Path, min_frames: int = 25) -> Iterator[Example]:
-    """Samples of a corpus with at least `min_frames`. Raises ValueError if it has no shards."""
-    shards = sorted((corpus / "shards").glob("*/*.tar"))
-    if not shards:
-        raise ValueError(f"{corpus} has no shards; build one with `yld build`")
+    """Samples of a corpus with at least `min_frames`. Raises ValueError if it has no shards, and
+    ShardError, which names the sample, for what is damaged."""
     sources = _sources(corpus)
-    for shard in shards:
-        try:
-            samples = read_tar(shard)
-        except (tarfile.TarError, OSError) as error:
-            raise ValueError(f"{shard} cannot be read as a tar ({error}); run `yld verify "
-                             f"{corpus}`") from None
-        for key, parts in samples.items():
-            try:
-                made = _example(key, parts, sources, min_frames)
-            except Exception as error:  # what a damaged or foreign member raises may be anything
-                raise ValueError(f"{shard}: {key} is damaged, or no sample of ours ("
-                                 f"{type(error).__name__}: {error}); run `yld verify {corpus}`"
-                                 ) from None
+    for shard in shards_of(corpus):
+        for sample in read_samples(shard):
+            made = _example(sample, sources, min_frames)
             if made is not None:
                 yield made
 
 
-def _example(key: str, parts: dict[str, bytes], sources: dict[str, str], min_frames: int
-             ) -> Example | None:
-    facts = json.loads(parts["json"])
+def _example(sample: ShardSample, sources: dict[str, str], min_frames: int) -> Example | None:
+    facts = sample.facts
     if facts["num_frames"] < min_frames:
         return None
-    landmarks = np.load(io.BytesIO(parts["landmarks.npy"]), allow_pickle=False)
-    if not np.isfinite(landmarks).all():
-        raise ValueError("its landmarks hold NaN or infinity")
+    if not np.isfinite(sample.landmarks).all():
+        raise SampleError(sample.shard, sample.key, "its landmarks hold NaN or infinity")
     return Example(
-        key, facts["speaker_id"], sources.get(facts["video_id"], facts["video_id"]),
-        landmarks, feat.mouths_of_faces(decode_video(parts["face.mp4"])),
-        decode_flac(parts["audio.flac"]))
+        sample.key, facts["speaker_id"], sources.get(facts["video_id"], facts["video_id"]),
+        sample.landmarks, feat.mouths_of_faces(sample.faces()), sample.sound)
 
 
 def _sources(corpus: Path) -> dict[str, str]:
-    import pyarrow.parquet as pq
-
-    files = sorted((corpus / "manifests" / "sources").glob("*.parquet"))
-    rows = (row for f in files for row in pq.read_table(f).to_pylist())
-    return {row["video_id"]: row["address"] for row in rows}
+    """Where each video came from, for shards that have their tables beside them."""
+    if not (corpus / "manifests").is_dir():
+        return {}
+    return {row["video_id"]: row["address"] for row in Corpus(corpus).rows("sources")}
 
 
 def prepare(examples: Sequence[Example], random: np.random.Generator) -> None:

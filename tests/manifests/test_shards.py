@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.corpus import Corpus
+from manifests.corpus import Corpus, shards_of
 from manifests.shards import (
     SampleError,
     SampleIndex,
@@ -102,7 +102,7 @@ def test_a_published_corpus_has_its_indexes_and_gives_its_samples(tmp_path):
     root = tmp_path / "corpus"
     Readable(root, 3).publish()
     corpus = Corpus(root)
-    for path in corpus.shards():
+    for path in shards_of(root):
         told = json.loads(Path(index_name(str(path))).read_text())
         assert list(told["samples"]) == [s.key for s in SampleIndex.scan(path)]
     for row in corpus.rows("samples"):
