@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.media import iter_pictures
+from manifests.media.pictures import iter_pictures
 from manifests.records import Fetched, Reject
 from stages.base import Context
 from stages.face_slots import overlap

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME
-from manifests.media import read_audio
-from manifests.model_files import fetch
+from manifests.media.sound import read_audio
 from manifests.records import Fetched, Reject, Video
+from manifests.weights.cache import fetch
 from stages.base import Context
 from stages.networks.light_asd import LightAsd, features
 from stages.probe import Probe, ProbeConfig

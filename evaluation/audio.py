@@ -10,10 +10,13 @@ import numpy as np
 
 from evaluation.mixing import Mixer
 from evaluation.wav_header import check_length
-from manifests.float_sound import frame_of, is_float
-from manifests.media import MediaError, decode_video, iter_frames, open_video, read_audio
-from manifests.media_facts import why_unreadable
-from manifests.media_streams import audios_by_rank, open_media, stream_of
+from manifests.media.encode import decode_video
+from manifests.media.facts import MediaError, why_unreadable
+from manifests.media.float_sound import frame_of, is_float
+from manifests.media.pictures import iter_frames
+from manifests.media.sound import read_audio
+from manifests.media.streams import audios_by_rank, open_media, stream_of
+from manifests.media.video import open_video
 from manifests.records import Video
 from manifests.walk import is_media
 

@@ -17,7 +17,7 @@ from evaluation.audio import SAMPLE_RATE, read_sound
 from evaluation.metrics.errors import TooShort
 from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, magnitude, mel_bank
 from manifests.files import write_atomic
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 from manifests.spectra import inverse_stft, stft
 
 NUM_ITERATIONS, MOMENTUM = 60, 0.99

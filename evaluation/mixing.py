@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests.float_sound import frame_of, is_float, samples_of
+from manifests.media.float_sound import frame_of, is_float, samples_of
 
 CANCELLED = 1e-6
 """The mix holds less than this share of the power of a channel: the phases are opposite."""

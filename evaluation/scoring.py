@@ -22,7 +22,7 @@ from evaluation.faces import Face, read_face
 from evaluation.metrics.errors import NoScore
 from evaluation.records import Counted, Score, Utterance
 from evaluation.signatures import signature
-from manifests.media import MediaError
+from manifests.media.facts import MediaError
 from manifests.walk import is_media
 
 MAX_REASON = 500

@@ -68,13 +68,13 @@ class ShardSample:
     @cached_property
     def sound(self) -> np.ndarray:
         """int16 [640 T] at 16 kHz, mono."""
-        from manifests.media import decode_flac
+        from manifests.media.encode import decode_flac
 
         return self._decoded("audio.flac", decode_flac)
 
     def faces(self) -> np.ndarray:
         """RGB uint8 [T, 256, 256, 3]; decoded anew each time, for it is large."""
-        from manifests.media import decode_video
+        from manifests.media.encode import decode_video
 
         return self._decoded("face.mp4", decode_video)
 

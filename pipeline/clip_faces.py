@@ -17,8 +17,8 @@ import av
 import numpy as np
 
 from manifests.arrays import save_npz
-from manifests.media import MediaError, open_video
-from manifests.media_facts import why_unreadable
+from manifests.media.facts import MediaError, why_unreadable
+from manifests.media.video import open_video
 from manifests.records import Reject, Track, Video
 from stages.base import Context
 from stages.shots import Shots, ShotsConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from manifests.model_files import (
+from manifests.weights.cache import (
     REGISTRY,
     ModelFile,
     ModelFileError,

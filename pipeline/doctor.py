@@ -130,7 +130,7 @@ def _backends() -> dict[str, Any]:
 
 def _fetched() -> dict[str, Any]:
     """By name alone: `yld models verify` reads the files."""
-    from manifests.model_files import REGISTRY, cache_folder
+    from manifests.weights.cache import REGISTRY, cache_folder
 
     folder = cache_folder()
     have = [name for name in REGISTRY if (folder / name).exists()]

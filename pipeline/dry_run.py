@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from manifests.media import MediaError, read_facts
+from manifests.media.facts import MediaError, read_facts
 from manifests.paths import as_path
 from pipeline import cluster
 from pipeline.config import BuildConfig, stage_configs

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
-from manifests.croissant import croissant
-from manifests.describe import card, write_checksums
+from manifests.description.card import card, write_checksums
+from manifests.description.croissant import croissant
 from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
 from manifests.shards import index_name

@@ -28,14 +28,7 @@ from pipeline.graph import load_stage
 from pipeline.ledger import Result, check_outcomes
 from stages.backends.devices import is_lost
 from stages.backends.sharing import Sharing
-from stages.base import (
-    Context,
-    PermanentError,
-    RateLimiter,
-    SetupError,
-    Stage,
-    TransientError,
-)
+from stages.base import Context, PermanentError, RateLimiter, SetupError, Stage, TransientError
 
 
 @dataclass(frozen=True)
@@ -235,7 +228,7 @@ def _cpu_s() -> float:
 
 def _decoded_s() -> float:
     try:
-        from manifests import media
+        from manifests.media import pictures
     except ImportError:
         return 0.0
-    return media.decoded_seconds()
+    return pictures.decoded_seconds()

@@ -22,7 +22,9 @@ import ffmpeg
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE
-from manifests.media import iter_pictures, open_video, read_audio
+from manifests.media.pictures import iter_pictures
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from manifests.plain_words import sentence
 from stages.base import SetupError
 from stages.download.site import ffmpeg_path

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manifests.records import Clip, Video
-from manifests.spoken import Span, Transcript
+from manifests.text.spoken import Span, Transcript
 from stages.transcripts import Found
 
 TOLERANCE_US = 200_000

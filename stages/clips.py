@@ -17,7 +17,9 @@ import numpy as np
 from manifests.clock import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
 from manifests.files import write_atomic
 from manifests.ids import clip_id
-from manifests.media import encode_flac, encode_video, iter_pictures, read_audio, resolve
+from manifests.media.encode import encode_flac, encode_video
+from manifests.media.pictures import iter_pictures, resolve
+from manifests.media.sound import read_audio
 from manifests.records import Clip, Offset, Reject, Track, Video, col
 from manifests.shards import ShardSample, write_samples
 from stages import registration

@@ -14,13 +14,11 @@ import soxr
 
 from manifests.clock import SAMPLE_RATE, lag_to_samples, samples_of
 from manifests.files import atomic_path, write_atomic
-from manifests.media import (
-    MediaError,
-    encode_flac,
-    iter_pictures,
-    open_video,
-    read_audio,
-)
+from manifests.media.encode import encode_flac
+from manifests.media.facts import MediaError
+from manifests.media.pictures import iter_pictures
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
 from manifests.sample_json import known, typed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manifests.addresses import AllowedHosts
 from manifests.ids import hash_id
+from manifests.network.addresses import AllowedHosts
 from manifests.records import Reject, Request, Source, col
 from stages.base import Context, Resources, Stage
 

@@ -14,7 +14,8 @@ from functools import partial
 import numpy as np
 
 from manifests.crops import crop
-from manifests.media import read_audio, resolve
+from manifests.media.pictures import resolve
+from manifests.media.sound import read_audio
 from manifests.paths import as_path
 from manifests.records import Measured, Offset, Request, Track, col
 from manifests.shards import ShardSample, read_samples

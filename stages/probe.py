@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manifests.media import MediaError, read_facts, resolve
+from manifests.media.facts import MediaError, read_facts
+from manifests.media.pictures import resolve
 from manifests.records import Fetched, Reject, Video, col
 from stages.base import Context, Resources, Stage
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from manifests.arrays import npz_writer
 from manifests.ids import shot_id
-from manifests.media import iter_pictures, resolve
+from manifests.media.pictures import iter_pictures, resolve
 from manifests.records import Reject, Shot, Video, col
 from stages.backends import registry
 from stages.backends.chips import face_chips

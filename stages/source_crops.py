@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import median_filter
 
-from manifests.media import iter_frames
+from manifests.media.pictures import iter_frames
 from manifests.records import Video
 
 SIDE_PX = 224

@@ -17,7 +17,8 @@ import numpy as np
 
 from manifests import lag_curves as off
 from manifests.clock import SAMPLES_PER_FRAME
-from manifests.media import read_audio, resolve
+from manifests.media.pictures import resolve
+from manifests.media.sound import read_audio
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
 from stages.backends.offset_estimators import ESTIMATORS, TrackSignals

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from manifests.alignments import is_lrs
 from manifests.paths import as_text
-from manifests.spoken import TranscriptError, decoded
+from manifests.text.alignments import is_lrs
+from manifests.text.spoken import TranscriptError, decoded
 
 MAX_BYTES = 8_000_000
 CORPUS_SUFFIXES = frozenset({".align", ".txt"})

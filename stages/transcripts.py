@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from manifests.alignments import parse_grid, parse_lrs
-from manifests.captions import parse_srt, parse_webvtt
-from manifests.media import resolve
+from manifests.media.pictures import resolve
 from manifests.paths import as_path, as_text
 from manifests.records import Fetched, Video
-from manifests.spoken import Transcript, TranscriptError, decoded
+from manifests.text.alignments import parse_grid, parse_lrs
+from manifests.text.captions import parse_srt, parse_webvtt
+from manifests.text.spoken import Transcript, TranscriptError, decoded
 from stages.transcript_files import (
     CAPTION_SUFFIXES,
     CORPUS_SUFFIXES,

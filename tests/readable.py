@@ -15,7 +15,7 @@ import numpy as np
 
 from manifests import records as rec
 from manifests.files import write_atomic
-from manifests.media import encode_flac, encode_video
+from manifests.media.encode import encode_flac, encode_video
 from manifests.shards import ShardSample, write_samples
 from stages.clips import sample_json
 from tests.factories import Built, blank, fetched

@@ -16,7 +16,9 @@ from benchmarks.media_truth.marks import samples
 from benchmarks.media_truth.recipe import Recipe
 from benchmarks.media_truth.reference import Pictures, decode_pictures, decode_sound
 from manifests.clock import SAMPLE_RATE, Clock
-from manifests.media import iter_frames, iter_pictures, open_video, read_audio
+from manifests.media.pictures import iter_frames, iter_pictures
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from manifests.records import Video
 
 MAX_PICTURE_DIFFERENCE = 5.0

@@ -21,17 +21,7 @@ from benchmarks.media_truth.patches import (
     without_head,
 )
 from benchmarks.media_truth.recipe import B_FRAMES, NTSC, Recipe, Shift, Sound
-from benchmarks.media_truth.table import (
-    MILLISECONDS,
-    Case,
-    avi,
-    flv,
-    mkv,
-    mov,
-    mp4,
-    ts,
-    webm,
-)
+from benchmarks.media_truth.table import MILLISECONDS, Case, avi, flv, mkv, mov, mp4, ts, webm
 
 NO_DECODER = Expected(frozenset({"no_decoder"}), why="no stream of the kind decodes")
 SECOND_SOUND = Expected(audio="0:a:1", seed=2, sound_slack_samples=16,

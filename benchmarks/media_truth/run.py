@@ -12,7 +12,8 @@ from benchmarks.media_truth import containers, contents, defects
 from benchmarks.media_truth.compare import Verdict, judge
 from benchmarks.media_truth.compose import compose
 from benchmarks.media_truth.table import Case
-from manifests.media import MediaError, open_video
+from manifests.media.facts import MediaError
+from manifests.media.video import open_video
 
 
 @dataclass

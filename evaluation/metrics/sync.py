@@ -17,7 +17,7 @@ from evaluation.metrics.signals import within_full_scale
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import sha256_of
 from manifests.lag_curves import MEASURED_FROM, Peak, confidence
-from manifests.model_files import ModelFileError, fetch
+from manifests.weights.cache import ModelFileError, fetch
 
 MIN_FRAMES = 25
 FRAME_MS = 40.0

@@ -23,7 +23,7 @@ from evaluation.report.charts import data_url
 from evaluation.scoring import plain
 from manifests.files import write_atomic
 from manifests.ids import hash_id
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 
 FORMAT = 1
 IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",

@@ -18,7 +18,7 @@ from evaluation.records import Score, Utterance
 from evaluation.report import charts
 from evaluation.statistics import Summary
 from manifests.files import write_atomic
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 
 NUM_TO_HEAR, MAX_SECONDS = 5, 15
 NAMES = {"hypothesis": "hypotheses", "ground_truth": "ground truth",

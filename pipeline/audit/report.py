@@ -13,13 +13,10 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import write_atomic
-from manifests.media import (
-    encode_flac,
-    encode_video,
-    iter_frames,
-    open_video,
-    read_audio,
-)
+from manifests.media.encode import encode_flac, encode_video
+from manifests.media.pictures import iter_frames
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from manifests.paths import as_path
 from manifests.shards import SampleIndex
 from pipeline.audit import recordings

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from manifests.model_files import ModelFileError, unusable
+from manifests.weights.cache import ModelFileError, unusable
 from stages.base import SetupError
 
 DEVICES = ("cpu", "cuda")

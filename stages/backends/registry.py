@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from manifests.model_registry import REGISTRY
+from manifests.weights.registry import REGISTRY
 from stages.backends.arcface import ArcFaceFacexlib, ArcFaceInsight, MobileFaceNet
 from stages.backends.devices import missing
 from stages.backends.dlib_faces import Dlib68, DlibHog, DlibResNet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from manifests.model_files import ModelFileError, fetch
+from manifests.weights.cache import ModelFileError, fetch
 from stages.base import SetupError
 
 

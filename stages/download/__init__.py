@@ -24,10 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from manifests.addresses import AllowedHosts
-from manifests.container_size import promised_bytes
 from manifests.files import sha256_of, write_atomic
 from manifests.ids import video_id
+from manifests.media.container_size import promised_bytes
+from manifests.network.addresses import AllowedHosts
 from manifests.paths import as_path, as_text
 from manifests.records import Fetched, Reject, Source, col
 from manifests.walk import HEAD_BYTES, looks_like_text

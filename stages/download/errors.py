@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from manifests.addresses import RefusedAddressError
-from manifests.bounded_http import OutOfBoundsError, TooLargeError, TooSlowError
+from manifests.network.addresses import RefusedAddressError
+from manifests.network.bounded_http import OutOfBoundsError, TooLargeError, TooSlowError
 from manifests.records import Reject
 from stages.base import TransientError
 

@@ -1,8 +1,8 @@
 """yt-dlp's way to the network: one handler, below every request, redirect and fragment.
 
 Only this handler is installed, so that no other library (requests, libcurl, websockets) goes round
-the checks of `manifests.addresses` and the bounds of `manifests.bounded_http`; and yt-dlp never
-lets ffmpeg fetch (`NATIVE`, and `FFMPEG_OFFLINE` for what it delegates by itself).
+the checks of `manifests.network.addresses` and the bounds of `manifests.network.bounded_http`; and
+yt-dlp never lets ffmpeg fetch (`NATIVE`, and `FFMPEG_OFFLINE` for what it delegates by itself).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import urllib.request
 
 from yt_dlp.networking import _urllib as base
 
-from manifests.bounded_http import (
+from manifests.network.bounded_http import (
     Body,
     Bounds,
     RedirectsWithin,

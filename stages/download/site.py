@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from manifests.addresses import AllowedHosts
-from manifests.bounded_http import Bounds
+from manifests.network.addresses import AllowedHosts
+from manifests.network.bounded_http import Bounds
 from stages.base import SetupError
 from stages.download.errors import HostParkedError, UnsupportedError, chain
 

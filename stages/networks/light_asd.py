@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from manifests.clock import SAMPLES_PER_FRAME
-from manifests.model_files import ModelFileError, unusable
+from manifests.weights.cache import ModelFileError, unusable
 from stages.networks.mfcc import COLUMNS_PER_FRAME, NUM_CEPSTRA, STEP, WINDOW, mfcc
 from stages.networks.released import read_state
 

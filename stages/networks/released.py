@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from manifests.model_files import unusable
+from manifests.weights.cache import unusable
 
 
 def read_state(path: Path | str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional
 
 from manifests.clock import SAMPLES_PER_FRAME
-from manifests.model_files import unusable
+from manifests.weights.cache import unusable
 from stages.networks.mfcc import COLUMNS_PER_FRAME, mfcc
 from stages.networks.released import read_state
 

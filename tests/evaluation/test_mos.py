@@ -13,7 +13,7 @@ import pytest
 
 from evaluation.mos.answers import score_answers, t_interval
 from evaluation.mos.page import make_test
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser",
                                                 "google-chrome"))), None)

@@ -12,7 +12,7 @@ from evaluation.isolation import ScoringProcess
 from evaluation.records import STATUSES, Utterance
 from evaluation.scoring import plain, score
 from evaluation.signatures import signature
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 from tests.evaluation.clips import speechlike
 from tests.evaluation.poison import POISON
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from manifests.alignments import is_lrs, parse_grid, parse_lrs
-from manifests.spoken import TranscriptError, decoded
+from manifests.text.alignments import is_lrs, parse_grid, parse_lrs
+from manifests.text.spoken import TranscriptError, decoded
 
 GRID = ("0 23750 sil\n23750 29500 bin\n29500 34000 blue\n34000 35500 at\n35500 41000 f\n"
         "41000 47250 two\n47250 53000 sp\n53000 74500 now\n")

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from manifests.captions import parse_srt, parse_webvtt
-from manifests.spoken import Span, Transcript, TranscriptError, plain
+from manifests.text.captions import parse_srt, parse_webvtt
+from manifests.text.spoken import Span, Transcript, TranscriptError, plain
 
 YOUTUBE = """WEBVTT
 Kind: captions

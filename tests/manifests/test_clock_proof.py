@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from manifests.clock import SAMPLE_RATE, Clock, nearest_indices
-from manifests.media import iter_pictures, open_video, read_audio
+from manifests.media.pictures import iter_pictures
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from tests.synthetic import (
     EventFile,
     audio_shift_samples,

@@ -13,19 +13,11 @@ import numpy as np
 import pytest
 
 from manifests.clock import Clock, lag_to_samples, nearest_indices, samples_of
-from manifests.media import (
-    MediaError,
-    decode_flac,
-    decode_video,
-    encode_flac,
-    encode_video,
-    iter_frames,
-    iter_pictures,
-    open_video,
-    read_audio,
-    read_facts,
-)
-from manifests.media_audio import _placed
+from manifests.media.encode import decode_flac, decode_video, encode_flac, encode_video
+from manifests.media.facts import MediaError, read_facts
+from manifests.media.pictures import iter_frames, iter_pictures
+from manifests.media.sound import _placed, read_audio
+from manifests.media.video import open_video
 from tests.synthetic import EventFile, constant_pts_s, write_events
 
 SHARED = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared"))
@@ -104,7 +96,7 @@ class _Blocks:
         ramp = np.arange(len(stamps_s) * size, dtype=np.float32) + 1
         blocks = [(ramp[i * size:(i + 1) * size], None if t is None else Fraction(t), rate)
                   for i, t in enumerate(stamps_s)]
-        monkeypatch.setattr("manifests.media_audio._blocks", lambda *_: iter(blocks))
+        monkeypatch.setattr("manifests.media.sound._blocks", lambda *_: iter(blocks))
         self.laid = np.concatenate([b for b, _ in _placed(None, None)])
 
 

@@ -15,8 +15,8 @@ from benchmarks.media_truth.patches import display_matrix, truncated
 from benchmarks.media_truth.recipe import Recipe, Shift, Sound
 from benchmarks.media_truth.run import all_cases, run_case
 from benchmarks.media_truth.table import Case
-from manifests import media_read
 from manifests.clock import Clock
+from manifests.media import pictures as media_read
 
 CASES = all_cases()
 FAST = [c for c in CASES if c.fast]

@@ -17,9 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from manifests import model_download, model_files
-from manifests.model_files import ModelFile, ModelFileError, fetch
-from manifests.model_registry import Archive
+from manifests.weights import cache as model_files
+from manifests.weights import download as model_download
+from manifests.weights.cache import ModelFile, ModelFileError, fetch
+from manifests.weights.registry import Archive
 
 BODY = np.random.default_rng(0).bytes(300_000)
 PORTAL = b"<html>Please sign in</html>"

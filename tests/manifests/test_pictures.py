@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import iter_frames, open_video, read_audio, read_facts
+from manifests.media.facts import read_facts
+from manifests.media.pictures import iter_frames
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from stages.download.site import ffmpeg_path
 
 

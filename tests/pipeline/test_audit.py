@@ -12,7 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.media import iter_pictures, open_video, read_audio, read_facts
+from manifests.media.facts import read_facts
+from manifests.media.pictures import iter_pictures
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from pipeline.audit import audit, layouts, rows, sentence, summarize
 from pipeline.audit.report import agreement
 from pipeline.config import load_config

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import iter_frames, open_video, read_audio
+from manifests.media.pictures import iter_frames
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from manifests.records import Video
 
 ROOT = Path(__file__).resolve().parents[2]

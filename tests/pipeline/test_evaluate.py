@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 from pipeline import cluster
 from pipeline.cli import main
 from pipeline.commands_scores import _note

@@ -7,7 +7,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from manifests import model_download, model_registry
+from manifests.weights import download as model_download
+from manifests.weights import registry as model_registry
 from pipeline import commands_models
 from pipeline.cli import main
 

@@ -11,7 +11,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from manifests.media import decoded_seconds, iter_frames, open_video
+from manifests.media.pictures import decoded_seconds, iter_frames
+from manifests.media.video import open_video
 from manifests.records import Request
 from pipeline import cluster
 from pipeline.demo.programme import write_media

@@ -10,7 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests.media import iter_pictures, read_audio
+from manifests.media.pictures import iter_pictures
+from manifests.media.sound import read_audio
 from manifests.records import Video
 from stages.download.site import ffmpeg_path
 from tests.synthetic import switch_frames

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from manifests.card_head import languages_of, licence_of
-from manifests.describe import card
+from manifests.description.card import card
+from manifests.description.card_head import languages_of, licence_of
 from manifests.records import Sample
 from tests.factories import fetched
 from tests.readable import Readable

@@ -11,7 +11,9 @@ import av
 import numpy as np
 import pytest
 
-from manifests.media import open_video, read_audio, read_facts
+from manifests.media.facts import read_facts
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from tests.regressions.media_helpers import ffmpeg
 from tests.stages.test_probe import probe
 
@@ -113,7 +115,8 @@ def test_unused_labels_end_nothing(tmp_path):
     """Where this goes wrong the whole process is gone, so it runs in one of its own."""
     path = unused_labels(tmp_path / "a.mov")
     code = ("import sys\n"
-            "from manifests.media import open_video, read_audio\n"
+            "from manifests.media.sound import read_audio\n"
+            "from manifests.media.video import open_video\n"
             "sound = read_audio(open_video(sys.argv[1]))\n"
             "print(float((sound / 32767.0).std() * 2 ** 0.5))\n")
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True,

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import MediaError, iter_pictures, open_video, read_facts
-from manifests.media_jumps import steps
+from manifests.media.facts import MediaError, read_facts
+from manifests.media.jumps import steps
+from manifests.media.pictures import iter_pictures
+from manifests.media.video import open_video
 from pipeline.graph import NODES
 from pipeline.unit import Unit
 from tests.regressions.media_helpers import (

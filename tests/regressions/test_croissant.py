@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.croissant import SETS
+from manifests.description.croissant import SETS
 from manifests.files import sha256_of
 from manifests.shards import read_samples
 from tests.readable import Readable

@@ -24,7 +24,9 @@ from evaluation.records import Score, Utterance
 from evaluation.report import write_report
 from evaluation.scoring import score
 from evaluation.statistics import summarise
-from manifests.media import decode_flac, encode_video, open_video, read_audio
+from manifests.media.encode import decode_flac, encode_video
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from tests.evaluation.clips import DATA, speechlike
 
 RATE = 16000
@@ -279,7 +281,7 @@ def test_the_files_that_showed_it(name, status, best):
 
 
 def test_flac_of_integers_is_read_to_the_bit(tmp_path):
-    from manifests.media import encode_flac
+    from manifests.media.encode import encode_flac
 
     pcm = np.random.default_rng(0).integers(-32768, 32768, 20000).astype(np.int16)
     (tmp_path / "x.flac").write_bytes(encode_flac(pcm))

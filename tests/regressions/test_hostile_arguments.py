@@ -15,8 +15,7 @@ from click.testing import CliRunner
 
 from evaluation.mos.answers import score_answers
 from manifests.corpus import TABLES
-from manifests.media import MediaError, read_facts
-from manifests.media_facts import why_unreadable
+from manifests.media.facts import MediaError, read_facts, why_unreadable
 from manifests.plain_words import SAYINGS, read_json, read_text, sentence
 from pipeline import checksums
 from pipeline.cli import main

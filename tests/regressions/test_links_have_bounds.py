@@ -15,11 +15,12 @@ from typing import ClassVar
 
 import pytest
 
-from manifests import bounded_http, model_download
-from manifests.addresses import AllowedHosts, RefusedAddressError, host_in, is_public
-from manifests.bounded_http import Bounds, TooLargeError, decoded
-from manifests.container_size import promised_bytes
+from manifests.media.container_size import promised_bytes
+from manifests.network import bounded_http
+from manifests.network.addresses import AllowedHosts, RefusedAddressError, host_in, is_public
+from manifests.network.bounded_http import Bounds, TooLargeError, decoded
 from manifests.records import Reject, Request
+from manifests.weights import download as model_download
 from pipeline import settings
 from pipeline.config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve

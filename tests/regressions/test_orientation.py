@@ -7,8 +7,9 @@ import struct
 import numpy as np
 import pytest
 
-from manifests.media import iter_frames, iter_pictures, open_video
-from manifests.orientation import orientation_of
+from manifests.media.orientation import orientation_of
+from manifests.media.pictures import iter_frames, iter_pictures
+from manifests.media.video import open_video
 from tests.regressions.media_helpers import ffmpeg
 
 BT601 = np.array([0.299, 0.587, 0.114])

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import iter_pictures, open_video
-from manifests.media_read import _decode
-from manifests.media_times import BestEffort
+from manifests.media.pictures import _decode, iter_pictures
+from manifests.media.times import BestEffort
+from manifests.media.video import open_video
 from stages.download.site import ffmpeg_path
 from tests.regressions.media_helpers import (
     events_heard_s,

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.files import sha256_of, write_atomic
-from manifests.media import open_video, read_audio, read_facts
+from manifests.media.facts import read_facts
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from manifests.records import Correction
 from pipeline import resync as whole
 from pipeline.audit import audit, refuse_another

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from manifests.media import MediaError, open_video, read_audio, read_facts
+from manifests.media.facts import MediaError, read_facts
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from pipeline import status
 from pipeline.ledger import Entry, Result
 from tests.regressions.media_helpers import ffmpeg, num_pictures

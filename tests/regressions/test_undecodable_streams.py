@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from manifests.media import MediaError, iter_frames, open_video, read_audio, read_facts
+from manifests.media.facts import MediaError, read_facts
+from manifests.media.pictures import iter_frames
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from pipeline.config import BuildConfig
 from pipeline.dry_run import describe
 from tests.regressions.media_helpers import ffmpeg, num_pictures

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 from manifests.records import Failure, Offset, Reject
 from pipeline import why
 from pipeline.build import Outcome

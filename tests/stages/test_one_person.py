@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from manifests.media import open_video
+from manifests.media.video import open_video
 from manifests.records import Reject
 from pipeline.demo.portraits import SIZE_PX, load_portraits, render
 from pipeline.demo.programme import write_media

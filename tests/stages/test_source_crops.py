@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy.signal import medfilt
 
-from manifests.media import iter_frames, open_video, read_audio
+from manifests.media.pictures import iter_frames
+from manifests.media.sound import read_audio
+from manifests.media.video import open_video
 from stages import source_crops as crops
 from tests.stages.test_light_asd import SHARED, weights
 from tests.synthetic import EventFile, constant_pts_s, write_events

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from manifests.model_files import ModelFileError
+from manifests.weights.cache import ModelFileError
 from stages.networks import syncnet as net
 from stages.networks.mfcc import mfcc
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.media import encode_flac
+from manifests.media.encode import encode_flac
 from manifests.records import Clip, Fetched, Video
 from manifests.shards import SampleIndex, ShardSample, write_samples
-from manifests.spoken import Span, Transcript
+from manifests.text.spoken import Span, Transcript
 from stages.clip_text import moved_text, text_of
 from stages.correct import correct_shard
 from stages.transcripts import Found, beside, caption_of, in_order, language_of, transcript_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from manifests import model_download
+from manifests.weights import download as model_download
 from pipeline.cli import main
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import registry

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from manifests.card_head import card_head
-from manifests.croissant import MEMBERS
+from manifests.description.card_head import card_head
+from manifests.description.croissant import MEMBERS
 from manifests.files import sha256_of, write_atomic
 from manifests.records import Fetched, Sample
 

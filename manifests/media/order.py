@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from manifests.media_jumps import find as find_repairs
-from manifests.media_jumps import must_be_bounded
-from manifests.media_streams import MediaError, open_media, stream_of
-from manifests.media_times import (
+from manifests.media.jumps import find as find_repairs
+from manifests.media.jumps import must_be_bounded
+from manifests.media.streams import MediaError, open_media, stream_of
+from manifests.media.times import (
     NO_REPAIRS,
     PictureTimes,
     Repairs,

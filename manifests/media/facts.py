@@ -19,12 +19,12 @@ import av
 from av.sidedata.sidedata import Type as SideDataType
 
 from manifests.clock import FRAME_RATE, Clock
-from manifests.media_mix import PhaseWatch
-from manifests.media_order import Order, average_fps, order_of
-from manifests.media_streams import Chosen, MediaError, choose, open_media, stream_of
-from manifests.media_times import Scan, scan, to_us
-from manifests.orientation import orientation_of
-from manifests.truncation import (
+from manifests.media.mix import PhaseWatch
+from manifests.media.order import Order, average_fps, order_of
+from manifests.media.orientation import orientation_of
+from manifests.media.streams import Chosen, MediaError, choose, open_media, stream_of
+from manifests.media.times import Scan, scan, to_us
+from manifests.media.truncation import (
     REORDERED,
     before_the_cut,
     broken_promise,

@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import av
 
-from manifests.media_streams import packets_of
+from manifests.media.streams import packets_of
 from manifests.records import Video
 
 WITHOUT_PRESENTATION_TIMES = frozenset({"avi", "asf", "asf_o", "rm"})

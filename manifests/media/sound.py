@@ -20,9 +20,9 @@ import av
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE
-from manifests.float_sound import in_range
-from manifests.media_mix import Mono
-from manifests.media_streams import open_media, packets_of, stream_of
+from manifests.media.float_sound import in_range
+from manifests.media.mix import Mono
+from manifests.media.streams import open_media, packets_of, stream_of
 from manifests.records import Video
 
 LOOK_AHEAD_BLOCKS = 9

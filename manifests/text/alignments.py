@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 
-from manifests.spoken import Span, Transcript, TranscriptError, plain
+from manifests.text.spoken import Span, Transcript, TranscriptError, plain
 
 GRID_UNITS_PER_S = 25_000
 SILENCES = frozenset({"sil", "sp"})

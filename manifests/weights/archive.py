@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 from manifests.files import sha256_of
-from manifests.model_download import download
-from manifests.model_registry import Archive
+from manifests.weights.download import download
+from manifests.weights.registry import Archive
 
 
 class ArchiveError(RuntimeError):

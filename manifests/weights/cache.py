@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from manifests.files import atomic_path, sha256_of, write_atomic
-from manifests.model_archive import ArchiveError, extract
-from manifests.model_download import DownloadError, download
-from manifests.model_registry import REGISTRY, ModelFile
+from manifests.weights.archive import ArchiveError, extract
+from manifests.weights.download import DownloadError, download
+from manifests.weights.registry import REGISTRY, ModelFile
 
 
 class ModelFileError(RuntimeError):

@@ -1,7 +1,7 @@
 """HTTP answers with bounds: on where they come from, how long they take and how much they hold.
 
-Connections go to allowed addresses only (`manifests.addresses`), a watch cuts those that send too
-little, and a body is read and inflated in small pieces, counted as they come.
+Connections go to allowed addresses only (`manifests.network.addresses`), a watch cuts those that
+send too little, and a body is read and inflated in small pieces, counted as they come.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-from manifests.addresses import AllowedHosts, host_in
+from manifests.network.addresses import AllowedHosts, host_in
 
 PIECE = 1 << 18
 """Bytes read or inflated at a time."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from manifests.spoken import Span, Transcript, TranscriptError, plain
+from manifests.text.spoken import Span, Transcript, TranscriptError, plain
 
 LONGEST_WORD_US = 1_000_000
 """Inline times say when a word begins; it ends with the next one, at most so much later."""

@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from manifests.media_streams import MediaError
-from manifests.media_times import STEP_US, Repairs, Track, typical_us
+from manifests.media.streams import MediaError
+from manifests.media.times import STEP_US, Repairs, Track, typical_us
 
 BACK_US = 100_000
 """What a clock may go back: rounding, and packets that overlap."""

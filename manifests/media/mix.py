@@ -11,7 +11,7 @@ from __future__ import annotations
 import av
 import numpy as np
 
-from manifests.float_sound import samples_of
+from manifests.media.float_sound import samples_of
 
 KNOWN_LAYOUTS = frozenset({
     "mono", "stereo", "2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "3.1", "4.1", "5.0",

@@ -14,13 +14,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from manifests.addresses import AllowedHosts, RefusedAddressError, host_in
-from manifests.bounded_http import (
-    Body,
-    Bounds,
-    OutOfBoundsError,
-    bounded_opener,
-)
+from manifests.network.addresses import AllowedHosts, RefusedAddressError, host_in
+from manifests.network.bounded_http import Body, Bounds, OutOfBoundsError, bounded_opener
 
 ATTEMPTS = 5
 WAIT_S = 1.0

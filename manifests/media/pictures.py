@@ -18,10 +18,10 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from manifests.clock import Clock
-from manifests.hdr import to_sdr
-from manifests.media_streams import open_media, stream_of
-from manifests.media_times import PictureTimes, decoded, period_us_of, repairs_of, to_us
-from manifests.orientation import upright
+from manifests.media.hdr import to_sdr
+from manifests.media.orientation import upright
+from manifests.media.streams import open_media, stream_of
+from manifests.media.times import PictureTimes, decoded, period_us_of, repairs_of, to_us
 from manifests.paths import as_path
 from manifests.records import Video
 

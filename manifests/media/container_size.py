@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from manifests.truncation import broken_promise
+from manifests.media.truncation import broken_promise
 
 TOLERANCE = 0.01
 """Share of a file that its writer may have miscounted."""
@@ -13,7 +13,7 @@ TOLERANCE = 0.01
 
 def promised_bytes(path: Path) -> int | None:
     """Bytes that the file itself promises, where they are over 1 % more than there are; else None.
-    `manifests.truncation` says of which formats that is known."""
+    `manifests.media.truncation` says of which formats that is known."""
     size = os.path.getsize(path)
     promise = broken_promise(path)
     return promise.num_bytes if promise and promise.num_bytes * (1 - TOLERANCE) > size else None

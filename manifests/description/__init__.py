@@ -1,0 +1,1 @@
+"""What a corpus says of itself to readers: card, Croissant."""

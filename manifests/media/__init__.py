@@ -1,0 +1,1 @@
+"""Media on the canonical clock: streams, times, pictures, sound, encoding."""

@@ -1,0 +1,1 @@
+"""Who may be asked over the network, and how much may come back."""

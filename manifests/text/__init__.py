@@ -1,0 +1,1 @@
+"""What is said: captions, alignments, spoken words, read from files."""

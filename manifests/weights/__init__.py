@@ -1,0 +1,1 @@
+"""Weight files: which there are, where they come from, their cache."""
