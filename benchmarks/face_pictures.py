@@ -15,8 +15,8 @@ import numpy as np
 
 from manifests.media.pictures import iter_pictures
 from manifests.records import Fetched, Reject
+from stages.backends.boxes import overlap
 from stages.base import Context
-from stages.face_slots import overlap
 from stages.probe import Probe, ProbeConfig
 
 MAX_SIDE_PX = 960

@@ -58,14 +58,6 @@ class SlotRows:
         self.points = [np.asarray(points, np.float32) * scale for points in self.points]
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two xyxy boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    inner = float(np.prod(np.clip(high - low, 0, None)))
-    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner
-    return inner / whole if whole > 0 else 0.0
-
-
 def between(start: np.ndarray, end: np.ndarray, step: int, steps: int) -> np.ndarray:
     """The box of frame `step` of `steps` on the way from one detection to the next."""
     share = (step + 1) / steps
@@ -83,12 +75,3 @@ def thumb_of(luma: np.ndarray, box: np.ndarray) -> np.ndarray:
     thumb = cv2.resize(luma[y0:y1, x0:x1], (24, 24), interpolation=cv2.INTER_AREA)
     thumb = thumb.astype(np.float32) - thumb.mean()
     return thumb / max(float(np.linalg.norm(thumb)), 1e-6)
-
-
-def distinct(found: list[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, float]]:
-    """One detection per face, the surest: two slots may have come upon the same one."""
-    kept: list[tuple[np.ndarray, float]] = []
-    for box, score in sorted(found, key=lambda f: -f[1]):
-        if all(overlap(box, other) < 0.5 for other, _ in kept):
-            kept.append((box, score))
-    return kept

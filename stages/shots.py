@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -25,7 +26,8 @@ from manifests.records import Reject, Shot, Video, col
 from stages.backends import registry
 from stages.backends.chips import face_chips
 from stages.base import Context, Resources, Stage
-from stages.face_following import FaceFollower, FollowConfig
+from stages.face_detection import FollowConfig
+from stages.face_following import FaceFollower
 from stages.face_rows import FaceRowsWriter
 from stages.measuring import Meter
 from stages.shot_detection import SMALL_PX, CutConfig, CutFinder
@@ -108,7 +110,7 @@ class Shots(Stage[Video, Shot]):
         """The cuts, and how many frames there were; faces go to `rows` as they are known."""
         cuts = CutFinder(self.config.cuts)
         follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips,
-                                Meter(context.measured))
+                                cuts, Meter(context.measured))
         side, scale, last = self.config.max_side_px, 1.0, -1
         shown = None
         for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):
@@ -118,14 +120,12 @@ class Shots(Stage[Video, Shot]):
                 small_rgb = picture.rgb(SMALL_PX)
                 scale = video.width_px / luma.shape[1]
             cuts.push(frame, small_rgb, small_luma)
-            follower.push(frame, luma, lambda p=picture: p.rgb(side))
-            while follower.is_ready and cuts.known_until(follower.next_detection):
-                follower.advance(cuts.jumps)
+            follower.push(frame, luma, partial(picture.rgb, side))
             last = frame
             if frame % TAKE_EVERY == 0:
                 rows.push(follower.take(), scale)
         found = cuts.finish()
-        follower.finish(cuts.jumps)
+        follower.finish()
         rows.push(follower.take(), scale)
         rows.flush()
         return found, last + 1

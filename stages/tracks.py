@@ -21,10 +21,10 @@ from manifests.arrays import NpzWriter, npz_writer
 from manifests.ids import track_id
 from manifests.records import Reject, Shot, Track, col
 from stages.backends import registry
+from stages.backends.boxes import overlap
 from stages.base import Context, Resources, Stage
 from stages.face_pieces import ChipEmbeddings, EmbedderName, Piece, joined, split_people
 from stages.face_rows import FaceRows
-from stages.face_slots import overlap
 from stages.head_pose import head_pose
 from stages.track_faces import TrackChips, TrackFaces, as_arrays
 

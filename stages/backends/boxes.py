@@ -43,3 +43,11 @@ class HouseBox:
 
 
 HOUSE = HouseBox(as_is=True)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two xyxy boxes."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inner = float(np.prod(np.clip(high - low, 0, None)))
+    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner
+    return inner / whole if whole > 0 else 0.0

@@ -13,7 +13,7 @@ import torch
 
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import devices, registry, torch_detectors
-from stages.backends.boxes import HouseBox
+from stages.backends.boxes import HouseBox, overlap
 from stages.backends.chips import ARCFACE_POINTS, arcface_chip, five_points
 from stages.backends.letterbox import best, letterbox
 from stages.base import SetupError
@@ -48,8 +48,6 @@ def portrait():
 
 @pytest.mark.parametrize("name", REAL_DETECTORS)
 def test_a_released_detector_finds_the_face_where_dlib_does(name, portrait, tmp_path, monkeypatch):
-    from stages.face_slots import overlap
-
     picture, box, _ = portrait
     detector = ready(registry.DETECTORS, name, tmp_path, monkeypatch)
     detector.threshold = detector.min_score
@@ -278,7 +276,7 @@ def test_the_settings_name_what_the_registry_holds():
 
     from stages.backends.offset_estimators import ESTIMATORS
     from stages.backends.speaker_choosers import CHOOSERS
-    from stages.face_following import DetectorName, LandmarkerName
+    from stages.face_detection import DetectorName, LandmarkerName
     from stages.face_pieces import EmbedderName
     from stages.sync import ChooserName, EstimatorName
 

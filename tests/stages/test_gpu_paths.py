@@ -13,8 +13,8 @@ import torch
 
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import arcface, fan, registry, torch_detectors
+from stages.backends.boxes import overlap
 from stages.backends.devices import is_lost
-from stages.face_slots import overlap
 from tests.stages.test_face_backends import LIBRARIES, ready, write_state
 
 

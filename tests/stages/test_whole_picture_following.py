@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,10 +14,11 @@ from manifests.weights import download as model_download
 from pipeline.cli import main
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import registry
+from stages.backends.boxes import overlap
 from stages.backends.chips import face_chips
 from stages.base import SetupError
-from stages.face_following import FaceFollower, FollowConfig
-from stages.face_slots import overlap
+from stages.face_detection import FollowConfig, Frame
+from stages.face_following import FaceFollower
 from stages.shots import Shots, ShotsConfig
 from stages.track_faces import TrackChips, TrackFaces
 from stages.tracks import Tracks, TracksConfig
@@ -34,15 +36,16 @@ def moving(person, count: int) -> list[np.ndarray]:
             for i in range(count)]
 
 
+NO_JUMPS = SimpleNamespace(jumps=[], known_until=lambda frame: True)
+
+
 def follow(pictures, detector, landmarker, batch_size: int):
     detector.batch_size = batch_size
-    follower = FaceFollower(FollowConfig(), detector, landmarker, face_chips)
+    follower = FaceFollower(FollowConfig(), detector, landmarker, face_chips, NO_JUMPS)
     for i, picture in enumerate(pictures):
         luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         follower.push(i, luma, lambda p=picture: p)
-        while follower.is_ready and follower.next_detection <= i:
-            follower.advance([])
-    follower.finish([])
+    follower.finish()
     return follower.take()
 
 
@@ -70,12 +73,12 @@ def test_frames_without_a_mesh_are_left_out_and_the_face_goes_on(people, tmp_pat
     assert [s.frames for s in slots] == [list(range(30))]
     # The same picture without a face in the landmarker's window gives NaN and no frame.
     slot = slots[0]
-    follower = FaceFollower(FollowConfig(), detector, mesh, face_chips)
+    follower = FaceFollower(FollowConfig(), detector, mesh, face_chips, NO_JUMPS)
     grey = np.full((200, 200, 3), 120, np.uint8)
-    assert follower._add(follower._new(slot.boxes[-1], 1.0), (0, grey[..., 0], lambda: grey),
+    assert follower._add(follower._new(slot.boxes[-1], 1.0), Frame(0, grey[..., 0], lambda: grey),
                          np.array([50, 50, 120, 120.]), 1.0)
     empty = follower._new(slot.boxes[-1], 1.0)
-    assert follower._add(empty, (0, grey[..., 0], lambda: grey),
+    assert follower._add(empty, Frame(0, grey[..., 0], lambda: grey),
                          np.array([50, 50, 120, 120.]), 1.0)
     assert empty.frames == [] and empty.mouths == []
 
