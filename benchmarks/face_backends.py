@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks.face_pictures import Face, Shown, agree, alone, recall, sample
 from stages.backends import registry
 from stages.backends.boxes import HouseBox, overlap
-from stages.backends.chips import face_chips
 from stages.base import SetupError
-from stages.face_detection import FollowConfig
-from stages.head_pose import head_pose
+from stages.faces.chips import face_chips
+from stages.faces.detection import FollowConfig
+from stages.faces.head_pose import head_pose
 
 SIZES_PX = ((0, 40), (40, 80), (80, 160), (160, 2000))
 TURNS_DEG = ((0, 20), (20, 45), (45, 180))

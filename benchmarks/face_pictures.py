@@ -17,7 +17,7 @@ from manifests.media.pictures import iter_pictures
 from manifests.records import Fetched, Reject
 from stages.backends.boxes import overlap
 from stages.base import Context
-from stages.probe import Probe, ProbeConfig
+from stages.sources.probe import Probe, ProbeConfig
 
 MAX_SIDE_PX = 960
 SAME_FACE = 0.4

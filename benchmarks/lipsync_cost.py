@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 from manifests.crops import template
-from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
-from stages.sync import make_windows
+from stages.sync.estimators import ESTIMATORS, TrackSignals
+from stages.sync.offsets import make_windows
 
 
 def main() -> None:

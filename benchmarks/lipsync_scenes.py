@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.backends.speaker_choosers import ByAgreement
 from stages.networks.lipsync import LipSync
+from stages.sync.active_speakers import ByAgreement
 from training.lipsync_data import Example
 from training.lipsync_run import load
 from training.lipsync_trial import shifted

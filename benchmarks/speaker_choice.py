@@ -30,13 +30,13 @@ from manifests.media.sound import read_audio
 from manifests.records import Fetched, Reject, Video
 from manifests.weights.cache import fetch
 from stages.base import Context
+from stages.faces.shots import Shots, ShotsConfig
+from stages.faces.source_crops import gray_crops
+from stages.faces.track_faces import TrackFaces
+from stages.faces.tracks import Tracks, TracksConfig
 from stages.networks.light_asd import LightAsd, features
-from stages.probe import Probe, ProbeConfig
-from stages.shots import Shots, ShotsConfig
-from stages.source_crops import gray_crops
-from stages.speech import SpeechDetector, share
-from stages.track_faces import TrackFaces
-from stages.tracks import Tracks, TracksConfig
+from stages.sources.probe import Probe, ProbeConfig
+from stages.sync.speech import SpeechDetector, share
 
 FRAMES = 75
 STEP_FRAMES = 25

@@ -20,7 +20,7 @@ from pipeline.lock import CorpusLock
 from pipeline.progress import table
 from pipeline.session import running
 from pipeline.work_files import WorkFiles
-from stages.requests import requests_from_arguments
+from stages.sources.arguments import requests_from_arguments
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from manifests.media.facts import MediaError, why_unreadable
 from manifests.media.video import open_video
 from manifests.records import Reject, Track, Video
 from stages.base import Context
-from stages.shots import Shots, ShotsConfig
-from stages.source_crops import iter_crops
-from stages.sync import interpolate
-from stages.track_faces import TrackFaces
-from stages.tracks import Tracks, TracksConfig
+from stages.faces.shots import Shots, ShotsConfig
+from stages.faces.source_crops import iter_crops
+from stages.faces.track_faces import TrackFaces
+from stages.faces.tracks import Tracks, TracksConfig
+from stages.sync.offsets import interpolate
 
 RATE = 16000
 

@@ -17,16 +17,16 @@ from manifests.splits import SplitConfig
 from pipeline import settings
 from pipeline.graph import MAIN_JOB, NODES
 from stages.base import Resources
-from stages.clips import ClipsConfig, ClipsJob
-from stages.download import DownloadConfig
-from stages.expand import ExpandConfig
-from stages.identity import IdentityConfig
-from stages.probe import ProbeConfig
-from stages.sharding import ShardsConfig
-from stages.shots import ShotsConfig
-from stages.speakers import SpeakersConfig
-from stages.sync import SyncConfig
-from stages.tracks import TracksConfig
+from stages.clips.render import ClipsConfig, ClipsJob
+from stages.corpus.sharding import ShardsConfig
+from stages.corpus.speakers import SpeakersConfig
+from stages.faces.identity import IdentityConfig
+from stages.faces.shots import ShotsConfig
+from stages.faces.tracks import TracksConfig
+from stages.sources.download import DownloadConfig
+from stages.sources.expand import ExpandConfig
+from stages.sources.probe import ProbeConfig
+from stages.sync.offsets import SyncConfig
 
 if TYPE_CHECKING:  # a checker takes no names that are worked out
     StageName: TypeAlias = str

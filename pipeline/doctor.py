@@ -61,7 +61,7 @@ def _weights() -> dict[str, Any]:
 
 def _ffmpeg() -> dict[str, Any]:
     from stages.base import SetupError
-    from stages.download.site import ffmpeg_path
+    from stages.sources.download.site import ffmpeg_path
 
     try:
         path = ffmpeg_path()

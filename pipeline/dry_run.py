@@ -12,7 +12,7 @@ from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB
 from pipeline.progress import table
 from pipeline.work_files import WorkFiles
-from stages.requests import requests_from_arguments
+from stages.sources.arguments import requests_from_arguments
 
 CPU_S_PER_VIDEO_S = 0.40
 """Measured over the reference files on two cores (docs/benchmarks.md); machines differ."""
@@ -72,7 +72,7 @@ def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int 
 
 
 def _link_length(address: str, config: BuildConfig) -> tuple[float | None, str]:
-    from stages.download import errors, site
+    from stages.sources.download import errors, site
 
     expand = stage_configs(config)["expand"]
     try:

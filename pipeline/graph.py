@@ -50,22 +50,24 @@ def load_stage(target: str) -> type[Stage]:
 
 
 MAIN_JOB = (
-    Node("expand", "stages.expand:Expand", rec.Request, rec.Source, "request_id", "net"),
-    Node("download", "stages.download:Download", rec.Source, rec.Fetched, "source_id", "net"),
-    Node("probe", "stages.probe:Probe", rec.Fetched, rec.Video, "video_id"),
-    Node("shots", "stages.shots:Shots", rec.Video, rec.Shot, "video_id"),
-    Node("tracks", "stages.tracks:Tracks", rec.Shot, rec.Track, "video_id", context=("video",)),
-    Node("identity", "stages.identity:Identify", rec.Track, rec.Identity, "video_id"),
-    Node("sync", "stages.sync:Sync", rec.Identity, rec.Offset, "video_id",
+    Node("expand", "stages.sources.expand:Expand", rec.Request, rec.Source, "request_id", "net"),
+    Node("download", "stages.sources.download:Download", rec.Source, rec.Fetched, "source_id",
+         "net"),
+    Node("probe", "stages.sources.probe:Probe", rec.Fetched, rec.Video, "video_id"),
+    Node("shots", "stages.faces.shots:Shots", rec.Video, rec.Shot, "video_id"),
+    Node("tracks", "stages.faces.tracks:Tracks", rec.Shot, rec.Track, "video_id",
+         context=("video",)),
+    Node("identity", "stages.faces.identity:Identify", rec.Track, rec.Identity, "video_id"),
+    Node("sync", "stages.sync.offsets:Sync", rec.Identity, rec.Offset, "video_id",
          context=("video", "tracks")),
-    Node("clips", "stages.clips:Clips", rec.Offset, rec.Clip, "video_id",
+    Node("clips", "stages.clips.render:Clips", rec.Offset, rec.Clip, "video_id",
          context=("video", "tracks"), once_context=("shots",)),
 )
-AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.measure:Measure", rec.Track, rec.Measured,
+AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.sync.audit:Measure", rec.Track, rec.Measured,
                                  "video_id", context=("video",)))
-SHARD_JOB = (Node("measure_shard", "stages.measure:MeasureShard", rec.Request, rec.Offset,
+SHARD_JOB = (Node("measure_shard", "stages.sync.audit:MeasureShard", rec.Request, rec.Offset,
                   "request_id"),)
-CORRECT_JOB = (Node("correct", "stages.correct:Correct", rec.Correction, rec.Correction,
+CORRECT_JOB = (Node("correct", "stages.sync.correct:Correct", rec.Correction, rec.Correction,
                     "item_id"),)
 JOBS = (MAIN_JOB, AUDIT_JOB, SHARD_JOB, CORRECT_JOB)
 NODES = {node.name: node for job in JOBS for node in job}

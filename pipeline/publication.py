@@ -17,10 +17,10 @@ from manifests import splits
 from manifests.schema import TABLE_OF, TABLES
 from pipeline.config import BuildConfig
 from pipeline.ledger import Entry, decode, digest
-from stages.clip_text import ClipText
-from stages.sharding import Entry as ShardEntry
-from stages.sharding import plan_shards
-from stages.speakers import assign_speakers
+from stages.corpus.sharding import Entry as ShardEntry
+from stages.corpus.sharding import plan_shards
+from stages.corpus.speakers import assign_speakers
+from stages.text.clip_text import ClipText
 
 Tables: TypeAlias = dict[str, list[Any]]
 """Table name -> its records, sorted by id."""

@@ -25,10 +25,10 @@ from pipeline.ledger import Entry
 from pipeline.own_folder import OwnFolder, claim, fixed_names
 from pipeline.publication import Found, Publication, Tables, collect, entries_of, plan
 from pipeline.work_files import WorkFiles
-from stages.clip_text import ClipText, text_of
-from stages.sharding import write_shard
-from stages.transcripts import Found as Transcript
-from stages.transcripts import transcript_of
+from stages.corpus.sharding import write_shard
+from stages.text.clip_text import ClipText, text_of
+from stages.text.transcripts import Found as Transcript
+from stages.text.transcripts import transcript_of
 
 
 def publish(

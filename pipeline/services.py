@@ -9,7 +9,7 @@ import ray
 
 from pipeline.processes import Owner, leave_with
 from pipeline.terminal import leave_terminal
-from stages.download.limiter import HostLimiter, LimiterConfig
+from stages.sources.download.limiter import HostLimiter, LimiterConfig
 
 
 class LimiterActor:

@@ -27,7 +27,7 @@ from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from manifests.plain_words import sentence
 from stages.base import SetupError
-from stages.download.site import ffmpeg_path
+from stages.sources.download.site import ffmpeg_path
 
 SIZE_PX, SECONDS, NUM_EVENTS = 64, 31, 60
 SOUND_RATE = 48000

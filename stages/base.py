@@ -43,7 +43,7 @@ class Resources:
 
 
 class RateLimiter(Protocol):
-    """Politeness towards hosts, one for all workers (`stages.download.limiter.HostLimiter`)."""
+    """Politeness towards hosts, one for all workers (`stages.sources.download.limiter`)."""
 
     def acquire(self, host: str) -> tuple[str, float]: ...
 
@@ -69,7 +69,7 @@ class Context:
     is_media_needed: bool = False
     """A later stage must read media that was let go: it is fetched once more."""
     measured: dict[str, float] = field(default_factory=dict)
-    """Figures for the table of costs, such as `stages.measuring` adds; no part of any outcome."""
+    """Figures for the table of costs, such as `stages.cost_meter` adds; no part of any outcome."""
 
     def the_video(self) -> Video:
         """`video`. Raises LookupError where the graph gives none."""

@@ -17,7 +17,7 @@ from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.media.encode import encode_flac, encode_video
 from manifests.shards import ShardSample, write_samples
-from stages.clips import sample_json
+from stages.clips.render import sample_json
 from tests.factories import Built, blank, fetched
 
 FRAMES = 25

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from manifests.lag_curves import Peak, find_peak, pool
 from manifests.records import col
+from stages.networks.lag_curves import Peak, find_peak, pool
 from stages.networks.lipsync import STEP_MS
 from training.lipsync_data import Example
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.lag_curves import MEASURED_FROM
+from stages.networks.lag_curves import MEASURED_FROM
 
 LENGTHS_S = (3.0, 6.0, 10.0)
 

@@ -13,7 +13,7 @@ from math import isnan
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
-from manifests.lag_curves import Peak, confidence, evidence
+from stages.networks.lag_curves import Peak, confidence, evidence
 from training.lipsync import Model
 from training.lipsync_data import Example
 

@@ -16,8 +16,8 @@ from evaluation.metrics.errors import NoScore, TooShort, Unavailable
 from evaluation.metrics.signals import within_full_scale
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import sha256_of
-from manifests.lag_curves import MEASURED_FROM, Peak, confidence
 from manifests.weights.cache import ModelFileError, fetch
+from stages.networks.lag_curves import MEASURED_FROM, Peak, confidence
 
 MIN_FRAMES = 25
 FRAME_MS = 40.0

@@ -1,6 +1,6 @@
 """`yld audit`: the audio-visual offset of every clip of any corpus, with a number or a reason.
 
-The stages of a build up to the tracks, then `stages.measure`; the same ledger, so that a killed
+The stages of a build up to the tracks, then `stages.sync.audit`; the same ledger, so that a killed
 audit goes on where it was. Nothing of the audited corpus is changed.
 """
 
@@ -20,8 +20,7 @@ from manifests.ids import hash_id
 from manifests.paths import as_path, as_text
 from manifests.plain_words import read_json
 from manifests.shards import ShardError, read_samples
-from pipeline.audit import layouts, rows
-from pipeline.audit.layouts import Item
+from pipeline.audit import rows
 from pipeline.config import BuildConfig, stage_configs
 from pipeline.graph import AUDIT_JOB, SHARD_JOB
 from pipeline.ledger import Entry
@@ -30,8 +29,10 @@ from pipeline.own_folder import check, claim
 from pipeline.session import running
 from pipeline.work_files import WorkFiles
 from stages.backends import registry
-from stages.backends.offset_estimators import ESTIMATORS
-from stages.measure import MeasureConfig
+from stages.sources import layouts
+from stages.sources.layouts import Item
+from stages.sync.audit import MeasureConfig
+from stages.sync.estimators import ESTIMATORS
 
 FRAME_MS = 40.0
 FILES = ("offsets.parquet", "summary.json")

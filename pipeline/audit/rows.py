@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from manifests.clock import FRAME_RATE
 from manifests.files import atomic_path
 from manifests.records import Measured, Offset
-from pipeline.audit.layouts import Item
 from pipeline.ledger import Entry
+from stages.sources.layouts import Item
 
 SCHEMA = pa.schema([
     pa.field(name, kind, metadata={"unit": unit, "doc": doc}) for name, kind, unit, doc in (

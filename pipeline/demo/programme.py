@@ -21,7 +21,7 @@ import numpy as np
 from manifests.files import write_atomic
 from pipeline.demo.portraits import SIZE_PX, Portrait, load_portraits, render
 from pipeline.demo.voice import RATE, Speech, speak
-from stages.speech import SpeechDetector, share
+from stages.sync.speech import SpeechDetector, share
 
 # Pitch in Hz, scale of the formants, articulation: thin lips in small pictures move more.
 VOICES = {"collins": (205.0, 1.12, 1.0), "hopper": (165.0, 1.05, 2.0)}

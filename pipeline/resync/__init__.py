@@ -34,7 +34,7 @@ from pipeline.resync.made import forget_lost
 from pipeline.resync.place import place
 from pipeline.session import running
 from pipeline.work_files import WorkFiles
-from stages.correct import CorrectConfig
+from stages.sync.correct import CorrectConfig
 
 COLUMNS = ["clip_id", "speaker", "fate", "video_lag_ms", "container_lag_ms", "applied_lag_ms",
            "applied_drift_ppm", "residual_lag_ms", "residual_status", "reason"]

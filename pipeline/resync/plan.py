@@ -11,8 +11,9 @@ from manifests import walk
 from manifests.ids import hash_id
 from manifests.paths import as_path, as_text
 from manifests.records import Correction
-from pipeline.audit import Audit, centres, layouts
+from pipeline.audit import Audit, centres
 from pipeline.resync import fates, names
+from stages.sources import layouts
 
 
 def rows_of(found: Audit, path: Path, out: Path, undecided: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from stages.backends.boxes import HouseBox
-    from stages.backends.speaker_choosers import FaceInView, View
+    from stages.sync.active_speakers import FaceInView, View
 
 
 class Detector(Protocol):

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from manifests.lag_curves import Peak, find_votes, pool
 from stages.networks import LIPSYNC_WEIGHTS
 from stages.networks import lipsync_features as feat
+from stages.networks.lag_curves import Peak, find_votes, pool
 
 STEP_MS = 10.0
 HIDDEN, DIM, NUM_PIXEL_FEATURES = 48, 16, 24

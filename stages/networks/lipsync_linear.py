@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from manifests.clock import FRAME_RATE
-from manifests.lag_curves import Peak, find_peak, pool
 from manifests.spectra import centred_power, mel_htk
+from stages.networks.lag_curves import Peak, find_peak, pool
 
 HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 26
 MEL_LOW_HZ, MEL_HIGH_HZ = 60.0, 7600.0

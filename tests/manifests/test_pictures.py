@@ -12,7 +12,7 @@ from manifests.media.facts import read_facts
 from manifests.media.pictures import iter_frames
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
-from stages.download.site import ffmpeg_path
+from stages.sources.download.site import ffmpeg_path
 
 
 def ffmpeg(*arguments: str) -> bytes:

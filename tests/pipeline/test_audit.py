@@ -16,14 +16,15 @@ from manifests.media.facts import read_facts
 from manifests.media.pictures import iter_pictures
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
-from pipeline.audit import audit, layouts, rows, sentence, summarize
+from pipeline.audit import audit, rows, sentence, summarize
 from pipeline.audit.report import agreement
 from pipeline.config import load_config
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk
 from pipeline.demo.voice import speak
 from pipeline.resync import resync
-from stages.correct import correct_file, moved
+from stages.sources import layouts
+from stages.sync.correct import correct_file, moved
 
 PLANTED_MS = {"early": -160.0, "late": 200.0}
 

@@ -22,7 +22,7 @@ from pipeline.own_folder import MARK, FileInTheWayError, NotOursError, claim
 from pipeline.publish import publish
 from pipeline.verify import verify
 from pipeline.work_files import WorkFiles
-from stages.sharding import ShardsConfig
+from stages.corpus.sharding import ShardsConfig
 from tests.factories import Built
 from tests.pipeline.test_publish import built
 

@@ -22,7 +22,7 @@ from pipeline.pools import Pools, PoolSize
 from pipeline.runner import Runner
 from pipeline.unit import Policy
 from pipeline.work_files import WorkFiles
-from stages.requests import requests_from_arguments
+from stages.sources.arguments import requests_from_arguments
 
 
 @pytest.fixture

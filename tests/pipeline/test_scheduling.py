@@ -81,7 +81,7 @@ def test_a_split_unit_is_whole_again_in_the_order_of_its_records():
 def test_a_graph_that_does_not_fit_is_refused_before_any_work():
     with pytest.raises(ValueError, match=r"sync gives Offset, tracks takes Shot"):
         check_graph((NODES["sync"], NODES["tracks"]))
-    alone = Node("sync", "stages.sync:Sync", rec.Identity, rec.Offset, "video_id",
+    alone = Node("sync", "stages.sync.offsets:Sync", rec.Identity, rec.Offset, "video_id",
                  context=("video",))
     with pytest.raises(ValueError, match=r"sync asks for the context 'video'"):
         check_graph((alone,))

@@ -17,7 +17,7 @@ from pipeline.config import BuildConfig, LimitedName, load_config, setting_paths
 from pipeline.graph import AUDIT_JOB, CORRECT_JOB, SHARD_JOB
 from pipeline.settings import ConfigError, bounds_in_words
 from pipeline.verify import verify
-from stages.identity import PhotoError
+from stages.faces.identity import PhotoError
 
 
 @pytest.mark.parametrize("setting, words", [

@@ -13,7 +13,7 @@ import numpy as np
 from manifests.media.pictures import iter_pictures
 from manifests.media.sound import read_audio
 from manifests.records import Video
-from stages.download.site import ffmpeg_path
+from stages.sources.download.site import ffmpeg_path
 from tests.synthetic import switch_frames
 
 

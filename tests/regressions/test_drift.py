@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from manifests import lag_curves as off
-from manifests.drift import find_line
 from pipeline.audit import recordings
-from stages.correct import retimed
-from stages.drift import drift_of
+from stages.networks import lag_curves as off
+from stages.sync.correct import retimed
+from stages.sync.drift import drift_of
+from stages.sync.drift_line import find_line
 
 RATE, STEP_MS, LENGTH_S = 16000, 10.0, 600
 
@@ -27,7 +27,7 @@ class Estimator:
 
 
 class Judge:
-    """What `drift_of` asks of `stages.sync.Sync`."""
+    """What `drift_of` asks of `stages.sync.offsets.Sync`."""
 
     estimator, config = Estimator(), SimpleNamespace(hop_frames=25)
 

@@ -13,8 +13,8 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError
 from manifests.records import Reject
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import TransientError
-from stages.download import errors
-from stages.download.site import ffmpeg_path
+from stages.sources.download import errors
+from stages.sources.download.site import ffmpeg_path
 from tests.stages.test_download import FAST, LocalLimiter, fetch, write_clip
 
 

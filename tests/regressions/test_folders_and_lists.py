@@ -10,9 +10,9 @@ import pytest
 
 from evaluation.pairing import media_files
 from manifests import walk
-from pipeline.audit import layouts
 from pipeline.own_folder import MARK
-from stages.requests import BadSourceError, requests_from_arguments
+from stages.sources import layouts
+from stages.sources.arguments import BadSourceError, requests_from_arguments
 
 MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
 

@@ -25,9 +25,9 @@ from pipeline import settings
 from pipeline.config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context
-from stages.download import errors
-from stages.download.site import ffmpeg_path
-from stages.expand import Expand
+from stages.sources.download import errors
+from stages.sources.download.site import ffmpeg_path
+from stages.sources.expand import Expand
 from tests.stages.test_download import FAST, LocalLimiter, fetch, write_clip
 
 METADATA = "http://169.254.169.254/latest/meta-data/x.mp4"

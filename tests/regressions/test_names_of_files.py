@@ -15,17 +15,17 @@ from manifests import records as rec
 from manifests.paths import as_path, as_text, check_out, printable
 from manifests.schema import write_table
 from pipeline import build, own_folder
-from pipeline.audit import layouts
 from pipeline.graph import MAIN_JOB
 from pipeline.ledger import Entry, Ledger, Result
 from pipeline.stage_runner import Job, StageRunner, _result
 from pipeline.work_files import WorkFiles
-from stages.download import DownloadConfig
-from stages.expand import ExpandConfig
-from stages.identity import face_of_photo
-from stages.probe import ProbeConfig
-from stages.requests import requests_from_arguments
-from stages.transcripts import transcript_of
+from stages.faces.identity import face_of_photo
+from stages.sources import layouts
+from stages.sources.arguments import requests_from_arguments
+from stages.sources.download import DownloadConfig
+from stages.sources.expand import ExpandConfig
+from stages.sources.probe import ProbeConfig
+from stages.text.transcripts import transcript_of
 from tests.stages.test_download import write_clip
 
 NAMES = [b"caf\xe9.mp4", b"two\nlines.mp4", b"\xff\xfe.mp4", b"tab\tand\x1b[31m.mp4",

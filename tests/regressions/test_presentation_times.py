@@ -13,7 +13,7 @@ import pytest
 from manifests.media.pictures import _decode, iter_pictures
 from manifests.media.times import BestEffort
 from manifests.media.video import open_video
-from stages.download.site import ffmpeg_path
+from stages.sources.download.site import ffmpeg_path
 from tests.regressions.media_helpers import (
     events_heard_s,
     events_seen_s,

@@ -31,7 +31,7 @@ from pipeline.resync import fates, plan
 from pipeline.resync.made import forget_lost
 from pipeline.resync.names import Wanted, shown, targets
 from pipeline.resync.place import place
-from stages.correct import correct_file
+from stages.sync.correct import correct_file
 
 
 def named(*paths: str, **kwargs) -> list[str]:
@@ -216,7 +216,7 @@ def test_every_file_has_a_row(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     (tmp_path / "s/twin.mp4").symlink_to(tmp_path / "s/a.mp4")
-    from pipeline.audit import layouts
+    from stages.sources import layouts
 
     layout, items = layouts.find(tmp_path)
     found = SimpleNamespace(items=items, layout=layout, summary=[], rows=[
@@ -232,7 +232,7 @@ def test_every_file_has_a_row(tmp_path):
 
 
 def test_results_beside_a_list_are_not_taken_for_its_downloads(tmp_path):
-    from pipeline.audit import layouts
+    from stages.sources import layouts
 
     (tmp_path / "list.csv").write_text("abc,1.5,3.0\nabc,4.0,6.0\n")
     for name in ("abc.mp4", "other.mp4", "out/media/abc_1.500000.mp4"):

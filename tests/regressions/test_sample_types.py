@@ -13,8 +13,8 @@ import pytest
 
 from manifests.sample_json import MEMBERS, OPTIONAL, known, members_markdown, typed
 from manifests.shards import ShardSample, read_samples, write_samples
-from stages.correct import correct_shard
-from stages.sharding import order_key
+from stages.corpus.sharding import order_key
+from stages.sync.correct import correct_shard
 from tests.readable import Readable
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -39,7 +39,7 @@ def test_the_verdict_is_a_sentence(tmp_path, monkeypatch, name):
         return str(tool)
 
     monkeypatch.setattr(sync_check, "ffmpeg_path", path)
-    monkeypatch.setattr("stages.download.site.ffmpeg_path", path)
+    monkeypatch.setattr("stages.sources.download.site.ffmpeg_path", path)
     monkeypatch.setattr(sync_check, "TIMEOUT_S", 0.5 if name == "hangs" else 30)
     monkeypatch.setattr(sync_check, "SOURCES", sync_check.SOURCES[:2])
     result = CliRunner().invoke(main, ["doctor", "--sync", "--json"])

@@ -15,11 +15,11 @@ import pytest
 from manifests.records import Reject, Request, Source
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context, TransientError
-from stages.download import Download, DownloadConfig, errors
-from stages.download.limiter import HostLimiter, LimiterConfig
-from stages.download.site import retry_after_s
-from stages.expand import Expand, ExpandConfig
-from stages.requests import BadSourceError, requests_from_arguments
+from stages.sources.arguments import BadSourceError, requests_from_arguments
+from stages.sources.download import Download, DownloadConfig, errors
+from stages.sources.download.limiter import HostLimiter, LimiterConfig
+from stages.sources.download.site import retry_after_s
+from stages.sources.expand import Expand, ExpandConfig
 
 FAST = DownloadConfig(sleep_min_s=0, sleep_max_s=0, min_free_gb=0.01, backoff_s=0.05,
                       allow_hosts=["127.0.0.1"])

@@ -11,12 +11,12 @@ from manifests.records import Clip, Reject, Request
 from pipeline.config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context
-from stages.clip_text import text_of
-from stages.download.formats import spoken_captions
-from stages.download.site import ffmpeg_path
-from stages.expand import Expand, ExpandConfig
-from stages.probe import Probe, ProbeConfig
-from stages.transcripts import transcript_of
+from stages.sources.download.formats import spoken_captions
+from stages.sources.download.site import ffmpeg_path
+from stages.sources.expand import Expand, ExpandConfig
+from stages.sources.probe import Probe, ProbeConfig
+from stages.text.clip_text import text_of
+from stages.text.transcripts import transcript_of
 from tests.stages.test_download import FAST, LocalLimiter, fetch, write_clip
 
 FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>talks</title>{items}

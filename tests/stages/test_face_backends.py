@@ -14,9 +14,9 @@ import torch
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import devices, registry, torch_detectors
 from stages.backends.boxes import HouseBox, overlap
-from stages.backends.chips import ARCFACE_POINTS, arcface_chip, five_points
 from stages.backends.letterbox import best, letterbox
 from stages.base import SetupError
+from stages.faces.chips import ARCFACE_POINTS, arcface_chip, five_points
 
 SHARED = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared"))
 LIBRARIES = registry.LIBRARIES
@@ -274,11 +274,11 @@ def test_five_points_stand_on_the_template(portrait):
 def test_the_settings_name_what_the_registry_holds():
     from typing import get_args
 
-    from stages.backends.offset_estimators import ESTIMATORS
-    from stages.backends.speaker_choosers import CHOOSERS
-    from stages.face_detection import DetectorName, LandmarkerName
-    from stages.face_pieces import EmbedderName
-    from stages.sync import ChooserName, EstimatorName
+    from stages.faces.detection import DetectorName, LandmarkerName
+    from stages.faces.people import EmbedderName
+    from stages.sync.active_speakers import CHOOSERS
+    from stages.sync.estimators import ESTIMATORS
+    from stages.sync.offsets import ChooserName, EstimatorName
 
     for names, table in ((DetectorName, registry.DETECTORS), (EmbedderName, registry.EMBEDDERS),
                          (LandmarkerName, registry.LANDMARKERS), (EstimatorName, ESTIMATORS),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from stages.backends.boxes import HOUSE
-from stages.backends.chips import CHIP_SHAPES, FaceChips
-from stages.face_detection import FollowConfig, Frame, distinct, frame_detector, linked
-from stages.face_following import FaceFollower
-from stages.measuring import Meter
+from stages.cost_meter import Meter
+from stages.faces.chips import CHIP_SHAPES, FaceChips
+from stages.faces.detection import FollowConfig, Frame, distinct, frame_detector, linked
+from stages.faces.following import FaceFollower
 
 BOX = np.array([40, 40, 80, 80], np.float32)
 ELSEWHERE = BOX + 200

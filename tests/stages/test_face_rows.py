@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from manifests.arrays import load_npz, npz_writer
-from stages import face_rows
-from stages.backends.chips import CHIP_SHAPES, FaceChips
-from stages.face_rows import FaceRows, FaceRowsWriter
-from stages.face_slots import SlotRows
+from stages.faces import side_file
+from stages.faces.chips import CHIP_SHAPES, FaceChips
+from stages.faces.side_file import FaceRows, FaceRowsWriter
+from stages.faces.tracklets import SlotRows
 from stages.networks.lipsync_features import MOUTH_SHAPE
 
 
@@ -30,7 +30,7 @@ def some(number: int, start: int, end: int) -> SlotRows:
 
 @pytest.fixture(params=[1, 35, 10_000])
 def rows(request, tmp_path, monkeypatch) -> FaceRows:
-    monkeypatch.setattr(face_rows, "PIECE_ROWS", request.param)
+    monkeypatch.setattr(side_file, "PIECE_ROWS", request.param)
     with npz_writer(tmp_path / "faces.npz") as out:
         writer = FaceRowsWriter(out)
         for start in range(0, 100, 20):

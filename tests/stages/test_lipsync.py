@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from manifests.crops import CROPS, template
-from stages.mouths import MouthCropper
+from stages.faces.mouths import MouthCropper
+from stages.faces.registration import transforms, warp
 from stages.networks import lipsync_features as feat
 from stages.networks.lipsync import DIM, LipSync, Towers, lag_correlation
-from stages.registration import transforms, warp
 
 
 def test_lag_correlation_is_the_plain_correlation_over_what_exists():

@@ -14,8 +14,8 @@ from manifests.records import Reject
 from pipeline.demo.portraits import SIZE_PX, load_portraits, render
 from pipeline.demo.programme import write_media
 from stages.base import Context
-from stages.shots import Shots, ShotsConfig
-from stages.tracks import Tracks, TracksConfig
+from stages.faces.shots import Shots, ShotsConfig
+from stages.faces.tracks import Tracks, TracksConfig
 
 CHANGE = 60
 """Frame in the middle of the change."""

@@ -11,7 +11,7 @@ import pytest
 
 from manifests.records import Fetched, Reject, Video
 from stages.base import Context
-from stages.probe import Probe, ProbeConfig
+from stages.sources.probe import Probe, ProbeConfig
 from tests.synthetic import EventFile, constant_pts_s, write_events
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from manifests.crops import ANCHORS, CROPS, crop, template
-from stages import registration
+from stages.faces import registration
 
 
 def face(mouth_open: float = 0.0) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.segmentation import segment, usable_runs
+from stages.clips.segmentation import segment, usable_runs
 
 speeches = st.lists(st.tuples(st.integers(0, 400), st.integers(3, 120)), max_size=8)
 

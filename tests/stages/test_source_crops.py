@@ -12,7 +12,7 @@ from scipy.signal import medfilt
 from manifests.media.pictures import iter_frames
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
-from stages import source_crops as crops
+from stages.faces import source_crops as crops
 from tests.stages.test_light_asd import SHARED, weights
 from tests.synthetic import EventFile, constant_pts_s, write_events
 

@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from manifests.lag_curves import Peak
 from manifests.records import Reject
 from stages.backends.registry import make
-from stages.backends.speaker_choosers import CHOOSERS
-from stages.measure import sample_track
-from stages.sync import Judged, Sync, SyncConfig
+from stages.networks.lag_curves import Peak
+from stages.sync.active_speakers import CHOOSERS
+from stages.sync.audit import sample_track
+from stages.sync.offsets import Judged, Sync, SyncConfig
 
 
 @pytest.fixture(scope="module")

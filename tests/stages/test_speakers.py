@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from manifests.records import Identity
-from stages.speakers import SpeakersConfig, assign_speakers
+from stages.corpus.speakers import SpeakersConfig, assign_speakers
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.standard_normal((6, 128)) * 0.06

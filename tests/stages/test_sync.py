@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from manifests import lag_curves
 from stages.backends.dlib_faces import Dlib68, DlibHog
-from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
-from stages.mouths import MouthCropper
+from stages.faces.mouths import MouthCropper
+from stages.networks import lag_curves
 from stages.networks import lipsync_linear as net
-from stages.speech import SpeechDetector, share
-from stages.sync import interpolate, make_windows
+from stages.sync.estimators import ESTIMATORS, TrackSignals
+from stages.sync.offsets import interpolate, make_windows
+from stages.sync.speech import SpeechDetector, share
 
 SECONDS = 8.0
 

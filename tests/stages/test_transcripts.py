@@ -14,9 +14,9 @@ from manifests.media.encode import encode_flac
 from manifests.records import Clip, Fetched, Video
 from manifests.shards import SampleIndex, ShardSample, write_samples
 from manifests.text.spoken import Span, Transcript
-from stages.clip_text import moved_text, text_of
-from stages.correct import correct_shard
-from stages.transcripts import Found, beside, caption_of, in_order, language_of, transcript_of
+from stages.sync.correct import correct_shard
+from stages.text.clip_text import moved_text, text_of
+from stages.text.transcripts import Found, beside, caption_of, in_order, language_of, transcript_of
 
 GRID = "0 12500 sil\n12500 25000 bin\n25000 37500 blue\n37500 50000 now\n50000 75000 sil\n"
 VTT = "WEBVTT\n\n00:00.500 --> 00:02.000\nbin blue now\n"

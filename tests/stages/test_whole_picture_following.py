@@ -15,13 +15,13 @@ from pipeline.cli import main
 from pipeline.demo.portraits import load_portraits, render
 from stages.backends import registry
 from stages.backends.boxes import overlap
-from stages.backends.chips import face_chips
 from stages.base import SetupError
-from stages.face_detection import FollowConfig, Frame
-from stages.face_following import FaceFollower
-from stages.shots import Shots, ShotsConfig
-from stages.track_faces import TrackChips, TrackFaces
-from stages.tracks import Tracks, TracksConfig
+from stages.faces.chips import face_chips
+from stages.faces.detection import FollowConfig, Frame
+from stages.faces.following import FaceFollower
+from stages.faces.shots import Shots, ShotsConfig
+from stages.faces.track_faces import TrackChips, TrackFaces
+from stages.faces.tracks import Tracks, TracksConfig
 from tests.stages.test_face_backends import ready
 from tests.stages.test_one_person import tracks_of
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from manifests.crops import template
-from manifests.lag_curves import confidence
 from pipeline.cli import main
+from stages.networks.lag_curves import confidence
 from stages.networks.lipsync_linear import LinearModel
 from training.lipsync import fit, own_lags
 from training.lipsync_data import Example, alter, draw, prepare

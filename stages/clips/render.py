@@ -1,0 +1,249 @@
+"""Clips: spans of a speaking face, corrected on the clock, registered and encoded.
+
+A lag is removed by reading the sound earlier or later by whole samples; nothing is padded: a
+span whose sound would lie outside the recording is trimmed. The corrected track is measured
+again, and both values are kept. Pixels are decoded once more, full size, for kept spans only.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from manifests.clock import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
+from manifests.files import write_atomic
+from manifests.ids import clip_id
+from manifests.media.encode import encode_flac, encode_video
+from manifests.media.pictures import iter_pictures, resolve
+from manifests.media.sound import read_audio
+from manifests.records import Clip, Offset, Reject, Track, Video, col
+from manifests.shards import ShardSample, write_samples
+from stages.base import Context, Resources, Stage
+from stages.clips.segmentation import segment, usable_runs
+from stages.faces import registration
+from stages.faces.track_faces import TrackFaces
+from stages.sync.offsets import Sync, SyncConfig, interpolate, source_pictures
+
+
+@dataclass(frozen=True)
+class ClipsConfig:
+    """How tracks are cut into clips."""
+
+    mode: Literal["yld", "fixed", "whole"] = col("yld: cut at pauses", default="yld")
+    min_frames: int = col("shortest clip", "frame", at_least=5, default=25)
+    max_frames: int = col("longest clip, and the length in `fixed` mode", "frame", at_least=5,
+                          default=75)
+    min_speech_share: float = col("least share of speech in a clip", at_least=0, at_most=1,
+                                    default=0.3)
+    max_gap_frames: int = col("longest run of missing landmarks that is interpolated", "frame",
+                              at_least=0, default=2)
+    max_residual_px: float = col("largest registration residual", "px of 256", at_least=0,
+                                   default=14.0)
+
+    def __post_init__(self) -> None:
+        if self.max_frames < self.min_frames:
+            raise ValueError(f"max_frames={self.max_frames} is below min_frames="
+                             f"{self.min_frames}; raise the one or lower the other")
+
+
+@dataclass(frozen=True)
+class ClipsJob:
+    """What the stage depends on: its own settings and those of the measurement."""
+
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
+
+
+@dataclass
+class Plan:
+    """A clip to be made, with what is known before its pixels are read."""
+
+    offset: Offset
+    track: Track
+    number: int
+    start: int
+    end: int
+    audio_start: int
+    landmarks: np.ndarray
+    is_interpolated: np.ndarray
+    matrices: np.ndarray
+    lag_ms: float
+    frames: list[np.ndarray] = field(default_factory=list)
+    clip: Clip | None = None
+
+
+class Clips(Stage[Offset, Clip]):
+    """Tracks with an offset -> clips, each with its encoded members in a side file."""
+
+    name = "clips"
+    reasons = frozenset({"undecided_offset", "landmark_gap", "too_little_speech",
+                         "outside_audio", "bad_registration"})
+    resources = Resources(memory_gb=6.0, timeout_s=600.0)
+    reads_media = True
+    side_folder = "clips"
+
+    def setup(self) -> None:
+        self.sync = Sync(self.config.sync)
+        self.sync.setup()
+
+    def fingerprint(self) -> dict[str, str]:
+        return Sync(self.config.sync).fingerprint()
+
+    def process(self, batch: Sequence[Offset], context: Context) -> list[list[Clip] | Reject]:
+        video = context.the_video()
+        path = resolve(video.media_path, context.work)
+        pcm = read_audio(video, path)
+        plans: list[list[Plan] | Reject] = []
+        for offset in batch:
+            track = context.tracks[offset.track_id]
+            faces = TrackFaces.load(track, context.work)
+            plans.append(self.plan(offset, track, faces, len(pcm)))
+        todo = [p for group in plans if not isinstance(group, Reject) for p in group]
+        self._render(video, path, pcm, todo, context)
+        outcomes = []
+        for group in plans:
+            if isinstance(group, Reject):
+                outcomes.append(group)
+                continue
+            made = [p.clip for p in group if p.clip is not None]
+            residual = min(registration.residual_px(
+                registration.apply(p.matrices, p.landmarks)) for p in group)
+            outcomes.append(made or Reject("bad_registration", residual,
+                                           self.config.clips.max_residual_px,
+                                           "pixels from the template"))
+        return outcomes
+
+    def plan(self, offset: Offset, track: Track, faces: TrackFaces,
+             num_samples: int) -> list[Plan] | Reject:
+        """Spans of one track. `num_samples` is the length of the sound."""
+        config = self.config.clips
+        measured = offset.offset_status == "measured"
+        if not measured and self.config.sync.undecided == "drop":
+            return Reject("undecided_offset", offset.confidence, None, offset.reason)
+        lag_ms = offset.video_lag_ms if measured and self.config.sync.correct else 0.0
+        shift = lag_to_samples(lag_ms)
+        lag_ms = shift / 16
+        landmarks, observed = faces.landmarks, faces.is_observed
+        runs = usable_runs(observed, config.max_gap_frames)
+        longest = max(b - a for a, b in runs)
+        if longest < config.min_frames:
+            return Reject("landmark_gap", longest, config.min_frames,
+                          "frames in the longest run of landmarks")
+        # The sound that matches frame f begins at 640 f - shift: keep it inside the recording.
+        low = -(-max(0, shift) // SAMPLES_PER_FRAME)
+        high = (num_samples + min(0, shift)) // SAMPLES_PER_FRAME
+        shift_frames = shift / SAMPLES_PER_FRAME
+        speech = [(round(a + shift_frames), round(b + shift_frames)) for a, b in zip(
+            offset.speech_start_frames, offset.speech_end_frames, strict=True)]
+        spans, inside = [], 0
+        for a, b in runs:
+            start, end = max(track.start_frame + a, low), min(track.start_frame + b, high)
+            inside = max(inside, end - start)
+            spans += segment(start, end, speech, config.mode, config.min_frames,
+                             config.max_frames, config.min_speech_share)
+        if inside < config.min_frames:
+            return Reject("outside_audio", inside, config.min_frames, "frames with sound")
+        if not spans:
+            return Reject("too_little_speech", offset.speech_share, config.min_speech_share,
+                          f"no span of {config.min_frames} frames has enough speech")
+        whole = interpolate(landmarks)
+        plans = []
+        for number, (start, end) in enumerate(spans):
+            rows = slice(start - track.start_frame, end - track.start_frame)
+            plans.append(Plan(
+                offset, track, number, start, end, start * SAMPLES_PER_FRAME - shift,
+                whole[rows], ~observed[rows], registration.transforms(whole[rows]), lag_ms))
+        return plans
+
+    def _render(self, video: Video, path, pcm: np.ndarray, plans: list[Plan],
+                context: Context) -> None:
+        again = {}
+        for plan in plans:
+            if plan.offset.track_id not in again:
+                again[plan.offset.track_id] = self._measure_again(plan, video, pcm, context)
+        waiting = sorted(plans, key=lambda p: (p.start, p.offset.track_id))
+        while waiting:
+            # Clips that touch share one decode.
+            group = [waiting.pop(0)]
+            end = group[0].end
+            while waiting and waiting[0].start <= end:
+                group.append(waiting.pop(0))
+                end = max(end, group[-1].end)
+            shown, rgb = None, None
+            for frame, picture in iter_pictures(video, path, group[0].start, end):
+                for plan in group:
+                    if plan.start <= frame < plan.end:
+                        if shown is not picture:
+                            shown, rgb = picture, picture.rgb()
+                        plan.frames.append(
+                            registration.warp(rgb, plan.matrices[frame - plan.start]))
+                        if frame + 1 == plan.end:
+                            self._encode(plan, pcm, again[plan.offset.track_id], context)
+
+    def _measure_again(self, plan: Plan, video: Video, pcm: np.ndarray, context: Context):
+        track, offset = plan.track, plan.offset
+        faces = TrackFaces.load(track, context.work)
+        regions = list(zip(offset.speech_start_frames, offset.speech_end_frames, strict=True))
+        crops = source_pictures(video, context.work, track, faces)
+        item = self.sync.judge(track, faces, pcm, regions, lag_to_samples(plan.lag_ms), crops)
+        return self.sync.verdict(item)
+
+    def _encode(self, plan: Plan, pcm: np.ndarray, again, context: Context) -> None:
+        track, offset = plan.track, plan.offset
+        canonical = registration.apply(plan.matrices, plan.landmarks)
+        residual = registration.residual_px(canonical)
+        if residual > self.config.clips.max_residual_px:
+            plan.frames = []
+            return
+        length = plan.end - plan.start
+        sound = pcm[plan.audio_start:plan.audio_start + length * SAMPLES_PER_FRAME]
+        content, psnr = encode_video(plan.frames)
+        plan.frames = []
+        points = io.BytesIO()
+        np.lib.format.write_array(points, canonical, allow_pickle=False)
+        name = clip_id(track.track_id, plan.number)
+        status, _, residual_lag, _ = again
+        shift_frames = plan.lag_ms / 40
+        speech = [(a + shift_frames, b + shift_frames) for a, b in zip(
+            offset.speech_start_frames, offset.speech_end_frames, strict=True)]
+        talk = sum(max(0.0, min(b, plan.end) - max(a, plan.start)) for a, b in speech) / length
+        path = context.side_path(Clips.side_folder, name, ".tar")
+        clip = Clip(
+            name, track.track_id, track.shot_id, track.video_id, plan.start, plan.end, length,
+            plan.audio_start, plan.lag_ms,
+            None if residual_lag is None else round(residual_lag, 1), status,
+            offset.video_lag_ms, offset.offset_status, offset.confidence, round(residual, 3),
+            int(plan.is_interpolated.sum()), round(psnr, 2), round(talk, 4),
+            str(path.relative_to(context.work)),
+        )
+        buffer = io.BytesIO()
+        sample = ShardSample(name, {"face.mp4": content, "audio.flac": encode_flac(sound),
+                                    "landmarks.npy": points.getvalue()})
+        write_samples(buffer, [sample.with_facts(sample_json(clip, offset, plan.is_interpolated))])
+        write_atomic(path, buffer.getvalue())
+        plan.clip = clip
+
+
+def sample_json(clip: Clip, offset: Offset, is_interpolated: np.ndarray) -> dict:
+    """The sample's `json` member; speaker, split and text are added when it goes into a
+    shard."""
+    return {
+        "clip_id": clip.clip_id, "track_id": clip.track_id, "shot_id": clip.shot_id,
+        "video_id": clip.video_id, "start_frame": clip.start_frame, "end_frame": clip.end_frame,
+        "num_frames": clip.num_frames, "frame_rate": str(FRAME_RATE), "sample_rate": SAMPLE_RATE,
+        "audio_start_sample": clip.audio_start_sample, "video_lag_ms": clip.video_lag_ms,
+        "applied_lag_ms": clip.applied_lag_ms, "residual_lag_ms": clip.residual_lag_ms,
+        "residual_status": clip.residual_status, "offset_status": clip.offset_status,
+        "offset_reason": offset.reason, "offset_scope": offset.offset_scope,
+        "confidence": clip.confidence, "raw_score": offset.raw_score,
+        "estimator": offset.estimator, "search_ms": offset.search_ms,
+        "speaking_score": offset.speaking_score, "speech_share": clip.speech_share,
+        "registration_residual_px": clip.registration_residual_px,
+        "interpolated_frames": np.flatnonzero(is_interpolated).tolist(),
+        "text": None, "text_source": None, "text_reason": None, "words": None,
+        "speaker_id": None, "split": None,
+    }

@@ -1,0 +1,1 @@
+"""What belongs to a corpus and not to a video: speakers, shards."""

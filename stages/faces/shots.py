@@ -1,0 +1,131 @@
+"""Shots, faces and landmarks in one decode pass over a video.
+
+Side file `shots/{video_id}-*.npz`, in pieces (`stages.faces.side_file`): one row per face and frame
+in `frame` int32 [N], `slot` int32 [N], `boxes` float32 [N, 4] xyxy and `landmarks` float32
+[N, 68, 2] in source display pixels, `score` float32 [N], `mouths` uint8 [N, 40, 48]
+(`stages.faces.mouths`); face chips in `chips` uint8 [M, 150, 150, 3] and `aligned` uint8
+[M, 112, 112, 3] (`backends.chips`) with `chip_frame` and `chip_slot` int32 [M], and
+`chip_likeness` float32 [M], 1 for chips taken regularly, below for those taken because the face
+looked unlike itself (`face_chips`). A slot is an unbroken run of one face; `tracks` joins slots
+into tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from manifests.arrays import npz_writer
+from manifests.ids import shot_id
+from manifests.media.pictures import iter_pictures, resolve
+from manifests.records import Reject, Shot, Video, col
+from stages.backends import registry
+from stages.base import Context, Resources, Stage
+from stages.cost_meter import Meter
+from stages.faces.chips import face_chips
+from stages.faces.cuts import SMALL_PX, CutConfig, CutFinder
+from stages.faces.detection import FollowConfig
+from stages.faces.following import FaceFollower
+from stages.faces.side_file import FaceRowsWriter
+
+TAKE_EVERY = 500
+"""Frames after which what is known of faces goes from memory towards the side file."""
+
+
+@dataclass(frozen=True)
+class ShotsConfig:
+    """The pass over every frame."""
+
+    cuts: CutConfig = field(default_factory=CutConfig)
+    faces: FollowConfig = field(default_factory=FollowConfig)
+    max_side_px: int = col("longer side of the pictures looked at", "px", at_least=64,
+                           default=960)
+    guard_frames: int = col("frames left out at each cut", "frame", at_least=0, default=1)
+
+
+class Shots(Stage[Video, Shot]):
+    """One video -> its shots, and a side file with every face of every frame."""
+
+    name = "shots"
+    version = 7
+    reasons = frozenset({"no_frames"})
+    resources = Resources(memory_gb=6.0, timeout_s=300.0)
+    reads_media = True
+    side_folder = "shots"
+
+    @classmethod
+    def devices(cls, config: ShotsConfig) -> dict[str, str]:
+        return {"faces.device": config.faces.device,
+                "faces.landmarks_device": config.faces.landmarks_device}
+
+    @classmethod
+    def check_here(cls, config: ShotsConfig) -> None:
+        registry.check_at_hand(registry.DETECTORS, config.faces.detector)
+        registry.check_at_hand(registry.LANDMARKERS, config.faces.landmarks)
+
+    def setup(self) -> None:
+        faces = self.config.faces
+        if self.sharing is None:
+            self.detector = registry.make(registry.DETECTORS, faces.detector, device=faces.device)
+            self.landmarker = registry.make(registry.LANDMARKERS, faces.landmarks,
+                                            device=faces.landmarks_device)
+        else:
+            self.detector = self.sharing.detector(faces.detector, faces.device)
+            self.landmarker = self.sharing.landmarker(faces.landmarks, faces.landmarks_device)
+        self.detector.setup()
+        self.landmarker.setup()
+
+    def fingerprint(self) -> dict[str, str]:
+        faces = self.config.faces
+        return {"detector": registry.fingerprint(registry.DETECTORS, faces.detector),
+                "landmarks": registry.fingerprint(registry.LANDMARKERS, faces.landmarks)}
+
+    def process(self, batch: Sequence[Video], context: Context) -> list[list[Shot] | Reject]:
+        with nullcontext() if self.sharing is None else self.sharing.video():
+            return [self._one(video, context) for video in batch]
+
+    def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
+        path = context.side_path(self.side_folder, video.video_id, ".npz")
+        with npz_writer(path) as out:
+            rows = FaceRowsWriter(out)
+            cuts, num_frames = self._follow(video, context, rows)
+        if not num_frames:
+            path.unlink()
+            return Reject("no_frames", 0, 1, "no frame could be decoded")
+        frames = np.array(rows.frames, int)
+        edges = [0, *cuts, video.num_frames]
+        return [
+            Shot(shot_id(video.video_id, i), video.video_id, start, end,
+                 self.config.guard_frames, str(path.relative_to(context.work)),
+                 int(((frames >= start) & (frames < end)).sum()))
+            for i, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+        ]
+
+    def _follow(self, video: Video, context: Context, rows: FaceRowsWriter
+                ) -> tuple[list[int], int]:
+        """The cuts, and how many frames there were; faces go to `rows` as they are known."""
+        cuts = CutFinder(self.config.cuts)
+        follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips,
+                                cuts, Meter(context.measured))
+        side, scale, last = self.config.max_side_px, 1.0, -1
+        shown = None
+        for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):
+            if shown is not picture:
+                shown = picture
+                luma, small_luma = picture.luma(side), picture.luma(SMALL_PX)
+                small_rgb = picture.rgb(SMALL_PX)
+                scale = video.width_px / luma.shape[1]
+            cuts.push(frame, small_rgb, small_luma)
+            follower.push(frame, luma, partial(picture.rgb, side))
+            last = frame
+            if frame % TAKE_EVERY == 0:
+                rows.push(follower.take(), scale)
+        found = cuts.finish()
+        follower.finish()
+        rows.push(follower.take(), scale)
+        rows.flush()
+        return found, last + 1

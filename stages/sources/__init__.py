@@ -1,0 +1,1 @@
+"""From an argument to a video in hand: lists, layouts, links, downloads, streams."""

@@ -1,0 +1,1 @@
+"""Who speaks, and how far picture and sound are apart; measured and taken out."""

@@ -1,0 +1,302 @@
+"""Active speaker and audio-visual offset, per track and per window (design section 3).
+
+Evidence decides: a track without speech, or whose lips are still while somebody talks, is
+rejected; so is one where lips move and speech is heard for long without any agreement
+(voice-over, dubbing). Of several faces in view the one that agrees with the sound speaks. A
+mere lack of confidence rejects nothing: such a track is `undecided`, without a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from manifests.clock import SAMPLES_PER_FRAME
+from manifests.media.pictures import resolve
+from manifests.media.sound import read_audio
+from manifests.records import Identity, Offset, Reject, Track, Video, col
+from stages.backends import registry
+from stages.base import Context, Resources, Stage
+from stages.faces.track_faces import TrackFaces
+from stages.networks import lag_curves as off
+from stages.sync.active_speakers import CHOOSERS, FaceInView, View
+from stages.sync.estimators import ESTIMATORS, TrackSignals
+from stages.sync.speech import SpeechDetector, share
+
+EstimatorName = Literal["lipsync", "lipsync_linear", "syncnet_v2"]
+ChooserName = Literal["lipsync", "light_asd", "syncnet"]
+
+
+@dataclass(frozen=True)
+class SyncConfig:
+    """Speech, speaker choice and the offset search."""
+
+    estimator: EstimatorName = col("offset estimator", default="lipsync")
+    search_ms: float = col("search range, plus and minus", "ms", at_least=40, at_most=10_000,
+                           default=700.0)
+    window_frames: int = col("window", "frame", at_least=5, default=75)
+    hop_frames: int = col("window hop", "frame", at_least=1, default=25)
+    vad_threshold: float = col("silero-vad's speech probability", at_least=0, at_most=1,
+                                default=0.5)
+    min_speech_s: float = col("least speech in a track", "s", at_least=0, default=0.6)
+    min_lip_motion: float = col("least deviation of the inner-lip gap during speech, in eye "
+                                "distances", at_least=0, default=0.008)
+    min_window_speech: float = col("speech share of a window that is compared", at_least=0,
+                                   at_most=1, default=0.25)
+    voice_over_s: float = col("speech without agreement that proves voice-over", "s",
+                              at_least=0, default=6.0)
+    voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.18)
+    speaker: ChooserName = col("what chooses the speaker of several faces", default="lipsync")
+    speaker_margin: float | None = col("lead of the speaking face's score over others in view; "
+                                       "null: the chooser's own", at_least=0, default=None)
+    correct: bool = col("shift the audio by the measured lag", default=True)
+    undecided: Literal["keep", "drop"] = col("what becomes of clips of undecided tracks",
+                                             default="keep")
+
+
+@dataclass
+class Judged:
+    """One track on its way to an outcome."""
+
+    track: Track
+    speech_share: float
+    speech_s: float
+    lip_motion: float
+    windows: list[tuple[int, int]]
+    curves: list[np.ndarray]
+    weights: list[float]
+    peak: off.Peak | None
+    seconds: float
+    speaking: float | None = None
+    """The chooser's score, where other faces are in view."""
+
+
+class Sync(Stage[Identity, Offset]):
+    """All tracks of a video together: who speaks, and how far picture and sound are apart."""
+
+    name = "sync"
+    version = 2
+    reasons = frozenset({"no_speech", "still_face", "voice_over", "not_speaking",
+                         "ambiguous_speaker"})
+    resources = Resources(memory_gb=6.0, timeout_s=300.0)
+    reads_media = True
+
+    @classmethod
+    def check_here(cls, config: SyncConfig) -> None:
+        registry.check_at_hand(ESTIMATORS, config.estimator)
+        registry.check_at_hand(CHOOSERS, config.speaker)
+
+    def setup(self) -> None:
+        self.estimator = registry.make(ESTIMATORS, self.config.estimator)
+        self.speech = SpeechDetector(self.config.vad_threshold)
+        self.chooser = registry.make(CHOOSERS, self.config.speaker)
+        self.chooser.setup()
+
+    def fingerprint(self) -> dict[str, str]:
+        estimator = registry.make(ESTIMATORS, self.config.estimator)
+        chooser = registry.make(CHOOSERS, self.config.speaker)
+        return {"estimator": estimator.version, "weights": estimator.fingerprint(),
+                "chooser": f"{chooser.name}-{chooser.version}"}
+
+    def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
+        video = context.the_video()
+        pcm = read_audio(video, resolve(video.media_path, context.work))
+        regions = self.speech.regions(pcm)
+        judged, boxes = [], []
+        for identity in batch:
+            track = context.tracks[identity.track_id]
+            faces = TrackFaces.load(track, context.work)
+            crops = source_pictures(video, context.work, track, faces)
+            judged.append(self.judge(track, faces, pcm, regions, crops=crops))
+            boxes.append(faces.boxes)
+        self.choose(judged, boxes, View(
+            video, resolve(video.media_path, context.work), pcm, regions))
+        return [self._outcome(item, judged, regions) for item in judged]
+
+    def judge(self, track: Track, faces: TrackFaces, pcm: np.ndarray,
+              regions: list[tuple[int, int]], shift_samples: int = 0,
+              crops: Callable[[], Iterable[np.ndarray]] | None = None) -> Judged:
+        """Curves of one track; `shift_samples` reads the sound that
+        much earlier; `crops` gives SyncNet's pictures where they can be read."""
+        config = self.config
+        landmarks = interpolate(faces.landmarks)
+        shift_frames = shift_samples / SAMPLES_PER_FRAME
+        moved = [(a + shift_frames, b + shift_frames) for a, b in regions]
+        talk = share(moved, track.start_frame, track.end_frame)
+        length = track.end_frame - track.start_frame
+        windows = make_windows(length, config.window_frames, config.hop_frames)
+        talks = [share(moved, track.start_frame + a, track.start_frame + b) for a, b in windows]
+        signals = TrackSignals(landmarks, held(faces.mouths, faces.is_observed), pcm,
+                               track.start_frame * SAMPLES_PER_FRAME - shift_samples, crops)
+        curves = self.estimator.curves(signals, windows, config.search_ms)
+        used = [t if t >= config.min_window_speech else 0.0 for t in talks]
+        pooled = off.pool(curves, used)
+        peak = None if pooled is None else self.estimator.peak(pooled)
+        covered = np.zeros(length, bool)
+        for (a, b), weight in zip(windows, used, strict=True):
+            covered[a:b] |= weight > 0
+        return Judged(track, talk, talk * length / 25, lip_motion(landmarks, moved, track),
+                      windows, curves, used, peak, float(covered.sum()) / 25)
+
+    def choose(self, judged: list[Judged], boxes: list[np.ndarray], view: View) -> None:
+        """Score every face that others are in view with, over the frames they share."""
+        for item, own in zip(judged, boxes, strict=True):
+            rivals = [o.track for o in judged if o is not item and concurrent(o.track, item.track)]
+            if not rivals:
+                continue
+            start = max(item.track.start_frame, min(r.start_frame for r in rivals))
+            end = min(item.track.end_frame, max(r.end_frame for r in rivals))
+            face = FaceInView(item.track, own, item.peak.height if item.peak else None, start, end)
+            item.speaking = self.chooser.scores([face], view)[0]
+
+    def _outcome(self, item: Judged, others: list[Judged], regions) -> list[Offset] | Reject:
+        config = self.config
+        if item.speech_s < config.min_speech_s:
+            return Reject("no_speech", item.speech_s, config.min_speech_s,
+                          "seconds of speech while the face is seen")
+        if item.lip_motion < config.min_lip_motion:
+            return Reject("still_face", item.lip_motion, config.min_lip_motion,
+                          "deviation of the inner-lip gap in eye distances")
+        rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
+        if rivals:
+            margin = config.speaker_margin
+            margin = self.chooser.margin if margin is None else margin
+            best = max(r.speaking for r in rivals)
+            if item.speaking <= best - margin:
+                return Reject("not_speaking", item.speaking, best,
+                              f"{self.chooser.name}: another face in view goes better with the "
+                              "sound")
+            if item.speaking < best + margin:
+                return Reject("ambiguous_speaker", item.speaking - best, margin,
+                              f"{self.chooser.name}: faces in view go with the sound about as "
+                              "well")
+        height = item.peak.height if item.peak else 0.0
+        if item.seconds >= config.voice_over_s and height < config.voice_over_peak:
+            return Reject("voice_over", height, config.voice_over_peak,
+                          f"{item.seconds:.1f} s of speech and moving lips do not agree")
+        return [self.offset_of(item, regions)]
+
+    def offset_of(self, item: Judged, regions) -> Offset:
+        """The row of a track that was not rejected."""
+        track, peak = item.track, item.peak
+        status, reason, lag, sure = self.verdict(item)
+        lags, heights = [], []
+        for curve, weight in zip(item.curves, item.weights, strict=True):
+            found = self.estimator.peak(curve) if weight else None
+            good = self.is_sure(found, self.config.window_frames / 25)
+            lags.append(round(found.lag_ms, 1) if good else None)
+            heights.append(None if found is None else round(found.height, 4))
+        speaking = item.speaking
+        if speaking is None and peak is not None:
+            speaking = peak.height
+        drift = off.drift_ms_per_min([a for a, _ in item.windows], lags)
+        inside = [(max(a, track.start_frame), min(b, track.end_frame)) for a, b in regions]
+        inside = [(a, b) for a, b in inside if a < b]
+        return Offset(
+            track.track_id, track.video_id, track.shot_id, "track", status,
+            None if lag is None else round(lag, 1), reason,
+            None if sure is None else round(sure, 4),
+            None if peak is None else round(peak.height, 4),
+            f"{self.estimator.name}-{self.estimator.version}", self.config.search_ms,
+            round(item.speech_share, 4), None if speaking is None else round(speaking, 4),
+            [track.start_frame + a for a, _ in item.windows], lags, heights,
+            [a for a, _ in inside], [b for _, b in inside],
+            None if drift is None else round(drift, 2),
+        )
+
+    def confidence(self, peak: off.Peak | None, seconds: float) -> float | None:
+        """Calibrated probability that the error is within 40 ms; None without calibration."""
+        if peak is None or self.estimator.calibration is None:
+            return None
+        return off.confidence(peak, seconds, self.estimator.calibration)
+
+    def is_sure(self, peak: off.Peak | None, seconds: float) -> bool:
+        """Whether a peak of the curves of so many seconds counts as measured."""
+        if peak is None or peak.is_at_limit:
+            return False
+        sure = self.confidence(peak, seconds)
+        if sure is None:
+            return peak.height >= (self.estimator.min_raw_score or np.inf)
+        return sure >= self.estimator.measured_confidence
+
+    def verdict(self, item: Judged) -> tuple[str, str | None, float | None, float | None]:
+        """Status, reason, lag in ms and confidence of a judged track."""
+        peak = item.peak
+        if peak is None:
+            return "undecided", "too little speech to compare", None, None
+        sure = self.confidence(peak, item.seconds)
+        if peak.is_at_limit:
+            return "at_search_limit", f"the best lag is at {peak.lag_ms:+.0f} ms", None, sure
+        if sure is None:
+            least = self.estimator.min_raw_score
+            if least is None or peak.height < least:
+                return "undecided", f"raw score {peak.height:.2f} is low", None, None
+            return "measured", None, peak.lag_ms, None
+        if sure < self.estimator.measured_confidence:
+            return "undecided", f"confidence {sure:.2f} is low", None, sure
+        return "measured", None, peak.lag_ms, sure
+
+
+def source_pictures(video: Video, work: Path, track: Track, faces: TrackFaces
+                    ) -> Callable[[], Iterable[np.ndarray]]:
+    """SyncNet's crops of a track, decoded when asked for."""
+    def read() -> Iterable[np.ndarray]:
+        from stages.faces.source_crops import iter_crops
+
+        return iter_crops(video, resolve(video.media_path, work), track.start_frame,
+                          faces.boxes)
+
+    return read
+
+
+def make_windows(length: int, size: int, hop: int) -> list[tuple[int, int]]:
+    """Half-open windows over `length` frames; one shorter one if there is no room for more."""
+    if length <= size:
+        return [(0, length)]
+    starts = list(range(0, length - size + 1, hop))
+    if starts[-1] + size < length:
+        starts.append(length - size)
+    return [(s, s + size) for s in starts]
+
+
+def interpolate(landmarks: np.ndarray) -> np.ndarray:
+    """[T, 68, 2] with NaN rows -> without: linear between neighbours, held at the ends."""
+    missing = np.isnan(landmarks).any((1, 2))
+    if not missing.any():
+        return landmarks
+    seen = np.flatnonzero(~missing)
+    flat = landmarks.reshape(len(landmarks), -1)
+    output = np.stack([np.interp(np.arange(len(flat)), seen, c[seen]) for c in flat.T], 1)
+    return output.reshape(landmarks.shape).astype(np.float32)
+
+
+def held(mouths: np.ndarray, is_observed: np.ndarray) -> np.ndarray:
+    """Mouth pictures [T, ...] with those of unobserved frames taken from the frame before."""
+    seen = np.flatnonzero(is_observed)
+    if len(seen) in (0, len(mouths)):
+        return mouths
+    before = np.searchsorted(seen, np.arange(len(mouths)), "right") - 1
+    return mouths[seen[np.maximum(before, 0)]]
+
+
+def lip_motion(landmarks: np.ndarray, regions, track: Track) -> float:
+    """Deviation of the inner-lip gap while there is speech, in eye distances."""
+    eyes = np.linalg.norm(landmarks[:, 42:48].mean(1) - landmarks[:, 36:42].mean(1), axis=1)
+    gap = np.linalg.norm(landmarks[:, 61:64] - landmarks[:, [67, 66, 65]], axis=2).mean(1)
+    relative = gap / np.maximum(np.median(eyes), 1e-6)
+    frames = np.arange(track.start_frame, track.end_frame)
+    spoken = np.zeros(len(frames), bool)
+    for a, b in regions:
+        spoken |= (frames >= a) & (frames < b)
+    return float(relative[spoken].std()) if spoken.sum() > 2 else 0.0
+
+
+def concurrent(a: Track, b: Track) -> bool:
+    """Whether two tracks are in view together for a second or most of the shorter one."""
+    both = min(a.end_frame, b.end_frame) - max(a.start_frame, b.start_frame)
+    shorter = min(a.end_frame - a.start_frame, b.end_frame - b.start_frame)
+    return both >= min(25, 0.5 * shorter)
