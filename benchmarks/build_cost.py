@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 
 from manifests.corpus import Corpus
-from pipeline import status
-from pipeline.build import build
-from pipeline.config import load_config
-from pipeline.progress import table
+from pipeline.build.job import build
+from pipeline.config.build_config import load_config
+from pipeline.run import status
+from pipeline.run.progress import table
 
 
 def decode_cpu_s(paths: list[str]) -> float:

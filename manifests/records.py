@@ -3,7 +3,7 @@
 Design section 4. A field's unit and meaning are part of the record (`col`), and travel into
 the Parquet schema. "No value" is None; where that needs a reason, a reason field is beside it. What
 a file is that a field names, and whether the field counts when finished work is looked for, is said
-here too, and nowhere else: `files_of`, `pipeline.ledger.digest`.
+here too, and nowhere else: `files_of`, `pipeline.run.ledger.digest`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import cache
 from typing import Any, Literal, TypeAlias
 
 InKey: TypeAlias = Literal["always", "unless_default", "never"]
-"""Whether a field is part of what finished work is found by (`pipeline.ledger`). `unless_default`:
-a setting that came later and changes no outcome at its default, so that corpora made before it
-keep their finished work. `never`: where a file lies, or when it came, does not change its content;
-no stage reads transcripts, publishing does, and looks at their content each time."""
+"""Whether a field is part of what finished work is found by (`pipeline.run.ledger`).
+`unless_default`: a setting that came later and changes no outcome at its default, so that corpora
+made before it keep their finished work. `never`: where a file lies, or when it came, does not change
+its content; no stage reads transcripts, publishing does, and looks at their content each time."""
 
 Role: TypeAlias = Literal["media", "side_file", "kept_file"]
 """What the file is that a field names: the video's media; a side file that the stage wrote which
@@ -29,7 +29,7 @@ def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float
         **kwargs: Any) -> Any:
     """A dataclass field that carries its unit and meaning in its metadata.
 
-    The bounds are a setting's: `pipeline.settings` refuses what lies outside.
+    The bounds are a setting's: `pipeline.config.settings` refuses what lies outside.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
     return field(metadata={"doc": doc, "unit": unit, "in_key": in_key, "role": role,

@@ -42,7 +42,7 @@ OTHER_SUFFIXES = _suffixes(
     ".url .urls .vtt .webp .wrd .xls .xlsx .xml .xz .yaml .yml .ytdl .zip .zst")
 """Known to be no media, and not looked into."""
 OWN_MARK = ".yld.json"
-"""Marks a folder that yld made (`pipeline/own_folder.py`)."""
+"""Marks a folder that yld made (`pipeline/storage/own_folder.py`)."""
 NUM_NAMED = 5
 """Names that a line gives."""
 HEAD_BYTES = 4096

@@ -11,9 +11,18 @@ import click
 
 from manifests.paths import as_text
 from manifests.plain_words import read_json
-from pipeline import commands_models, commands_scores, commands_sync, supervisor
-from pipeline.cli_tools import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
-from pipeline.terminal import close_stdin
+from pipeline.commands import (
+    models as commands_models,
+)
+from pipeline.commands import (
+    scores as commands_scores,
+)
+from pipeline.commands import (
+    sync as commands_sync,
+)
+from pipeline.commands.options import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
+from pipeline.run import supervisor
+from pipeline.run.terminal import close_stdin
 
 
 class _Program(click.Group):
@@ -65,8 +74,8 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
           strict, dry_run, model_dir, as_json) -> None:
     """Build or extend a corpus from links, lists of links, media files and folders."""
     commands_models.use_model_dir(model_dir)
-    from pipeline import config as cfg
-    from pipeline import status
+    from pipeline.config import build_config as cfg
+    from pipeline.run import status
 
     extra = [f"identity.target={json.dumps([as_text(Path(t).resolve()) for t in target])}"] * bool(
         target)
@@ -76,16 +85,16 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
     if not out.strip():
         raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder",
                                  param_hint="--out")
-    from pipeline import address as place
+    from pipeline.storage import address as place
 
     destination = out if place.is_remote(out) else None
     out = place.staging_folder(out) if destination else place.local_path(out)
-    from pipeline import own_folder
-    from pipeline.build import build as run
+    from pipeline.build.job import build as run
+    from pipeline.storage import own_folder
 
     own_folder.check(out, "corpus")
     if dry_run:
-        from pipeline.dry_run import describe
+        from pipeline.build.dry_run import describe
 
         click.echo(describe(list(sources), out, settings, limit, destination))
         return
@@ -118,7 +127,7 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
 def status(corpus, cost, why, as_json) -> None:
     """The funnel: what went into each stage and what became of it."""
     from manifests.corpus import Corpus, status_rows
-    from pipeline import status as st
+    from pipeline.run import status as st
 
     live = corpus.folder / "work" / "status.json"
     # What another machine did at an address is in what was mirrored, not in this machine's run.
@@ -150,8 +159,8 @@ def status(corpus, cost, why, as_json) -> None:
 def report(corpus, out) -> None:
     """Write report.html again from what is in the corpus folder."""
     from manifests.corpus import Corpus
-    from pipeline import mirror, own_folder
-    from pipeline.report import write_report
+    from pipeline.corpus.report import write_report
+    from pipeline.storage import mirror, own_folder
 
     whole = Corpus(corpus.folder)
     if out is not None:
@@ -178,7 +187,7 @@ def report(corpus, out) -> None:
 def clean(folder, yes) -> None:
     """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo); all else stays.
     """
-    from pipeline.clean import clean as run
+    from pipeline.corpus.clean import clean as run
 
     if not yes:
         raise click.UsageError(f"this removes all that yld wrote to {folder}; add --yes")
@@ -195,8 +204,8 @@ def clean(folder, yes) -> None:
 @friendly
 def verify(corpus, as_json) -> None:
     """Check every shard, sample, table and checksum of a corpus."""
-    from pipeline import mirror
-    from pipeline.verify import verify as check
+    from pipeline.corpus.verify import verify as check
+    from pipeline.storage import mirror
 
     problems = check(corpus.folder)
     if corpus.files is not None:
@@ -216,10 +225,10 @@ def verify(corpus, as_json) -> None:
 @friendly
 def doctor(sync, as_json) -> None:
     """What this machine has and what is missing, with the remedy."""
-    from pipeline.doctor import examine
+    from pipeline.machine.doctor import examine
 
     if sync:
-        from pipeline import sync_check
+        from pipeline.machine import sync_check
 
         rows = sync_check.check(lambda name: click.echo(f"testing {name}", err=True))
         emit(rows, sync_check.COLUMNS, as_json)

@@ -94,7 +94,7 @@ def side_folders() -> list[str]:
 
 
 def of_kind(entries: dict[str, dict[str, Any]], kind: type) -> Iterator[Any]:
-    """The finished units (`pipeline.ledger.Entry`) whose outputs are records of `kind`."""
+    """The finished units (`pipeline.run.ledger.Entry`) whose outputs are records of `kind`."""
     for node in NODES.values():
         if node.outputs is kind:
             yield from entries.get(node.name, {}).values()

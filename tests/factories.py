@@ -12,11 +12,11 @@ from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.sample_json import known
 from manifests.shards import ShardSample, read_samples, write_samples
-from pipeline.config import BuildConfig
-from pipeline.ledger import Entry, Result
-from pipeline.own_folder import claim
-from pipeline.publish import publish
-from pipeline.work_files import WorkFiles
+from pipeline.build.publish import publish
+from pipeline.config.build_config import BuildConfig
+from pipeline.run.ledger import Entry, Result
+from pipeline.storage.own_folder import claim
+from pipeline.storage.work_files import WorkFiles
 
 T = TypeVar("T")
 SAMPLE_VALUES = {str: "a", int: 1, float: 1.5, bool: True}

@@ -10,8 +10,8 @@ import pytest
 
 from manifests.schema import schema_markdown
 from pipeline.cli import main
-from pipeline.config import BuildConfig, as_yaml, load_config
-from pipeline.config_docs import config_markdown
+from pipeline.config.build_config import BuildConfig, as_yaml, load_config
+from pipeline.config.page import config_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -21,13 +21,13 @@ from manifests.paths import as_path, as_text
 from manifests.plain_words import read_json
 from manifests.shards import ShardError, read_samples
 from pipeline.audit import rows
-from pipeline.config import BuildConfig, stage_configs
+from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import AUDIT_JOB, SHARD_JOB
-from pipeline.ledger import Entry
-from pipeline.lock import CorpusLock
-from pipeline.own_folder import check, claim
-from pipeline.session import running
-from pipeline.work_files import WorkFiles
+from pipeline.run.ledger import Entry
+from pipeline.run.session import running
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.own_folder import check, claim
+from pipeline.storage.work_files import WorkFiles
 from stages.backends import registry
 from stages.sources import layouts
 from stages.sources.layouts import Item

@@ -20,7 +20,7 @@ from manifests.media.video import open_video
 from manifests.paths import as_path
 from manifests.shards import SampleIndex
 from pipeline.audit import recordings
-from pipeline.report import charts, samples
+from pipeline.corpus.report import charts, samples
 
 NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
 MAX_SPEAKERS_SHOWN = 40

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from manifests.clock import FRAME_RATE
 from manifests.files import atomic_path
 from manifests.records import Measured, Offset
-from pipeline.ledger import Entry
+from pipeline.run.ledger import Entry
 from stages.sources.layouts import Item
 
 SCHEMA = pa.schema([

@@ -7,14 +7,15 @@ import time
 from pathlib import Path
 
 from manifests.corpus import Corpus
-from pipeline import own_folder, settings
-from pipeline.build import build
-from pipeline.clean import clean
-from pipeline.config import BuildConfig
+from pipeline.build.job import build
+from pipeline.config import settings
+from pipeline.config.build_config import BuildConfig
+from pipeline.corpus.clean import clean
 from pipeline.demo.compare import compare
 from pipeline.demo.programme import INPUTS, make_programme
 from pipeline.demo.server import serve
-from pipeline.progress import table
+from pipeline.run.progress import table
+from pipeline.storage import own_folder
 
 
 def demo_config() -> BuildConfig:

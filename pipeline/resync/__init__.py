@@ -25,15 +25,15 @@ from manifests.files import atomic_path, write_atomic
 from manifests.paths import as_path, as_text
 from manifests.records import Correction
 from pipeline.audit import audit, refuse_another, summarize
-from pipeline.config import BuildConfig
+from pipeline.config.build_config import BuildConfig
 from pipeline.graph import CORRECT_JOB
-from pipeline.lock import CorpusLock
-from pipeline.own_folder import OwnFolder, claim
 from pipeline.resync import fates, names, plan
 from pipeline.resync.made import forget_lost
 from pipeline.resync.place import place
-from pipeline.session import running
-from pipeline.work_files import WorkFiles
+from pipeline.run.session import running
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.own_folder import OwnFolder, claim
+from pipeline.storage.work_files import WorkFiles
 from stages.sync.correct import CorrectConfig
 
 COLUMNS = ["clip_id", "speaker", "fate", "video_lag_ms", "container_lag_ms", "applied_lag_ms",

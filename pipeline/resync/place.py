@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from manifests.files import atomic_path, sha256_of
-from pipeline.own_folder import OwnFolder
+from pipeline.storage.own_folder import OwnFolder
 
 
 def place(made: Mapping[str, Path], own: OwnFolder, kind: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from manifests.files import write_atomic
-from pipeline.report import charts
+from pipeline.corpus.report import charts
 from pipeline.resync import fates, names
 
 

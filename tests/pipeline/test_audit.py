@@ -18,7 +18,7 @@ from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from pipeline.audit import audit, rows, sentence, summarize
 from pipeline.audit.report import agreement
-from pipeline.config import load_config
+from pipeline.config.build_config import load_config
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk
 from pipeline.demo.voice import speak
@@ -88,7 +88,7 @@ def test_every_reader_sees_the_corrected_file_alike(corrected):
     by_clock = [p.luma().mean() for _, p in iter_pictures(video)]
     assert len(by_index) == len(by_clock)
     assert np.corrcoef(by_index, by_clock)[0, 1] > 0.99
-    from pipeline.sync_check import _samples
+    from pipeline.machine.sync_check import _samples
 
     raw, ours = _samples(path), read_audio(video)
     assert len(raw) == len(ours) == 200 * 640 and np.array_equal(raw, ours)

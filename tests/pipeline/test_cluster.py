@@ -13,7 +13,7 @@ import pytest
 
 from manifests.corpus import Corpus
 from manifests.ids import hash_id
-from pipeline.verify import verify
+from pipeline.corpus.verify import verify
 from tests.talking import talking_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,8 +136,8 @@ def test_a_node_without_the_sources_is_named(server, cluster, inputs, tmp_path):
     """Both nodes are one machine here, so a source that no node has stands for it."""
     import ray
 
-    from pipeline import cluster as ours
-    from pipeline.work_files import WorkFiles
+    from pipeline.run import cluster as ours
+    from pipeline.storage.work_files import WorkFiles
 
     ours.start(cluster[0])
     try:

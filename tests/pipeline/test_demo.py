@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from manifests.corpus import Corpus
-from pipeline.verify import verify
+from pipeline.corpus.verify import verify
 from tests.terminal import at_terminal
 
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from manifests.media.encode import encode_flac
-from pipeline import cluster
 from pipeline.cli import main
-from pipeline.commands_scores import _note
+from pipeline.commands.scores import _note
+from pipeline.run import cluster
 from tests.evaluation.clips import speechlike
 
 METRICS = "stoi,a-stoi,mcd"
@@ -144,7 +144,7 @@ def test_metrics_are_listed():
 def test_all_that_was_written_can_be_cleaned_away(folders, tmp_path):
     import shutil
 
-    from pipeline.clean import clean
+    from pipeline.corpus.clean import clean
 
     if not (folders / "out").exists():
         run(folders)

@@ -13,11 +13,11 @@ from evaluation.faces import read_face
 from evaluation.metrics.errors import NoScore
 from evaluation.records import Utterance
 from evaluation.scoring import score
-from pipeline.clip_faces import FaceFinder
 from pipeline.demo.portraits import load_portraits, render
 from pipeline.demo.programme import write_media
 from pipeline.demo.voice import speak
-from pipeline.scoring_workers import Job, Worker
+from pipeline.scoring.clip_faces import FaceFinder
+from pipeline.scoring.workers import Job, Worker
 
 SECONDS, LAG_MS = 8.0, 120
 

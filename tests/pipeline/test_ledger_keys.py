@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from manifests import records as rec
-from pipeline.config import BuildConfig, stage_configs
-from pipeline.ledger import digest
+from pipeline.config.build_config import BuildConfig, stage_configs
+from pipeline.run.ledger import digest
 from tests.factories import filled
 
 RECORDS = {

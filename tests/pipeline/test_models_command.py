@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from manifests.weights import download as model_download
 from manifests.weights import registry as model_registry
-from pipeline import commands_models
 from pipeline.cli import main
+from pipeline.commands import models as commands_models
 
 NAME = "blaze_face_short_range.tflite"
 

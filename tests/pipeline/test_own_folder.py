@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manifests.splits import SplitConfig
-from pipeline import address as place
-from pipeline import mirror, own_folder
-from pipeline.clean import clean
+from pipeline.build.publish import publish
 from pipeline.cli import main
-from pipeline.config import BuildConfig
-from pipeline.own_folder import MARK, FileInTheWayError, NotOursError, claim
-from pipeline.publish import publish
-from pipeline.verify import verify
-from pipeline.work_files import WorkFiles
+from pipeline.config.build_config import BuildConfig
+from pipeline.corpus.clean import clean
+from pipeline.corpus.verify import verify
+from pipeline.storage import address as place
+from pipeline.storage import mirror, own_folder
+from pipeline.storage.own_folder import MARK, FileInTheWayError, NotOursError, claim
+from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import ShardsConfig
 from tests.factories import Built
 from tests.pipeline.test_publish import built
@@ -199,7 +199,7 @@ def test_a_publication_that_died_between_is_written_again(tmp_path, monkeypatch)
     root = tmp_path / "c"
     corpus = built(root, 1)
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.publish.croissant", lambda *_: 1 / 0)
+        patch.setattr("pipeline.build.publish.croissant", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             corpus.publish()
     assert (root / "shards" / "train" / "train-000000.tar").exists()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import placement
-from pipeline.config import load_config
-from pipeline.settings import ConfigError
+from pipeline.config.build_config import load_config
+from pipeline.config.settings import ConfigError
+from pipeline.run import placement
 from stages.base import SetupError
 
 POOL = ("workers.gpu_workers=1", "workers.gpu_stages=[shots]")

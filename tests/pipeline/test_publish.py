@@ -8,8 +8,8 @@ import pytest
 
 from manifests.corpus import Corpus, NotACorpusError
 from manifests.splits import EmptySplitError, SplitConfig
-from pipeline.config import BuildConfig
-from pipeline.verify import verify
+from pipeline.config.build_config import BuildConfig
+from pipeline.corpus.verify import verify
 from tests.factories import Built, fetched
 
 

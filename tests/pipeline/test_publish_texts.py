@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.pairing import read_texts
 from manifests.corpus import Corpus
-from pipeline.ledger import digest
+from pipeline.run.ledger import digest
 from tests.factories import Built, fetched
 
 GRID = "0 12500 bin\n12500 25000 blue\n25000 50000 now\n"

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from manifests.corpus import Corpus
-from pipeline import cluster
-from pipeline.build import build
-from pipeline.config import load_config, stage_configs
+from pipeline.build.job import build
+from pipeline.config.build_config import load_config, stage_configs
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk
 from pipeline.demo.server import serve
 from pipeline.demo.voice import speak
 from pipeline.graph import MAIN_JOB
-from pipeline.ledger import Ledger
-from pipeline.lock import CorpusLock
-from pipeline.pools import Pools, PoolSize
-from pipeline.runner import Runner
-from pipeline.unit import Policy
-from pipeline.work_files import WorkFiles
+from pipeline.run import cluster
+from pipeline.run.ledger import Ledger
+from pipeline.run.pools import Pools, PoolSize
+from pipeline.run.scheduler import Runner
+from pipeline.run.unit import Policy
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.work_files import WorkFiles
 from stages.sources.arguments import requests_from_arguments
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import address as place
-from pipeline import mirror
-from pipeline.own_folder import claim
-from pipeline.work_files import WorkFiles
+from pipeline.storage import address as place
+from pipeline.storage import mirror
+from pipeline.storage.own_folder import claim
+from pipeline.storage.work_files import WorkFiles
 
 
 @pytest.fixture

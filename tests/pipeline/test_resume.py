@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from manifests.corpus import Corpus
-from pipeline import cluster
-from pipeline.verify import verify
+from pipeline.corpus.verify import verify
+from pipeline.run import cluster
 from tests.talking import talking_files
 
 ROOT = Path(__file__).resolve().parents[2]

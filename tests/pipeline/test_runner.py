@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 
 from manifests.records import Request, Source
-from pipeline import cluster
 from pipeline.graph import Node
-from pipeline.ledger import Ledger
-from pipeline.lock import CorpusBusyError, CorpusLock, read_fence
-from pipeline.pools import Pools, PoolSize
-from pipeline.runner import Runner
-from pipeline.unit import Policy
-from pipeline.work_files import WorkFiles
+from pipeline.run import cluster
+from pipeline.run.ledger import Ledger
+from pipeline.run.pools import Pools, PoolSize
+from pipeline.run.scheduler import Runner
+from pipeline.run.unit import Policy
+from pipeline.storage.lock import CorpusBusyError, CorpusLock, read_fence
+from pipeline.storage.work_files import WorkFiles
 from tests.pipeline.poison_stages import EchoConfig
 
 NODES = (

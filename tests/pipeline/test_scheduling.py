@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from manifests import records as rec
-from pipeline.config import BuildConfig, stage_configs
+from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, NODES, Node, check_graph
-from pipeline.ledger import Entry, Ledger, Result
-from pipeline.pools import NODE, Ended
-from pipeline.runner import Runner
-from pipeline.stage_runner import Done
-from pipeline.unit import Policy, Unit
-from pipeline.unit_queue import UnitQueue
-from pipeline.verdict import Verdict, judge
-from pipeline.work_files import WorkFiles
+from pipeline.run.ledger import Entry, Ledger, Result
+from pipeline.run.pools import NODE, Ended
+from pipeline.run.scheduler import Runner
+from pipeline.run.stage_runner import Done
+from pipeline.run.unit import Policy, Unit
+from pipeline.run.unit_queue import UnitQueue
+from pipeline.run.verdict import Verdict, judge
+from pipeline.storage.work_files import WorkFiles
 
 
 def unit(stage: str = "shots", index: int = 0, **values) -> Unit:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.build import build
+from pipeline.build.job import build
 from pipeline.cli import main
-from pipeline.config import BuildConfig, LimitedName, load_config, setting_paths
+from pipeline.config.build_config import BuildConfig, LimitedName, load_config, setting_paths
+from pipeline.config.settings import ConfigError, bounds_in_words
+from pipeline.corpus.verify import verify
 from pipeline.graph import AUDIT_JOB, CORRECT_JOB, SHARD_JOB
-from pipeline.settings import ConfigError, bounds_in_words
-from pipeline.verify import verify
 from stages.faces.identity import PhotoError
 
 
@@ -183,8 +183,8 @@ def test_verify_reports_a_video_at_another_rate(tmp_path, monkeypatch):
     videos = [{"video_id": f"v{rate}", "frame_rate": rate} for rate in ("25", "30")]
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "status.json").write_text('{"stages": []}')
-    monkeypatch.setattr("pipeline.verify.Corpus.rows",
+    monkeypatch.setattr("pipeline.corpus.verify.Corpus.rows",
                         lambda self, table: videos if table == "videos" else [])
-    monkeypatch.setattr("pipeline.verify.Corpus.status", lambda self: [])
+    monkeypatch.setattr("pipeline.corpus.verify.Corpus.status", lambda self: [])
     told = [p for p in verify(tmp_path) if "frame_rate" in p["problem"]]
     assert [p["where"] for p in told] == ["videos/v30"] and "not 25" in told[0]["problem"]

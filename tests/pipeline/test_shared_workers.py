@@ -14,15 +14,15 @@ import pytest
 from manifests.media.pictures import decoded_seconds, iter_frames
 from manifests.media.video import open_video
 from manifests.records import Request
-from pipeline import cluster
 from pipeline.demo.programme import write_media
-from pipeline.ledger import Ledger
-from pipeline.lock import CorpusLock
-from pipeline.pools import Pools, PoolSize
-from pipeline.runner import Runner
-from pipeline.stage_runner import Job, SharedClock, StageRunner
-from pipeline.unit import Policy
-from pipeline.work_files import WorkFiles
+from pipeline.run import cluster
+from pipeline.run.ledger import Ledger
+from pipeline.run.pools import Pools, PoolSize
+from pipeline.run.scheduler import Runner
+from pipeline.run.stage_runner import Job, SharedClock, StageRunner
+from pipeline.run.unit import Policy
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.work_files import WorkFiles
 from stages.backends.sharing import Sharing
 from stages.base import Resources
 from tests.pipeline.poison_stages import EchoConfig

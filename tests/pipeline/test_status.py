@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from manifests.records import Failure, Reject, Shot
-from pipeline import status
 from pipeline.graph import MAIN_JOB
-from pipeline.ledger import Entry, Ledger, Result
+from pipeline.run import status
+from pipeline.run.ledger import Entry, Ledger, Result
 from tests.factories import blank
 
 

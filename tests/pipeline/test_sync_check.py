@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline import sync_check
+from pipeline.machine import sync_check
 
 
 def test_our_clock_is_in_sync_and_a_wrong_reading_is_not():

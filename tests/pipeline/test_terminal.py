@@ -124,7 +124,7 @@ def test_a_stopped_reader_of_the_terminal_is_what_this_guards_against():
     """The kernel's rule: a background group that changes its terminal is stopped. If this ever
     fails, the tests above prove nothing."""
     code = ("import os, signal, subprocess, sys, time\n"
-            "from pipeline.terminal import leave_terminal\n"
+            "from pipeline.run.terminal import leave_terminal\n"
             "toucher = 'import sys, termios; termios.tcsetattr(0, 0, termios.tcgetattr(0))'\n"
             "def start(before): return subprocess.Popen([sys.executable, '-c', toucher],\n"
             "    preexec_fn=before, process_group=0, stderr=subprocess.DEVNULL)\n"

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from manifests.records import Request, Source
-from pipeline import supervisor
-from pipeline.cli_tools import friendly
-from pipeline.config import BuildConfig
+from pipeline.commands.options import friendly
+from pipeline.config.build_config import BuildConfig
 from pipeline.graph import Node
-from pipeline.lock import CorpusLock
-from pipeline.session import running
+from pipeline.run import supervisor
+from pipeline.run.session import running
+from pipeline.storage.lock import CorpusLock
 from tests.pipeline.poison_stages import EchoConfig
 
 NODES = (Node("echo", "tests.pipeline.poison_stages:Echo", Request, Source, "request_id"),)

@@ -14,7 +14,7 @@ from manifests.media.jumps import steps
 from manifests.media.pictures import iter_pictures
 from manifests.media.video import open_video
 from pipeline.graph import NODES
-from pipeline.unit import Unit
+from pipeline.run.unit import Unit
 from tests.regressions.media_helpers import (
     events_heard_s,
     events_seen_s,

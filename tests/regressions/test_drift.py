@@ -158,7 +158,7 @@ def test_a_drifting_recording_is_retimed_from_file_to_file(tmp_path):
     """Two and a half minutes at 1000 ppm move the sound as far as 15 minutes at 170 do."""
     from fractions import Fraction
 
-    from pipeline.config import load_config
+    from pipeline.config.build_config import load_config
     from pipeline.demo.portraits import load_portraits
     from pipeline.demo.programme import draw_talk, steady
     from pipeline.demo.voice import speak

@@ -291,8 +291,8 @@ def test_flac_of_integers_is_read_to_the_bit(tmp_path):
 
 def test_a_value_that_is_no_number_never_comes_back(tmp_path):
     """Neither from rows of an earlier run nor into the table's JSON."""
-    from pipeline.cli_tools import no_nan
-    from pipeline.evaluate import RowStore
+    from pipeline.commands.options import no_nan
+    from pipeline.scoring.evaluate import RowStore
 
     good = '{"key": "k", "row": {"utterance": "u", "metric": "stoi", "value": 0.5, "status": "ok", '
     good += '"signature": "s"}}'

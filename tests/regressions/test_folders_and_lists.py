@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.pairing import media_files
 from manifests import walk
-from pipeline.own_folder import MARK
+from pipeline.storage.own_folder import MARK
 from stages.sources import layouts
 from stages.sources.arguments import BadSourceError, requests_from_arguments
 

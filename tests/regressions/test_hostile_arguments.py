@@ -17,8 +17,8 @@ from evaluation.mos.answers import score_answers
 from manifests.corpus import TABLES
 from manifests.media.facts import MediaError, read_facts, why_unreadable
 from manifests.plain_words import SAYINGS, read_json, read_text, sentence
-from pipeline import checksums
 from pipeline.cli import main
+from pipeline.corpus import checksums
 
 ZEROS = b"0" * 64
 

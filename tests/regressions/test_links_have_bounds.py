@@ -21,8 +21,8 @@ from manifests.network.addresses import AllowedHosts, RefusedAddressError, host_
 from manifests.network.bounded_http import Bounds, TooLargeError, decoded
 from manifests.records import Reject, Request
 from manifests.weights import download as model_download
-from pipeline import settings
-from pipeline.config import load_config, stage_configs
+from pipeline.config import settings
+from pipeline.config.build_config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context
 from stages.sources.download import errors

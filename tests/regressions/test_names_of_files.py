@@ -14,11 +14,12 @@ from evaluation.pairing import pair_folders
 from manifests import records as rec
 from manifests.paths import as_path, as_text, check_out, printable
 from manifests.schema import write_table
-from pipeline import build, own_folder
+from pipeline.build import job as build
 from pipeline.graph import MAIN_JOB
-from pipeline.ledger import Entry, Ledger, Result
-from pipeline.stage_runner import Job, StageRunner, _result
-from pipeline.work_files import WorkFiles
+from pipeline.run.ledger import Entry, Ledger, Result
+from pipeline.run.stage_runner import Job, StageRunner, _result
+from pipeline.storage import own_folder
+from pipeline.storage.work_files import WorkFiles
 from stages.faces.identity import face_of_photo
 from stages.sources import layouts
 from stages.sources.arguments import requests_from_arguments

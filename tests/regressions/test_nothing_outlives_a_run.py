@@ -18,9 +18,9 @@ import psutil
 import pytest
 
 from manifests.files import atomic_path, record_temporaries, sweep_temporaries
-from pipeline import scratch
-from pipeline.lock import RECORDS, CorpusLock
-from pipeline.own_folder import MARK, claim
+from pipeline.run import scratch
+from pipeline.storage.lock import RECORDS, CorpusLock
+from pipeline.storage.own_folder import MARK, claim
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +54,7 @@ def killed_while_writing(work: Path, *names: str) -> list[Path]:
         import contextlib, os, signal, sys
         from pathlib import Path
         from manifests.files import atomic_path
-        from pipeline.lock import CorpusLock
+        from pipeline.storage.lock import CorpusLock
         with CorpusLock(Path(sys.argv[1])), contextlib.ExitStack() as stack:
             for name in sys.argv[2:]:
                 path = stack.enter_context(atomic_path(name))
@@ -95,7 +95,7 @@ def test_a_folder_whose_mark_was_half_written_is_still_free(tmp_path):
         from pathlib import Path
         from manifests import files
         files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-        from pipeline.own_folder import claim
+        from pipeline.storage.own_folder import claim
         claim(Path({str(root)!r}), "corpus")
         """).wait(60)
     assert list(root.glob(".*.tmp"))
@@ -129,7 +129,7 @@ def test_scratch_folders_of_dead_runs_go_and_no_others(tmp_path):
     maker = program("""
         import os, signal, sys
         from pathlib import Path
-        from pipeline.scratch import Scratch
+        from pipeline.run.scratch import Scratch
         print(Scratch(Path(sys.argv[1])).path, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
         """, str(tmp_path))
@@ -149,7 +149,7 @@ def test_scratch_folders_of_dead_runs_go_and_no_others(tmp_path):
 
 BELOW_SUPERVISOR = """
     import os, signal, subprocess, sys, tempfile, time
-    from pipeline import supervisor
+    from pipeline.run import supervisor
     def command():
         away = subprocess.Popen(["sleep", "300"], start_new_session=True)
         near = subprocess.Popen(["sleep", "300"])
@@ -195,7 +195,7 @@ def test_a_worker_and_what_it_started_leave_with_the_driver_and_with_its_ray(who
         import subprocess, sys, time
         worker = subprocess.Popen([sys.executable, "-c", '''
         import subprocess, sys, time
-        from pipeline.processes import Owner, _machine, identity, leave_with
+        from pipeline.run.processes import Owner, _machine, identity, leave_with
         leave_with(Owner(_machine(), *identity(int(sys.argv[1]))))
         child = subprocess.Popen(["sleep", "300"])
         print(child.pid, flush=True)

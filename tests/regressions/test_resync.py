@@ -21,16 +21,16 @@ from manifests.media.video import open_video
 from manifests.records import Correction
 from pipeline import resync as whole
 from pipeline.audit import audit, refuse_another
-from pipeline.config import load_config
+from pipeline.config.build_config import load_config
 from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk, steady
 from pipeline.demo.voice import speak
-from pipeline.ledger import Entry, Ledger, Result
-from pipeline.own_folder import FileInTheWayError, OwnFolder, claim
 from pipeline.resync import fates, plan
 from pipeline.resync.made import forget_lost
 from pipeline.resync.names import Wanted, shown, targets
 from pipeline.resync.place import place
+from pipeline.run.ledger import Entry, Ledger, Result
+from pipeline.storage.own_folder import FileInTheWayError, OwnFolder, claim
 from stages.sync.correct import correct_file
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import pools
+from pipeline.run import pools
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,9 +54,9 @@ def below_supervisor(body: str) -> tuple[int, str, float]:
     began = time.monotonic()
     run = start("-c", textwrap.dedent("""
         import os, sys
-        from pipeline import supervisor
-        from pipeline.cli_tools import friendly
-        from pipeline.health import ClusterLostError
+        from pipeline.run import supervisor
+        from pipeline.commands.options import friendly
+        from pipeline.run.health import ClusterLostError
         supervisor.PAUSE_S = 0.0
         @friendly
         def command():
@@ -93,7 +93,7 @@ def test_losses_count_from_the_last_unit_that_finished(tmp_path):
 
 def test_a_run_that_is_stopped_is_not_started_again():
     run = start("-c", "import time\nfrom pipeline import supervisor\n"
-                "from pipeline.cli_tools import friendly\n"
+                "from pipeline.commands.options import friendly\n"
                 "def f():\n print('up', flush=True)\n time.sleep(100)\n"
                 "supervisor.run(friendly(f))")
     assert run.stdout.readline() == "up\n"
@@ -131,7 +131,7 @@ def test_time_asleep_is_not_charged_to_jobs(monkeypatch):
 def test_ray_that_does_not_start_is_a_sentence(tmp_path):
     """Its session's folder cannot be made: a file is in the way."""
     program = textwrap.dedent("""
-        from pipeline import cluster, scratch
+        from pipeline.run import cluster, scratch
         from pathlib import Path
         home = scratch.current()
         Path(home.ray_folder).write_text("in the way")

@@ -8,8 +8,8 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from pipeline import doctor, sync_check
 from pipeline.cli import main
+from pipeline.machine import doctor, sync_check
 from stages.base import SetupError
 
 SCRIPTS = {

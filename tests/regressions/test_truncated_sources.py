@@ -9,8 +9,8 @@ import pytest
 from manifests.media.facts import MediaError, read_facts
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
-from pipeline import status
-from pipeline.ledger import Entry, Result
+from pipeline.run import status
+from pipeline.run.ledger import Entry, Result
 from tests.regressions.media_helpers import ffmpeg, num_pictures
 from tests.stages.test_probe import probe
 

@@ -10,8 +10,8 @@ from manifests.media.facts import MediaError, read_facts
 from manifests.media.pictures import iter_frames
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
-from pipeline.config import BuildConfig
-from pipeline.dry_run import describe
+from pipeline.build.dry_run import describe
+from pipeline.config.build_config import BuildConfig
 from tests.regressions.media_helpers import ffmpeg, num_pictures
 from tests.stages.test_probe import probe
 

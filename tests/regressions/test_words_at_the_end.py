@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from manifests.media.encode import encode_flac
 from manifests.records import Failure, Offset, Reject
-from pipeline import why
-from pipeline.build import Outcome
+from pipeline.build.job import Outcome
 from pipeline.cli import main
-from pipeline.ledger import Entry, Result
+from pipeline.run import why
+from pipeline.run.ledger import Entry, Result
 from tests.factories import blank
 
 
@@ -66,7 +66,7 @@ def test_what_failed_and_how_it_is_tried_again(tmp_path):
 def test_the_exit_code_of_a_build(tmp_path, monkeypatch, outcome, options, code):
     samples, rate, failed = outcome
     lines = ["  2 x no_audio, rejected in probe: a.mp4 is mute"]
-    monkeypatch.setattr("pipeline.build.build", lambda *_, **__: Outcome(
+    monkeypatch.setattr("pipeline.build.job.build", lambda *_, **__: Outcome(
         [], samples, rate, failed, lines, None))
     result = CliRunner().invoke(main, ["build", "x.mp4", "--out", str(tmp_path / "c"), *options])
     assert result.exit_code == code

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from manifests.records import Clip, Reject, Request
-from pipeline.config import load_config, stage_configs
+from pipeline.config.build_config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context
 from stages.sources.download.formats import spoken_captions

@@ -1,0 +1,86 @@
+"""What a build would do: sources, durations, download, disk, time, stages; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from manifests.media.facts import MediaError, read_facts
+from manifests.paths import as_path
+from pipeline.config.build_config import BuildConfig, stage_configs
+from pipeline.graph import MAIN_JOB
+from pipeline.run import cluster
+from pipeline.run.progress import table
+from pipeline.storage.work_files import WorkFiles
+from stages.sources.arguments import requests_from_arguments
+
+CPU_S_PER_VIDEO_S = 0.40
+"""Measured over the reference files on two cores (docs/benchmarks.md); machines differ."""
+CLIP_MB_PER_S = 0.075
+VIDEO_MB_PER_S = 0.35
+"""A 1080p stream of a video site, roughly."""
+
+
+def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int | None,
+             destination: str | None = None) -> str:
+    """The plan as text. Raises BadSourceError for an argument that is no source."""
+    requests = requests_from_arguments(sources)[:limit]
+    rows, known_s, unknown, links_s = [], 0.0, 0, 0.0
+    for request in requests:
+        length, note = None, ""
+        if request.kind == "file":
+            try:
+                length = read_facts(as_path(request.address)).duration_us / 1e6
+            except MediaError as error:
+                note = f"would be rejected: {error.reason}"
+        else:
+            length, note = _link_length(request.address, config)
+            links_s += length or 0.0
+        known_s += length or 0.0
+        unknown += length is None and not note.startswith("would")
+        rows.append(
+            {
+                "source": request.address,
+                "kind": request.kind,
+                "duration_s": None if length is None else round(length, 1),
+                "note": note,
+            }
+        )
+    cpus = config.workers.cpu_workers or cluster.visible_cpus()
+    minutes = known_s * CPU_S_PER_VIDEO_S / cpus / 60
+    files = WorkFiles(out / "work", f"{destination.rstrip('/')}/work" if destination else None)
+    done = files.read("published.json") is not None
+    lines = [
+        table(rows, ["source", "kind", "duration_s", "note"]),
+        "",
+        f"sources: {len(requests)}, known duration {known_s / 60:.1f} min"
+        + (f", unknown for {unknown}" if unknown else ""),
+        f"expected download: {links_s * VIDEO_MB_PER_S:.0f} MB "
+        f"at most {config.download.max_height}p",
+        f"expected disk: {known_s * CLIP_MB_PER_S * 2 + links_s * VIDEO_MB_PER_S:.0f} MB "
+        "(clips twice: side files and shards)",
+        f"expected time: {minutes:.1f} min on {cpus} CPU workers, downloads not counted",
+        "stages: " + " -> ".join(n.name for n in MAIN_JOB) + " -> speakers -> shards",
+        f"{destination or out} "
+        + (
+            "holds a corpus: new sources are appended, finished work is kept"
+            if done
+            else "would be made"
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _link_length(address: str, config: BuildConfig) -> tuple[float | None, str]:
+    from stages.sources.download import errors, site
+
+    expand = stage_configs(config)["expand"]
+    try:
+        found = site.list_videos(address, None, 200, site.cookie_options(expand),
+                                 site.bounds_of(expand))
+    except Exception as error:  # a dead link is a line of the plan, not its end
+        kind = errors.kind_of(error)
+        return None, f"would {'be rejected' if kind in errors.FINAL else 'fail'}: {kind}"
+    lengths = [f["duration_s"] for f in found if f.get("duration_s")]
+    note = f"{len(found)} videos" if len(found) != 1 else ""
+    return (sum(lengths) if lengths else None), note

@@ -1,0 +1,128 @@
+"""The main job from end to end: requests, Ray, the runner, publishing, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests.plain_words import read_json
+from manifests.records import Fetched, Request
+from pipeline.config.build_config import BuildConfig, stage_configs
+from pipeline.graph import MAIN_JOB, of_kind
+from pipeline.run import placement, refetch, status, why
+from pipeline.run.progress import table
+from pipeline.run.session import running
+from pipeline.storage import mirror, own_folder
+from pipeline.storage.lease import Lease
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.work_files import WorkFiles
+from stages.sources.arguments import requests_from_arguments
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build came to."""
+
+    status: list[dict[str, Any]]
+    num_samples: int
+    failure_rate: float
+    num_failed: int
+    """Sources and videos in which something failed."""
+    why: list[str]
+    """The commonest reasons for what fell out, as lines."""
+    report: Path | None
+
+
+def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: str | None = None,
+          work: Path | None = None, limit: int | None = None, retry_failed: bool = False,
+          destination: str | None = None) -> Outcome:
+    """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
+
+    Raises BadSourceError, RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError,
+    NotOursError and FileInTheWayError where something of another's is at `root`, and SetupError
+    before any work where a chosen backend's library or weights are wanting, or a target photo
+    does not show one face.
+    """
+    placement.check(config)
+    wanted = requests_from_arguments(sources)
+    # A cluster's nodes have libraries and folders of their own.
+    placement.check_stages(MAIN_JOB, stage_configs(config), here=address is None)
+    own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(
+        "manifests/*/part-*.parquet", own_folder.fixed_names())
+    work = (work or root / "work").resolve()
+    files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
+    with CorpusLock(work) as lock, Lease(files, lock) as lease:
+        if lease.was_elsewhere:
+            units = mirror.pull_state(files)
+            print(f"{destination} was built on by another machine: {units} finished units and "
+                  f"{mirror.pull(root, files)} files brought", file=sys.stderr)
+        requests = remember(files, wanted[:limit])
+        outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
+        if destination:
+            print(f"{mirror.push(root, files)} files sent to {destination}", file=sys.stderr)
+            files.write("published.json", (work / "published.json").read_text())
+        return outcome
+
+
+def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
+    """All requests ever made of this corpus, the new ones last: building again appends."""
+    path = files.folder / "requests.json"
+    known = [Request(**r) for r in read_json(path)] if path.exists() else []
+    have = {r.request_id for r in known}
+    together = known + [r for r in requests if r.request_id not in have]
+    files.write("requests.json", json.dumps([vars(r) for r in together], indent=1))
+    return together
+
+
+def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed) -> Outcome:
+    started = time.monotonic()
+
+    def observe(event, node, item, entries) -> None:
+        if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
+            refetch.drop(files, entries, item.unit)
+
+    with running(MAIN_JOB, stage_configs(config), config, files, lock, requests,
+                 address=address, retry_failed=retry_failed,
+                 observe=observe) as runner:
+        entries = runner.run(requests)
+    return _finish(root, files, config, entries, started)
+
+
+def _finish(root, files, config, entries, started) -> Outcome:
+    from manifests.corpus import Corpus
+    from pipeline.build.publish import publish
+    from pipeline.corpus.report import write_report
+
+    rows = status.rows(MAIN_JOB, entries)
+    done = publish(root, files, config, entries, rows)
+    if config.download.keep_sources != "always":
+        refetch.drop(files, entries)
+    own = own_folder.claim(root, "corpus")
+    own.about_to_write(["report.html"])
+    report = write_report(Corpus(root))
+    own.wrote(["report.html"])
+    print(table(rows, status.COLUMNS), file=sys.stderr)
+    faces = config.shots.faces
+    if speed := status.speed_line(rows, faces.detector, faces.landmarks):
+        print(speed, file=sys.stderr)
+    if kept := status.note_line(entries):
+        print(kept, file=sys.stderr)
+    fetched = [r for e in of_kind(entries, Fetched) for r in e.outputs]
+    if twice := len(fetched) - len({f.video_id for f in fetched}):
+        print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
+              "a video is built once", file=sys.stderr)
+    guards = len(done["left_out"])
+    between = f", {guards} more left out between splits" if guards else ""
+    print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
+          file=sys.stderr)
+    place = files.corpus_address if files.address else root
+    if failed := why.failed_words(entries, place):
+        print(failed, file=sys.stderr)
+    return Outcome(rows, len(done["samples"]), status.failure_rate(entries),
+                   len(status.failed_units(entries)), why.commonest(why.of_entries(entries)),
+                   report)

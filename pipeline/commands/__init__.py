@@ -1,0 +1,1 @@
+"""The commands of `yld`: what is typed, told and returned."""

@@ -1,0 +1,151 @@
+"""The commands about synchrony: `yld audit`, `yld resync`, `yld train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import EXIT_FAILED, emit, friendly
+
+SUMMARY_COLUMNS = ["speaker", "clips", "measured", "undecided", "at_search_limit", "no_speech",
+                   "no_face", "centre_ms", "spread_ms", "within_frame_of_centre",
+                   "within_frame_of_zero"]
+
+
+def run_options(command):
+    """What every command that measures a corpus takes."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the table as JSON."),
+        click.option("--address", help="Ray cluster to join; local by default."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
+                     help="One setting, e.g. sync.search_ms=1000."),
+        click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for offsets.parquet, summary.json and report.html.")
+@click.option("--layout", help="grid | tcd_timit | lrw | lip2wav | voxceleb | avspeech | yld | "
+              "shards | folder; recognised if not given.")
+@click.option("--estimator", "estimators", multiple=True, default=("lipsync",), show_default=True,
+              help="May be given several times; the first one counts.")
+@run_options
+@friendly
+def audit(path, out, layout, estimators, config, assignments, address, as_json) -> None:
+    """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
+    from pipeline.audit import audit as run
+    from pipeline.audit import recordings, sentence
+    from pipeline.config import build_config as cfg
+
+    done = run(path, out, cfg.load_config(config, assignments), layout=layout,
+               estimators=estimators, address=address)
+    emit(done.summary, SUMMARY_COLUMNS, as_json)
+    for row in done.summary[:20]:
+        click.echo(sentence(row), err=True)
+    for text in recordings.sentences(done.rows)[:20]:
+        click.echo(text, err=True)
+    if not any(r["measured"] for r in done.summary):
+        from pipeline.run import why
+
+        click.echo("yld: no clip could be measured; the commonest reasons (all of them are in the "
+                   "report):", err=True)
+        lines = why.commonest(why.of_entries(done.entries, offsets=True))
+        click.echo("\n".join(lines or [f"  {done.rows[0]['reason']}"]), err=True)
+        sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for the corrected clips, resync.parquet and report.html.")
+@click.option("--undecided", type=click.Choice(["drop", "keep", "speaker"]), default="drop",
+              show_default=True, help="Clips without a number: leave out, copy as they are on the "
+              "clock, or correct by their speaker's centre.")
+@click.option("--layout", help="As for `yld audit`.")
+@run_options
+@friendly
+def resync(path, out, undecided, layout, config, assignments, address, as_json) -> None:
+    """Take the measured offset and drift out of every clip; originals stay as they are."""
+    from pipeline.config import build_config as cfg
+    from pipeline.resync import COLUMNS
+    from pipeline.resync import resync as run
+    from pipeline.resync.fates import PASSED_OVER, WRITTEN_CORRECTED
+
+    rows = run(path, out, cfg.load_config(config, assignments), undecided=undecided,
+               layout=layout, address=address)
+    # Label files by the thousand are counted on stderr; the table is of clips.
+    emit(rows if as_json else [r for r in rows if r["fate"] != PASSED_OVER], COLUMNS, as_json)
+    if not any(r["fate"] in WRITTEN_CORRECTED for r in rows):
+        sys.exit(EXIT_FAILED)
+
+
+@click.group()
+def train() -> None:
+    """Train a model on built corpora."""
+
+
+def training_options(command):
+    """What training takes, whichever model it is of."""
+    for option in (
+        click.option("--keep-folds", type=click.Path(path_type=Path, file_okay=False),
+                     help="Folder for the weights that judged each group of speakers."),
+        click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
+        click.option("--fold-size", type=int, default=5, show_default=True,
+                     help="Speakers left out together in the trial."),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--synchronous", multiple=True, metavar="PATTERN",
+                     help="Source address or speaker id known to be in sync, e.g. "
+                     "'*grid_s1*'."),
+        click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
+                     help="Weights to write; the held-out trial goes beside them."),
+        click.argument("corpora", nargs=-1, required=True,
+                       type=click.Path(path_type=Path, exists=True, file_okay=False)),
+    ):
+        command = option(command)
+    return command
+
+
+@train.command()
+@training_options
+@click.option("--towers", type=int, default=4, show_default=True, help="Networks that vote.")
+@click.option("--steps", type=int, default=550, show_default=True, help="Steps for each.")
+@friendly
+def lipsync(towers, steps, seed, **options) -> None:
+    """The landmark synchrony model: held-out trial, calibration, weights."""
+    _refuse_existing(options)
+    from training.lipsync_towers import LipSyncRecipe, TowersSystem
+
+    _train(TowersSystem(LipSyncRecipe(towers=towers, steps=steps, seed=seed)), **options)
+
+
+@train.command("lipsync_linear")
+@training_options
+@friendly
+def lipsync_linear(seed, **options) -> None:
+    """The linear synchrony model, which needs no pictures: trial, calibration, weights."""
+    _refuse_existing(options)
+    from training.lipsync_linear import LinearRecipe, LinearSystem
+
+    _train(LinearSystem(LinearRecipe(seed=seed)), **options)
+
+
+def _refuse_existing(options) -> None:
+    """Before anything that takes long to import."""
+    from pipeline.storage.own_folder import refuse_existing
+
+    out, keep_folds = options["out"], options["keep_folds"]
+    refuse_existing(out, out.with_suffix(".trial.json"),
+                    *(keep_folds.glob("fold*.safetensors") if keep_folds else ()))
+
+
+def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
+    from training.lipsync_run import run
+
+    run(system, corpora, out, synchronous, fold_size=fold_size, jobs=jobs, keep_folds=keep_folds,
+        say=lambda text: click.echo(text, err=True))

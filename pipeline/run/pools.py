@@ -1,0 +1,280 @@
+"""Worker pools: actors of one kind, replaced when they die or run out of time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from pipeline.run.health import Watch
+from pipeline.run.processes import Owner
+from pipeline.run.stage_runner import Done, Job
+from pipeline.run.workers import StageActor
+from pipeline.storage.work_files import WorkFiles
+
+START_S = 120.0
+"""Longest time for a worker's process to start, which is not charged to its first job."""
+
+
+NODE = "node"
+VERDICT_S = 45.0
+"""Longest wait for the cluster to say whether the node of an unreachable worker lives."""
+MOST_STEP_S = 10.0
+
+
+class SteadyClock:
+    """Seconds that this process was there to see: a suspended run has not used its jobs' time."""
+
+    def __init__(self) -> None:
+        self._last, self._now = time.monotonic(), 0.0
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        self._now += min(now - self._last, MOST_STEP_S)
+        self._last = now
+        return self._now
+
+
+@dataclass(frozen=True)
+class PoolSize:
+    """How many workers a pool has and what each holds."""
+
+    workers: int
+    cpus: float
+    gpus: float
+    videos: int = 1
+    """Jobs that one worker has in hand at a time, in threads."""
+    pictures: int = 16
+    """Size of the batches that those share; of no effect for one video."""
+
+
+@dataclass
+class Running:
+    """A job in a worker."""
+
+    job: Job
+    worker: Worker
+    timeout_s: float
+    since: float
+    """When its worker began with it: a process that only starts does no work yet."""
+
+
+@dataclass(eq=False)
+class Worker:
+    actor: Any
+    name: str
+    pool: str
+    starting: Any
+    """Ready once its process answers; None from then on."""
+    born: float
+    num_dead: int
+    """Nodes that had died before it was begun."""
+    node: str | None = None
+    """Id of the node it is on, once it has started."""
+    jobs: int = 0
+    is_taken: bool = False
+    """Its job is to have it alone."""
+    is_dead: bool = False
+    had_company: bool = False
+    """It died with more than one job in hand: nobody knows which one ended it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: `done`, or the reason it broke (crash, timeout, memory, error), or NODE: its
+    node died, which is no fault of the job's."""
+
+    running: Running
+    done: Done | None
+    reason: str | None = None
+    detail: str = ""
+    had_company: bool = False
+    """It broke together with other jobs of its worker, any of which may be the cause."""
+
+
+class Pools:
+    """Hands jobs to workers with room and tells how they ended.
+
+    Workers start when first needed. A dead worker is replaced when the next job needs one; the
+    pool's number bounds how many exist at a time.
+    """
+
+    def __init__(self, files: WorkFiles, fence: int, sizes: dict[str, PoolSize],
+                 node_cache_gb: float = 50.0, watch: Watch | None = None,
+                 sizes_now: Callable[[], dict[str, PoolSize]] | None = None) -> None:
+        """`watch` tells of nodes that died, `sizes_now` gives the sizes for those that are left.
+        """
+        self._files, self._fence, self.sizes = files, fence, sizes
+        self._node_cache_gb, self._watch, self._sizes_now = node_cache_gb, watch, sizes_now
+        self._owner, self._num_dead = Owner.here(), watch.num_dead() if watch else 0
+        self._clock = SteadyClock()
+        self._workers: dict[str, list[Worker]] = {name: [] for name in sizes}
+        self._serial = 0
+        self._running: dict[Any, Running] = {}
+
+    @property
+    def num_running(self) -> int:
+        return len(self._running)
+
+    def running_jobs(self) -> list[Job]:
+        return [running.job for running in self._running.values()]
+
+    def has_room(self, pool: str, alone: bool = False) -> bool:
+        """Whether `start` may be called; `alone` for a job that wants a worker to itself."""
+        return self._may_grow(pool) or self._with_room(pool, alone) is not None
+
+    def _may_grow(self, pool: str) -> bool:
+        return len(self._workers[pool]) < self.sizes[pool].workers
+
+    def _with_room(self, pool: str, alone: bool) -> Worker | None:
+        """The worker with least in hand that takes one more job."""
+        most = 1 if alone else self.sizes[pool].videos
+        fit = [w for w in self._workers[pool] if w.jobs < most and not w.is_taken]
+        return min(fit, key=lambda w: w.jobs, default=None)
+
+    def start(self, pool: str, job: Job, timeout_s: float, alone: bool = False) -> None:
+        """Give `job` to a worker of `pool`; call only when there is room."""
+        worker = self._with_room(pool, alone)
+        if worker is None or (worker.jobs and self._may_grow(pool)):
+            worker = self._new_worker(pool)
+        worker.jobs, worker.is_taken = worker.jobs + 1, alone
+        if not alone:  # those who share a worker wait for each other
+            timeout_s *= self.sizes[pool].videos
+        reference = worker.actor.run.remote(job)
+        self._running[reference] = Running(job, worker, timeout_s, self._clock())
+
+    def _new_worker(self, pool: str) -> Worker:
+        self._serial += 1
+        size, name = self.sizes[pool], f"{pool}-{self._fence}-{self._serial}"
+        more = {"max_concurrency": size.videos} if size.videos > 1 else {}
+        actor = StageActor.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
+            self._files, self._fence, name, self._node_cache_gb, self._owner,
+            size.pictures if size.videos > 1 else None
+        )
+        worker = Worker(actor, name, pool, actor.is_up.remote(), self._clock(),
+                        self._watch.num_dead() if self._watch else 0)
+        self._workers[pool].append(worker)
+        return worker
+
+    def wait(self, timeout_s: float) -> list[Ended]:
+        """Jobs that ended within `timeout_s`, those that ran out of time included."""
+        if not self._running:
+            time.sleep(timeout_s)
+            return []
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        if ready:  # take all that is ready, not one a round
+            ready, _ = ray.wait(
+                list(self._running), num_returns=len(self._running), timeout=0
+            )
+        ended = [self._collect(reference) for reference in ready]
+        now = self._clock()
+        self._wait_for_starts(now)
+        ended += self._leave_dead_nodes()
+        for reference in [r for r, x in self._running.items() if now > x.since + x.timeout_s]:
+            running = self._running.pop(reference)
+            self._drop(running.worker)
+            ended.append(Ended(running, None, "timeout",
+                               f"no end within {running.timeout_s:.0f} s",
+                               running.worker.had_company))
+        return ended
+
+    def _wait_for_starts(self, now: float) -> None:
+        starting = {x.worker.starting: x.worker for x in self._running.values()
+                    if x.worker.starting is not None}
+        if not starting:
+            return
+        ready, _ = ray.wait(list(starting), num_returns=len(starting), timeout=0)
+        for running in self._running.values():
+            worker = running.worker
+            if worker.starting is not None and now < worker.born + START_S:
+                running.since = now
+        for reference in ready:
+            starting[reference].starting = None
+            with contextlib.suppress(ray.exceptions.RayError):  # its job tells how it ended
+                starting[reference].node = ray.get(reference)
+
+    def _leave_dead_nodes(self) -> list[Ended]:
+        """After nodes died: pools of the size of what is left, and their jobs back, uncharged,
+        where a worker is too many now and could never start."""
+        if self._watch is None or self._watch.num_dead() == self._num_dead:
+            return []
+        self._num_dead, ended = self._watch.num_dead(), []
+        if self._sizes_now is not None:
+            now = self._sizes_now()
+            self.sizes = {pool: _within(size, now[pool]) for pool, size in self.sizes.items()}
+        for pool, workers in self._workers.items():
+            waiting = [w for w in workers if w.starting is not None]
+            for worker in waiting[:max(0, len(workers) - self.sizes[pool].workers)]:
+                mine = [r for r, x in self._running.items() if x.worker is worker]
+                ended += [Ended(self._running.pop(r), None, NODE, "its node died") for r in mine]
+                self._drop(worker)
+        return ended
+
+    def _collect(self, reference: Any) -> Ended:
+        running = self._running.pop(reference)
+        try:
+            done = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            # The stage's own faults are results; this is a fault around it (say, pickling).
+            self._release(running.worker)
+            return Ended(running, None, "error", str(error)[-2000:])
+        except ray.exceptions.RayError as error:
+            self._drop(running.worker)
+            company = running.worker.had_company
+            if self._is_node_dead(running.worker, error):
+                return Ended(running, None, NODE, _first_lines(str(error)))
+            for reason in ("memory", "device"):
+                note = self._files.read(f"tmp/{running.worker.name}.{reason}")
+                if note is not None:
+                    return Ended(running, None, reason, note, company)
+            return Ended(running, None, "crash", _first_lines(str(error)), company)
+        self._release(running.worker)
+        return Ended(running, done)
+
+    def _is_node_dead(self, worker: Worker, error: Exception) -> bool:
+        """Whether the worker went with its node, which is no fault of its job's. Raises
+        ClusterLostError where that is the node of the run itself."""
+        if self._watch is None:
+            return False
+        self._watch.check()
+        # A worker's own end is told at once; one that is only out of reach waits for a verdict.
+        is_unsure = isinstance(error, ray.exceptions.ActorUnavailableError)
+        within_s = VERDICT_S if is_unsure else 0.0
+        return self._watch.died_since(worker.num_dead, worker.node, within_s)
+
+    @staticmethod
+    def _release(worker: Worker) -> None:
+        worker.jobs, worker.is_taken = worker.jobs - 1, False
+
+    def _drop(self, worker: Worker) -> None:
+        if worker.is_dead:  # another of its jobs said so before
+            return
+        worker.is_dead, worker.had_company = True, worker.jobs > 1
+        self._workers[worker.pool].remove(worker)
+        ray.kill(worker.actor)
+
+    def close(self) -> None:
+        """End all workers, also those at work. With Ray lost there is nobody to ask."""
+        self._running.clear()
+        if self._watch is not None and self._watch.lost is not None:
+            return
+        for worker in [w for ws in self._workers.values() for w in ws]:
+            ray.kill(worker.actor)
+
+
+def _within(size: PoolSize, now: PoolSize) -> PoolSize:
+    """As many workers of the old shares, which those that live hold, as fit what is left."""
+    if not size.cpus:
+        return dataclasses.replace(size, workers=min(size.workers, now.workers))
+    fit = int(now.workers * now.cpus / size.cpus + 1e-6)
+    return dataclasses.replace(size, workers=max(1, min(size.workers, fit)))
+
+
+def _first_lines(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:6])[:600]

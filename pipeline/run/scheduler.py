@@ -1,0 +1,254 @@
+"""The scheduler: walks the graph unit by unit, downstream first, and loses nothing.
+
+Every unit's outcome goes to the ledger before its successors start. What comes next is the queue's
+to say (`unit_queue`), what becomes of a unit whose job ended is judged in `verdict`; here both are
+carried out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from manifests import records as rec
+from pipeline.graph import Node, check_graph, context_name
+from pipeline.run.ledger import Entry, Ledger, digest, failed_retryable
+from pipeline.run.pools import Ended, Pools
+from pipeline.run.refetch import Refetch
+from pipeline.run.stage_runner import Done, Job
+from pipeline.run.unit import Policy, RunStopped, Unit
+from pipeline.run.unit_queue import UnitQueue
+from pipeline.run.verdict import Verdict, judge
+from pipeline.storage.work_files import WorkFiles
+from stages.base import RateLimiter
+
+POLL_S = 0.5
+NET = frozenset({"net"})
+SECONDS_PER_VIDEO_S = 20.0
+"""Added to a stage's time limit for each second of video."""
+
+
+class Runner:
+    """Runs `nodes` over requests. `observe(event, node, unit_or_entry)` follows the progress;
+    `check()` raises what must end the run (a lost cluster)."""
+
+    def __init__(
+        self, nodes: Sequence[Node], configs: dict[str, Any], files: WorkFiles, ledger: Ledger,
+        pools: Pools, policy: Policy, rate_limiter: RateLimiter | None = None,
+        observe: Callable[[str, Node, Any], None] = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        check_graph(nodes)
+        self.nodes, self.configs, self.files, self.ledger = tuple(nodes), configs, files, ledger
+        self.pools, self.policy, self.rate_limiter = pools, policy, rate_limiter
+        self.observe, self._check = observe, check
+        self.entries: dict[str, dict[str, Entry]] = {n.name: {} for n in self.nodes}
+        self._stages = {n.name: n.stage()(configs.get(n.name)) for n in self.nodes}
+        self._salt = {
+            name: digest([name, stage.version, configs.get(name), stage.fingerprint()])
+            for name, stage in self._stages.items()
+        }
+        self._queue, self._serial = UnitQueue(self.nodes), 0
+        self._kept: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._seen: dict[str, set[str]] = {n.name: set() for n in self.nodes}
+        self._at_work: dict[str, Unit] = {}
+        self._fetcher = next((n for n in self.nodes if self._stages[n.name].fetches_media), None)
+        self._refetch = Refetch(self.files, self.entries)
+
+    def run(self, requests: Sequence[Any]) -> dict[str, dict[str, Entry]]:
+        """Entries by stage and unit, once every unit has an outcome. Raises RunStopped."""
+        for request in requests:
+            self._submit(self.nodes[0], self.nodes[0].unit_of(request), [request])
+        while self._queue.num_ready or self._queue.num_waiting or self.pools.num_running:
+            self._check()
+            self._queue.wake()
+            self._dispatch()
+            if self._queue.num_waiting and not (self.pools.num_running or self._queue.num_ready):
+                for unit in self._queue.give_up(self.policy.parked_wait_s):
+                    self._fail(unit, "blocked", "the host asked for a rest longer than this run "
+                               "waits", retryable=True)
+            for ended in self.pools.wait(POLL_S):
+                self._handle(ended)
+        return self.entries
+
+    def pending(self) -> dict[str, int]:
+        """Records without an outcome yet, by stage."""
+        count: dict[str, int] = defaultdict(int)
+        for unit in [*self._queue, *self._at_work.values(), *self._refetch.held()]:
+            count[unit.node.name] += len(unit.records)
+        return dict(count)
+
+    # -- entering units ------------------------------------------------------------------
+
+    def _submit(self, node: Node, name: str, records: list[Any]) -> None:
+        if name in self._seen[node.name]:
+            return  # the same bytes asked for twice are one video
+        self._seen[node.name].add(name)
+        self._serial += 1
+        earlier = self._earlier(node.context, name)
+        key = self._key(node, records, earlier)
+        once = self._key(node, records, earlier | self._earlier(node.once_context, name))
+        unit = Unit(node, name, records, self._serial, key=key, side_name=once[:16],
+                    earlier=earlier)
+        entry = self._finished_before(unit, once)
+        if entry is not None:
+            self._finish(node, entry, "reused")
+            return
+        self.observe("queued", node, unit)
+        self._queue.push(unit)
+
+    def _earlier(self, context: Sequence[str], unit: str) -> dict[str, Any]:
+        return {name: self._kept[unit][name] for name in context if name in self._kept[unit]}
+
+    def _key(self, node: Node, records: list[Any], earlier: dict[str, Any]) -> str:
+        return digest([self._salt[node.name], records, earlier])
+
+    def _finished_before(self, unit: Unit, once: str) -> Entry | None:
+        """Its entry, where it need not be done again; `once` is the key of an earlier release."""
+        name = unit.node.name
+        entry = (self.ledger.get(name, unit.name, unit.key)
+                 or self.ledger.get(name, unit.name, once))
+        if entry is None or failed_retryable(entry):
+            return None
+        if self.policy.retry_failed and any(r.failure for r in entry.results):
+            return None
+        return entry if self._side_files_exist(entry) else None
+
+    def _side_files_exist(self, entry: Entry) -> bool:
+        """A power cut leaves empty ones."""
+        return all(self.files.size(name) for record in entry.outputs
+                   for name in rec.files_of(record, "side_file"))
+
+    # -- dispatching ---------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        passed, kept = [], set()
+        while self._queue.num_ready:
+            unit = self._queue.pop()
+            pool = self.policy.pool_of.get(unit.node.name, unit.node.pool)
+            if self._waits_for_media(unit):
+                continue
+            too_far = (unit.node is self._fetcher and self._is_too_far_ahead()
+                       and not self._refetch.is_pending(unit.name))
+            if too_far or pool in kept or not self.pools.has_room(pool, unit.alone):
+                if unit.alone and not too_far:
+                    kept.add(pool)  # nobody overtakes it, or no worker would ever be empty
+                passed.append(unit)
+                if len(passed) > 4 * len(self.nodes):
+                    break
+                continue
+            self._start(unit, pool)
+        for unit in passed:
+            self._queue.push(unit)
+
+    def _start(self, unit: Unit, pool: str) -> None:
+        name = unit.node.name
+        limits = self.policy.limits(name, self._stages[name].resources)
+        job = Job(name, unit.node.target, self.configs.get(name), unit.name, unit.key,
+                  unit.side_name, unit.records, limits.memory_gb, unit.earlier,
+                  self.rate_limiter, unit.is_media_needed)
+        unit.attempts += 1
+        self.pools.start(pool, job, limits.timeout_s + SECONDS_PER_VIDEO_S * unit.length_s(),
+                         unit.alone)
+        self._at_work[_job_id(job)] = unit
+        self.observe("started", unit.node, unit)
+
+    def _waits_for_media(self, unit: Unit) -> bool:
+        if self._fetcher is None or not self._stages[unit.node.name].reads_media:
+            return False
+        source = self._refetch.source_for(unit)
+        if source is None:
+            gone = self._refetch.missing_file(unit)
+            if gone is not None:
+                self._fail(unit, "source_gone", f"{gone} is no longer there; put it, or a link to "
+                           "it, back and run the same command again", retryable=True)
+            return gone is not None
+        if self._refetch.hold(source.source_id, unit):
+            self._serial += 1
+            key = digest([self._salt[self._fetcher.name], [source], {}])
+            self._queue.push(Unit(self._fetcher, source.source_id, [source], self._serial,
+                                  key=key, side_name=key[:16], is_media_needed=True))
+        return True
+
+    def _is_too_far_ahead(self) -> bool:
+        net = {n.name for n in self.nodes if n.pool in NET}
+        at_work = sum(job.stage not in net for job in self.pools.running_jobs())
+        return self._queue.num_ahead(NET) + at_work >= self.policy.max_ahead
+
+    # -- leaving units -------------------------------------------------------------------
+
+    def _handle(self, ended: Ended) -> None:
+        unit = self._at_work.pop(_job_id(ended.running.job))
+        is_splittable = self._stages[unit.node.name].splittable
+        verdict = judge(unit, ended, self.policy, is_splittable=is_splittable)
+        unit.attempts -= not verdict.is_charged
+        if verdict.fate == "stop":
+            raise RunStopped(verdict.detail)
+        if ended.done is not None and verdict.fate == "finish":
+            self._collect(unit, ended.done)
+            self._close(unit)
+        else:
+            self._try_again(unit, verdict)
+
+    def _try_again(self, unit: Unit, verdict: Verdict) -> None:
+        told = {"park": "parked", "move": "moved", "part": "parted", "retry": "broken",
+                "split": "broken", "fail": "" if verdict.reason == "blocked" else "broken"}
+        unit.parks += verdict.fate == "park"
+        unit.moves += verdict.fate == "move"
+        unit.alone |= verdict.fate == "part"
+        if event := told[verdict.fate]:
+            self.observe(event, unit.node, unit)
+        if verdict.fate == "park":
+            self._queue.push_in(unit, verdict.wait_s)
+        elif verdict.fate == "fail":
+            self._fail(unit, verdict.reason, verdict.detail, retryable=verdict.retryable)
+        else:
+            for part in unit.parts() if verdict.fate == "split" else [unit]:
+                self._queue.push(part)
+
+    @staticmethod
+    def _collect(unit: Unit, done: Done) -> None:
+        for name in ("cpu_s", "wall_s", "decoded_s"):
+            unit.cost[name] += getattr(done, name)
+        for name, value in done.extra.items():
+            unit.measured[name] += value
+        unit.cost["peak_rss_mb"] = max(unit.cost["peak_rss_mb"], done.peak_rss_mb)
+        unit.results.extend(done.results)
+
+    def _fail(self, unit: Unit, reason: str, detail: str, *, retryable: bool) -> None:
+        unit.fail(reason, detail, retryable=retryable)
+        self._close(unit)
+
+    def _close(self, unit: Unit) -> None:
+        whole = unit.joined()
+        if whole is None:
+            return
+        entry = whole.entry()
+        if self._refetch.is_pending(entry.unit):
+            self._refetch.release(entry, self._queue.push, lambda u, reason, why: self._fail(
+                u, reason, why, retryable=True))
+            return  # its rows stand already; only the media was missing
+        self.ledger.put(entry, whole.node.outputs)
+        self._finish(whole.node, entry, "finished")
+
+    def _finish(self, node: Node, entry: Entry, event: str) -> None:
+        self.entries[node.name][entry.unit] = entry
+        self.observe(event, node, entry)
+        position = self.nodes.index(node)
+        if position + 1 == len(self.nodes):
+            return
+        following = self.nodes[position + 1]
+        groups: dict[str, list[Any]] = defaultdict(list)
+        for record in entry.outputs:
+            groups[following.unit_of(record)].append(record)
+        kept_as = context_name(node)
+        for name, records in groups.items():
+            if kept_as is not None:
+                self._kept[name][kept_as] = (records[0] if kept_as == "video" else
+                                             {rec.record_id(r): r for r in records})
+            self._submit(following, name, records)
+
+
+def _job_id(job: Job) -> str:
+    return f"{job.stage}/{job.unit}/{job.key}/{rec.record_id(job.records[0])}"

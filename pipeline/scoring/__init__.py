@@ -1,0 +1,1 @@
+"""`yld evaluate`: utterances to workers, rows to tables."""

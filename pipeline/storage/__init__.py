@@ -1,0 +1,1 @@
+"""Where files lie and whose they are: addresses, locks, leases, mirrors."""
