@@ -16,9 +16,9 @@ import numpy as np
 
 from stages.networks.lipsync import LipSync
 from stages.sync.active_speakers import ByAgreement
-from training.lipsync_data import Example
-from training.lipsync_run import load
-from training.lipsync_trial import shifted
+from training.models.lipsync.examples import Example
+from training.models.lipsync.run import load
+from training.models.lipsync.trial import shifted
 
 LENGTHS_FRAMES = (75, 125, None)
 SHORTEST_FRAMES = 50

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.lipsync import fit
-from training.lipsync_data import Example
-from training.lipsync_run import load
-from training.lipsync_towers import LipSyncRecipe, TowersSystem
+from training.models.lipsync.examples import Example
+from training.models.lipsync.run import load
+from training.models.lipsync.system import fit
+from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
 
 
 def measure(job: tuple[list[Example], str, int, TowersSystem]) -> list[float | None]:

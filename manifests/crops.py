@@ -2,7 +2,7 @@
 
 The template places the 21 points of nose and eyes (indices 27 to 47 of 68) in a 256 x 256
 picture. It is the mirror-symmetric mean of similarity-aligned faces of 14 speakers
-(`training.lipsync_linear.mean_face`), eyes level and 70 px apart, so that brow and chin are
+(`training.models.lipsync.linear.mean_face`), eyes level and 70 px apart, so that brow and chin are
 inside.
 """
 

@@ -11,15 +11,9 @@ import click
 
 from manifests.paths import as_text
 from manifests.plain_words import read_json
-from pipeline.commands import (
-    models as commands_models,
-)
-from pipeline.commands import (
-    scores as commands_scores,
-)
-from pipeline.commands import (
-    sync as commands_sync,
-)
+from pipeline.commands import models as commands_models
+from pipeline.commands import scores as commands_scores
+from pipeline.commands import sync as commands_sync
 from pipeline.commands.options import CORPUS, EXIT_FAILED, EXIT_STRICT, emit, friendly
 from pipeline.run import supervisor
 from pipeline.run.terminal import close_stdin

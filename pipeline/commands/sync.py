@@ -119,7 +119,7 @@ def training_options(command):
 def lipsync(towers, steps, seed, **options) -> None:
     """The landmark synchrony model: held-out trial, calibration, weights."""
     _refuse_existing(options)
-    from training.lipsync_towers import LipSyncRecipe, TowersSystem
+    from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
 
     _train(TowersSystem(LipSyncRecipe(towers=towers, steps=steps, seed=seed)), **options)
 
@@ -130,7 +130,7 @@ def lipsync(towers, steps, seed, **options) -> None:
 def lipsync_linear(seed, **options) -> None:
     """The linear synchrony model, which needs no pictures: trial, calibration, weights."""
     _refuse_existing(options)
-    from training.lipsync_linear import LinearRecipe, LinearSystem
+    from training.models.lipsync.linear import LinearRecipe, LinearSystem
 
     _train(LinearSystem(LinearRecipe(seed=seed)), **options)
 
@@ -145,7 +145,7 @@ def _refuse_existing(options) -> None:
 
 
 def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
-    from training.lipsync_run import run
+    from training.models.lipsync.run import run
 
     run(system, corpora, out, synchronous, fold_size=fold_size, jobs=jobs, keep_folds=keep_folds,
         say=lambda text: click.echo(text, err=True))

@@ -13,13 +13,13 @@ from manifests.crops import template
 from pipeline.cli import main
 from stages.networks.lag_curves import confidence
 from stages.networks.lipsync_linear import LinearModel
-from training.lipsync import fit, own_lags
-from training.lipsync_data import Example, alter, draw, prepare
-from training.lipsync_linear import LinearRecipe, LinearSystem
-from training.lipsync_report import tables
-from training.lipsync_run import folds_of
-from training.lipsync_towers import LipSyncRecipe, TowersSystem
-from training.lipsync_trial import Row, calibrate, cross_confidence, music, peak_of, shifted
+from training.models.lipsync.examples import Example, alter, draw, prepare
+from training.models.lipsync.linear import LinearRecipe, LinearSystem
+from training.models.lipsync.report import tables
+from training.models.lipsync.run import folds_of
+from training.models.lipsync.system import fit, own_lags
+from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
+from training.models.lipsync.trial import Row, calibrate, cross_confidence, music, peak_of, shifted
 
 SMALL = LipSyncRecipe(towers=1, steps=60, lag_steps=40, batch=8, frames=50, search_ms=300.0,
                       max_plant_ms=200.0)
@@ -90,7 +90,7 @@ def test_the_linear_model_learns_the_same_from_points_alone():
 
 def test_one_command_trains_either_model(tmp_path, monkeypatch):
     """Here the one that is quick: weights that load, a trial that is JSON and has its tables."""
-    monkeypatch.setattr("training.lipsync_run.load", lambda corpora: [
+    monkeypatch.setattr("training.models.lipsync.run.load", lambda corpora: [
         speaker(i, frames=100) for i in range(4)])
     out = tmp_path / "w.safetensors"
     done = CliRunner().invoke(main, [

@@ -14,8 +14,8 @@ import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from stages.networks.lag_curves import Peak, confidence, evidence
-from training.lipsync import Model
-from training.lipsync_data import Example
+from training.models.lipsync.examples import Example
+from training.models.lipsync.system import Model
 
 FOREIGN = ("noise", "music", "other speaker", "other clip", "silence", "still face")
 

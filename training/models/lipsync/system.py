@@ -3,7 +3,7 @@
 Speakers' own lags (a camera's delay) are not known. A model learns whatever lag it is trained
 with, so a speaker's own is measured by a model that never saw the speaker; corpora known to be
 synchronous set the zero. How a model is trained when lags are given is its `System`'s affair:
-`training/lipsync_towers.py`, and `training/lipsync_linear.py` for data without pictures.
+`training/models/lipsync/towers.py`, and `training/models/lipsync/linear.py` for data without pictures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from manifests.records import col
 from stages.networks.lag_curves import Peak, find_peak, pool
 from stages.networks.lipsync import STEP_MS
-from training.lipsync_data import Example
+from training.models.lipsync.examples import Example
 
 LAG_GROUPS, LAG_ROUNDS = 3, 2
 """Speakers are measured in three groups, each by a model of the other two, twice over: the first

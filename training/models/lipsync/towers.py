@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from manifests.records import col
 from stages.networks import lipsync_features as feat
 from stages.networks.lipsync import NUM_PIXEL_FEATURES, LipSync, Towers, lag_correlation
-from training.lipsync import Recipe, Say
-from training.lipsync_data import Example, draw, prepare
+from training.models.lipsync.examples import Example, draw, prepare
+from training.models.lipsync.system import Recipe, Say
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LipSyncRecipe(Recipe):
 
 @dataclass(frozen=True)
 class TowersSystem:
-    """What `training.lipsync` asks of towers; see `System` there."""
+    """What `training.models.lipsync.system` asks of towers; see `System` there."""
 
     recipe: LipSyncRecipe
     num_evidence: ClassVar[int] = 8

@@ -1,6 +1,6 @@
 """Tables of the held-out trial, for the model's card and the docs.
 
-    python -m training.lipsync_report WEIGHTS.trial.json [--threshold 0.7]
+    python -m training.models.lipsync.report WEIGHTS.trial.json [--threshold 0.7]
 """
 
 from __future__ import annotations

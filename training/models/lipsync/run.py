@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from manifests.files import write_atomic
-from training.lipsync import Say, System, fit, is_synchronous, pooled_lags
-from training.lipsync_data import Example, examples_of
-from training.lipsync_trial import (
+from training.models.lipsync.examples import Example, examples_of
+from training.models.lipsync.system import Say, System, fit, is_synchronous, pooled_lags
+from training.models.lipsync.trial import (
     Row,
     as_dicts,
     calibrate,

@@ -18,8 +18,8 @@ from scipy.linalg import cholesky, solve_triangular
 
 from manifests.records import col
 from stages.networks import lipsync_linear as net
-from training.lipsync import Recipe, Say
-from training.lipsync_data import Example
+from training.models.lipsync.examples import Example
+from training.models.lipsync.system import Recipe, Say
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LinearRecipe(Recipe):
 
 @dataclass(frozen=True)
 class LinearSystem:
-    """What `training.lipsync` asks of the maps; see `System` there.
+    """What `training.models.lipsync.system` asks of the maps; see `System` there.
 
     Of an example it fills `lips` [T, 200] and one of `mels` [4 T, 650].
     """

@@ -1,0 +1,1 @@
+"""The synchrony models: towers, and linear maps as their baseline."""
