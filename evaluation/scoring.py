@@ -18,8 +18,8 @@ import numpy as np
 from evaluation import alignment
 from evaluation.audio import read_pictures, read_sound
 from evaluation.catalogue import Metric, split
-from evaluation.faces import Face, read_face
 from evaluation.metrics.errors import NoScore
+from evaluation.metrics.faces import Face, read_face
 from evaluation.records import Counted, Score, Utterance
 from evaluation.signatures import signature
 from manifests.media.facts import MediaError

@@ -1,4 +1,4 @@
-"""Adapt the GRID recogniser to clips with known text (evaluation/adaptation.py).
+"""Adapt the GRID recogniser to clips with known text (evaluation/metrics/recogniser_adaptation.py).
 
     python tools/adapt_recogniser.py CLIPS TEXTS OUT
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from evaluation.adaptation import adapt
 from evaluation.audio import read_sound
+from evaluation.metrics.recogniser_adaptation import adapt
 from evaluation.pairing import media_files, read_texts
 
 if __name__ == "__main__":

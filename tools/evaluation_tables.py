@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.adaptation import adapt
 from evaluation.alignment import SEARCH_MS, apply_shift, find_shift
 from evaluation.audio import decode_sound
 from evaluation.metrics import recognition
 from evaluation.metrics.intelligibility import estoi, stoi
 from evaluation.metrics.mcd import mcd
+from evaluation.metrics.recogniser_adaptation import adapt
 from evaluation.pairing import read_texts
 from evaluation.records import Counted
 from evaluation.statistics import cluster_interval

@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from evaluation.faces import Face
 from evaluation.metrics.errors import NoScore, TooShort, Unavailable
+from evaluation.metrics.faces import Face
 from evaluation.metrics.signals import within_full_scale
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.files import sha256_of

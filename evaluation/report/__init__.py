@@ -13,9 +13,9 @@ from evaluation.audio import read_sound
 from evaluation.catalogue import split
 from evaluation.metrics.signals import within_full_scale
 from evaluation.metrics.spectra import log_mel
-from evaluation.published import beside
 from evaluation.records import Score, Utterance
 from evaluation.report import charts
+from evaluation.report.published import beside
 from evaluation.statistics import Summary
 from manifests.files import write_atomic
 from manifests.media.encode import encode_flac

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.offsets import agreement
+from evaluation.metrics.offset_r2 import agreement
 from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
 from evaluation.signatures import signature

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation import adaptation
+from evaluation.metrics import recogniser_adaptation as adaptation
 from evaluation.metrics import recognition
 from evaluation.pairing import read_texts
 from tests.evaluation.clips import DATA, grid

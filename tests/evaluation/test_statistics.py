@@ -61,7 +61,7 @@ def test_the_interval_covers_as_often_as_it_says():
 
 
 def test_ways_to_measure_offsets_are_compared():
-    from evaluation.offsets import agreement
+    from evaluation.metrics.offset_r2 import agreement
     from evaluation.records import Score
 
     rows = []

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from evaluation.faces import read_face
 from evaluation.metrics.errors import NoScore
+from evaluation.metrics.faces import read_face
 from evaluation.records import Utterance
 from evaluation.scoring import score
 from pipeline.demo.portraits import load_portraits, render
