@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeAlias
 InKey: TypeAlias = Literal["always", "unless_default", "never"]
 """Whether a field is part of what finished work is found by (`pipeline.run.ledger`).
 `unless_default`: a setting that came later and changes no outcome at its default, so that corpora
-made before it keep their finished work. `never`: where a file lies, or when it came, does not change
-its content; no stage reads transcripts, publishing does, and looks at their content each time."""
+made before it keep their finished work. `never`: where a file lies, or when it came, does not
+change its content; no stage reads transcripts, publishing does, and looks at their content each
+time."""
 
 Role: TypeAlias = Literal["media", "side_file", "kept_file"]
 """What the file is that a field names: the video's media; a side file that the stage wrote which

@@ -2,7 +2,7 @@
 
 `grid`: pocketsphinx with the grammar of the GRID corpus (Cooke et al. 2006: command, colour,
 preposition, letter, digit, adverb). `adapted`: the same, its acoustic model moved to the corpus's
-speakers by `evaluation.metrics.recogniser_adaptation`. `general`: pocketsphinx with its general English model.
+speakers by `recogniser_adaptation`. `general`: pocketsphinx with its general English model.
 Whisper by size, where the package and its weights are.
 """
 
@@ -46,7 +46,7 @@ GRID_SEARCH = {
     "lw": 0.2, "bestpath": False,
 }
 ADAPTED_MODEL = "YLD_GRID_MODEL"
-"""Environment variable with the folder of a model made by `evaluation.metrics.recogniser_adaptation`."""
+"""Environment variable with the folder of a model made by `recogniser_adaptation`."""
 PADDING_S = 0.2
 """Silence around the sound: clips that begin with the first word lose it otherwise."""
 

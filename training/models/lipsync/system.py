@@ -3,7 +3,8 @@
 Speakers' own lags (a camera's delay) are not known. A model learns whatever lag it is trained
 with, so a speaker's own is measured by a model that never saw the speaker; corpora known to be
 synchronous set the zero. How a model is trained when lags are given is its `System`'s affair:
-`training/models/lipsync/towers.py`, and `training/models/lipsync/linear.py` for data without pictures.
+`training/models/lipsync/towers.py`, and `training/models/lipsync/linear.py` for data without
+pictures.
 """
 
 from __future__ import annotations

@@ -1,0 +1,114 @@
+"""Commands on a built corpus: `yld status`, `report`, `verify`, `clean`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from manifests.plain_words import read_json
+from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
+
+
+@click.command()
+@click.argument("corpus", type=CORPUS)
+@click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
+@click.option("--why", is_flag=True,
+              help="One row per rejected or failed record or note on a video instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def status(corpus, cost, why, as_json) -> None:
+    """The funnel: what went into each stage and what became of it."""
+    from manifests.corpus import Corpus, status_rows
+    from pipeline.run import status as st
+
+    live = corpus.folder / "work" / "status.json"
+    # What another machine did at an address is in what was mirrored, not in this machine's run.
+    is_live = corpus.files is None and live.exists()
+    rows = status_rows(live, read_json(live)) if is_live else Corpus(corpus.folder).status()
+    if why:
+        whole = Corpus(corpus.folder)
+        names = {r["request_id"]: r["address"] for r in whole.rows("requests")}
+        names |= {r["source_id"]: r["address"] for r in whole.rows("expanded")}
+        names |= {r["source_id"]: r["address"] for r in whole.rows("sources")}
+        names |= {r["video_id"]: r["address"] for r in whole.rows("sources")}
+        rows = [
+            {"stage": r["stage"], "reason": r["reason"], "item": r["item_id"],
+             "source": names.get(r["video_id"] or r["item_id"]),
+             "measured": r.get("measured"), "threshold": r.get("threshold"),
+             "detail": (r.get("detail") if "exception" not in r else r["exception"])}
+            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]]
+        emit(rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"],
+             as_json)
+        return
+    emit(rows, st.COST_COLUMNS if cost else st.COLUMNS, as_json)
+
+
+@click.command()
+@click.argument("corpus", type=CORPUS)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="Another place for the page; nothing may be there.")
+@friendly
+def report(corpus, out) -> None:
+    """Write report.html again from what is in the corpus folder."""
+    from manifests.corpus import Corpus
+    from pipeline.corpus.report import write_report
+    from pipeline.storage import mirror, own_folder
+
+    whole = Corpus(corpus.folder)
+    if out is not None:
+        own_folder.refuse_existing(out)
+        click.echo(write_report(whole, out))
+        return
+    if own_folder.find(corpus.folder) is None and not own_folder.is_from_before(
+            corpus.folder, "corpus"):
+        raise own_folder.NotOursError(
+            f"{corpus.folder} has no {own_folder.MARK} (a copy of a part of a corpus?); name the "
+            "page with --out PAGE.html")
+    own = own_folder.claim(corpus.folder, "corpus")
+    own.about_to_write(["report.html"])
+    click.echo(write_report(whole))
+    own.wrote(["report.html"])
+    if corpus.files is not None:
+        mirror.push(corpus.folder, corpus.files)
+
+
+@click.command()
+@click.argument("corpus", type=CORPUS)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def verify(corpus, as_json) -> None:
+    """Check every shard, sample, table and checksum of a corpus."""
+    from pipeline.corpus.verify import verify as check
+    from pipeline.storage import mirror
+
+    problems = check(corpus.folder)
+    if corpus.files is not None:
+        problems += mirror.differences(corpus.folder, corpus.files)
+    if as_json:
+        click.echo(json.dumps(problems, indent=1))
+    else:
+        for problem in problems:
+            click.echo(f"{problem['where']}: {problem['problem']}")
+        click.echo(f"{len(problems)} problems" if problems else "no problems")
+    sys.exit(EXIT_FAILED if problems else 0)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@friendly
+def clean(folder, yes) -> None:
+    """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo); all else stays.
+    """
+    from pipeline.corpus.clean import clean as run
+
+    if not yes:
+        raise click.UsageError(f"this removes all that yld wrote to {folder}; add --yes")
+    removed, left = run(folder)
+    click.echo(f"{removed} files removed")
+    if left:
+        shown = ", ".join(left[:5]) + (" ..." if len(left) > 5 else "")
+        click.echo(f"{len(left)} files that yld did not write stay: {shown}")
