@@ -9,7 +9,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from stages.backends.boxes import HouseBox
-    from stages.sync.active_speakers import FaceInView, View
 
 
 class Detector(Protocol):
@@ -84,21 +83,4 @@ class Embedder(Protocol):
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """uint8 [N, *CHIP_SHAPES[self.chips]] RGB -> float32 [N, D]."""
-        ...
-
-
-class SpeakerChooser(Protocol):
-    """Scores faces that are in view together by how well they go with the sound."""
-
-    name: str
-    version: str
-    margin: float
-    """Lead from which a face is taken for the speaker, in the unit of the scores."""
-
-    def setup(self) -> None:
-        """Load weights. Raises SetupError."""
-        ...
-
-    def scores(self, faces: Sequence[FaceInView], view: View) -> list[float]:
-        """One score per face, higher speaks."""
         ...

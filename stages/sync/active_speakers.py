@@ -1,6 +1,7 @@
-"""Which of several faces in view speaks: three ways to score them, chosen by `sync.speaker`.
+"""Active speaker detection: which of several faces in view speaks. Three ways to score them,
+chosen by `sync.speaker`.
 
-A score has its chooser's own unit; higher speaks. A face leads if its score is `margin` above
+A score has its detector's own unit; higher speaks. A face leads if its score is `margin` above
 the others', and faces within the margin of the best are ambiguous.
 """
 
@@ -10,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.records import Track, Video
-from stages.backends.protocols import SpeakerChooser
 from stages.backends.weights import weights
 from stages.sync.speech import share
 
@@ -25,7 +26,7 @@ MAX_FRAMES = 750
 
 @dataclass(frozen=True)
 class FaceInView:
-    """A track with what a chooser may look at."""
+    """A track with what a detector may look at."""
 
     track: Track
     boxes: np.ndarray
@@ -46,6 +47,23 @@ class View:
     pcm: np.ndarray
     regions: list[tuple[int, int]]
     """Speech, half-open frame spans."""
+
+
+class ActiveSpeakerDetector(Protocol):
+    """Scores faces that are in view together by how well they go with the sound."""
+
+    name: str
+    version: str
+    margin: float
+    """Lead from which a face is taken for the speaker, in the unit of the scores."""
+
+    def setup(self) -> None:
+        """Load weights. Raises SetupError."""
+        ...
+
+    def scores(self, faces: Sequence[FaceInView], view: View) -> list[float]:
+        """One score per face, higher speaks."""
+        ...
 
 
 class ByAgreement:
@@ -133,5 +151,5 @@ def _spoken(regions: list[tuple[int, int]], start: int, end: int) -> np.ndarray:
     return np.array([share(regions, f, f + 1) > 0 for f in range(start, end)])
 
 
-CHOOSERS: dict[str, type[SpeakerChooser]] = {
+ACTIVE_SPEAKER_DETECTORS: dict[str, type[ActiveSpeakerDetector]] = {
     "lipsync": ByAgreement, "light_asd": ByLightAsd, "syncnet": BySyncNet}

@@ -23,7 +23,7 @@ from stages.backends import registry
 from stages.base import Context, Resources, Stage
 from stages.faces.track_faces import TrackFaces
 from stages.networks import lag_curves as off
-from stages.sync.active_speakers import CHOOSERS, FaceInView, View
+from stages.sync.active_speakers import ACTIVE_SPEAKER_DETECTORS, FaceInView, View
 from stages.sync.estimators import ESTIMATORS, TrackSignals
 from stages.sync.speech import SpeechDetector, share
 
@@ -88,17 +88,17 @@ class Sync(Stage[Identity, Offset]):
     @classmethod
     def check_here(cls, config: SyncConfig) -> None:
         registry.check_at_hand(ESTIMATORS, config.estimator)
-        registry.check_at_hand(CHOOSERS, config.speaker)
+        registry.check_at_hand(ACTIVE_SPEAKER_DETECTORS, config.speaker)
 
     def setup(self) -> None:
         self.estimator = registry.make(ESTIMATORS, self.config.estimator)
         self.speech = SpeechDetector(self.config.vad_threshold)
-        self.chooser = registry.make(CHOOSERS, self.config.speaker)
+        self.chooser = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
         self.chooser.setup()
 
     def fingerprint(self) -> dict[str, str]:
         estimator = registry.make(ESTIMATORS, self.config.estimator)
-        chooser = registry.make(CHOOSERS, self.config.speaker)
+        chooser = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
         return {"estimator": estimator.version, "weights": estimator.fingerprint(),
                 "chooser": f"{chooser.name}-{chooser.version}"}
 

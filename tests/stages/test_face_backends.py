@@ -276,11 +276,11 @@ def test_the_settings_name_what_the_registry_holds():
 
     from stages.faces.detection import DetectorName, LandmarkerName
     from stages.faces.people import EmbedderName
-    from stages.sync.active_speakers import CHOOSERS
+    from stages.sync.active_speakers import ACTIVE_SPEAKER_DETECTORS
     from stages.sync.estimators import ESTIMATORS
     from stages.sync.offsets import ChooserName, EstimatorName
 
     for names, table in ((DetectorName, registry.DETECTORS), (EmbedderName, registry.EMBEDDERS),
                          (LandmarkerName, registry.LANDMARKERS), (EstimatorName, ESTIMATORS),
-                         (ChooserName, CHOOSERS)):
+                         (ChooserName, ACTIVE_SPEAKER_DETECTORS)):
         assert sorted(get_args(names)) == sorted(table)

@@ -10,7 +10,7 @@ import pytest
 from manifests.records import Reject
 from stages.backends.registry import make
 from stages.networks.lag_curves import Peak
-from stages.sync.active_speakers import CHOOSERS
+from stages.sync.active_speakers import ACTIVE_SPEAKER_DETECTORS
 from stages.sync.audit import sample_track
 from stages.sync.offsets import Judged, Sync, SyncConfig
 
@@ -51,7 +51,7 @@ def test_faces_that_never_meet_are_no_rivals(sync):
 
 
 def test_choosers_have_names_of_their_own_and_an_unknown_one_lists_them():
-    for name, kind in CHOOSERS.items():
+    for name, kind in ACTIVE_SPEAKER_DETECTORS.items():
         assert kind.name == name and kind.margin > 0
     with pytest.raises(ValueError, match="light_asd, lipsync, syncnet"):
-        make(CHOOSERS, "eyes")
+        make(ACTIVE_SPEAKER_DETECTORS, "eyes")
