@@ -68,6 +68,11 @@ def samples_of(frame: int, rate: Fraction = FRAME_RATE) -> int:
     return round(Fraction(frame * SAMPLE_RATE) / rate)
 
 
+def seconds_of(num_frames: float) -> float:
+    """How long so many canonical frames last."""
+    return num_frames / float(FRAME_RATE)
+
+
 def lag_to_samples(lag_ms: float) -> int:
     """A lag in whole samples at 16 kHz."""
     return round(lag_ms * SAMPLE_RATE / 1000)

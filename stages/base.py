@@ -137,3 +137,13 @@ class Stage(ABC, Generic[In, Out]):
     @abstractmethod
     def process(self, batch: Sequence[In], context: Context) -> Sequence[Outcome[Out]]:
         """All records of one video (or one source), in order; one outcome each."""
+
+
+def below(reason: str, measured: float, least: float, detail: str) -> Reject | None:
+    """A Reject for what does not reach `least`; `detail` says of what `measured` is."""
+    return Reject(reason, measured, least, detail) if measured < least else None
+
+
+def above(reason: str, measured: float, most: float, detail: str) -> Reject | None:
+    """A Reject for what goes beyond `most`."""
+    return Reject(reason, measured, most, detail) if measured > most else None

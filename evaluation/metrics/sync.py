@@ -14,7 +14,7 @@ import numpy as np
 from evaluation.metrics.errors import NoScore, TooShort, Unavailable
 from evaluation.metrics.faces import Face
 from evaluation.metrics.signals import within_full_scale
-from manifests.clock import SAMPLES_PER_FRAME
+from manifests.clock import SAMPLES_PER_FRAME, seconds_of
 from manifests.files import sha256_of
 from manifests.weights.cache import ModelFileError, fetch
 from stages.networks.lag_curves import MEASURED_FROM, Peak, confidence
@@ -97,7 +97,7 @@ def _landmark_sync(face: Face, sound: np.ndarray) -> tuple[Peak, float]:
     peak = model.clip_peak(face.landmarks[:frames], face.mouths[:frames], pcm)
     if peak is None:
         raise NoScore("nothing to compare: still lips or silence")
-    return peak, confidence(peak, frames / 25, model.calibration)
+    return peak, confidence(peak, seconds_of(frames), model.calibration)
 
 
 def _synchrony(face: Face, sound: np.ndarray):

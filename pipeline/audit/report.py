@@ -11,7 +11,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from manifests.clock import SAMPLES_PER_FRAME
+from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
 from manifests.files import write_atomic
 from manifests.media.encode import encode_flac, encode_video
 from manifests.media.pictures import iter_frames
@@ -120,7 +120,7 @@ def _pictures(row: dict[str, Any]) -> tuple[list[np.ndarray], np.ndarray, int]:
     """Up to six seconds of a clip's frames, its sound, and the first frame's number."""
     path = as_path(row["path"])
     start = row["start_frame"]
-    end = min(row["end_frame"], start + round(SHOWN_S * 25))
+    end = min(row["end_frame"], start + round(SHOWN_S * FRAME_RATE))
     if path.suffix == ".tar":
         sample = SampleIndex.of(path)[row["clip_id"]]
         return list(sample.faces()[start:end]), sample.sound, start

@@ -18,6 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from manifests.clock import FRAME_RATE
 from manifests.files import write_atomic
 from pipeline.demo.portraits import SIZE_PX, Portrait, load_portraits, render
 from pipeline.demo.voice import RATE, Speech, speak
@@ -64,7 +65,7 @@ def make_programme(folder: Path, seed: int,
                   for p, s in parts]
         draw_talk(folder / name, speech, times, lag_ms / 1000, random)
         edges = np.cumsum([s for _, s in parts])[:-1]
-        planted.append(Planted(name, "clips", [round(float(e) * 25) for e in edges],
+        planted.append(Planted(name, "clips", [round(float(e) * FRAME_RATE) for e in edges],
                                float(lag_ms), [p for p, _ in parts], what))
 
     parts = [(names[0], lengths[0]), (names[1], lengths[1]), (names[0], lengths[2])]
@@ -99,7 +100,7 @@ def _detector() -> SpeechDetector:
 def _say(name: str, seconds: float, seed: int) -> Speech:
     """Syllables that a voice detector takes for speech, as it does most of them."""
     pitch_hz, formant_scale, articulation = VOICES[name]
-    detector, frames = _detector(), int(seconds * 25)
+    detector, frames = _detector(), int(seconds * FRAME_RATE)
     for attempt in range(10):
         speech = speak(seconds, pitch_hz, formant_scale, seed + 1009 * attempt, articulation)
         heard = detector.regions((speech.pcm * 32767).astype(np.int16))

@@ -21,7 +21,7 @@ import av
 import ffmpeg
 import numpy as np
 
-from manifests.clock import SAMPLE_RATE
+from manifests.clock import FRAME_RATE, SAMPLE_RATE
 from manifests.media.pictures import iter_pictures
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
@@ -172,7 +172,7 @@ def by_clock(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Our reading: canonical frames and samples."""
     video = open_video(path)
     light = [float(p.luma().mean()) for _, p in iter_pictures(video)]
-    return changes(light, 25.0), onsets(read_audio(video))
+    return changes(light, float(FRAME_RATE)), onsets(read_audio(video))
 
 
 def by_shell(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:

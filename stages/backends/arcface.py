@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from stages.backends.devices import load_state, need, open_insightface, torch_device
+from stages.backends.devices import need, open_insightface
 from stages.backends.letterbox import half_precision, to_device
+from stages.backends.torch_network import TorchNetwork
 from stages.backends.weights import weights
 
 
@@ -69,7 +70,7 @@ class MobileFaceNet(InsightFaceEmbedder):
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-class ArcFaceFacexlib:
+class ArcFaceFacexlib(TorchNetwork):
     """facexlib's IR-SE-50 (of InsightFace_Pytorch), trained on MS-Celeb-1M: 512 numbers."""
 
     name, version, chips = "arcface_facexlib", "1", "aligned"
@@ -78,18 +79,9 @@ class ArcFaceFacexlib:
     """As for `ArcFaceInsight`; not measured here."""
     batch_size = 32
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device_name = device
-        self._network: Any = None
-
-    def setup(self) -> None:
-        """Load the network. Raises SetupError (library, weights or GPU wanting)."""
-        if self._network is None:
-            device = torch_device(self.device_name)
-            network = need("facexlib.recognition.arcface_arch", "facexlib").Backbone(
-                num_layers=50, drop_ratio=0.6, mode="ir_se")
-            self._network = load_state(network, weights(self.weights_name), device)
-            self.device = device
+    def build(self) -> Any:
+        return need("facexlib.recognition.arcface_arch", "facexlib").Backbone(
+            num_layers=50, drop_ratio=0.6, mode="ir_se")
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         import torch

@@ -14,10 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stages.backends.devices import load_state, need, torch_device
+from stages.backends.devices import need
 from stages.backends.letterbox import half_precision, to_device
 from stages.backends.mesh68 import MIRROR_68
-from stages.backends.weights import weights
+from stages.backends.torch_network import TorchNetwork
 
 CROP_PX, MAP_PX = 256, 64
 CROP_SIDES, CROP_UP = 2.76, 0.22
@@ -25,7 +25,7 @@ CROP_SIDES, CROP_UP = 2.76, 0.22
 face-alignment's (w + h) * 200 / 165 and 0.12 h for RetinaFace's boxes, brought to the square."""
 
 
-class Fan2D:
+class Fan2D(TorchNetwork):
     """2DFAN-4: 24 million parameters, for GPUs; half precision there."""
 
     name, version = "fan_2d", "1"
@@ -33,17 +33,8 @@ class Fan2D:
     in_colour, batched = True, True
     batch_size = 16
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device_name = device
-        self._network: Any = None
-
-    def setup(self) -> None:
-        """Load the network. Raises SetupError (library, weights or GPU wanting)."""
-        if self._network is None:
-            device = torch_device(self.device_name)
-            network = need("face_alignment.models", "face-alignment").FAN(4)
-            self._network = load_state(network, weights(self.weights_name), device)
-            self.device = device
+    def build(self) -> Any:
+        return need("face_alignment.models", "face-alignment").FAN(4)
 
     def fit(self, picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         return self.fit_many([picture] * len(boxes), boxes)

@@ -7,7 +7,7 @@ stride.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,13 @@ def letterbox(pictures: Sequence[np.ndarray], side: int, square: bool = False,
             picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         target[:size[1], :size[0]] = shown if shown.ndim == 3 else shown[..., None]
     return Batch(output, np.array(scales, np.float32))
+
+
+def letterboxes(pictures: Sequence[np.ndarray], batch_size: int, side: int, square: bool = False
+                ) -> Iterator[Batch]:
+    """`letterbox` of so many pictures at a time."""
+    for start in range(0, len(pictures), batch_size):
+        yield letterbox(pictures[start:start + batch_size], side, square)
 
 
 def to_device(pictures: np.ndarray, device: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from stages.backends.boxes import HouseBox
 from stages.backends.devices import cpu_only, open_insightface
-from stages.backends.letterbox import letterbox
+from stages.backends.letterbox import letterboxes
 from stages.backends.weights import weights
 from stages.base import SetupError
 
@@ -54,8 +54,7 @@ class Scrfd:
 
         self.setup()
         found = []
-        for start in range(0, len(pictures), self.batch_size):
-            batch = letterbox(pictures[start:start + self.batch_size], self.side_px, square=True)
+        for batch in letterboxes(pictures, self.batch_size, self.side_px, square=True):
             for picture, scale in zip(batch.pictures, batch.scales, strict=True):
                 scores, boxes, points = (
                     np.concatenate(levels) for levels in self._network.forward(
@@ -105,8 +104,7 @@ class YuNet:
         self.setup()
         self._network.setScoreThreshold(self.threshold)
         found = []
-        for start in range(0, len(pictures), self.batch_size):
-            batch = letterbox(pictures[start:start + self.batch_size], self.side_px)
+        for batch in letterboxes(pictures, self.batch_size, self.side_px):
             self._network.setInputSize(batch.pictures.shape[2:0:-1])
             for picture, scale in zip(batch.pictures, batch.scales, strict=True):
                 _, rows = self._network.detect(np.ascontiguousarray(picture[..., ::-1]))

@@ -76,3 +76,10 @@ def distance_scale(embedder: str) -> float:
     """
     kind = EMBEDDERS.get(embedder) or EMBEDDERS.get(embedder.rpartition("-")[0])
     return 1.0 if kind is None else kind.same_person_distance / HOUSE_DISTANCE
+
+
+def ready_embedder(name: str, device: str) -> tuple[Embedder, float]:
+    """An embedder that is set up, and its `distance_scale`. Raises ValueError, SetupError."""
+    embedder = make(EMBEDDERS, name, device=device)
+    embedder.setup()
+    return embedder, distance_scale(name)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from stages.backends.boxes import HouseBox
-from stages.backends.devices import load_state, need, torch_device
-from stages.backends.letterbox import Batch, best, half_precision, letterbox, to_device
-from stages.backends.weights import weights
+from stages.backends.devices import need
+from stages.backends.letterbox import Batch, best, half_precision, letterboxes, to_device
+from stages.backends.torch_network import TorchNetwork
 
 BGR_MEAN = (104.0, 117.0, 123.0)
 VARIANCES = (0.1, 0.2)
@@ -25,31 +25,18 @@ RETINA_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))
 """Stride and anchor sizes in px."""
 
 
-class TorchDetector:
+class TorchDetector(TorchNetwork):
     """What the torch detectors share. Pictures are shown at `side_px` on their longer side."""
 
     name, version = "", "1"
-    weights_name = ""
     whole_picture, batch_size, batched = True, 8, True
     side_px = 640
     min_score, keep_score, max_overlap = 0.6, 0.3, 0.4
     house = HouseBox()
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device_name = device
+        super().__init__(device)
         self.threshold = self.keep_score
-        self._network: Any = None
-
-    def setup(self) -> None:
-        """Load the network. Raises SetupError (library, weights or GPU wanting)."""
-        if self._network is None:
-            device = torch_device(self.device_name)
-            self._network = load_state(self.build(), weights(self.weights_name), device)
-            self.device = device
-
-    def build(self) -> Any:
-        """The untrained network, from the library that publishes it. Raises SetupError."""
-        raise NotImplementedError
 
     def decode(self, output: Any, height: int, width: int) -> tuple[Any, Any]:
         """Network output -> (boxes xyxy [N, A, 4] px, scores [N, A])."""
@@ -57,11 +44,8 @@ class TorchDetector:
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         self.setup()
-        found = []
-        for start in range(0, len(pictures), self.batch_size):
-            batch = letterbox(pictures[start:start + self.batch_size], self.side_px)
-            found += self.run(batch, self.threshold)
-        return found
+        return [found for batch in letterboxes(pictures, self.batch_size, self.side_px)
+                for found in self.run(batch, self.threshold)]
 
     def run(self, batch: Batch, threshold: float) -> list[tuple[np.ndarray, np.ndarray]]:
         """Boxes xyxy float32 px of each picture, best first, and scores from `threshold` up."""

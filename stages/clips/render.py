@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from manifests.clock import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
+from manifests.clock import FRAME_MS, FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
 from manifests.files import write_atomic
 from manifests.ids import clip_id
 from manifests.media.encode import encode_flac, encode_video
@@ -207,7 +207,7 @@ class Clips(Stage[Offset, Clip]):
         np.lib.format.write_array(points, canonical, allow_pickle=False)
         name = clip_id(track.track_id, plan.number)
         status, _, residual_lag, _ = again
-        shift_frames = plan.lag_ms / 40
+        shift_frames = plan.lag_ms / FRAME_MS
         speech = [(a + shift_frames, b + shift_frames) for a, b in zip(
             offset.speech_start_frames, offset.speech_end_frames, strict=True)]
         talk = sum(max(0.0, min(b, plan.end) - max(a, plan.start)) for a, b in speech) / length

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from manifests.clock import FRAME_RATE
 from manifests.records import col
 
 LOOKAHEAD_FRAMES = 5
@@ -49,7 +50,7 @@ class CutConfig:
 class CutFinder:
     """Feed every frame with `push`; `jumps` fills as they are known, `finish` gives all cuts."""
 
-    def __init__(self, config: CutConfig, rate: float = 25.0) -> None:
+    def __init__(self, config: CutConfig, rate: float = float(FRAME_RATE)) -> None:
         from scenedetect import detectors
 
         self.config, self.rate = config, rate

@@ -17,7 +17,7 @@ from manifests.files import sha256_of
 from manifests.paths import as_path, as_text
 from manifests.records import Identity, Reject, Track, col
 from stages.backends import registry
-from stages.base import Context, Resources, Stage
+from stages.base import Context, Resources, Stage, above, below
 from stages.faces.chips import face_chips
 from stages.faces.people import EmbedderName
 from stages.faces.track_faces import TrackChips
@@ -94,10 +94,8 @@ class Identify(Stage[Track, Identity]):
         registry.check_at_hand(registry.EMBEDDERS, config.embedder)
 
     def setup(self) -> None:
-        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder,
-                                      device=self.config.device)
-        self.embedder.setup()
-        self.unit = registry.distance_scale(self.config.embedder)
+        self.embedder, self.unit = registry.ready_embedder(self.config.embedder,
+                                                           self.config.device)
         self.targets = [(photo, self._photo(photo)) for photo in self.config.target]
 
     def fingerprint(self) -> dict[str, str]:
@@ -144,18 +142,11 @@ class Identify(Stage[Track, Identity]):
     def _judge(self, track: Track) -> Reject | None:
         limits = self.config
         length = track.end_frame - track.start_frame
-        if length < limits.min_frames:
-            return Reject("too_brief", length, limits.min_frames, "frames with the face")
-        if track.median_box_px < limits.min_face_px:
-            return Reject("small_face", track.median_box_px, limits.min_face_px,
-                          "pixels of the face box")
-        if track.sharpness < limits.min_sharpness:
-            return Reject("blurred", track.sharpness, limits.min_sharpness,
-                          "variance of the Laplacian")
-        for value, limit, word in ((track.yaw_deg, limits.max_yaw_deg, "yaw"),
-                                   (track.pitch_deg, limits.max_pitch_deg, "pitch")):
-            if abs(value) > limit:
-                return Reject("turned", abs(value), limit, f"degrees of {word}")
-        if track.mean_score < limits.min_score:
-            return Reject("low_score", track.mean_score, limits.min_score, "detector score")
-        return None
+        return (below("too_brief", length, limits.min_frames, "frames with the face")
+                or below("small_face", track.median_box_px, limits.min_face_px,
+                         "pixels of the face box")
+                or below("blurred", track.sharpness, limits.min_sharpness,
+                         "variance of the Laplacian")
+                or above("turned", abs(track.yaw_deg), limits.max_yaw_deg, "degrees of yaw")
+                or above("turned", abs(track.pitch_deg), limits.max_pitch_deg, "degrees of pitch")
+                or below("low_score", track.mean_score, limits.min_score, "detector score"))

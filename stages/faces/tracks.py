@@ -74,10 +74,8 @@ class Tracks(Stage[Shot, Track]):
         registry.check_at_hand(registry.EMBEDDERS, config.embedder)
 
     def setup(self) -> None:
-        self.embedder = registry.make(registry.EMBEDDERS, self.config.embedder,
-                                      device=self.config.device)
-        self.embedder.setup()
-        self.unit = registry.distance_scale(self.config.embedder)
+        self.embedder, self.unit = registry.ready_embedder(self.config.embedder,
+                                                           self.config.device)
 
     def fingerprint(self) -> dict[str, str]:
         return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder)}

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from manifests.clock import SAMPLES_PER_FRAME
+from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
 from manifests.weights.cache import ModelFileError, unusable
 from stages.networks.mfcc import COLUMNS_PER_FRAME, NUM_CEPSTRA, STEP, WINDOW, mfcc
 from stages.networks.released import read_state
@@ -202,11 +202,11 @@ class LightAsd(nn.Module):
             raise ValueError(f"{count} frames need {4 * count} columns, not {len(cepstra)}")
         if windows_s is None:
             return self.decide(self.see(crops), self.hear(cepstra))[:, 1]
-        if not windows_s or min(windows_s) * 25 < 1:
+        if not windows_s or min(windows_s) * FRAME_RATE < 1:
             raise ValueError(f"windows of at least a frame are needed, not {windows_s}")
         known: dict[tuple[int, int], np.ndarray] = {}
         total = np.zeros(count, np.float64)
-        for size in (round(25 * seconds) for seconds in windows_s):
+        for size in (round(FRAME_RATE * seconds) for seconds in windows_s):
             for low in range(0, count, size):
                 # A short track is the same window for every longer length.
                 span = (low, min(low + size, count))

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import soxr
 
-from manifests.clock import SAMPLE_RATE, lag_to_samples, samples_of
+from manifests.clock import FRAME_RATE, SAMPLE_RATE, lag_to_samples, samples_of
 from manifests.files import atomic_path, write_atomic
 from manifests.media.encode import encode_flac
 from manifests.media.facts import MediaError
@@ -93,9 +93,10 @@ def retimed(pcm: np.ndarray, lag_ms: float, drift_ppm: float) -> np.ndarray:
 
 
 def steady_rate(source_fps: str | None, is_vfr: bool) -> Fraction:
-    """The constant rate of a corrected file: the source's own, or 25 for an uneven one."""
+    """The constant rate of a corrected file: the source's own, or the canonical one for an uneven
+    one."""
     if is_vfr or source_fps is None:
-        return Fraction(25)
+        return FRAME_RATE
     return Fraction(source_fps)
 
 

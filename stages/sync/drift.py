@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from manifests.clock import seconds_of
 from stages.networks import lag_curves as off
 from stages.sync.drift_line import Line, aligned, find_line
 from stages.sync.offsets import Judged, Sync, concurrent
@@ -45,7 +46,7 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
         inside = np.flatnonzero((at_s >= low) & (at_s <= high))
         pooled = off.pool([level[i] for i in inside], [weights[i] for i in inside])
         found = None if pooled is None else sync.estimator.peak(pooled)
-        spoken = sum(weights[i] > 0 for i in inside) * sync.config.hop_frames / 25
+        spoken = seconds_of(sum(weights[i] > 0 for i in inside) * sync.config.hop_frames)
         return found if sync.is_sure(found, spoken) else None
 
     whole = peak_of(line.start_s, line.end_s)
@@ -107,7 +108,7 @@ def _windows(judged: list[Judged]) -> tuple[list[float], list[np.ndarray], list[
             continue
         for (start, end), curve, weight in zip(item.windows, item.curves, item.weights,
                                                strict=True):
-            times.append((item.track.start_frame + (start + end) / 2) / 25)
+            times.append(seconds_of(item.track.start_frame + (start + end) / 2))
             curves.append(curve)
             weights.append(weight)
     return times, curves, weights

@@ -9,18 +9,18 @@ mere lack of confidence rejects nothing: such a track is `undecided`, without a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from manifests.clock import SAMPLES_PER_FRAME
+from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME, seconds_of
 from manifests.media.pictures import resolve
 from manifests.media.sound import read_audio
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
-from stages.base import Context, Resources, Stage
+from stages.base import Context, Resources, Stage, below
 from stages.faces.track_faces import TrackFaces
 from stages.networks import lag_curves as off
 from stages.sync.active_speakers import ACTIVE_SPEAKER_DETECTORS, FaceInView, View
@@ -58,7 +58,7 @@ class SyncConfig:
                                              default="keep")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Judged:
     """One track on its way to an outcome."""
 
@@ -113,15 +113,15 @@ class Sync(Stage[Identity, Offset]):
             crops = source_pictures(video, context.work, track, faces)
             judged.append(self.judge(track, faces, pcm, regions, crops=crops))
             boxes.append(faces.boxes)
-        self.choose(judged, boxes, View(
+        judged = self.score_speakers(judged, boxes, View(
             video, resolve(video.media_path, context.work), pcm, regions))
         return [self._outcome(item, judged, regions) for item in judged]
 
     def judge(self, track: Track, faces: TrackFaces, pcm: np.ndarray,
               regions: list[tuple[int, int]], shift_samples: int = 0,
               crops: Callable[[], Iterable[np.ndarray]] | None = None) -> Judged:
-        """Curves of one track; `shift_samples` reads the sound that
-        much earlier; `crops` gives SyncNet's pictures where they can be read."""
+        """Curves of one track; `shift_samples` reads the sound that much earlier; `crops` gives
+        SyncNet's pictures where they can be read."""
         config = self.config
         landmarks = interpolate(faces.landmarks)
         shift_frames = shift_samples / SAMPLES_PER_FRAME
@@ -139,28 +139,33 @@ class Sync(Stage[Identity, Offset]):
         covered = np.zeros(length, bool)
         for (a, b), weight in zip(windows, used, strict=True):
             covered[a:b] |= weight > 0
-        return Judged(track, talk, talk * length / 25, lip_motion(landmarks, moved, track),
-                      windows, curves, used, peak, float(covered.sum()) / 25)
+        return Judged(track, talk, seconds_of(talk * length), lip_motion(landmarks, moved, track),
+                      windows, curves, used, peak, seconds_of(float(covered.sum())))
 
-    def choose(self, judged: list[Judged], boxes: list[np.ndarray], view: View) -> None:
-        """Score every face that others are in view with, over the frames they share."""
+    def score_speakers(self, judged: Sequence[Judged], boxes: Sequence[np.ndarray], view: View
+                       ) -> list[Judged]:
+        """The same, with the chooser's score of every face that others are in view with, over the
+        frames they share. `boxes` xyxy [T, 4] are those of each track."""
+        scored = []
         for item, own in zip(judged, boxes, strict=True):
-            rivals = [o.track for o in judged if o is not item and concurrent(o.track, item.track)]
-            if not rivals:
-                continue
-            start = max(item.track.start_frame, min(r.start_frame for r in rivals))
-            end = min(item.track.end_frame, max(r.end_frame for r in rivals))
-            face = FaceInView(item.track, own, item.peak.height if item.peak else None, start, end)
-            item.speaking = self.chooser.scores([face], view)[0]
+            track = item.track
+            rivals = [o.track for o in judged if o is not item and concurrent(o.track, track)]
+            if rivals:
+                face = FaceInView(track, own, item.peak.height if item.peak else None,
+                                  max(track.start_frame, min(r.start_frame for r in rivals)),
+                                  min(track.end_frame, max(r.end_frame for r in rivals)))
+                item = replace(item, speaking=self.chooser.scores([face], view)[0])
+            scored.append(item)
+        return scored
 
     def _outcome(self, item: Judged, others: list[Judged], regions) -> list[Offset] | Reject:
         config = self.config
-        if item.speech_s < config.min_speech_s:
-            return Reject("no_speech", item.speech_s, config.min_speech_s,
-                          "seconds of speech while the face is seen")
-        if item.lip_motion < config.min_lip_motion:
-            return Reject("still_face", item.lip_motion, config.min_lip_motion,
-                          "deviation of the inner-lip gap in eye distances")
+        silent = below("no_speech", item.speech_s, config.min_speech_s,
+                       "seconds of speech while the face is seen")
+        still = below("still_face", item.lip_motion, config.min_lip_motion,
+                      "deviation of the inner-lip gap in eye distances")
+        if reject := silent or still:
+            return reject
         rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
         if rivals:
             margin = config.speaker_margin
@@ -187,7 +192,7 @@ class Sync(Stage[Identity, Offset]):
         lags, heights = [], []
         for curve, weight in zip(item.curves, item.weights, strict=True):
             found = self.estimator.peak(curve) if weight else None
-            good = self.is_sure(found, self.config.window_frames / 25)
+            good = self.is_sure(found, seconds_of(self.config.window_frames))
             lags.append(round(found.lag_ms, 1) if good else None)
             heights.append(None if found is None else round(found.height, 4))
         speaking = item.speaking
@@ -299,4 +304,4 @@ def concurrent(a: Track, b: Track) -> bool:
     """Whether two tracks are in view together for a second or most of the shorter one."""
     both = min(a.end_frame, b.end_frame) - max(a.start_frame, b.start_frame)
     shorter = min(a.end_frame - a.start_frame, b.end_frame - b.start_frame)
-    return both >= min(25, 0.5 * shorter)
+    return both >= min(float(FRAME_RATE), 0.5 * shorter)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.backends import arcface, registry
+from stages.backends import arcface, registry, torch_network
 
 SHARED = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 CHIPS = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
@@ -21,7 +21,7 @@ def test_facexlib_arcface_loads_and_equals_its_network(tmp_path, monkeypatch):
     network = arch.Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se").eval()
     path = tmp_path / "weights.pth"
     torch.save(network.state_dict(), path)
-    monkeypatch.setattr(arcface, "weights", lambda _: path)
+    monkeypatch.setattr(torch_network, "weights", lambda _: path)
     embedder = registry.make(registry.EMBEDDERS, "arcface_facexlib")
     embedder.batch_size = 2  # the third chip is in a batch of its own
     made = embedder.embed(CHIPS)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.demo.portraits import load_portraits, render
-from stages.backends import fan, registry
+from stages.backends import registry, torch_network
 from stages.backends.batching import Batcher
 from stages.backends.letterbox import letterbox
 from stages.backends.sharing import CANVAS_STEP, Sharing
@@ -192,7 +192,7 @@ def test_fan_fits_faces_of_several_videos_as_it_fits_one(tmp_path, monkeypatch):
     torch.manual_seed(0)
     path = tmp_path / "fan.pth"
     write_state(path, models.FAN(4))
-    monkeypatch.setattr(fan, "weights", lambda _: path)
+    monkeypatch.setattr(torch_network, "weights", lambda _: path)
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (200, 200, 3)).astype(np.uint8) for _ in range(2)]
     boxes = np.array([[50, 50, 150, 150], [20, 40, 90, 110.]], np.float32)

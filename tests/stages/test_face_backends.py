@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.demo.portraits import load_portraits, render
-from stages.backends import devices, registry, torch_detectors
+from stages.backends import devices, registry, torch_network
 from stages.backends.boxes import HouseBox, overlap
 from stages.backends.letterbox import best, letterbox
 from stages.base import SetupError
@@ -114,7 +114,7 @@ def test_random_torch_detectors_load_and_batch(name, tmp_path, monkeypatch):
             if "BboxHead" in key or "mbox_loc" in key:
                 value *= 0.01  # else exp() of random numbers leaves no box of a finite size
     write_state(path, network, "module.")
-    monkeypatch.setattr(torch_detectors, "weights", lambda _: path)
+    monkeypatch.setattr(torch_network, "weights", lambda _: path)
     # Random scores tie, so what is compared are all boxes, before any is suppressed.
     detector.side_px, detector.threshold, detector.max_overlap = 128, 0.0, 1.0
     random = np.random.default_rng(0)
@@ -137,7 +137,7 @@ def test_s3fd_decodes_as_face_alignment_does(tmp_path, monkeypatch):
         torch.nn.init.normal_(part.bias, std=2.0)
     path = tmp_path / "weights.pth"
     write_state(path, network)
-    monkeypatch.setattr(torch_detectors, "weights", lambda _: path)
+    monkeypatch.setattr(torch_network, "weights", lambda _: path)
     picture = np.random.default_rng(1).integers(0, 256, (128, 128, 3)).astype(np.uint8)
     theirs = module.detect(network.eval(), picture, "cpu")[0]
     detector.side_px, detector.threshold, detector.max_overlap = 128, 0.05, 1.0

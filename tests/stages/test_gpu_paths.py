@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.demo.portraits import load_portraits, render
-from stages.backends import arcface, fan, registry, torch_detectors
+from stages.backends import arcface, fan, registry, torch_detectors, torch_network
 from stages.backends.boxes import overlap
 from stages.backends.devices import is_lost
 from tests.stages.test_face_backends import LIBRARIES, ready, write_state
@@ -52,7 +52,7 @@ def test_other_detectors_run_in_half_precision(name, float16, tmp_path, monkeypa
             if "BboxHead" in key or "mbox_loc" in key:
                 value *= 0.01  # else exp() of random numbers leaves no box of a finite size
     write_state(tmp_path / "w.pth", network)
-    monkeypatch.setattr(torch_detectors, "weights", lambda _: tmp_path / "w.pth")
+    monkeypatch.setattr(torch_network, "weights", lambda _: tmp_path / "w.pth")
     detector.side_px, detector.threshold = 128, 0.0
     picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
     for boxes, scores in detector.detect([picture] * 2):
@@ -65,14 +65,14 @@ def test_landmarks_and_embeddings_run_in_half_precision(float16, tmp_path, monke
     arch = pytest.importorskip("facexlib.recognition.arcface_arch")
     torch.manual_seed(0)
     write_state(tmp_path / "fan.pth", models.FAN(4))
-    monkeypatch.setattr(fan, "weights", lambda _: tmp_path / "fan.pth")
+    monkeypatch.setattr(torch_network, "weights", lambda _: tmp_path / "fan.pth")
     random = np.random.default_rng(0)
     picture = random.integers(0, 256, (200, 200, 3)).astype(np.uint8)
     points = registry.make(registry.LANDMARKERS, "fan_2d").fit(
         picture, np.array([[50, 50, 150, 150.]], np.float32))
     assert points.dtype == np.float32 and np.isfinite(points).all()
     write_state(tmp_path / "arc.pth", arch.Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se"))
-    monkeypatch.setattr(arcface, "weights", lambda _: tmp_path / "arc.pth")
+    monkeypatch.setattr(torch_network, "weights", lambda _: tmp_path / "arc.pth")
     chips = random.integers(0, 256, (2, 112, 112, 3)).astype(np.uint8)
     vectors = registry.make(registry.EMBEDDERS, "arcface_facexlib").embed(chips)
     assert vectors.dtype == np.float32 and np.allclose(np.linalg.norm(vectors, axis=1), 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.backends import fan, mesh68, registry
+from stages.backends import fan, mesh68, registry, torch_network
 from stages.backends.mesh68 import MIRROR_68, VERTICES
 
 
@@ -72,7 +72,7 @@ def test_the_real_network_loads_and_batches(tmp_path, monkeypatch):
     torch.manual_seed(0)
     path = tmp_path / "fan.pth"
     torch.save(models.FAN(4).state_dict(), path)
-    monkeypatch.setattr(fan, "weights", lambda _: path)
+    monkeypatch.setattr(torch_network, "weights", lambda _: path)
     landmarker = registry.make(registry.LANDMARKERS, "fan_2d")
     picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
     boxes = np.array([[50, 50, 150, 150], [20, 40, 90, 110.]], np.float32)

@@ -29,7 +29,7 @@ def judged(number: int, height: float, start: int = 0, end: int = 150) -> Judged
 
 
 def outcomes(sync, items) -> list[str]:
-    sync.choose(items, [np.zeros((len(items), 4))] * len(items), None)
+    items = sync.score_speakers(items, [np.zeros((len(items), 4))] * len(items), None)
     made = [sync._outcome(i, items, []) for i in items]
     return [o.reason if isinstance(o, Reject) else "speaks" for o in made]
 

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from typing import Any
 
+from manifests.clock import seconds_of
 from manifests.corpus import Corpus
 from pipeline.corpus.report import charts
 from pipeline.run import why
@@ -27,7 +28,7 @@ def overview(corpus: Corpus) -> dict[str, Any]:
     samples, tracks = corpus.rows("samples"), corpus.rows("tracks")
     published = {s["clip_id"] for s in samples}
     clips = [c for c in clips if c["clip_id"] in published]
-    hours = sum(c["num_frames"] for c in clips) / 25 / 3600
+    hours = seconds_of(sum(c["num_frames"] for c in clips)) / 3600
     speaker_of = {s["clip_id"]: s["speaker_id"] for s in samples}
     source_s = sum(v["duration_us"] for v in corpus.rows("videos")) / 1e6
     splits = Counter(s["split"] for s in samples)
@@ -52,7 +53,7 @@ def overview(corpus: Corpus) -> dict[str, Any]:
                              "Registration residual"),
         ],
         "clip_charts": [
-            charts.histogram([c["num_frames"] / 25 for c in clips], 0.2, "s", "Clip length"),
+            charts.histogram([seconds_of(c["num_frames"]) for c in clips], 0.2, "s", "Clip length"),
             charts.bars(_seconds_by(clips, speaker_of), "Duration per speaker", "s"),
             charts.bars([(k, splits[k]) for k in ("train", "val", "test") if k in splits],
                         "Clips per split"),
@@ -105,5 +106,5 @@ def _sync_charts(corpus: Corpus, offsets: list[dict[str, Any]]) -> list[str]:
 def _seconds_by(clips: list[dict[str, Any]], speaker_of: dict[str, str]) -> list[tuple[str, float]]:
     total: dict[str, float] = defaultdict(float)
     for clip in clips:
-        total[speaker_of[clip["clip_id"]]] += clip["num_frames"] / 25
+        total[speaker_of[clip["clip_id"]]] += seconds_of(clip["num_frames"])
     return sorted(total.items(), key=lambda item: -item[1])[:20]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from manifests.clock import seconds_of
 from manifests.files import write_atomic
 from training.models.lipsync.examples import Example, examples_of
 from training.models.lipsync.system import Say, System, fit, is_synchronous, pooled_lags
@@ -35,7 +36,7 @@ def folds_of(examples: Sequence[Example], largest: int) -> list[list[str]]:
     tenth of the data is left out alone."""
     seconds: dict[str, float] = {}
     for e in examples:
-        seconds[e.speaker] = seconds.get(e.speaker, 0) + len(e) / 25
+        seconds[e.speaker] = seconds.get(e.speaker, 0) + seconds_of(len(e))
     total = sum(seconds.values())
     alone = sorted(s for s in seconds if seconds[s] > total / 10)
     rest = sorted(s for s in seconds if s not in alone)
@@ -77,7 +78,8 @@ def run(system: System, corpora: Sequence[Path], out: Path, synchronous: Sequenc
     if len(speakers) < 3:
         raise ValueError(f"{len(speakers)} speaker(s) are too few: the confidence is fitted on "
                          "speakers that were left out")
-    say(f"{len(examples)} samples, {sum(map(len, examples)) / 25:.0f} s, {len(speakers)} speakers")
+    length_s = seconds_of(sum(map(len, examples)))
+    say(f"{len(examples)} samples, {length_s:.0f} s, {len(speakers)} speakers")
     system.prepare(examples, np.random.default_rng([system.recipe.seed, 1]))
     folds = folds_of(examples, fold_size)
     if keep_folds is not None:
@@ -99,7 +101,7 @@ def run(system: System, corpora: Sequence[Path], out: Path, synchronous: Sequenc
     model.calibration = calibrate(rows).astype(np.float32)
     model.facts = {
         "recipe": dataclasses.asdict(system.recipe), "num_samples": len(examples),
-        "seconds": round(sum(map(len, examples)) / 25, 1), "num_speakers": len(speakers),
+        "seconds": round(seconds_of(sum(map(len, examples))), 1), "num_speakers": len(speakers),
         "own_lags_ms": {s: round(v, 1) for s, v in lags.items()},
         "bias_ms": round(model.bias_ms, 2),
     }

@@ -12,7 +12,7 @@ from math import isnan
 
 import numpy as np
 
-from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME, seconds_of
 from stages.networks.lag_curves import Peak, confidence, evidence
 from training.models.lipsync.examples import Example
 from training.models.lipsync.system import Model
@@ -83,7 +83,7 @@ def try_speaker(model: Model, tested: Sequence[Example], rest: Sequence[Example]
         if kind == "talk":
             error = peak.lag_ms - planted - native_ms[example.speaker]
             centred = peak.lag_ms - planted - centre_ms[example.speaker]
-        rows.append(Row(example.speaker, example.source, kind, len(landmarks) / 25, planted,
+        rows.append(Row(example.speaker, example.source, kind, seconds_of(len(landmarks)), planted,
                         peak.lag_ms, peak.height, peak.margin, peak.mass, peak.spread_ms,
                         peak.is_at_limit, error, centred))
 
