@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from typing import cast
 
 import numpy as np
 
 from manifests.crops import template
-from stages.backends.offset_estimators import ESTIMATORS, TrackSignals
+from stages.backends.offset_estimators import ESTIMATORS, OffsetEstimator, TrackSignals
 from stages.sync import make_windows
 
 
@@ -19,9 +20,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
-    estimator = ESTIMATORS[arguments.estimator]()
+    estimator = cast(OffsetEstimator, ESTIMATORS[arguments.estimator]())
     for minutes in (0.5, arguments.minutes):
-        frames = round(minutes * 1500)
+        frames: int = round(minutes * 1500)
         points = np.zeros((frames, 68, 2), np.float32)
         points[:, 27:48] = template()
         points += random.normal(0, 1, points.shape).astype(np.float32)

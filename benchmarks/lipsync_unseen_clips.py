@@ -30,7 +30,7 @@ def measure(job: tuple[list[Example], str, int, LipSyncRecipe]) -> list[float | 
     tested = theirs[half::2]
     model, _ = fit([e for e in examples if not any(e is t for t in tested)], [speaker], recipe)
     peaks = [model.clip_peak(e.landmarks, e.mouths, e.pcm) for e in tested]
-    return [peak and peak.lag_ms for peak in peaks]
+    return [None if peak is None else peak.lag_ms for peak in peaks]
 
 
 def main() -> None:
