@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ import numpy as np
 from benchmarks.face_pictures import Face, Shown, agree, alone, recall, sample
 from stages.backends import registry
 from stages.backends.boxes import HouseBox, overlap
+from stages.backends.protocols import Detector, Embedder, Landmarker
 from stages.base import SetupError
 from stages.faces.chips import face_chips
 from stages.faces.detection import FollowConfig
@@ -31,12 +34,12 @@ REGIONS = {"jaw": range(17), "brows": range(17, 27), "nose": range(27, 36),
            "eyes": range(36, 48), "outer lips": range(48, 60), "inner lips": range(60, 68)}
 
 
-def usable(table: dict[str, type], device: str) -> dict[str, object]:
-    """Backends that can be set up here; the others are named on stderr."""
+def usable(table: Mapping[str, type], device: str) -> dict[str, Any]:
+    """Backends that can be set up here, of the table's kind; the others are named on stderr."""
     made = {}
     for name in table:
         try:
-            backend = registry.make(table, name, device=device)
+            backend: Any = registry.make(table, name, device=device)
             backend.setup()
             made[name] = backend
         except SetupError as error:
@@ -44,7 +47,7 @@ def usable(table: dict[str, type], device: str) -> dict[str, object]:
     return made
 
 
-def squares(detector: object, shown: Sequence[Shown]) -> tuple[list[np.ndarray], list[np.ndarray],
+def squares(detector: Detector, shown: Sequence[Shown]) -> tuple[list[np.ndarray], list[np.ndarray],
                                                                float]:
     """Own boxes and house squares of faces above the detector's `min_score`, by picture, and
     pictures a second."""
@@ -65,7 +68,7 @@ def squares(detector: object, shown: Sequence[Shown]) -> tuple[list[np.ndarray],
 def fit_boxes(own: dict[str, list[np.ndarray]]) -> None:
     """Print each detector's mean change to dlib's square, on faces that both found."""
     for name, boxes in own.items():
-        pairs = [(b, max(dlib, key=lambda d, b=b: overlap(b, d)))
+        pairs = [(b, max(dlib, key=partial(overlap, b)))
                  for found, dlib in zip(boxes, own["dlib_hog"], strict=True)
                  for b in found if len(dlib)]
         pairs = [(b, d) for b, d in pairs if overlap(b, d) > 0.3]
@@ -78,7 +81,7 @@ def fit_boxes(own: dict[str, list[np.ndarray]]) -> None:
               f"{np.median([overlap(x, y) for x, y in pairs]):.2f} -> {np.median(after):.2f}")
 
 
-def turn_of(face: Face, shown: Sequence[Shown], mesh: object | None) -> float | None:
+def turn_of(face: Face, shown: Sequence[Shown], mesh: Landmarker | None) -> float | None:
     """Yaw in degrees from MediaPipe's mesh, None where none fits."""
     if mesh is None:
         return None
@@ -92,7 +95,7 @@ def share(right: int, count: int) -> str:
 
 
 def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
-                    speeds: dict[str, float], mesh: object | None) -> None:
+                    speeds: dict[str, float], mesh: Landmarker | None) -> None:
     """Recall by source, size and turn; overlap between detectors; speed."""
     faces = agree(found, len(shown))
     for face in faces:
@@ -132,7 +135,7 @@ def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
 
 def landmark_table(shown: Sequence[Shown], faces: Sequence[Face]) -> None:
     """Distance of each landmarker's points to dlib's, in eye distances, and speed."""
-    made = usable(registry.LANDMARKERS, "cpu")
+    made: dict[str, Landmarker] = usable(registry.LANDMARKERS, "cpu")
     points, speeds = {}, {}
     for name, backend in made.items():
         pictures = [shown[f.shown].pixels if backend.in_colour else
@@ -156,7 +159,7 @@ def landmark_table(shown: Sequence[Shown], faces: Sequence[Face]) -> None:
 
 def embedder_table(shown: Sequence[Shown], found: dict[str, list[np.ndarray]]) -> None:
     """Distances of one person's and of two persons' faces, and the best limit between."""
-    landmarker = registry.make(registry.LANDMARKERS, "dlib_68")
+    landmarker: Landmarker = registry.make(dict(registry.LANDMARKERS), "dlib_68")
     chips, people, clips = [], [], []
     for i, boxes in enumerate(found["dlib_hog"]):
         if len(boxes) == 1 and shown[i].speaker:
@@ -171,7 +174,8 @@ def embedder_table(shown: Sequence[Shown], found: dict[str, list[np.ndarray]]) -
     print(f"\n{len(chips)} faces of {len(set(people))} people")
     print("| embedding | one person, same clip | other clip | two people, 1st percentile "
           "| best limit | its error | faces a second |\n" + "| --- " * 7 + "|")
-    for name, backend in usable(registry.EMBEDDERS, "cpu").items():
+    made: dict[str, Embedder] = usable(registry.EMBEDDERS, "cpu")
+    for name, backend in made.items():
         start = time.perf_counter()
         vectors = backend.embed(np.stack([getattr(c, backend.chips) for c in chips]))
         speed = len(chips) / (time.perf_counter() - start)
@@ -198,7 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown = list(sample(options.index, options.per_clip, options.clips_per_source))
     print(f"{len(shown)} pictures of {len({s.clip for s in shown})} clips")
     own, found, speeds = {}, {}, {}
-    for name, detector in usable(registry.DETECTORS, options.device).items():
+    detectors: dict[str, Detector] = usable(registry.DETECTORS, options.device)
+    for name, detector in detectors.items():
         detector.detect([shown[0].pixels])  # the first call loads
         own[name], found[name], speeds[name] = squares(detector, shown)
         print(f"{name}: {speeds[name]:.1f} pictures a second", file=sys.stderr)

@@ -21,7 +21,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     estimator = ESTIMATORS[arguments.estimator]()
     for minutes in (0.5, arguments.minutes):
-        frames = round(minutes * 1500)
+        frames: int = round(minutes * 1500)
         points = np.zeros((frames, 68, 2), np.float32)
         points[:, 27:48] = template()
         points += random.normal(0, 1, points.shape).astype(np.float32)

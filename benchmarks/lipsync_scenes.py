@@ -35,9 +35,12 @@ def main() -> None:
     groups = []
     for path in sorted(arguments.folds.glob("*.safetensors")):
         model = LipSync.load(path)
-        people = {}
+        left_out = (model.facts or {}).get("left_out")
+        if left_out is None:
+            raise SystemExit(f"{path} does not say which speakers it left out")
+        people: dict[str, list[Example]] = {}
         for example in examples:
-            if example.speaker in model.facts["left_out"]:
+            if example.speaker in left_out:
                 people.setdefault(example.speaker, []).append(example)
         if len(people) >= 3:
             groups.append((model, people))

@@ -136,7 +136,7 @@ def open_face(clip: Clip, speech: SpeechDetector, seed: int) -> Face | str:
 def tracked_boxes(video: Video, work: Path) -> list[tuple[int, np.ndarray]]:
     """(first frame, boxes xyxy [T, 4]) of each track of the pipeline's own stages."""
     context = Context(work, "bench", video)
-    spans = []
+    spans: list[tuple[int, np.ndarray]] = []
     shots, tracks = Shots(ShotsConfig()), Tracks(TracksConfig())
     shots.setup()
     tracks.setup()

@@ -13,10 +13,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TypedDict
 
 HEAVY = ("av", "cv2", "dlib", "librosa", "matplotlib", "numpy", "pandas", "pyarrow", "ray",
          "scenedetect", "scipy", "torch", "yt_dlp")
 TURNS = 5
+
+
+class Row(TypedDict):
+    """What one command costs: CPU-seconds, and the heavy libraries it imports."""
+
+    cpu_s: float
+    imports: list[str]
 
 
 def commands(corpus: str, folder: str) -> dict[str, list[str]]:
@@ -59,8 +67,9 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("PYTHONPATH", os.getcwd())
     with tempfile.TemporaryDirectory() as folder:
-        rows = {name: {"cpu_s": round(cpu_s(arguments), 2), "imports": imports(arguments)}
-                for name, arguments in commands(options.corpus, folder).items()}
+        rows: dict[str, Row] = {
+            name: {"cpu_s": round(cpu_s(arguments), 2), "imports": imports(arguments)}
+            for name, arguments in commands(options.corpus, folder).items()}
     if options.json:
         print(json.dumps(rows, indent=1))
         return

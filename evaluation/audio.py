@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -49,6 +50,7 @@ def read_pictures(path: str | Path) -> np.ndarray:
     path = Path(path)
     if not is_media(path):
         raise ValueError(f"{path.name} has no pictures")
+    frames: Sequence[np.ndarray] | np.ndarray
     try:
         frames = [frame for _, frame in iter_frames(open_video(path))]
     except MediaError as error:
@@ -83,16 +85,17 @@ def decode_sound(path: str | Path) -> np.ndarray:
 def _decode(path: Path, channel: int | None = None) -> tuple[np.ndarray, int | None]:
     """The mix of all channels, or one of them; and the loudest if all cancel each other out."""
     blocks: list[np.ndarray] = []
-    mixer, resampler, shape = Mixer(path, channel), None, None
+    mixer, rate = Mixer(path, channel), 0
+    resampler: av.AudioResampler | None = None
     with open_media(path) as container:
         if not container.streams.audio:
             raise ValueError(f"{path} has no sound")
         stream = stream_of(container, min(audios_by_rank(container)))
         for frame in container.decode(stream):
-            if frame.sample_rate != shape:
+            if resampler is None or frame.sample_rate != rate:
                 blocks += _drained(resampler)
                 resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-                shape = frame.sample_rate
+                rate = frame.sample_rate
             mono = frame_of(mixer.mono(frame)[None], "mono", frame.sample_rate)
             blocks += [part.to_ndarray()[0] for part in resampler.resample(mono)]
     blocks += _drained(resampler)

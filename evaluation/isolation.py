@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
@@ -24,22 +25,31 @@ ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300.0
 
 
+@dataclasses.dataclass(frozen=True)
+class _Child:
+    """A running child: `tasks` is its standard input, `messages` the pipe of its answers."""
+
+    process: subprocess.Popen[bytes]
+    tasks: IO[bytes]
+    messages: int
+
+
 class ScoringProcess:
     """A child that scores one utterance at a time; started when first needed."""
 
     def __init__(self, timeout_s: float = TIMEOUT_S,
                  command: Sequence[str] = (sys.executable, "-m", "evaluation.child")) -> None:
         self._timeout_s, self._command = timeout_s, list(command)
-        self._process: subprocess.Popen | None = None
+        self._child: _Child | None = None
         self._buffer = b""
 
     def score(self, utterance: Utterance, names: Sequence[str]) -> Iterator[Score]:
         """One row per name, in order."""
         left = list(names)
         while left:
-            self._ask(utterance, left)
+            child = self._ask(utterance, left)
             while left:
-                message, ending = self._next()
+                message, ending = self._next(child)
                 if ending is not None:
                     yield no_score(utterance, left.pop(0), "error", ending)
                     break
@@ -47,45 +57,48 @@ class ScoringProcess:
                     left.pop(0)
                     yield Score(**message["row"])
 
-    def _ask(self, utterance: Utterance, names: Sequence[str]) -> None:
-        if self._process is None:
-            self._start()
+    def _ask(self, utterance: Utterance, names: Sequence[str]) -> _Child:
+        child = self._start() if self._child is None else self._child
         task = {"utterance": dataclasses.asdict(utterance), "metrics": list(names)}
         try:
-            self._process.stdin.write(json.dumps(task).encode() + b"\n")
-            self._process.stdin.flush()
+            child.tasks.write(json.dumps(task).encode() + b"\n")
+            child.tasks.flush()
         except BrokenPipeError:
             pass  # it died while idle: `_next` sees the end of its output and says so
+        return child
 
-    def _start(self) -> None:
-        self._reader, writer = os.pipe()
+    def _start(self) -> _Child:
+        reader, writer = os.pipe()
         threads = dict.fromkeys(
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [*self._command, str(writer)], stdin=subprocess.PIPE, stdout=sys.stderr.fileno(),
             pass_fds=[writer], cwd=ROOT,
             env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)})
         os.close(writer)
-        self._buffer = b""
+        if process.stdin is None:  # never: it was asked for
+            raise RuntimeError("the scoring process takes no tasks")
+        self._child, self._buffer = _Child(process, process.stdin, reader), b""
+        return self._child
 
-    def _next(self) -> tuple[dict, str | None]:
+    def _next(self, child: _Child) -> tuple[dict, str | None]:
         """The next message, or how the child ended (which is over then)."""
         while b"\n" not in self._buffer:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._reader, selectors.EVENT_READ)
+                selector.register(child.messages, selectors.EVENT_READ)
                 if not selector.select(self._timeout_s):
                     self.close()
                     return {}, f"no end within {self._timeout_s:g} s"
-            chunk = os.read(self._reader, 1 << 16)
+            chunk = os.read(child.messages, 1 << 16)
             if not chunk:
-                return {}, self._ending()
+                return {}, self._ending(child)
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line), None
 
-    def _ending(self) -> str:
-        code = self._process.wait()
+    def _ending(self, child: _Child) -> str:
+        code = child.process.wait()
         self.close()
         if code < 0:
             return f"crash: the scoring process died of {signal.Signals(-code).name}"
@@ -93,13 +106,13 @@ class ScoringProcess:
 
     def close(self) -> None:
         """End the child, also one at work."""
-        if self._process is None:
+        if self._child is None:
             return
-        self._process.kill()
-        self._process.wait()
-        self._process.stdin.close()
-        os.close(self._reader)
-        self._process = None
+        self._child.process.kill()
+        self._child.process.wait()
+        self._child.tasks.close()
+        os.close(self._child.messages)
+        self._child = None
 
     def __enter__(self) -> ScoringProcess:
         return self

@@ -25,7 +25,7 @@ class Mixer:
         self._path, self._channel = path, channel
         self._shape: tuple | None = None
         self._integers: av.AudioResampler | None = None
-        self._weights: np.ndarray | None = None
+        self._weights = np.zeros(0, np.float32)
         self._num = 0
         self._sums = self._squares = np.zeros(0)
 
@@ -65,12 +65,11 @@ class Mixer:
                              f"infinite), the first at {first / rate:.3f} s")
 
     def _set_up(self, frame: av.AudioFrame, count: int) -> None:
-        self._integers, self._weights = None, weights_of(frame.layout.name, count)
-        if not is_float(frame) and count > 1 and self._weights is not None:
+        self._integers, weights = None, weights_of(frame.layout.name, count)
+        if not is_float(frame) and count > 1 and weights is not None:
             # Integers are mixed by libswresample as a whole, as they always were.
             self._integers = av.AudioResampler("s32", "mono", frame.sample_rate)
-        if self._weights is None:
-            self._weights = np.full(count, 1 / count, np.float32)
+        self._weights = np.full(count, 1 / count, np.float32) if weights is None else weights
         self._sums = self._squares = np.zeros(count + 1)
         self._num = 0
 

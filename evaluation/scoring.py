@@ -38,12 +38,14 @@ def score(utterance: Utterance, names: Sequence[str]) -> Iterator[Score]:
 def score_one(loaded: Loaded, name: str) -> Score:
     """One metric of one utterance as a row."""
     metric, aligned = split(name)
-    shift_ms, note, value = None, None, None
+    shift_ms, note = None, None
+    counts: Counted | None = None
     try:
         if aligned:
             shift_ms, note = loaded.shift.shift_ms, _note(loaded.shift)
         value = metric.load()(*loaded.arguments(metric, aligned))
-        number = value.value if isinstance(value, Counted) else float(value)
+        counts = value if isinstance(value, Counted) else None
+        number = float(value) if counts is None else counts.value
         if not math.isfinite(number):
             raise ValueError(f"the score is {number}")
     except NoScore as error:
@@ -53,11 +55,11 @@ def score_one(loaded: Loaded, name: str) -> Score:
     except Exception as error:  # a fault costs its row and no other
         reason = f"a fault in the metric's code ({type(error).__name__}): {error}"
         return no_score(loaded.utterance, name, "error", reason, shift_ms)
-    counts = value if isinstance(value, Counted) else None
     return Score(
         loaded.utterance.utterance, name, number, "ok", signature(name), shift_ms, note,
-        loaded.utterance.speaker, errors=counts and counts.errors,
-        length=counts and counts.length, transcript=counts and counts.transcript)
+        loaded.utterance.speaker, errors=None if counts is None else counts.errors,
+        length=None if counts is None else counts.length,
+        transcript=None if counts is None else counts.transcript)
 
 
 def no_score(utterance: Utterance, name: str, status: str, reason: str,
@@ -110,11 +112,12 @@ class Loaded:
 
     @cached_property
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
-        files = {"reference": self.utterance.reference, "hypothesis": self.utterance.hypothesis}
-        for role, path in files.items():
+        reference, hypothesis = self.utterance.reference, self.utterance.hypothesis
+        for role, path in (("reference", reference), ("hypothesis", hypothesis)):
             if not is_media(Path(path)):
                 raise NoScore(f"the {role} is sound alone and has no pictures")
-        return tuple(_read(read_pictures, path, role) for role, path in files.items())
+        return (_read(read_pictures, reference, "reference"),
+                _read(read_pictures, hypothesis, "hypothesis"))
 
     def arguments(self, metric: Metric, aligned: bool) -> tuple:
         """What the metric's function takes. Raises NoScore, OSError or ValueError."""

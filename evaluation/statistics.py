@@ -55,7 +55,8 @@ def summarise(rows: Iterable[Score]) -> list[Summary]:
 
 
 def _summary(name: str, rows: Sequence[Score]) -> Summary:
-    good = [row for row in rows if row.status == "ok" and math.isfinite(row.value)]
+    good = [row for row in rows if row.status == "ok" and row.value is not None
+            and math.isfinite(row.value)]
     signatures = sorted({row.signature for row in good} or {row.signature for row in rows})
     mean = low = high = clustered_by = plain = None
     reasons = Counter(row.reason for row in rows if row.reason and row.status != "ok")
@@ -85,8 +86,8 @@ def _parts(rows: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clusters(rows: Sequence[Score]) -> tuple[str, list[str]]:
-    speakers = [row.speaker for row in rows]
-    if None not in speakers and len(set(speakers)) > 1:
+    speakers = [row.speaker for row in rows if row.speaker is not None]
+    if len(speakers) == len(rows) and len(set(speakers)) > 1:
         return "speaker", speakers
     return "utterance", [row.utterance for row in rows]
 

@@ -16,9 +16,22 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 RECORD_SUFFIX = ".writing"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """An open file below `folder` that holds the names of temporary files."""
+
+    path: Path
+    descriptor: int
+
+    def note(self, name: str) -> None:
+        told = os.path.relpath(name, self.path.parent)
+        os.write(self.descriptor, os.fsencode(told) + b"\0")
 
 
 class _Temporaries:
@@ -31,26 +44,25 @@ class _Temporaries:
     def _reset(self) -> None:
         self._pid, self._token, self._count = os.getpid(), secrets.token_hex(8), 0
         self._open: set[str] = set()
-        self._record: int | None = None
-        self._folder: Path | None = None
+        self._record: _Record | None = None
 
     def keep_record(self, folder: Path | None) -> None:
         with self._lock:
             self._own()
             if self._record is not None:
-                (self._folder / f"{self._token}{RECORD_SUFFIX}").unlink(missing_ok=True)
-                os.close(self._record)
+                self._record.path.unlink(missing_ok=True)
+                os.close(self._record.descriptor)
                 self._record = None
-            self._folder = folder
             if folder is None:
                 return
             folder.mkdir(parents=True, exist_ok=True)
-            self._record = os.open(folder / f"{self._token}{RECORD_SUFFIX}",
-                                   os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+            path = folder / f"{self._token}{RECORD_SUFFIX}"
+            self._record = _Record(
+                path, os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644))
             with contextlib.suppress(OSError):  # without locks nobody sweeps
-                fcntl.flock(self._record, fcntl.LOCK_EX)
+                fcntl.flock(self._record.descriptor, fcntl.LOCK_EX)
             for name in sorted(self._open):
-                self._note(name)
+                self._record.note(name)
 
     def is_recording(self) -> bool:
         return self._pid == os.getpid() and self._record is not None
@@ -62,7 +74,7 @@ class _Temporaries:
             stem = os.fsdecode(os.fsencode(path.name)[:160])  # systems count a name's bytes
             name = path.with_name(f".{stem}.{self._token}-{self._count}.tmp")
             if self._record is not None:
-                self._note(str(name))
+                self._record.note(str(name))
             self._open.add(str(name))
             return name
 
@@ -70,10 +82,7 @@ class _Temporaries:
         with self._lock:
             self._open.discard(str(name))
             if self._record is not None and not self._open:
-                os.ftruncate(self._record, 0)
-
-    def _note(self, name: str) -> None:
-        os.write(self._record, os.fsencode(os.path.relpath(name, self._folder)) + b"\0")
+                os.ftruncate(self._record.descriptor, 0)
 
     def _own(self) -> None:
         if self._pid != os.getpid():  # forked: the record is the other one's

@@ -8,10 +8,10 @@ here too, and nowhere else: `files_of`, `pipeline.run.ledger.digest`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 InKey: TypeAlias = Literal["always", "unless_default", "never"]
 """Whether a field is part of what finished work is found by (`pipeline.run.ledger`).
@@ -345,17 +345,17 @@ class Correction:
 
 def record_id(record: object) -> str:
     """The id of a record, which is its first field, e.g. `track_id` of a Track."""
-    return getattr(record, _fields(type(record))[0].name)
+    return getattr(record, _fields(cast(Hashable, type(record)))[0].name)
 
 
 def files_of(record: object, *roles: Role) -> Iterator[str]:
     """The files that a record names in fields of these roles."""
-    for item in _fields(type(record)):
+    for item in _fields(cast(Hashable, type(record))):
         if item.metadata.get("role") in roles:
             value = getattr(record, item.name)
             yield from value if isinstance(value, list) else [value] if value else []
 
 
 @cache
-def _fields(kind: type) -> tuple[Field[Any], ...]:
-    return fields(kind)
+def _fields(kind: Hashable) -> tuple[Field[Any], ...]:
+    return fields(cast(Any, kind))

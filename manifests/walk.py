@@ -95,7 +95,9 @@ def tell(lines: Iterable[str]) -> None:
 
 def walk(root: Path) -> Tree:
     """All files below `root`, which is a folder; folders that are links entered once."""
-    tree, seen, links = Tree(root), set(), []
+    tree = Tree(root)
+    seen: set[tuple[int, int]] = set()
+    links: list[Path] = []
     _enter(root, tree, seen, links)
     while links:
         link = links.pop(0)

@@ -67,23 +67,31 @@ def seen(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def words(_: Path) -> list[tuple[str, str]]:
-    return [tuple(" ".join(np.random.default_rng(i + 100 * k).choice(
-        ["bin", "lay", "red", "at", "two", "now"], 6)) for k in (0, 1)) for i in range(NUM_CLIPS)]
+    def text(seed: int) -> str:
+        return " ".join(np.random.default_rng(seed).choice(
+            ["bin", "lay", "red", "at", "two", "now"], 6))
+
+    return [(text(i), text(i + 100)) for i in range(NUM_CLIPS)]
 
 
 def faces(_: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [tuple(np.random.default_rng(i).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-                  // (1 + k) for k in (0, 1)) for i in range(NUM_CLIPS)]
+    drawn = [np.random.default_rng(i).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+             for i in range(NUM_CLIPS)]
+    return [(face, face // 2) for face in drawn]
 
 
 def points(_: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [tuple(np.random.default_rng(i + 100 * k).uniform(0, 256, (25, 68, 2))
-                  for k in (0, 1)) for i in range(NUM_CLIPS)]
+    def drawn(seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).uniform(0, 256, (25, 68, 2))
+
+    return [(drawn(i), drawn(i + 100)) for i in range(NUM_CLIPS)]
 
 
 def offsets(_: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [tuple(np.random.default_rng(i + 100 * k).integers(-300, 300, 50).astype(float)
-                  for k in (0, 1)) for i in range(NUM_CLIPS)]
+    def drawn(seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).integers(-300, 300, 50).astype(float)
+
+    return [(drawn(i), drawn(i + 100)) for i in range(NUM_CLIPS)]
 
 
 @cache
@@ -104,6 +112,7 @@ def our_syncnet(frames: np.ndarray, pcm: np.ndarray) -> np.ndarray:
     return np.array([found.confidence, found.min_distance, found.offset_frames])
 
 
+coarse_visqol = cache(other.coarse_visqol)
 ROWS = (
     ("STOI", "speechbrain", intelligibility.stoi, other.speechbrain_stoi, pairs),
     ("STOI", "torch_stoi", intelligibility.stoi, lambda: other.torch_stoi(False), pairs),
@@ -130,7 +139,6 @@ ROWS = (
     ("Lip distance, px", "sklearn", pictures.lip_landmark_distance, other.sklearn_lips, points),
     ("Offset-R2", "sklearn", sync.offset_r2, other.sklearn_r2, offsets),
 )
-coarse_visqol = cache(other.coarse_visqol)
 
 
 def compare(title: str, package: str, ours: Callable, theirs: Callable, data: list) -> None:

@@ -62,7 +62,8 @@ def _loss(sound: np.ndarray, late_ms: int, seed: int) -> tuple[int, float, float
     aligned = apply_shift(reference, hypothesis, shift)
     start, stop = max(0, shift * 16), min(len(reference), len(reference) + shift * 16)
     plain = reference[start:stop], degraded[MARGIN:end][start:stop]
-    return (shift, *(metric(*aligned) - metric(*plain) for metric in (stoi, estoi, mcd)))
+    return (shift, stoi(*aligned) - stoi(*plain), estoi(*aligned) - estoi(*plain),
+            mcd(*aligned) - mcd(*plain))
 
 
 def recognisers(folder: Path) -> None:

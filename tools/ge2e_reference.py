@@ -94,10 +94,10 @@ def _graph(weights: Path):
     nodes += [helper.make_node("Squeeze", [f"last{LAYERS - 1}", "first"], ["hidden"]),
               helper.make_node("Gemm", ["hidden", "W", "B"], ["linear"], transB=1),
               helper.make_node("Relu", ["linear"], ["raw"])]
-    kind = TensorProto.FLOAT
+    floats = TensorProto.FLOAT
     graph = helper.make_graph(
         nodes, "ge2e",
-        [helper.make_tensor_value_info("mels", kind, [PART_FRAMES, None, MELS])],
-        [helper.make_tensor_value_info("raw", kind, [None, SIZE])],
+        [helper.make_tensor_value_info("mels", floats, [PART_FRAMES, None, MELS])],
+        [helper.make_tensor_value_info("raw", floats, [None, SIZE])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)

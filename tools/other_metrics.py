@@ -29,9 +29,19 @@ Score = Callable[[np.ndarray, np.ndarray], float]
 def module_file(path: Path):
     """One file of an installed package as a module, without the package's own imports."""
     spec = importlib.util.spec_from_file_location(f"other_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def package_folder(name: str) -> Path:
+    """Where an installed package lies. Raises ImportError where it is not installed."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{name} is not installed")
+    return Path(spec.origin).parent
 
 
 def stand_in(name: str, **members: object) -> None:
@@ -74,7 +84,7 @@ def speechbrain_stoi() -> Score:
     import torch
 
     stand_in_for_torchaudio()
-    path = Path(importlib.util.find_spec("speechbrain").origin).parent / "nnet/loss/stoi_loss.py"
+    path = package_folder("speechbrain") / "nnet/loss/stoi_loss.py"
     for name in ("speechbrain", "speechbrain.utils"):
         stand_in(name)
     stand_in("speechbrain.utils.torch_audio_backend", check_torchaudio_backend=lambda: None)
@@ -201,7 +211,7 @@ def published_syncnet(state: dict) -> Score:
     import cv2
     from scipy.io import wavfile
 
-    folder = Path(importlib.util.find_spec("syncnet_python").origin).parent
+    folder = package_folder("syncnet_python")
     network = module_file(folder / "SyncNetModel.py").S()
     network.load_state_dict(state)
     evaluator = module_file(folder / "SyncNetInstance.py").SyncNetInstance(network, "cpu")

@@ -21,8 +21,8 @@ KINDS = ("kills", "nodes", "media", "links", "store", "disk")
 def main(words: list[str] | None = None) -> int:
     """Run the campaign and print the table; 1 where anything is not as it should be."""
     given = _parser().parse_args(words)
-    for number in (signal.SIGINT, signal.SIGTERM):  # whatever ends it, its builds end with it
-        signal.signal(number, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # whatever ends it, its builds end with it
+        signal.signal(ending, signal.default_int_handler)
     chosen = given.only.split(",") if given.only else KINDS
     if unknown := set(chosen) - set(KINDS):
         print(f"--only {', '.join(unknown)}: there are {', '.join(KINDS)}", file=sys.stderr)

@@ -76,7 +76,7 @@ def _mounted(place: Path) -> tuple[subprocess.Popen, list[str]] | None:
             holder = subprocess.Popen(["unshare", *options, "sh", "-c", script], text=True,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL)
-            if holder.stdout.readline() == "up\n":
+            if holder.stdout is not None and holder.stdout.readline() == "up\n":
                 return holder, ["nsenter", "-t", str(holder.pid), *enter, f"--wd={ROOT}"]
             holder.kill()
             holder.wait()

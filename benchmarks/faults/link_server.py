@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 ENDLESS_BYTES = 64 << 20
 STATUSES = frozenset({"401", "403", "404", "410", "429", "451", "500", "503"})
@@ -22,6 +23,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 120
+    server: _Server
 
     def do_HEAD(self) -> None:
         self._answer(False)
@@ -33,12 +35,14 @@ class Handler(BaseHTTPRequestHandler):
         self.with_body = with_body
         kind = self.path.strip("/").split("/")[0]
         if kind in STATUSES:
-            more = {"Retry-After": "1"} if kind == "429" else {}
-            self._start(0, int(kind), **more)
+            if kind == "429":
+                self._start(0, 429, Retry_After="1")
+            else:
+                self._start(0, int(kind))
             return
         getattr(self, f"give_{kind}")()
 
-    def _start(self, length: int | None, status: int = 200, **headers: str) -> None:
+    def _start(self, length: int | None, status: int = 200, /, **headers: str) -> None:
         self.send_response(status)
         if length is not None:
             self.send_header("Content-Length", str(length))
@@ -153,6 +157,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def __init__(self, place: tuple[str, int], facts: dict[str, Any]) -> None:
+        super().__init__(place, Handler)
+        self.facts = facts
+
     def handle_error(self, request, client_address) -> None:
         """A client that hangs up is no news."""
 
@@ -168,10 +176,9 @@ def bomb(inflated_bytes: int) -> bytes:
 
 
 @contextmanager
-def serving(host: str, facts: dict) -> Iterator[int]:
+def serving(host: str, facts: dict[str, Any]) -> Iterator[int]:
     """The port of a server at `host` while the context lasts."""
-    server = _Server((host, 0), Handler)
-    server.facts = facts
+    server = _Server((host, 0), facts)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

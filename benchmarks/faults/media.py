@@ -30,7 +30,8 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
         for first in range(0, count, BATCH):
             number = min(BATCH, count - first)
             say(f"damaged media {first} to {first + number - 1}")
-            folder, made = bench.folder / f"damaged{first}", set()
+            folder = bench.folder / f"damaged{first}"
+            made: set[bytes] = set()
             folder.mkdir()
             while len(made) < number:  # equal bytes would be one video
                 original = rng.choice(whole)
@@ -65,9 +66,11 @@ def _transcoded(source: Path, target: Path, video_codec: str, audio_codec: str) 
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         rate = 48000
         video = made.add_stream(video_codec, rate=25)
+        audio = made.add_stream(audio_codec, rate=rate, layout="stereo")
+        if not (isinstance(video, av.VideoStream) and isinstance(audio, av.AudioStream)):
+            raise ValueError(f"{video_codec} and {audio_codec}: no codecs of picture and sound")
         video.width, video.height = 320, 240
         video.pix_fmt = "yuvj420p" if video_codec == "mjpeg" else "yuv420p"
-        audio = made.add_stream(audio_codec, rate=rate, layout="stereo")
         resampler = av.AudioResampler(audio.codec_context.format or "s16", "stereo", rate)
         for frame in given.decode(video=0):
             picture = frame.reformat(320, 240, video.pix_fmt)
@@ -76,14 +79,14 @@ def _transcoded(source: Path, target: Path, video_codec: str, audio_codec: str) 
         made.mux(video.encode(None))
         given.seek(0)
         fifo = av.AudioFifo()
-        for frame in given.decode(audio=0):
-            for piece in resampler.resample(frame):
+        for block in given.decode(audio=0):
+            for piece in resampler.resample(block):
                 fifo.write(piece)
         if not audio.codec_context.is_open:
             audio.codec_context.open()
         size = audio.codec_context.frame_size or 1024
-        while (piece := fifo.read(size) or fifo.read(size, partial=True)) is not None:
-            made.mux(audio.encode(piece))
+        while (full := fifo.read(size) or fifo.read(size, partial=True)) is not None:
+            made.mux(audio.encode(full))
         made.mux(audio.encode(None))
     return target
 

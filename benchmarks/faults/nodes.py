@@ -87,9 +87,12 @@ def _two_nodes(bench: Bench, settings: dict[str, str]) -> Iterator[tuple[str, di
         [sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         env={k: v for k, v in environment.items() if k != "YLD_FAULTS"})
+    tasks, told = holder.stdin, holder.stdout
+    if tasks is None or told is None:  # never: both were asked for
+        raise RuntimeError("the holder of the two nodes cannot be spoken to")
     try:
         raylets, head = {}, None
-        while head is None and (line := holder.stdout.readline()):
+        while head is None and (line := told.readline()):
             if found := re.fullmatch(r"at (\S+)\n", line):
                 head = found[1]
             elif found := re.fullmatch(r"(one|two) (\d+)\n", line):
@@ -99,7 +102,7 @@ def _two_nodes(bench: Bench, settings: dict[str, str]) -> Iterator[tuple[str, di
         yield head, raylets
     finally:
         with contextlib.suppress(OSError):
-            holder.stdin.close()
+            tasks.close()
         try:
             holder.wait(30)
         except subprocess.TimeoutExpired:

@@ -139,7 +139,7 @@ class Build:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
-    def wait_until(self, ready: Callable[[], bool], limit_s: float) -> bool:
+    def wait_until(self, ready: Callable[[], object], limit_s: float) -> bool:
         """Whether `ready()` came true before the run ended or the time was over."""
         deadline = time.monotonic() + limit_s
         while self.is_running() and time.monotonic() < deadline:

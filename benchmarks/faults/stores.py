@@ -24,6 +24,7 @@ class Faulty(BaseHTTPRequestHandler):
     and the number of requests after which all is 403."""
 
     protocol_version = "HTTP/1.1"
+    server: _Server
 
     def _pass(self) -> None:
         body = self._body()
@@ -92,7 +93,15 @@ class Faulty(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
+    """A door on a free port before `store`; `asked` and `hit` count requests, and those failed."""
+
     daemon_threads = True
+
+    def __init__(self, store: tuple[str, int], rng: random.Random) -> None:
+        super().__init__(("127.0.0.1", 0), Faulty)
+        self.store, self.rng = store, rng
+        self.faults: dict[str, float] = {}
+        self.asked = self.hit = 0
 
     def handle_error(self, request, client_address) -> None:
         """A client that hangs up is no news."""
@@ -106,9 +115,7 @@ def store(rng: random.Random) -> Iterator[tuple[_Server, dict[str, str]]]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     inner = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     inner.start()
-    door = _Server(("127.0.0.1", 0), Faulty)
-    door.store, door.rng, door.faults = inner.get_host_and_port(), rng, {}
-    door.asked = door.hit = 0
+    door = _Server(inner.get_host_and_port(), rng)
     Thread(target=door.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{door.server_port}"
     try:
@@ -137,7 +144,7 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
         talks(sources, 2.5, 2)
         whole = bench.folder / "whole" / "corpus"
         bench.build(tally, "undisturbed", LIMIT_S, sources, "--out", whole)
-        kinds = [{"503": 0.2}, {"cut": 0.2}, {"403_after": 0}]
+        kinds: list[dict[str, float]] = [{"503": 0.2}, {"cut": 0.2}, {"403_after": 0}]
         for number in range(count):
             faults = dict(kinds[number % len(kinds)])
             name, = faults

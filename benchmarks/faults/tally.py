@@ -47,10 +47,11 @@ class Tally:
         finally:
             self.seconds += time.monotonic() - began
 
-    def compare(self, name: str, got: str | None, wanted: str) -> None:
-        """Count a resumed run by its seal (`SHA256SUMS`)."""
+    def compare(self, name: str, got: str | None, wanted: str | None) -> None:
+        """Count a resumed run by its seal (`SHA256SUMS`); None where there is no corpus, which is
+        never the same, even where the undisturbed run (`wanted`) made none either."""
         self.resumed += 1
-        if got == wanted:
+        if got is not None and got == wanted:
             self.same += 1
         else:
             self.notes.append(f"{name}: " + ("no corpus" if got is None else "other bytes"))

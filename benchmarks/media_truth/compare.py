@@ -4,6 +4,7 @@ composed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -87,9 +88,10 @@ def judge(path: Path, recipe: Recipe, parts: tuple[Recipe, ...], expected: Expec
     verdict = Verdict()
     video = open_video(path)
     shown = decode_pictures(path, expected.video, video.width_px, video.height_px)
-    numbers = [counter.read(p) for p in shown.rgb]
-    if None in numbers:
-        verdict.faults.append(f"ffmpeg's own picture {numbers.index(None)} shows no number")
+    read = [counter.read(p) for p in shown.rgb]
+    numbers = [number for number in read if number is not None]
+    if len(numbers) < len(read):
+        verdict.faults.append(f"ffmpeg's own picture {read.index(None)} shows no number")
         return verdict
     zero = shown.times_us[0]
     if expected.by_ffmpeg and abs(video.zero_us - zero) > 1000:
@@ -130,7 +132,8 @@ def _check_notes(video: Video, expected: Expected, verdict: Verdict) -> None:
 
 def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[int | None]:
     """The number in each canonical frame; its picture is held against ffmpeg's."""
-    seen, last, number = [], None, None
+    seen: list[int | None] = []
+    last, number = None, None
     place = {n: i for i, n in enumerate(numbers)}
     for frame, picture in iter_pictures(video):
         if frame != len(seen):
@@ -156,7 +159,7 @@ def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[
 
 
 def _count_wrong(seen, at: dict[int, Fraction], zero: Fraction, slack_us: int,
-                 lags: list[tuple[float, float]] = ()) -> int:
+                 lags: Sequence[tuple[float, float]] = ()) -> int:
     """Canonical frames that show another picture than the nearest in time; with the lags of the
     sound, the nearest in the time that is heard about then."""
     times = np.array([float(t - zero) for t in at.values()])

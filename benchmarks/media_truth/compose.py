@@ -44,11 +44,18 @@ def _write(recipe: Recipe, path: Path) -> None:
             packets += _sound_packets(stream, sound, recipe)
         for packet in packets:
             _shift(packet, recipe)
-        packets.sort(key=lambda p: (p.dts if p.dts is not None else p.pts) * p.time_base)
+        packets.sort(key=lambda p: _seconds(p, p.pts if p.dts is None else p.dts))
         if cover is not None:
             packets.insert(0, _cover_packet(cover))
         for packet in packets:
             out.mux(packet)
+
+
+def _seconds(packet: av.Packet, stamp: int | None) -> Fraction:
+    """A stamp of an encoder's packet as time. Raises ValueError if it has none."""
+    if stamp is None:
+        raise ValueError(f"an encoder gave {packet} without a time")
+    return stamp * packet.time_base
 
 
 def _add_video(out, recipe: Recipe):
@@ -95,7 +102,7 @@ def _add_cover(out):
     return stream
 
 
-def _cover_packet(stream):
+def _cover_packet(stream: av.VideoStream) -> av.Packet:
     """A still that shows no number."""
     picture = np.full((320, 320, 3), (90, 120, 150), np.uint8)
     frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuvj420p")
@@ -114,6 +121,8 @@ def _video_packets(stream, recipe: Recipe) -> Iterator[av.Packet]:
             yield from _of(stream, context.encode(None))
             size = changes.pop(0)[1]
             context = av.CodecContext.create(recipe.codec, "w")
+            if not isinstance(context, av.VideoCodecContext):
+                raise ValueError(f"{recipe.codec} is no codec of pictures")
             context.options = dict(recipe.codec_options)
             context.framerate = recipe.rate
             _set_up(context, recipe, size)
@@ -170,19 +179,19 @@ def _sound_packets(stream, sound: Sound, recipe: Recipe) -> Iterator[av.Packet]:
 
 def _heard(stream, sound: Sound, packets) -> Iterator[av.Packet]:
     for packet in packets:
-        time_s = packet.pts * packet.time_base
+        time_s = _seconds(packet, packet.pts)
         if not any(a <= time_s < b for a, b in sound.lost_s):
             packet.stream = stream
             yield packet
 
 
 def _shift(packet: av.Packet, recipe: Recipe) -> None:
-    time_s = packet.pts * packet.time_base
+    time_s = _seconds(packet, packet.pts)
     for shift in recipe.shifts:
         if packet.stream.type in shift.kinds and shift.from_s <= time_s < shift.to_s:
             scale = packet.time_base / FINE
-            packet.pts = round(packet.pts * scale + shift.add_s / FINE)
+            packet.pts = round(_seconds(packet, packet.pts) / FINE + shift.add_s / FINE)
             if packet.dts is not None:
                 packet.dts = round(packet.dts * scale + shift.decoding_too * shift.add_s / FINE)
-            packet.duration = round(packet.duration * scale)
+            packet.duration = round((packet.duration or 0) * scale)
             packet.time_base = FINE

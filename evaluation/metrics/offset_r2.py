@@ -27,7 +27,8 @@ def agreement(rows: Sequence[Score]) -> list[dict[str, Any]]:
     for row in rows:
         if row.metric in BY_METRIC and row.value is not None:
             ways.setdefault(row.metric, {})[row.utterance] = row.value
-        elif row.metric.startswith("a-") and row.status == "ok":
+        elif (row.metric.startswith("a-") and row.status == "ok"
+              and row.shift_ms is not None):
             ways.setdefault(FRONTEND, {})[row.utterance] = float(row.shift_ms)
     found = []
     for measured, predicted in permutations(ways, 2):

@@ -53,7 +53,7 @@ def weights_path() -> Path:
     import importlib.util
 
     spec = importlib.util.find_spec("resemblyzer")
-    if spec is None:
+    if spec is None or spec.origin is None:  # a folder of that name is no package
         raise ImportError("resemblyzer is not installed")
     return Path(spec.origin).with_name("pretrained.pt")
 

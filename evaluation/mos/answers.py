@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from scipy.stats import t as student
@@ -104,15 +104,18 @@ def _read_key(path: Path) -> dict[str, Any]:
     """The key, of which all that is looked up later is there."""
     key = _read(path)
     stimuli = key.get("stimuli")
-    lists = [key.get("questions"), key.get("systems")]
+    questions, systems = key.get("questions"), key.get("systems")
     if not (isinstance(key.get("test"), str) and isinstance(stimuli, dict)
-            and all(isinstance(names, list) and all(isinstance(n, str) for n in names)
-                    for names in lists)
+            and _are_names(questions) and _are_names(systems)
             and all(isinstance(s, dict) and isinstance(s.get("sample"), str)
-                    and s.get("system") in lists[1] for s in stimuli.values())):
+                    and s.get("system") in systems for s in stimuli.values())):
         raise ValueError(f"{path} is no key of a listening test: `yld mos make` writes it beside "
                          "the page as NAME.key.json")
     return key
+
+
+def _are_names(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import jinja2
 import numpy as np
@@ -28,6 +28,21 @@ from manifests.media.encode import encode_flac
 FORMAT = 1
 IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
           ".mp4": "video/mp4", ".webm": "video/webm"}
+
+
+class _Face(TypedDict):
+    """The picture beside a sound, as the page's script reads it."""
+
+    url: str
+    moves: bool
+
+
+class _Stimulus(TypedDict):
+    """One sound to judge, as the page's script reads it."""
+
+    id: str
+    sound: str
+    face: _Face | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,8 @@ def make_test(
     if not common:
         raise ValueError("no name is in all of " + ", ".join(str(f) for f in systems.values()))
     rng = np.random.default_rng(seed)
-    truth, stimuli, left_out = {}, [], {}
+    stimuli: list[_Stimulus] = []
+    truth, left_out = {}, {}
     for sample in (common[i] for i in rng.permutation(len(common))):
         if len(stimuli) == num_samples * len(systems):
             break
@@ -133,6 +149,6 @@ def _faces(folder: Path) -> dict[str, Path]:
             for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGES}
 
 
-def _face(path: Path) -> dict[str, Any]:
+def _face(path: Path) -> _Face:
     kind = IMAGES[path.suffix.lower()]
     return {"url": data_url(path.read_bytes(), kind), "moves": kind.startswith("video")}

@@ -69,7 +69,7 @@ def _table(summaries: dict[str, list[Summary]], names: list[str]) -> list[dict[s
 
 def _chart(name: str, rows: dict[str, list[Score]]) -> str:
     groups = {system: [r.value for r in rows.get(system, [])
-                       if r.metric == name and r.status == "ok"]
+                       if r.metric == name and r.status == "ok" and r.value is not None]
               for system in ("hypothesis", "griffin_lim")}
     metric, aligned = split(name)
     unit = f" ({metric.unit})" if metric.unit else ""
@@ -80,10 +80,11 @@ def _chart(name: str, rows: dict[str, list[Score]]) -> str:
 def _ranked(rows: Sequence[Score]) -> list[Score] | None:
     """The rows of the first metric with values, worst first."""
     for name in RANKED_BY:
-        good = [r for r in rows if r.metric == name and r.status == "ok"]
+        up = split(name)[0].higher_is_better
+        good = [(r.value if up else -r.value, r.utterance, r) for r in rows
+                if r.metric == name and r.status == "ok" and r.value is not None]
         if good:
-            up = split(name)[0].higher_is_better
-            return sorted(good, key=lambda r: (r.value if up else -r.value, r.utterance))
+            return [row for *_, row in sorted(good, key=lambda found: found[:2])]
     return None
 
 
@@ -98,8 +99,9 @@ def _to_hear(row: Score, utterance: Utterance) -> dict[str, Any]:
     sounds = {label: sound for label, path in files.items() if (sound := _sound(path)) is not None}
     try:
         loudest = float(log_mel(next(iter(sounds.values()))).max())
-        pictures = [charts.data_url(charts.spectrogram_png(s, loudest), "image/png")
-                    for s in sounds.values()]
+        pictures: list[str | None] = [
+            charts.data_url(charts.spectrogram_png(s, loudest), "image/png")
+            for s in sounds.values()]
     except (ValueError, StopIteration):  # too short for a window: still to be heard
         pictures = [None] * len(sounds)
     flac = [encode_flac(np.rint(within_full_scale(s) * 32767).astype(np.int16))

@@ -58,8 +58,8 @@ def licence_of(sources: Sequence[Fetched]) -> dict[str, Any]:
     if not stated - {None, ""}:
         return {"license": "unknown"}
     ids = {_hub_licence(licence or "") for licence in stated}
-    if None not in ids:
-        found = sorted(ids)
+    found = sorted(name for name in ids if name is not None)
+    if len(found) == len(ids):
         return {"license": found[0] if len(found) == 1 else found}
     return {"license": "other", "license_name": "as-each-source-states"}
 
@@ -78,7 +78,8 @@ def languages_of(sources: Sequence[Fetched]) -> list[str]:
 def features() -> list[dict[str, Any]]:
     """A sample's members and types as `datasets` writes them into a card."""
     words = [{"name": name, "dtype": kind} for name, kind in WORD.items()]
-    special = {"mask": {"list": "bool"}, "words": {"list": words}}
+    special: dict[str, dict[str, object]] = {
+        "mask": {"list": "bool"}, "words": {"list": words}}
     return [
         {"name": "face.mp4", "dtype": "video"},
         {"name": "audio.flac", "dtype": "audio"},

@@ -82,11 +82,12 @@ def _encode_to(path: Path, pictures: Sequence[av.VideoFrame], rate: int, crf: in
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
     plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, :plane.width]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, :plane.width]
 
 
 def _decoded_luma(content: bytes) -> list[np.ndarray]:
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         container.streams.video[0].thread_type = "NONE"
         return [_luma(f).copy() for f in container.decode(video=0)]
 
@@ -126,7 +127,7 @@ def encode_flac(samples: np.ndarray, rate: int = SAMPLE_RATE) -> bytes:
 def decode_video(content: bytes) -> np.ndarray:
     """uint8 [T, H, W, 3] RGB, by index."""
     converter, frames = VideoReformatter(), []
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         container.streams.video[0].thread_type = "NONE"
         for frame in container.decode(video=0):
             frames.append(converter.reformat(
@@ -138,6 +139,6 @@ def decode_video(content: bytes) -> np.ndarray:
 
 def decode_flac(content: bytes) -> np.ndarray:
     """int16 [N] of a mono FLAC."""
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         blocks = [f.to_ndarray().reshape(-1) for f in container.decode(audio=0)]
     return np.concatenate(blocks).astype(np.int16) if blocks else np.zeros(0, np.int16)

@@ -23,7 +23,7 @@ from manifests.media.mix import PhaseWatch
 from manifests.media.order import Order, average_fps, order_of
 from manifests.media.orientation import orientation_of
 from manifests.media.streams import Chosen, MediaError, choose, open_media, stream_of
-from manifests.media.times import Scan, scan, to_us
+from manifests.media.times import Scan, scan, stamp_us, to_us
 from manifests.media.truncation import (
     REORDERED,
     before_the_cut,
@@ -170,13 +170,14 @@ def _promised_us(container, video) -> int | None:
     return None
 
 
-def _listener(audio) -> tuple[PhaseWatch | None, Callable[[int, av.Packet], None] | None]:
+def _listener(audio) -> tuple[
+        PhaseWatch | None, Callable[[int, av.Packet[av.AudioStream]], None] | None]:
     """What hears whether channels cancel; none for one channel."""
     if audio.codec_context.layout.nb_channels < 2:
         return None, None
     watch, fresh = PhaseWatch(), 0
 
-    def hear(number: int, packet: av.Packet) -> None:
+    def hear(number: int, packet: av.Packet[av.AudioStream]) -> None:
         nonlocal fresh
         if not watch.wants(number):
             return
@@ -198,8 +199,8 @@ def _listener(audio) -> tuple[PhaseWatch | None, Callable[[int, av.Packet], None
 def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
            watch: PhaseWatch | None, promised_us: int | None, rate: Fraction) -> Facts:
     first, sound, pts = chosen.picture, chosen.sound, order.times_us
-    by_packets = order.source == "packets" and first.pts is not None
-    zero = to_us(first.pts, first.time_base) if by_packets else pts[0]
+    zero = stamp_us(first.pts, first.time_base) if order.source == "packets" else None
+    zero = pts[0] if zero is None else zero
     pts = [p for p in pts if p >= zero] or [zero]
     promise = broken_promise(path)
     if promise is not None:
@@ -208,7 +209,8 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
     last = order.last_duration_us
     typical = steps[len(steps) // 2] if steps else (last or 40_000)
     end = pts[-1] + (last if last and last < 4 * typical else typical)
-    sound_start = to_us(sound.pts, sound.time_base) if sound.pts is not None else zero
+    sound_start = stamp_us(sound.pts, sound.time_base)
+    sound_start = zero if sound_start is None else sound_start
     _must_meet(zero, end, sound_start, found, order)
     nominal, sar = streams.pop("nominal"), streams.pop("sar")
     sar = Fraction(sar) if sar and sar > 0 else Fraction(1)
@@ -225,7 +227,7 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
     unread = None if promise is not None else unread_note(path, streams["container"],
                                                           found.last_byte)
     notes += [unread] if unread else []
-    if channel is not None:
+    if watch is not None and channel is not None:
         notes.append(f"audio_mix: the channels cancel in {watch.cancelled_share():.0%} of the "
                      f"sound; channel {channel} alone is heard")
     repairs = order.repairs
@@ -248,7 +250,8 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
 
 
 def _display_matrix(frame: av.VideoFrame) -> bytes | None:
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    data = frame.side_data.get(  # type: ignore[call-overload]  # the stub knows motion vectors alone
+        SideDataType.DISPLAYMATRIX)
     return None if data is None else bytes(data)
 
 

@@ -36,8 +36,8 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128) / 128
     scale = 2.0 ** (8 * raw.dtype.itemsize - 1)
-    kind = np.float64 if raw.dtype.itemsize == 8 else np.float32
-    return raw.astype(kind) / kind(scale)
+    kind: np.dtype = np.dtype(np.float64 if raw.dtype.itemsize == 8 else np.float32)
+    return raw.astype(kind) / kind.type(scale)
 
 
 def in_range(frame: av.AudioFrame, full_scale: float = 1.0) -> av.AudioFrame:

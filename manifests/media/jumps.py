@@ -80,45 +80,48 @@ def steps(times: Sequence[int | None], period_us: int, is_held: Callable[[int, i
         step = after - before
         return -BACK_US <= step <= STEP_US or (step > 0 and is_held(before, after))
 
-    found, odd = [], []
-    kept: list[int] = []  # of the part that is being read
+    found: list[Step] = []
+    odd: list[int] = []
+    kept: list[tuple[int, int]] = []  # (index, time) of the part that is being read
     for index, time in enumerate(times):
         if time is None:
             continue
-        if not kept or follows(times[kept[-1]], time):
-            _note(found, times, kept, index, period_us)
-            kept.append(index)
+        if not kept or follows(kept[-1][1], time):
+            _note(found, kept, index, time, period_us)
+            kept.append((index, time))
             continue
+        last = kept[-1][1]
         late = next((n for n in range(1, FEW + 1) if len(kept) > n
-                     and follows(times[kept[-1 - n]], time)), None)
+                     and follows(kept[-1 - n][1], time)), None)
         ahead = [t for t in times[index + 1:index + 1 + LOOK_AHEAD] if t is not None]
         if late is not None and _goes_on(time, ahead[:late], follows):
-            for last in kept[-late:]:  # it was the stamps before this one that stood alone
-                odd.append(last)
-                found[:] = [s for s in found if s.index != last]
+            for alone, _ in kept[-late:]:  # it was the stamps before this one that stood alone
+                odd.append(alone)
+                found[:] = [s for s in found if s.index != alone]
             del kept[-late:]
-            _note(found, times, kept, index, period_us)
-            kept.append(index)
-        elif any(t - times[kept[-1]] >= 0 and follows(times[kept[-1]], t) for t in ahead[:FEW]) \
+            _note(found, kept, index, time, period_us)
+            kept.append((index, time))
+        elif any(t - last >= 0 and follows(last, t) for t in ahead[:FEW]) \
                 or len(ahead) < FEW or not _goes_on(time, ahead[:FEW], follows):
             odd.append(index)
         else:
             if len(kept) <= FEW and not any(s.is_jump for s in found):
-                odd += kept  # the file begins with stamps that stand alone
+                odd += [alone for alone, _ in kept]  # the file begins with stamps that stand alone
                 found.clear()
             else:
-                last = times[kept[-1]]
                 found.append(Step(index, last, time, time - last - period_us, True))
-            kept = [index]
+            kept = [(index, time)]
     return found, sorted(odd)
 
 
-def _note(found: list[Step], times, kept: list[int], index: int, period_us: int) -> None:
+def _note(found: list[Step], kept: list[tuple[int, int]], index: int, time: int, period_us: int
+          ) -> None:
     """A step inside a part that may belong to a jump of the other clock."""
     if kept:
-        size = times[index] - times[kept[-1]] - period_us
+        last = kept[-1][1]
+        size = time - last - period_us
         if abs(size) > ALONE_BACK_US:
-            found.append(Step(index, times[kept[-1]], times[index], size, False))
+            found.append(Step(index, last, time, size, False))
 
 
 def _goes_on(time: int, ahead: Sequence[int], follows: Callable[[int, int], bool]) -> bool:

@@ -7,10 +7,9 @@ than the decoding). Frames are yielded as they are decoded, so a long file needs
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -21,7 +20,7 @@ from manifests.clock import Clock
 from manifests.media.hdr import to_sdr
 from manifests.media.orientation import upright
 from manifests.media.streams import open_media, stream_of
-from manifests.media.times import PictureTimes, decoded, period_us_of, repairs_of, to_us
+from manifests.media.times import PictureTimes, decoded, period_us_of, repairs_of, stamp_us
 from manifests.paths import as_path
 from manifests.records import Video
 
@@ -65,8 +64,8 @@ class Picture:
         ):
             return self._convert(max_side_px, "gray")
         plane = self._frame.planes[0]
-        picture = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        picture = picture[:, :plane.width]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        picture: np.ndarray = rows[:, :plane.width]
         width, height = scaled_size(video, max_side_px)
         if video.rotation_deg in (90, 270):
             width, height = height, width
@@ -98,11 +97,11 @@ def iter_frames(
 
     The same array may be yielded for several k: do not write into it.
     """
-    last, array = None, None
+    shown: tuple[Picture, np.ndarray] | None = None
     for frame, picture in iter_pictures(video, path, start_frame, end_frame):
-        if picture is not last:
-            last, array = picture, picture.rgb(max_side_px)
-        yield frame, array
+        if shown is None or picture is not shown[0]:
+            shown = picture, picture.rgb(max_side_px)
+        yield frame, shown[1]
 
 
 def iter_pictures(
@@ -119,27 +118,30 @@ def iter_pictures(
         return
     clock = Clock(video.zero_us, Fraction(video.frame_rate))
     converters: dict = {}
-    next_frame, held, held_pts = start_frame, None, None
+    next_frame = start_frame
+    held: tuple[int, av.VideoFrame] | None = None  # with its time in us
     for pts, frame in _frames_from(video, path, int(clock.time_us(start_frame))):
         if held is not None:
+            held_pts, held_frame = held
             if pts <= held_pts:
                 continue
             last = min(clock.last_frame_of(held_pts, pts), end_frame - 1)
             if last >= next_frame:
-                picture = Picture(held, converters, video)
+                picture = Picture(held_frame, converters, video)
                 for index in range(next_frame, last + 1):
                     yield index, picture
                 next_frame = last + 1
             if next_frame >= end_frame:
                 return
-        held, held_pts = frame, pts
+        held = pts, frame
     if held is not None:
-        picture = Picture(held, converters, video)
+        picture = Picture(held[1], converters, video)
         for index in range(next_frame, end_frame):
             yield index, picture
 
 
-def _frames_from(video: Video, path: str | Path, target_us: int) -> Iterator[tuple[int, Any]]:
+def _frames_from(video: Video, path: str | Path, target_us: int
+                 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decoded frames from some point not later than `target_us`, with their times."""
     if target_us > video.zero_us + SEEK_MARGIN_US and _is_seekable(video):
         frames = _decode(video, path, target_us - SEEK_MARGIN_US)
@@ -158,7 +160,8 @@ def _is_seekable(video: Video) -> bool:
         name in video.container.split(",") for name in SEEKABLE)
 
 
-def _decode(video: Video, path: str | Path, seek_us: int | None) -> Iterator[tuple[int, Any]]:
+def _decode(video: Video, path: str | Path, seek_us: int | None
+            ) -> Generator[tuple[int, av.VideoFrame], None, None]:
     period_us = period_us_of(video.source_fps)
     place = _placing(video, period_us)
     with open_media(path) as container:
@@ -183,11 +186,9 @@ def _placing(video: Video, period_us: int) -> Callable[[av.VideoFrame], int]:
         nonlocal last_us
         base = frame.time_base
         if ordered is not None:
-            time_us = ordered(None if frame.pts is None else to_us(frame.pts, base),
-                              None if frame.dts is None else to_us(frame.dts, base))
+            time_us = ordered(stamp_us(frame.pts, base), stamp_us(frame.dts, base))
         else:
-            stamp = frame.pts if frame.pts is not None else frame.dts
-            time_us = None if stamp is None else to_us(stamp, base)
+            time_us = stamp_us(frame.pts if frame.pts is not None else frame.dts, base)
         if time_us is None:
             time_us = video.zero_us if last_us is None else last_us + period_us
         last_us = time_us

@@ -59,9 +59,10 @@ def read_audio(
 def _resampled(video: Video, path: str | Path, full_scale: float) -> Iterator[np.ndarray]:
     """16 kHz int16 blocks, contiguous from canonical zero. libswresample pads its filter, so
     resampling adds no delay."""
-    resampler, rate, total, written = None, None, Fraction(0), 0
+    resampler: av.AudioResampler | None = None
+    rate, total, written = 0, Fraction(0), 0
     for samples, block_rate in _placed(video, path, full_scale):
-        if block_rate != rate:
+        if resampler is None or block_rate != rate:
             if resampler is not None:  # a stream that changes its rate: settle the old one
                 tail = _drained(resampler)[:max(0, round(total) - written)]
                 tail = np.pad(tail, (0, max(0, round(total) - written - len(tail))))
@@ -143,9 +144,10 @@ def _blocks(video: Video, path: str | Path, full_scale: float
     zero_s = Fraction(video.zero_us, 1_000_000)
     starts = dict(zip(video.jump_packets, video.jump_shifts_us, strict=True))
     shift_s = Fraction(0)
-    to_mono, shape = None, None
+    to_mono: Mono | None = None
+    shape: tuple[int, str, str] | None = None
     with open_media(path) as container:
-        stream = stream_of(container, video.audio_stream)
+        stream: av.AudioStream = stream_of(container, video.audio_stream)
         packets = packets_of(container, stream)
         number = -1
         while True:
@@ -161,13 +163,14 @@ def _blocks(video: Video, path: str | Path, full_scale: float
                 continue  # damaged: what follows is placed by its timestamp
             for frame in (in_range(frame, full_scale) for frame in frames):
                 now = (frame.sample_rate, frame.format.name, frame.layout.name)
-                if now != shape:
+                if to_mono is None or now != shape:
                     to_mono, shape = Mono(frame, video.audio_channel), now
                 pts, base = frame.pts, frame.time_base
                 samples = to_mono(frame)
                 if samples is None:
                     continue
-                time_s = None if pts is None else Fraction(pts) * base + shift_s - zero_s
+                time_s = None if pts is None or base is None else (
+                    Fraction(pts) * base + shift_s - zero_s)
                 yield samples, time_s, frame.sample_rate
 
 

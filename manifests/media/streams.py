@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 from av.stream import Disposition
@@ -28,6 +29,10 @@ MAX_CHANNELS = 64
 """What libswresample takes."""
 
 _dump_lock = threading.Lock()
+StreamT = TypeVar("StreamT", bound=av.stream.Stream)
+
+
+Frame = av.VideoFrame | av.AudioFrame
 
 
 class MediaError(ValueError):
@@ -60,9 +65,9 @@ def stream_of(container: av.container.InputContainer, index: int):
     for stream in container.streams:
         if stream.index == index and stream.codec_context is not None:
             stream.codec_context.thread_count = 1
-            if stream.type == "audio":
+            if isinstance(stream, av.AudioStream):
                 _settle_layout(stream.codec_context)
-            else:
+            elif isinstance(stream, av.VideoStream):
                 stream.thread_type = "NONE"
             return stream
     raise MediaError("unreadable", f"stream {index} is gone; the file changed")
@@ -80,14 +85,15 @@ def _settle_layout(context: av.AudioCodecContext) -> None:
         context.layout = f"{max(1, count)} channels"
 
 
-def packets_of(container: av.container.InputContainer, *streams) -> Iterator[av.Packet]:
+def packets_of(container: av.container.InputContainer, *streams: StreamT
+               ) -> Iterator[av.Packet[StreamT]]:
     """The packets of some streams, and one for each at the end that drains its decoder.
 
     A stream that appears while a file is read (FLV, MPEG) makes PyAV stumble after the last of
     them. Raises av.FFmpegError, after which nothing follows.
     """
     try:
-        yield from container.demux(*streams)
+        yield from container.demux(*streams)  # type: ignore[misc]  # stubs lose the streams' type
     except IndexError:
         return
 
@@ -101,7 +107,7 @@ def is_cover(stream: av.video.stream.VideoStream) -> bool:
 
 def marks_of(stream: av.stream.Stream) -> set[str]:
     """Names of the stream's disposition flags (a flag's own text is a number)."""
-    return {flag.name for flag in Disposition if flag & stream.disposition}
+    return {flag.name for flag in Disposition if flag & stream.disposition and flag.name}
 
 
 def videos_by_rank(container: av.container.InputContainer) -> list[int]:
@@ -145,7 +151,7 @@ def choose(path: str | Path) -> Chosen:
     """The picture and the sound to read. Raises MediaError (no_video, no_audio, no_packets of the
     sound, no_decoder, encrypted, too_many_channels, unreadable), av.FFmpegError, OSError."""
     ranks: dict[str, list[int]] = {}
-    found: dict[str, tuple[int, object]] = {}
+    found: dict[str, tuple[int, Frame]] = {}
     why: dict[int, str] = {}
     while len(found) < 2:
         with open_media(path) as container:
@@ -161,6 +167,8 @@ def choose(path: str | Path) -> Chosen:
                 else:
                     ranks[kind].pop(0)
     (video, picture), (audio, sound) = found["picture"], found["sound"]
+    if not isinstance(picture, av.VideoFrame) or not isinstance(sound, av.AudioFrame):
+        raise MediaError("unreadable", "a stream decodes to what is neither picture nor sound")
     return Chosen(video, audio, picture, sound)
 
 
@@ -169,11 +177,11 @@ def _tried(container, kind: str, why: dict[int, str]) -> list[int]:
     return [s.index for s in streams if s.index in why or s.codec_context is None]
 
 
-def _first_frames(container, indices: list[int], why: dict[int, str]) -> dict[int, object]:
+def _first_frames(container, indices: list[int], why: dict[int, str]) -> dict[int, Frame]:
     """The first decoded frame of each stream; `why` tells why a stream has none."""
     streams = [stream_of(container, index) for index in indices]
     waiting, errors = set(indices), dict.fromkeys(indices, 0)
-    found: dict[int, object] = {}
+    found: dict[int, Frame] = {}
     for index in indices:
         why[index] = "empty"
     for stream in streams:

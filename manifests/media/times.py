@@ -60,6 +60,11 @@ def _either(pts: int | None, dts: int | None) -> int | None:
     return dts if pts is None else pts
 
 
+def stamp_us(stamp: int | None, time_base: Fraction | None) -> int | None:
+    """`to_us` of a stamp that may be missing; without a time base it says nothing."""
+    return None if stamp is None or time_base is None else to_us(stamp, time_base)
+
+
 def to_us(stamp: int, time_base: Fraction) -> int:
     """`stamp` ticks in us, rounded half to even, in integers (as `round` of the fraction)."""
     scaled, unit = stamp * time_base.numerator * 1_000_000, time_base.denominator
@@ -80,7 +85,7 @@ class Scan:
 
 
 def scan(container: av.container.InputContainer, video, audio,
-         hear: Callable[[int, av.Packet], None] | None = None) -> Scan:
+         hear: Callable[[int, av.Packet[av.AudioStream]], None] | None = None) -> Scan:
     """Read every packet of the two streams; `hear` gets each sound packet with its number."""
     found, errors, last_byte = Scan(), 0, None
     pictures, sounds = found.video, found.audio
@@ -117,8 +122,8 @@ def scan(container: av.container.InputContainer, video, audio,
         if is_video:
             errors += bool(packet.is_corrupt) and (pts is not None or dts is not None)
         track = pictures if is_video else sounds
-        track.pts_us.append(None if pts is None else to_us(pts, base))
-        track.dts_us.append(None if dts is None else to_us(dts, base))
+        track.pts_us.append(stamp_us(pts, base))
+        track.dts_us.append(stamp_us(dts, base))
         track.duration_us.append(to_us(packet.duration, base) if packet.duration else 0)
         if packet.pos is not None and (last_byte is None or packet.pos + packet.size > last_byte):
             last_byte = packet.pos + packet.size
@@ -145,8 +150,8 @@ def typical_us(steps: list[int], fallback: int = 40_000) -> int:
 
 def need_pictures(track: Track) -> bool:
     """Whether the packets leave open when the pictures are shown, so that they must be decoded."""
-    pts = track.pts_us
-    if any(t is None for t in pts):
+    pts = [t for t in track.pts_us if t is not None]
+    if len(pts) < len(track.pts_us):
         return True
     ordered = sorted(pts)
     steps = [b - a for a, b in zip(ordered, ordered[1:], strict=False)]
@@ -185,7 +190,8 @@ class BestEffort:
 
     def __init__(self, period_us: int) -> None:
         self.period_us = period_us
-        self._last_pts = self._last_dts = None
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
         self._faulty_pts = self._faulty_dts = 0
         self._last: int | None = None
 
@@ -201,6 +207,7 @@ class BestEffort:
             self._last_pts = pts
         elif dts is not None:
             self._last_pts = dts
+        time: int | None
         if pts is not None and (dts is None or self._faulty_pts <= self._faulty_dts):
             time = pts
         elif dts is not None:
@@ -263,16 +270,17 @@ class PictureTimes:
                             None if dts is None else dts + self._shift)
 
 
-def stamps(container: av.container.InputContainer, stream) -> Iterator[tuple]:
+def stamps(container: av.container.InputContainer, stream: av.VideoStream
+           ) -> Iterator[tuple[int | None, int | None]]:
     """(pts, dts) in us of every picture, decoded in order; damaged packets are passed over."""
     for frame in decoded(container, stream):
         base = frame.time_base
-        yield (None if frame.pts is None else to_us(frame.pts, base),
-               None if frame.dts is None else to_us(frame.dts, base))
+        yield stamp_us(frame.pts, base), stamp_us(frame.dts, base)
 
 
-def decoded(container: av.container.InputContainer, stream) -> Iterator:
-    """Every frame of a stream that decodes; the neighbours of a damaged one stand in by time."""
+def decoded(container: av.container.InputContainer, stream: av.VideoStream
+            ) -> Iterator[av.VideoFrame]:
+    """Every picture of a stream that decodes; the neighbours of a damaged one stand in by time."""
     packets = packets_of(container, stream)
     while True:
         try:

@@ -104,9 +104,9 @@ class AllowedHosts:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except UnicodeError:  # a label that is empty or too long
             raise RefusedAddressError(f"{host!r} is no name of a host") from None
-        good = [row for row in found if self.allows(host, row[4][0])]
+        good = [row for row in found if self.allows(host, str(row[4][0]))]
         if found and not good:
-            raise self.refusal(host, found[0][4][0])
+            raise self.refusal(host, str(found[0][4][0]))
         return good
 
     def refusal(self, host: str, address: str) -> RefusedAddressError:

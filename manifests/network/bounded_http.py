@@ -55,7 +55,8 @@ class IncompleteBodyError(http.client.IncompleteRead):
     """`received` bytes came; `expected` more were promised, where that is known."""
 
     def __init__(self, received: int, expected: int | None = None) -> None:
-        super().__init__(range(received), expected)  # of `partial` readers take the length
+        partial = range(received)  # of `partial` readers take the length, and no copy is kept
+        super().__init__(partial, expected)  # type: ignore[arg-type]  # it takes only len()
 
 
 @dataclass
@@ -77,18 +78,18 @@ class Bounds:
         if self.on_piece:
             self.on_piece(count)
         if self.max_bytes is not None and self.spent > self.max_bytes:
-            raise self.too_large(self.spent, "more than")
+            raise self.too_large(self.spent, "more than", self.max_bytes)
 
     def promise(self, count: int) -> None:
         """An answer says how long it will be. Raises TooLargeError before any of it is read."""
         if self.max_bytes is not None and self.spent + count > self.max_bytes:
-            raise self.too_large(self.spent + count, "")
+            raise self.too_large(self.spent + count, "", self.max_bytes)
 
-    def too_large(self, count: int, word: str) -> TooLargeError:
+    def too_large(self, count: int, word: str, bound: int) -> TooLargeError:
         way = f"; if you want it, raise --set {self.setting}=..." if self.setting else ""
         return TooLargeError(
-            f"{word} {count:,} bytes, and at most {self.max_bytes:,} are fetched{way}".strip(),
-            count, self.max_bytes)
+            f"{word} {count:,} bytes, and at most {bound:,} are fetched{way}".strip(),
+            count, bound)
 
 
 class Watch:

@@ -89,7 +89,7 @@ def _transcript(cues: list[_Cue]) -> Transcript:
     ended = []
     for span, following in zip(spans, [*spans[1:], None], strict=True):
         end = span.end_us
-        if span.is_word and following is not None:
+        if span.is_word and end is not None and following is not None:
             end = max(span.start_us, min(end, following.start_us))
         ended.append(Span(span.text, span.start_us, end, span.is_word))
     return Transcript(tuple(ended), "presentation")

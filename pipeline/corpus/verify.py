@@ -129,6 +129,9 @@ def _sample(shard: str, sample: ShardSample, row: dict[str, Any], say) -> None:
         say(where, f"a member cannot be read: {why}")
         return
     frames = facts.get("num_frames")
+    if not isinstance(frames, int):
+        say(where, f"json says num_frames {frames!r}, which is no number of frames")
+        return
     if len(sound) != SAMPLES_PER_FRAME * frames:
         say(where, f"{len(sound)} samples for {frames} frames, not 640 each")
     for reader, count in counts.items():

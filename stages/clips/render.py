@@ -104,7 +104,7 @@ class Clips(Stage[Offset, Clip]):
             plans.append(self.plan(offset, track, faces, len(pcm)))
         todo = [p for group in plans if not isinstance(group, Reject) for p in group]
         self._render(video, path, pcm, todo, context)
-        outcomes = []
+        outcomes: list[list[Clip] | Reject] = []
         for group in plans:
             if isinstance(group, Reject):
                 outcomes.append(group)
@@ -124,7 +124,7 @@ class Clips(Stage[Offset, Clip]):
         measured = offset.offset_status == "measured"
         if not measured and self.config.sync.undecided == "drop":
             return Reject("undecided_offset", offset.confidence, None, offset.reason)
-        lag_ms = offset.video_lag_ms if measured and self.config.sync.correct else 0.0
+        lag_ms = (offset.video_lag_ms or 0.0) if measured and self.config.sync.correct else 0.0
         shift = lag_to_samples(lag_ms)
         lag_ms = shift / 16
         landmarks, observed = faces.landmarks, faces.is_observed
@@ -173,7 +173,7 @@ class Clips(Stage[Offset, Clip]):
             while waiting and waiting[0].start <= end:
                 group.append(waiting.pop(0))
                 end = max(end, group[-1].end)
-            shown, rgb = None, None
+            shown, rgb = None, np.empty(0, np.uint8)
             for frame, picture in iter_pictures(video, path, group[0].start, end):
                 for plan in group:
                     if plan.start <= frame < plan.end:

@@ -182,7 +182,7 @@ class LipSync:
         with safe_open(path, "numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-        towers = []
+        towers: list[Towers] = []
         while any(n.startswith(f"towers.{len(towers)}.") for n in arrays):
             prefix = f"towers.{len(towers)}."
             state = {n[len(prefix):]: torch.from_numpy(a) for n, a in arrays.items()

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from stages.base import Context, Resources, Stage
 from stages.faces.track_faces import TrackFaces
 from stages.sync.drift import drift_of
 from stages.sync.estimators import ESTIMATORS
-from stages.sync.offsets import Judged, Sync, SyncConfig, source_pictures
+from stages.sync.offsets import EstimatorName, Judged, Sync, SyncConfig, source_pictures
 from stages.sync.speech import SpeechDetector
 
 
@@ -41,8 +42,7 @@ class _Measurer:
     """Sync of each estimator over one set of signals."""
 
     def __init__(self, config: MeasureConfig) -> None:
-        self.syncs = [Sync(dataclasses.replace(config.sync, estimator=name))
-                      for name in config.estimators]
+        self.syncs = [_sync_of(config, name) for name in config.estimators]
         for sync in self.syncs:
             sync.setup()
 
@@ -136,14 +136,19 @@ def _crops(sample: ShardSample) -> np.ndarray:
 
 def sample_track(key: str, video_id: str, num_frames: int) -> Track:
     """A sample seen as a track of its own."""
-    nothing = {f.name: None for f in dataclasses.fields(Track)}
+    nothing: dict[str, Any] = {f.name: None for f in dataclasses.fields(Track)}
     return Track(**nothing | {"track_id": key, "shot_id": key, "video_id": video_id,
                               "start_frame": 0, "end_frame": num_frames})
 
 
+def _sync_of(config: MeasureConfig, estimator: str) -> Sync:
+    """The stage of one of the estimators, whose names `registry.make` checks."""
+    return Sync(dataclasses.replace(config.sync, estimator=cast(EstimatorName, estimator)))
+
+
 def _fingerprint(config: MeasureConfig) -> dict[str, str]:
-    made = {}
+    made: dict[str, str] = {}
     for name in config.estimators:
-        sync = Sync(dataclasses.replace(config.sync, estimator=name))
+        sync = _sync_of(config, name)
         made |= {f"{name}.{k}": v for k, v in sync.fingerprint().items()}
     return made

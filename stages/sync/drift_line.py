@@ -141,7 +141,7 @@ def _fine(line: Line, times: np.ndarray, splines: list[CubicSpline],
     total = np.sum(sums, 0)
 
     def best(score: np.ndarray) -> tuple[float, float]:
-        row, column = np.unravel_index(int(score.argmax()), score.shape)
+        row, column = map(int, np.unravel_index(int(score.argmax()), score.shape))
         return (reach[row] + FINE_MS * _vertex(score[:, column], row),
                 reach[column] + FINE_MS * _vertex(score[row], column))
 

@@ -148,7 +148,7 @@ class LipsyncLinear:
         return sha256_of(weights) if weights.exists() else "missing"
 
     @property
-    def calibration(self) -> np.ndarray:
+    def calibration(self) -> np.ndarray | None:
         return self._model.calibration
 
     def curves(self, track, windows, search_ms):

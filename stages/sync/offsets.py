@@ -170,13 +170,13 @@ class Sync(Stage[Identity, Offset]):
         if rivals:
             margin = config.speaker_margin
             margin = self.chooser.margin if margin is None else margin
-            best = max(r.speaking for r in rivals)
-            if item.speaking <= best - margin:
-                return Reject("not_speaking", item.speaking, best,
+            own, best = _speaking(item), max(map(_speaking, rivals))
+            if own <= best - margin:
+                return Reject("not_speaking", own, best,
                               f"{self.chooser.name}: another face in view goes better with the "
                               "sound")
-            if item.speaking < best + margin:
-                return Reject("ambiguous_speaker", item.speaking - best, margin,
+            if own < best + margin:
+                return Reject("ambiguous_speaker", own - best, margin,
                               f"{self.chooser.name}: faces in view go with the sound about as "
                               "well")
         height = item.peak.height if item.peak else 0.0
@@ -193,7 +193,7 @@ class Sync(Stage[Identity, Offset]):
         for curve, weight in zip(item.curves, item.weights, strict=True):
             found = self.estimator.peak(curve) if weight else None
             good = self.is_sure(found, seconds_of(self.config.window_frames))
-            lags.append(round(found.lag_ms, 1) if good else None)
+            lags.append(round(found.lag_ms, 1) if found is not None and good else None)
             heights.append(None if found is None else round(found.height, 4))
         speaking = item.speaking
         if speaking is None and peak is not None:
@@ -244,6 +244,13 @@ class Sync(Stage[Identity, Offset]):
         if sure < self.estimator.measured_confidence:
             return "undecided", f"confidence {sure:.2f} is low", None, sure
         return "measured", None, peak.lag_ms, sure
+
+
+def _speaking(item: Judged) -> float:
+    """The score of a track that others are in view with. Raises ValueError before it is known."""
+    if item.speaking is None:
+        raise ValueError(f"{item.track.track_id} was not scored against the faces in view")
+    return item.speaking
 
 
 def source_pictures(video: Video, work: Path, track: Track, faces: TrackFaces

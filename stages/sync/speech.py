@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -49,7 +51,7 @@ class SpeechDetector:
         return spans
 
 
-def share(regions: list[tuple[int, int]], start_frame: int, end_frame: int) -> float:
+def share(regions: Sequence[tuple[float, float]], start_frame: int, end_frame: int) -> float:
     """The part of `[start_frame, end_frame)` inside the regions, 0 to 1."""
     inside = sum(max(0, min(b, end_frame) - max(a, start_frame)) for a, b in regions)
     return inside / max(1, end_frame - start_frame)

@@ -111,6 +111,12 @@ def test_bytes_are_compared_and_added_up():
     assert (row["cases"], row["resumed"], row["same"], row["hangs"]) == (3, 2, 1, 1)
 
 
+def test_no_corpus_twice_is_not_the_same_corpus():
+    tally = Tally("x")
+    tally.compare("a", None, None)
+    assert (tally.resumed, tally.same, tally.is_clean) == (1, 0, False)
+
+
 def test_kinds_of_links_and_mutations():
     assert len(links.BAD) == 24 and sum(links.DEAD.values()) == 300
     kinds = links._kinds(10000, random.Random(1))

@@ -23,12 +23,12 @@ def tables(rows: Sequence[dict], threshold: float = MEASURED_FROM) -> str:
     lines = ["| speaker (one source) | window | windows | within 40 ms | measured | of these "
              "within 40 ms | of these within 40 ms of own centre | median error, measured |",
              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-    names = {}
+    names: dict[str, str] = {}
     for row in talk:
         names.setdefault(row["speaker"], Path(row["source"]).stem)
     for length in LENGTHS_S:
         of_length = [r for r in talk if abs(_length(r) - length) < 0.01]
-        for speaker in sorted(names, key=names.get):
+        for speaker in sorted(names, key=names.__getitem__):
             group = [r for r in of_length if r["speaker"] == speaker]
             if group:
                 lines.append(_line(names[speaker], length, group, threshold))

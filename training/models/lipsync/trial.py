@@ -174,7 +174,7 @@ def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
         if (part == one).all():
             raise ValueError("one clip is too few: the confidence is fitted on others")
         weights = calibrate([r for r, p in zip(rows, part, strict=True) if p != one])
-        for index in np.flatnonzero(part == one):
+        for index in np.flatnonzero(part == one).tolist():
             sure[index] = confidence(peak_of(rows[index]), rows[index].seconds, weights)
     return sure
 
