@@ -1,1 +1,1 @@
-"""Exchangeable parts (detector, landmarker, embedder, estimator, chooser), chosen by name."""
+"""Exchangeable parts (detector, landmarker, embedder), chosen by name."""

@@ -55,7 +55,7 @@ def likeness_of(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 class ChipKeeper:
-    """Chips of one slot. `chips` holds (frame, pictures, likeness) in order of frames; the
+    """Chips of one tracklet. `chips` holds (frame, pictures, likeness) in order of frames; the
     likeness to the last regular chip is 1 for regular ones and at the ends. Whoever takes chips
     away may do so at any time."""
 

@@ -1,6 +1,6 @@
 """Faces frame by frame: detected in every k-th frame, followed between, never across a jump.
 
-Frames wait in a short buffer until the next detection (`face_detection`) and until jumps among
+Frames wait in a short buffer until the next detection (`detection`) and until jumps among
 them are decided. Then the box of each face is interpolated between its two detections and
 landmarks are fitted on every frame.
 """
@@ -18,7 +18,7 @@ from stages.cost_meter import Meter
 from stages.faces.chip_keeper import ChipKeeper
 from stages.faces.chips import FaceChips
 from stages.faces.detection import Detection, FollowConfig, Frame, frame_detector, linked
-from stages.faces.tracklets import Slot, SlotRows, between, thumb_of
+from stages.faces.tracklets import Tracklet, TrackletRows, between, thumb_of
 
 
 class Jumps(Protocol):
@@ -43,8 +43,8 @@ class FaceFollower:
         self.jumps, self.meter = jumps, meter or Meter()
         self._detector = frame_detector(config, detector, self.meter)
         self._waiting: list[Frame] = []
-        self._active: list[Slot] = []
-        self._closed: list[Slot] = []
+        self._active: list[Tracklet] = []
+        self._closed: list[Tracklet] = []
         self._at = -1
         """The frame of the last detection."""
         self._number = 0
@@ -61,11 +61,11 @@ class FaceFollower:
             self._advance(min(self._next(), self._waiting[-1].number))
         self._close_all()
 
-    def take(self) -> list[SlotRows]:
-        """What is known of all faces and was not taken before, in the order of slots."""
-        slots = sorted([*self._closed, *self._active], key=lambda slot: slot.number)
+    def take(self) -> list[TrackletRows]:
+        """What is known of all faces and was not taken before, in the order of tracklets."""
+        tracklets = sorted([*self._closed, *self._active], key=lambda tracklet: tracklet.number)
         self._closed = []
-        taken = [slot.take() for slot in slots]
+        taken = [tracklet.take() for tracklet in tracklets]
         return [rows for rows in taken if rows.frames or rows.chips]
 
     def _next(self) -> int:
@@ -91,7 +91,7 @@ class FaceFollower:
             self._close_all()
             batch = [frame for frame in batch if frame.number >= jumps[-1]]
             self._detector.jumped()
-        boxes = [slot.box for slot in self._active]
+        boxes = [tracklet.box for tracklet in self._active]
         found = self._detector.detect(batch[-1], boxes, self._waiting)
         links = linked(boxes, found, self.config.min_overlap)
         alive = self._follow(batch, found, links)
@@ -103,59 +103,59 @@ class FaceFollower:
 
     def _hold(self, frames: Sequence[Frame]) -> None:
         """Frames between the last detection and a jump: the box stays where it was."""
-        for slot in self._active:
+        for tracklet in self._active:
             for frame in frames:
-                if not self._add(slot, frame, slot.box, slot.score):
+                if not self._add(tracklet, frame, tracklet.box, tracklet.score):
                     break
 
     def _follow(self, batch: Sequence[Frame], found: Sequence[Detection], links: Mapping[int, int]
-                ) -> list[Slot]:
+                ) -> list[Tracklet]:
         """Take faces to their detections; those that go on, or begin in another's place."""
         alive = []
         fitted = self._fitted(batch, {i: found[j][0] for i, j in links.items()})
-        for i, slot in enumerate(self._active):
+        for i, tracklet in enumerate(self._active):
             if i not in links:
-                self._close(slot)
+                self._close(tracklet)
                 continue
             box, score = found[links[i]]
-            lost = self._lost_at(slot, batch, box, score,
+            lost = self._lost_at(tracklet, batch, box, score,
                                  [fitted.get((i, step)) for step in range(len(batch))])
             if lost is None:
-                slot.box, slot.score = box, score
-                alive.append(slot)
+                tracklet.box, tracklet.score = box, score
+                alive.append(tracklet)
             else:  # another picture under the same box: what comes now is a new face
-                self._close(slot)
+                self._close(tracklet)
                 fresh = self._new(box, score)
                 for later in batch[lost:]:
                     self._add(fresh, later, box, score)
                 alive.append(fresh)
         return alive
 
-    def _lost_at(self, slot: Slot, batch: Sequence[Frame], box: np.ndarray, score: float,
+    def _lost_at(self, tracklet: Tracklet, batch: Sequence[Frame], box: np.ndarray, score: float,
                  fitted: Sequence[np.ndarray | None]) -> int | None:
         """The step of `batch` at which `slot`, on its way to `box`, is no longer the same face."""
-        start = slot.box
+        start = tracklet.box
         for step, frame in enumerate(batch):
             share = (step + 1) / len(batch)
-            if not self._add(slot, frame, between(start, box, step, len(batch)),
-                             (1 - share) * slot.score + share * score, fitted[step]):
+            if not self._add(tracklet, frame, between(start, box, step, len(batch)),
+                             (1 - share) * tracklet.score + share * score, fitted[step]):
                 return step
         return None
 
-    def _begin(self, alive: list[Slot], found: Sequence[Detection], frames: Sequence[Frame]
+    def _begin(self, alive: list[Tracklet], found: Sequence[Detection], frames: Sequence[Frame]
                ) -> None:
         """New faces for detections that no face of `alive` covers, from `frames` on."""
         for box, score in found:
-            if any(overlap(box, slot.box) > 0.5 for slot in alive):
+            if any(overlap(box, tracklet.box) > 0.5 for tracklet in alive):
                 continue
-            slot = self._new(box, score)
+            tracklet = self._new(box, score)
             for frame in frames:
-                self._add(slot, frame, box, score)
-            alive.append(slot)
+                self._add(tracklet, frame, box, score)
+            alive.append(tracklet)
 
     def _fitted(self, batch: Sequence[Frame], ends: Mapping[int, np.ndarray]
                 ) -> dict[tuple[int, int], np.ndarray]:
-        """Points by slot index and step, for landmarkers that take many faces at a time."""
+        """Points by tracklet index and step, for landmarkers that take many faces at a time."""
         if not (self.landmarker.batched and ends):
             return {}
         pictures = [f.rgb() if self.landmarker.in_colour else f.luma for f in batch]
@@ -166,44 +166,44 @@ class FaceFollower:
                                               np.stack(boxes))
         return dict(zip(keys, points, strict=True))
 
-    def _add(self, slot: Slot, frame: Frame, box: np.ndarray, score: float,
+    def _add(self, tracklet: Tracklet, frame: Frame, box: np.ndarray, score: float,
              points: np.ndarray | None = None) -> bool:
         """Fit and keep one frame; False if the face is not the one of the frame before.
 
         A frame in which nothing fits is left out: the face is there and not observed.
         """
         thumb = thumb_of(frame.luma, box)
-        if slot.thumb is not None and float((thumb * slot.thumb).sum()) < (
+        if tracklet.thumb is not None and float((thumb * tracklet.thumb).sum()) < (
             self.config.min_similarity
         ):
             return False
-        slot.thumb = thumb
+        tracklet.thumb = thumb
         if points is None:
             picture = frame.rgb() if self.landmarker.in_colour else frame.luma
             with self.meter.timed("landmarker", 1, self.landmarker):
                 points = self.landmarker.fit(picture, box[None])[0]
         if not np.isfinite(points).all():
             return True
-        slot.keeper.offer(frame.number, frame.luma, frame.rgb, points)
-        slot.mouths += slot.cropper.push(frame.luma, points)
-        slot.frames.append(frame.number)
-        slot.boxes.append(box)
-        slot.points.append(points)
-        slot.scores.append(score)
+        tracklet.keeper.offer(frame.number, frame.luma, frame.rgb, points)
+        tracklet.mouths += tracklet.cropper.push(frame.luma, points)
+        tracklet.frames.append(frame.number)
+        tracklet.boxes.append(box)
+        tracklet.points.append(points)
+        tracklet.scores.append(score)
         return True
 
-    def _new(self, box: np.ndarray, score: float) -> Slot:
+    def _new(self, box: np.ndarray, score: float) -> Tracklet:
         self._number += 1
         keeper = ChipKeeper(self.make_chip, self.config.chip_every, self.config.detect_every)
-        return Slot(self._number - 1, box, score, keeper)
+        return Tracklet(self._number - 1, box, score, keeper)
 
-    def _close(self, slot: Slot) -> None:
-        slot.keeper.close()
-        slot.mouths += slot.cropper.finish()
-        slot.thumb = None
-        self._closed.append(slot)
+    def _close(self, tracklet: Tracklet) -> None:
+        tracklet.keeper.close()
+        tracklet.mouths += tracklet.cropper.finish()
+        tracklet.thumb = None
+        self._closed.append(tracklet)
 
     def _close_all(self) -> None:
-        for slot in self._active:
-            self._close(slot)
+        for tracklet in self._active:
+            self._close(tracklet)
         self._active = []

@@ -6,8 +6,8 @@ in `frame` int32 [N], `slot` int32 [N], `boxes` float32 [N, 4] xyxy and `landmar
 (`stages.faces.mouths`); face chips in `chips` uint8 [M, 150, 150, 3] and `aligned` uint8
 [M, 112, 112, 3] (`backends.chips`) with `chip_frame` and `chip_slot` int32 [M], and
 `chip_likeness` float32 [M], 1 for chips taken regularly, below for those taken because the face
-looked unlike itself (`face_chips`). A slot is an unbroken run of one face; `tracks` joins slots
-into tracks.
+looked unlike itself (`chip_keeper`). A tracklet (`slot` there) is an unbroken run of one face;
+`tracks` joins tracklets into tracks.
 """
 
 from __future__ import annotations

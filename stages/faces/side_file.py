@@ -1,8 +1,8 @@
 """The side file of `shots`: faces frame by frame, written and read in pieces.
 
 A piece is some frames of all faces, as `{number}/{column}`; together they are a table whose rows
-are in the order of frames for each slot. A two-hour video has hundreds of MB of them, and neither
-the stage that writes them nor the one that reads them holds more than the shot at hand.
+are in the order of frames for each tracklet. A two-hour video has hundreds of MB of them, and
+neither the stage that writes them nor the one that reads them holds more than the shot at hand.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from manifests.arrays import NpzWriter, open_npz
 from stages.faces.chips import CHIP_SHAPES
-from stages.faces.tracklets import SlotRows
+from stages.faces.tracklets import TrackletRows
 from stages.networks.lipsync_features import MOUTH_SHAPE
 
 PIECE_ROWS = 3000
@@ -32,10 +32,10 @@ class FaceRowsWriter:
 
     def __init__(self, out: NpzWriter) -> None:
         self._out, self._number = out, 0
-        self._held: list[SlotRows] = []
+        self._held: list[TrackletRows] = []
         self.frames: list[int] = []
 
-    def push(self, rows: Sequence[SlotRows], scale: float) -> None:
+    def push(self, rows: Sequence[TrackletRows], scale: float) -> None:
         """Keep rows, and write a piece when there are enough."""
         for part in rows:
             part.scale(scale)

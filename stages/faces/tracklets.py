@@ -13,7 +13,7 @@ from stages.faces.mouths import MouthCropper
 
 
 @dataclass
-class Slot:
+class Tracklet:
     """One face being followed; `number` is unique in the video."""
 
     number: int
@@ -28,10 +28,10 @@ class Slot:
     cropper: MouthCropper = field(default_factory=MouthCropper)
     thumb: np.ndarray | None = None
 
-    def take(self) -> SlotRows:
+    def take(self) -> TrackletRows:
         """The rows that nothing more will be added to, no longer kept here."""
         count = len(self.mouths)  # a mouth comes out some frames after its frame
-        made = SlotRows(self.number, self.frames[:count], self.boxes[:count],
+        made = TrackletRows(self.number, self.frames[:count], self.boxes[:count],
                         self.points[:count], self.scores[:count], self.mouths[:count],
                         self.keeper.chips)
         self.frames, self.boxes = self.frames[count:], self.boxes[count:]
@@ -41,8 +41,8 @@ class Slot:
 
 
 @dataclass
-class SlotRows:
-    """Some frames of slot `number`, in order, with the chips taken meanwhile."""
+class TrackletRows:
+    """Some frames of tracklet `number`, in order, with the chips taken meanwhile."""
 
     number: int
     frames: list[int]

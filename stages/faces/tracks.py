@@ -1,8 +1,8 @@
 """Tracks: one person's face through one shot, smoothed and measured.
 
-Slots of the shots stage are joined when they follow each other in time and place and their
-identity embeddings agree; a slot whose own chips disagree is split between them
-(`face_pieces`). So that two people never share a track, doubt separates.
+Tracklets of the shots stage are joined when they follow each other in time and place and their
+identity embeddings agree; a tracklet whose own chips disagree is split between them
+(`people`). So that two people never share a track, doubt separates.
 
 What the side file holds is said in `track_faces`.
 """
@@ -40,8 +40,8 @@ class TracksConfig:
     min_overlap: float = col("intersection over union across a gap", at_least=0, at_most=1,
                              default=0.15)
     join_distance: float = col(
-        "embedding distance under which slots are one person, in dlib_resnet's unit", at_least=0,
-        default=0.5)
+        "embedding distance under which tracklets are one person, in dlib_resnet's unit",
+        at_least=0, default=0.5)
     split_distance: float = col(
         "distance of a chip to the mean of those before it above which it is someone else, in "
         "dlib_resnet's unit", at_least=0, default=0.55,
@@ -116,11 +116,11 @@ class Tracks(Stage[Shot, Track]):
         pieces = []
         # Guard frames give no track, but their chips help to say who is there.
         start, end = shot.start_frame, shot.end_frame
-        for slot in np.unique(arrays["slot"]):
-            rows = np.flatnonzero(arrays["slot"] == slot)
-            of_slot = faces.chip_slot == slot
+        for tracklet in np.unique(arrays["slot"]):
+            rows = np.flatnonzero(arrays["slot"] == tracklet)
+            of_tracklet = faces.chip_slot == tracklet
             within = (faces.chip_frame >= start) & (faces.chip_frame < end)
-            chips = np.flatnonzero(of_slot & within)
+            chips = np.flatnonzero(of_tracklet & within)
             piece = Piece(
                 arrays["frame"][rows],
                 arrays["boxes"][rows],

@@ -28,7 +28,7 @@ from stages.sync.estimators import ESTIMATORS, TrackSignals
 from stages.sync.speech import SpeechDetector, share
 
 EstimatorName = Literal["lipsync", "lipsync_linear", "syncnet_v2"]
-ChooserName = Literal["lipsync", "light_asd", "syncnet"]
+SpeakerDetectorName = Literal["lipsync", "light_asd", "syncnet"]
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class SyncConfig:
     voice_over_s: float = col("speech without agreement that proves voice-over", "s",
                               at_least=0, default=6.0)
     voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.18)
-    speaker: ChooserName = col("what chooses the speaker of several faces", default="lipsync")
+    speaker: SpeakerDetectorName = col("what detects the active speaker among several faces",
+                                       default="lipsync")
     speaker_margin: float | None = col("lead of the speaking face's score over others in view; "
-                                       "null: the chooser's own", at_least=0, default=None)
+                                       "null: the detector's own", at_least=0, default=None)
     correct: bool = col("shift the audio by the measured lag", default=True)
     undecided: Literal["keep", "drop"] = col("what becomes of clips of undecided tracks",
                                              default="keep")
@@ -72,7 +73,7 @@ class Judged:
     peak: off.Peak | None
     seconds: float
     speaking: float | None = None
-    """The chooser's score, where other faces are in view."""
+    """The speaker detector's score, where other faces are in view."""
 
 
 class Sync(Stage[Identity, Offset]):
@@ -93,14 +94,14 @@ class Sync(Stage[Identity, Offset]):
     def setup(self) -> None:
         self.estimator = registry.make(ESTIMATORS, self.config.estimator)
         self.speech = SpeechDetector(self.config.vad_threshold)
-        self.chooser = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
-        self.chooser.setup()
+        self.speaker_detector = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
+        self.speaker_detector.setup()
 
     def fingerprint(self) -> dict[str, str]:
         estimator = registry.make(ESTIMATORS, self.config.estimator)
-        chooser = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
+        detector = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
         return {"estimator": estimator.version, "weights": estimator.fingerprint(),
-                "chooser": f"{chooser.name}-{chooser.version}"}
+                "chooser": f"{detector.name}-{detector.version}"}
 
     def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
         video = context.the_video()
@@ -144,7 +145,7 @@ class Sync(Stage[Identity, Offset]):
 
     def score_speakers(self, judged: Sequence[Judged], boxes: Sequence[np.ndarray], view: View
                        ) -> list[Judged]:
-        """The same, with the chooser's score of every face that others are in view with, over the
+        """The same, with the detector's score of every face that others are in view with, over the
         frames they share. `boxes` xyxy [T, 4] are those of each track."""
         scored = []
         for item, own in zip(judged, boxes, strict=True):
@@ -154,7 +155,7 @@ class Sync(Stage[Identity, Offset]):
                 face = FaceInView(track, own, item.peak.height if item.peak else None,
                                   max(track.start_frame, min(r.start_frame for r in rivals)),
                                   min(track.end_frame, max(r.end_frame for r in rivals)))
-                item = replace(item, speaking=self.chooser.scores([face], view)[0])
+                item = replace(item, speaking=self.speaker_detector.scores([face], view)[0])
             scored.append(item)
         return scored
 
@@ -169,16 +170,16 @@ class Sync(Stage[Identity, Offset]):
         rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
         if rivals:
             margin = config.speaker_margin
-            margin = self.chooser.margin if margin is None else margin
+            margin = self.speaker_detector.margin if margin is None else margin
             own, best = _speaking(item), max(map(_speaking, rivals))
             if own <= best - margin:
                 return Reject("not_speaking", own, best,
-                              f"{self.chooser.name}: another face in view goes better with the "
-                              "sound")
+                              f"{self.speaker_detector.name}: another face in view goes better "
+                              "with the sound")
             if own < best + margin:
                 return Reject("ambiguous_speaker", own - best, margin,
-                              f"{self.chooser.name}: faces in view go with the sound about as "
-                              "well")
+                              f"{self.speaker_detector.name}: faces in view go with the sound "
+                              "about as well")
         height = item.peak.height if item.peak else 0.0
         if item.seconds >= config.voice_over_s and height < config.voice_over_peak:
             return Reject("voice_over", height, config.voice_over_peak,

@@ -278,9 +278,9 @@ def test_the_settings_name_what_the_registry_holds():
     from stages.faces.people import EmbedderName
     from stages.sync.active_speakers import ACTIVE_SPEAKER_DETECTORS
     from stages.sync.estimators import ESTIMATORS
-    from stages.sync.offsets import ChooserName, EstimatorName
+    from stages.sync.offsets import EstimatorName, SpeakerDetectorName
 
     for names, table in ((DetectorName, registry.DETECTORS), (EmbedderName, registry.EMBEDDERS),
                          (LandmarkerName, registry.LANDMARKERS), (EstimatorName, ESTIMATORS),
-                         (ChooserName, ACTIVE_SPEAKER_DETECTORS)):
+                         (SpeakerDetectorName, ACTIVE_SPEAKER_DETECTORS)):
         assert sorted(get_args(names)) == sorted(table)

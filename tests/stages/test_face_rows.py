@@ -9,19 +9,19 @@ from manifests.arrays import load_npz, npz_writer
 from stages.faces import side_file
 from stages.faces.chips import CHIP_SHAPES, FaceChips
 from stages.faces.side_file import FaceRows, FaceRowsWriter
-from stages.faces.tracklets import SlotRows
+from stages.faces.tracklets import TrackletRows
 from stages.networks.lipsync_features import MOUTH_SHAPE
 
 
-def some(number: int, start: int, end: int) -> SlotRows:
-    """Rows whose every value tells its slot and frame; a chip every tenth frame."""
+def some(number: int, start: int, end: int) -> TrackletRows:
+    """Rows whose every value tells its tracklet and frame; a chip every tenth frame."""
     frames = list(range(start, end))
 
     def chips(frame: int) -> FaceChips:
         return FaceChips(**{n: np.full(shape, (number * 50 + frame) % 251, np.uint8)
                             for n, shape in CHIP_SHAPES.items()})
 
-    return SlotRows(
+    return TrackletRows(
         number, frames, [np.full(4, number * 1000.0 + f) for f in frames],
         [np.full((68, 2), number * 1000.0 + f) for f in frames], [f / 1000 for f in frames],
         [np.full(MOUTH_SHAPE, f % 251, np.uint8) for f in frames],
@@ -41,13 +41,13 @@ def rows(request, tmp_path, monkeypatch) -> FaceRows:
 
 def test_a_span_of_frames_reads_back(rows):
     found = rows.between(15, 61)
-    for slot, count in ((0, 46), (1, 13 * 2 + 1)):
-        mine = found["slot"] == slot
+    for tracklet, count in ((0, 46), (1, 13 * 2 + 1)):
+        mine = found["slot"] == tracklet
         frames = found["frame"][mine]
         assert mine.sum() == count and (np.diff(frames) > 0).all()
         assert frames.min() >= 15 and frames.max() < 61
-        assert (found["boxes"][mine][:, 0] == (slot * 1000 + frames) * 2).all()
-        assert (found["landmarks"][mine][:, 5, 1] == (slot * 1000 + frames) * 2).all()
+        assert (found["boxes"][mine][:, 0] == (tracklet * 1000 + frames) * 2).all()
+        assert (found["landmarks"][mine][:, 5, 1] == (tracklet * 1000 + frames) * 2).all()
         assert (found["mouths"][mine][:, 0, 0] == frames % 251).all()
     empty = rows.between(500, 600)
     assert empty["landmarks"].shape == (0, 68, 2) and empty["mouths"].dtype == np.uint8

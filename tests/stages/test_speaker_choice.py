@@ -1,4 +1,4 @@
-"""Who speaks: one face leads, equal ones are both ambiguous, and the choosers agree on a scene."""
+"""Who speaks: one face leads, equal ones are both ambiguous, and the detectors agree on a scene."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_faces_that_never_meet_are_no_rivals(sync):
     assert outcomes(sync, [judged(0, 0.2, 0, 100), judged(1, 0.6, 100, 250)]) == ["speaks"] * 2
 
 
-def test_choosers_have_names_of_their_own_and_an_unknown_one_lists_them():
+def test_speaker_detectors_have_names_of_their_own_and_an_unknown_one_lists_them():
     for name, kind in ACTIVE_SPEAKER_DETECTORS.items():
         assert kind.name == name and kind.margin > 0
     with pytest.raises(ValueError, match="light_asd, lipsync, syncnet"):

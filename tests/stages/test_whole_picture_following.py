@@ -69,15 +69,16 @@ def test_the_batch_changes_nothing(people, tmp_path, monkeypatch):
 def test_frames_without_a_mesh_are_left_out_and_the_face_goes_on(people, tmp_path, monkeypatch):
     detector = ready(registry.DETECTORS, "yunet", tmp_path, monkeypatch)
     mesh = ready(registry.LANDMARKERS, "mediapipe", tmp_path, monkeypatch)
-    slots = follow(moving(people[0], 30), detector, mesh, 4)
-    assert [s.frames for s in slots] == [list(range(30))]
+    tracklets = follow(moving(people[0], 30), detector, mesh, 4)
+    assert [s.frames for s in tracklets] == [list(range(30))]
     # The same picture without a face in the landmarker's window gives NaN and no frame.
-    slot = slots[0]
+    tracklet = tracklets[0]
     follower = FaceFollower(FollowConfig(), detector, mesh, face_chips, NO_JUMPS)
     grey = np.full((200, 200, 3), 120, np.uint8)
-    assert follower._add(follower._new(slot.boxes[-1], 1.0), Frame(0, grey[..., 0], lambda: grey),
+    same = follower._new(tracklet.boxes[-1], 1.0)
+    assert follower._add(same, Frame(0, grey[..., 0], lambda: grey),
                          np.array([50, 50, 120, 120.]), 1.0)
-    empty = follower._new(slot.boxes[-1], 1.0)
+    empty = follower._new(tracklet.boxes[-1], 1.0)
     assert follower._add(empty, Frame(0, grey[..., 0], lambda: grey),
                          np.array([50, 50, 120, 120.]), 1.0)
     assert empty.frames == [] and empty.mouths == []
