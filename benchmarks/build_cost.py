@@ -46,10 +46,12 @@ def main() -> None:
     plain = decode_cpu_s([path_of[v["video_id"]] for v in videos]) / video_s
     print(table(outcome.status, status.COST_COLUMNS))
     total = sum(r["cpu_s"] for r in outcome.status) / video_s
-    print(f"{video_s:.0f} s of video in {wall_s:.0f} s; all stages {total:.3f} CPU-s per video-s, "
-          f"{total / plain:.1f} plain decodes of the same files ({plain:.4f}); peak "
-          f"{max(r['peak_rss_mb'] for r in outcome.status):.0f} MB a worker, "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB here")
+    print(
+        f"{video_s:.0f} s of video in {wall_s:.0f} s; all stages {total:.3f} CPU-s per video-s, "
+        f"{total / plain:.1f} plain decodes of the same files ({plain:.4f}); peak "
+        f"{max(r['peak_rss_mb'] for r in outcome.status):.0f} MB a worker, "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB here"
+    )
 
 
 if __name__ == "__main__":

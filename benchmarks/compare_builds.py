@@ -27,33 +27,42 @@ def facts(corpus: Corpus) -> dict[str, dict]:
     tables = {t: list(corpus.rows(t)) for t in ("sources", "tracks", "clips", "offsets")}
     out = {}
     for source in tables["sources"]:
-        own = {t: [r for r in rows if r.get("video_id") == source["video_id"]]
-               for t, rows in tables.items()}
+        own = {
+            t: [r for r in rows if r.get("video_id") == source["video_id"]]
+            for t, rows in tables.items()
+        }
         lags = [r["video_lag_ms"] for r in own["offsets"] if r["offset_status"] == "measured"]
         residuals = [r["registration_residual_px"] for r in own["clips"]]
         out[Path(source["address"]).name] = {
             "faces": sum(r["end_frame"] - r["start_frame"] for r in own["tracks"]),
-            "clips": own["clips"], "frames": frames_of(own["clips"]),
-            "lag": float(np.mean(lags)) if lags else None, "measured": len(lags),
-            "residual": float(np.mean(residuals)) if residuals else None}
+            "clips": own["clips"],
+            "frames": frames_of(own["clips"]),
+            "lag": float(np.mean(lags)) if lags else None,
+            "measured": len(lags),
+            "residual": float(np.mean(residuals)) if residuals else None,
+        }
     return out
 
 
 def compare(a: dict[str, dict], b: dict[str, dict]) -> list[dict]:
     """A row per source that both have."""
+
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.1f}"
 
-    return [{
-        "source": name,
-        "face frames": f"{a[name]['faces']} / {b[name]['faces']}",
-        "clips": f"{len(a[name]['clips'])} / {len(b[name]['clips'])}",
-        "clip frames": f"{len(a[name]['frames'])} / {len(b[name]['frames'])}",
-        "of A in B": _part(a[name]["frames"], b[name]["frames"]),
-        "offsets": f"{a[name]['measured']} / {b[name]['measured']}",
-        "lag ms": f"{number(a[name]['lag'])} / {number(b[name]['lag'])}",
-        "residual px": f"{number(a[name]['residual'])} / {number(b[name]['residual'])}",
-    } for name in sorted(a.keys() & b.keys())]
+    return [
+        {
+            "source": name,
+            "face frames": f"{a[name]['faces']} / {b[name]['faces']}",
+            "clips": f"{len(a[name]['clips'])} / {len(b[name]['clips'])}",
+            "clip frames": f"{len(a[name]['frames'])} / {len(b[name]['frames'])}",
+            "of A in B": _part(a[name]["frames"], b[name]["frames"]),
+            "offsets": f"{a[name]['measured']} / {b[name]['measured']}",
+            "lag ms": f"{number(a[name]['lag'])} / {number(b[name]['lag'])}",
+            "residual px": f"{number(a[name]['residual'])} / {number(b[name]['residual'])}",
+        }
+        for name in sorted(a.keys() & b.keys())
+    ]
 
 
 def _part(a: set[int], b: set[int]) -> str:

@@ -30,8 +30,14 @@ from stages.faces.head_pose import head_pose
 
 SIZES_PX = ((0, 40), (40, 80), (80, 160), (160, 2000))
 TURNS_DEG = ((0, 20), (20, 45), (45, 180))
-REGIONS = {"jaw": range(17), "brows": range(17, 27), "nose": range(27, 36),
-           "eyes": range(36, 48), "outer lips": range(48, 60), "inner lips": range(60, 68)}
+REGIONS = {
+    "jaw": range(17),
+    "brows": range(17, 27),
+    "nose": range(27, 36),
+    "eyes": range(36, 48),
+    "outer lips": range(48, 60),
+    "inner lips": range(60, 68),
+}
 
 
 def usable(table: Mapping[str, type], device: str) -> dict[str, Any]:
@@ -47,8 +53,9 @@ def usable(table: Mapping[str, type], device: str) -> dict[str, Any]:
     return made
 
 
-def squares(detector: Detector, shown: Sequence[Shown]) -> tuple[list[np.ndarray], list[np.ndarray],
-                                                               float]:
+def squares(
+    detector: Detector, shown: Sequence[Shown]
+) -> tuple[list[np.ndarray], list[np.ndarray], float]:
     """Own boxes and house squares of faces above the detector's `min_score`, by picture, and
     pictures a second."""
     detector.threshold = detector.min_score
@@ -56,8 +63,12 @@ def squares(detector: Detector, shown: Sequence[Shown]) -> tuple[list[np.ndarray
     if not detector.whole_picture:  # as the follower searches
         side = FollowConfig().search_side_px
         scales = np.array([side / max(p.shape) for p in pixels])
-        pixels = [cv2.cvtColor(cv2.resize(p, None, fx=s, fy=s, interpolation=cv2.INTER_AREA),
-                               cv2.COLOR_RGB2GRAY) for p, s in zip(pixels, scales, strict=True)]
+        pixels = [
+            cv2.cvtColor(
+                cv2.resize(p, None, fx=s, fy=s, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+            )
+            for p, s in zip(pixels, scales, strict=True)
+        ]
     start = time.perf_counter()
     found = detector.detect(pixels)
     speed = len(shown) / (time.perf_counter() - start)
@@ -68,17 +79,22 @@ def squares(detector: Detector, shown: Sequence[Shown]) -> tuple[list[np.ndarray
 def fit_boxes(own: dict[str, list[np.ndarray]]) -> None:
     """Print each detector's mean change to dlib's square, on faces that both found."""
     for name, boxes in own.items():
-        pairs = [(b, max(dlib, key=partial(overlap, b)))
-                 for found, dlib in zip(boxes, own["dlib_hog"], strict=True)
-                 for b in found if len(dlib)]
+        pairs = [
+            (b, max(dlib, key=partial(overlap, b)))
+            for found, dlib in zip(boxes, own["dlib_hog"], strict=True)
+            for b in found
+            if len(dlib)
+        ]
         pairs = [(b, d) for b, d in pairs if overlap(b, d) > 0.3]
         if name == "dlib_hog" or not pairs:
             continue
         a, b = (np.array(side) for side in zip(*pairs, strict=True))
         fit = HouseBox.fit(a, b)
         after = [overlap(x, y) for x, y in zip(fit.of(a), b, strict=True)]
-        print(f"{name}: HouseBox({fit.down}, {fit.side}), {len(pairs)} faces, overlap "
-              f"{np.median([overlap(x, y) for x, y in pairs]):.2f} -> {np.median(after):.2f}")
+        print(
+            f"{name}: HouseBox({fit.down}, {fit.side}), {len(pairs)} faces, overlap "
+            f"{np.median([overlap(x, y) for x, y in pairs]):.2f} -> {np.median(after):.2f}"
+        )
 
 
 def turn_of(face: Face, shown: Sequence[Shown], mesh: Landmarker | None) -> float | None:
@@ -94,8 +110,12 @@ def share(right: int, count: int) -> str:
     return f"{100 * right / count:.0f} % of {count}" if count >= 10 else f"({right} of {count})"
 
 
-def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
-                    speeds: dict[str, float], mesh: Landmarker | None) -> None:
+def detector_tables(
+    shown: Sequence[Shown],
+    found: dict[str, list[np.ndarray]],
+    speeds: dict[str, float],
+    mesh: Landmarker | None,
+) -> None:
     """Recall by source, size and turn; overlap between detectors; speed."""
     faces = agree(found, len(shown))
     for face in faces:
@@ -106,7 +126,8 @@ def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
         groups[f"{low}-{high} px"] = [f for f in faces if low <= f.side_px < high]
     for low, high in TURNS_DEG:
         groups[f"turned {low}-{high} deg"] = [
-            f for f in faces if f.yaw_deg is not None and low <= f.yaw_deg < high]
+            f for f in faces if f.yaw_deg is not None and low <= f.yaw_deg < high
+        ]
     groups["no mesh fits"] = [f for f in faces if f.yaw_deg is None]
     for source in sorted({s.source for s in shown}):
         groups[source] = [f for f in faces if shown[f.shown].source == source]
@@ -116,11 +137,16 @@ def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
         if any(count for _, count in rows):
             print(f"| {name} | " + " | ".join(share(*r) for r in rows) + " |")
     without = {i for i, s in enumerate(shown) if not s.has_faces}
-    print("| found alone, per 100 pictures | " + " | ".join(
-        f"{100 * alone(faces, d) / len(shown):.1f}" for d in found) + " |")
-    print(f"| the same, in {len(without)} pictures of clips with no frontal face in the index | "
-          + " | ".join(str(alone([f for f in faces if f.shown in without], d)) for d in found)
-          + " |")
+    print(
+        "| found alone, per 100 pictures | "
+        + " | ".join(f"{100 * alone(faces, d) / len(shown):.1f}" for d in found)
+        + " |"
+    )
+    print(
+        f"| the same, in {len(without)} pictures of clips with no frontal face in the index | "
+        + " | ".join(str(alone([f for f in faces if f.shown in without], d)) for d in found)
+        + " |"
+    )
     print("| pictures a second | " + " | ".join(f"{speeds[d]:.1f}" for d in found) + " |")
     print("\n| median overlap | " + " | ".join(found) + " |\n" + "| --- " * (1 + len(found)) + "|")
     for a in found:
@@ -129,8 +155,9 @@ def detector_tables(shown: Sequence[Shown], found: dict[str, list[np.ndarray]],
             both = [overlap(f.boxes[a], f.boxes[b]) for f in faces if {a, b} <= set(f.boxes)]
             cells.append("" if a == b or not both else f"{np.median(both):.2f}")
         print(f"| {a} | " + " | ".join(cells) + " |")
-    landmark_table(shown, [f for f in faces if f.is_there_for("dlib_hog")
-                           and "dlib_hog" in f.boxes])
+    landmark_table(
+        shown, [f for f in faces if f.is_there_for("dlib_hog") and "dlib_hog" in f.boxes]
+    )
 
 
 def landmark_table(shown: Sequence[Shown], faces: Sequence[Face]) -> None:
@@ -138,11 +165,19 @@ def landmark_table(shown: Sequence[Shown], faces: Sequence[Face]) -> None:
     made: dict[str, Landmarker] = usable(registry.LANDMARKERS, "cpu")
     points, speeds = {}, {}
     for name, backend in made.items():
-        pictures = [shown[f.shown].pixels if backend.in_colour else
-                    cv2.cvtColor(shown[f.shown].pixels, cv2.COLOR_RGB2GRAY) for f in faces]
+        pictures = [
+            shown[f.shown].pixels
+            if backend.in_colour
+            else cv2.cvtColor(shown[f.shown].pixels, cv2.COLOR_RGB2GRAY)
+            for f in faces
+        ]
         start = time.perf_counter()
-        points[name] = np.concatenate([backend.fit(p, f.boxes["dlib_hog"][None])
-                                       for p, f in zip(pictures, faces, strict=True)])
+        points[name] = np.concatenate(
+            [
+                backend.fit(p, f.boxes["dlib_hog"][None])
+                for p, f in zip(pictures, faces, strict=True)
+            ]
+        )
         speeds[name] = len(faces) / (time.perf_counter() - start)
     base = points["dlib_68"]
     eyes = np.linalg.norm(base[:, 42:48].mean(1) - base[:, 36:42].mean(1), axis=1)
@@ -153,8 +188,11 @@ def landmark_table(shown: Sequence[Shown], faces: Sequence[Face]) -> None:
         fitted = np.isfinite(found).all((1, 2))
         gaps = np.linalg.norm(found - base, axis=2) / eyes[:, None]
         cells = [f"{np.median(gaps[fitted][:, list(r)]):.3f}" for r in REGIONS.values()]
-        print(f"| {name} | {share(int(fitted.sum()), len(faces))} | " + " | ".join(cells)
-              + f" | {speeds[name]:.0f} |")
+        print(
+            f"| {name} | {share(int(fitted.sum()), len(faces))} | "
+            + " | ".join(cells)
+            + f" | {speeds[name]:.0f} |"
+        )
 
 
 def embedder_table(shown: Sequence[Shown], found: dict[str, list[np.ndarray]]) -> None:
@@ -172,8 +210,10 @@ def embedder_table(shown: Sequence[Shown], found: dict[str, list[np.ndarray]]) -
     pairs = np.triu(np.array([[a != b for a in clips] for b in clips]))
     within = np.triu(same & ~np.array([[a != b for a in clips] for b in clips]), 1)
     print(f"\n{len(chips)} faces of {len(set(people))} people")
-    print("| embedding | one person, same clip | other clip | two people, 1st percentile "
-          "| best limit | its error | faces a second |\n" + "| --- " * 7 + "|")
+    print(
+        "| embedding | one person, same clip | other clip | two people, 1st percentile "
+        "| best limit | its error | faces a second |\n" + "| --- " * 7 + "|"
+    )
     made: dict[str, Embedder] = usable(registry.EMBEDDERS, "cpu")
     for name, backend in made.items():
         start = time.perf_counter()
@@ -184,9 +224,11 @@ def embedder_table(shown: Sequence[Shown], found: dict[str, list[np.ndarray]]) -
         limits = np.linspace(other.min(), max(mine.max(), other.min() + 1e-3), 400)
         errors = [((mine > t).mean() + (other < t).mean()) / 2 for t in limits]
         best = int(np.argmin(errors))
-        print(f"| {name} | {np.median(distance[within]):.2f} | {np.median(mine):.2f} "
-              f"(99 %: {np.percentile(mine, 99):.2f}) | {np.percentile(other, 1):.2f} "
-              f"| {limits[best]:.2f} | {100 * errors[best]:.1f} % | {speed:.0f} |")
+        print(
+            f"| {name} | {np.median(distance[within]):.2f} | {np.median(mine):.2f} "
+            f"(99 %: {np.percentile(mine, 99):.2f}) | {np.percentile(other, 1):.2f} "
+            f"| {limits[best]:.2f} | {100 * errors[best]:.1f} % | {speed:.0f} |"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,8 +22,11 @@ from stages.sources.probe import Probe, ProbeConfig
 MAX_SIDE_PX = 960
 SAME_FACE = 0.4
 """Intersection over union of house squares from which two boxes are one face."""
-FAMILIES = {"scrfd_500m": "scrfd", "retinaface_mobilenet": "retinaface",
-            "retinaface_resnet50": "retinaface"}
+FAMILIES = {
+    "scrfd_500m": "scrfd",
+    "retinaface_mobilenet": "retinaface",
+    "retinaface_resnet50": "retinaface",
+}
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,16 @@ def sample(index: Path, per_clip: int, max_clips_per_source: int = 12) -> Iterat
 
 
 def _pictures(path: Path, count: int) -> list[np.ndarray]:
-    item = Fetched(source_id="s", video_id="v", media_path=str(path), sha256="", num_bytes=1,
-                   address=str(path), kind="file", requested_as=str(path))
+    item = Fetched(
+        source_id="s",
+        video_id="v",
+        media_path=str(path),
+        sha256="",
+        num_bytes=1,
+        address=str(path),
+        kind="file",
+        requested_as=str(path),
+    )
     try:
         outcome = Probe(ProbeConfig()).process([item], Context(path.parent))[0]
         if isinstance(outcome, Reject):
@@ -104,8 +115,14 @@ def agree(found: dict[str, list[np.ndarray]], num_pictures: int) -> list[Face]:
     for i in range(num_pictures):
         here: list[Face] = []
         for detector, boxes in found.items():
-            pairs = sorted(((overlap(b, f.square), j, k) for j, b in enumerate(boxes[i])
-                            for k, f in enumerate(here)), key=lambda p: -p[0])
+            pairs = sorted(
+                (
+                    (overlap(b, f.square), j, k)
+                    for j, b in enumerate(boxes[i])
+                    for k, f in enumerate(here)
+                ),
+                key=lambda p: -p[0],
+            )
             used: set[int] = set()
             for value, j, k in pairs:
                 if value >= SAME_FACE and j not in used and detector not in here[k].boxes:

@@ -49,18 +49,27 @@ def main() -> None:
     print("| --- | --- | --- | --- |")
     for length in LENGTHS_FRAMES:
         for count in (2, 3):
-            leads = [lead for n in range(arguments.scenes)
-                     if (lead := scene(*groups[n % len(groups)], count, length, random))
-                     is not None]
+            leads = [
+                lead
+                for n in range(arguments.scenes)
+                if (lead := scene(*groups[n % len(groups)], count, length, random)) is not None
+            ]
             margin = ByAgreement.margin
             right, wrong = sum(x >= margin for x in leads), sum(x <= -margin for x in leads)
-            print(f"| {f'{length / 25:g} s' if length else 'whole clip'} | {count} | "
-                  f"{sum(x > 0 for x in leads)} of {len(leads)} | {right}, {wrong}, "
-                  f"{len(leads) - right - wrong} |")
+            print(
+                f"| {f'{length / 25:g} s' if length else 'whole clip'} | {count} | "
+                f"{sum(x > 0 for x in leads)} of {len(leads)} | {right}, {wrong}, "
+                f"{len(leads) - right - wrong} |"
+            )
 
 
-def scene(model: LipSync, people: dict[str, list[Example]], count: int, length: int | None,
-          random: np.random.Generator) -> float | None:
+def scene(
+    model: LipSync,
+    people: dict[str, list[Example]],
+    count: int,
+    length: int | None,
+    random: np.random.Generator,
+) -> float | None:
     """How far the face that is heard leads the others; None where the clips are too short."""
     names = random.choice(sorted(people), count, replace=False)
     faces = [people[n][random.integers(len(people[n]))] for n in names]
@@ -71,8 +80,9 @@ def scene(model: LipSync, people: dict[str, list[Example]], count: int, length: 
     pcm = shifted(faces[0].pcm, starts[0], starts[0] + frames, 0.0)
     heights = []
     for face, start in zip(faces, starts, strict=True):
-        peak = model.clip_peak(face.landmarks[start:start + frames],
-                               face.mouths[start:start + frames], pcm)
+        peak = model.clip_peak(
+            face.landmarks[start : start + frames], face.mouths[start : start + frames], pcm
+        )
         heights.append(0.0 if peak is None else peak.height)
     return heights[0] - max(heights[1:])
 

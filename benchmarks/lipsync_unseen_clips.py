@@ -49,8 +49,10 @@ def main() -> None:
         halves = workers.map(measure, [(examples, speaker, half, system) for half in (0, 1)])
         lags = [lag for half in halves for lag in half]
     known = np.abs([lag for lag in lags if lag is not None])
-    print(f"{speaker}: {int((known <= 40).sum())} of {len(lags)} clips within 40 ms of zero, "
-          f"{int((known <= 20).sum())} within 20 ms, median distance {np.median(known):.0f} ms")
+    print(
+        f"{speaker}: {int((known <= 40).sum())} of {len(lags)} clips within 40 ms of zero, "
+        f"{int((known <= 20).sum())} within 20 ms, median distance {np.median(known):.0f} ms"
+    )
 
 
 if __name__ == "__main__":

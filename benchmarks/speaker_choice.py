@@ -76,8 +76,11 @@ def read_index(path: Path) -> list[Clip]:
     """Clips that talk. Raises KeyError for an index without the three columns."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    return [Clip(path.parent / r["path"], r["speaker"]) for r in rows
-            if r["talking"] == "yes" and r["speaker"]]
+    return [
+        Clip(path.parent / r["path"], r["speaker"])
+        for r in rows
+        if r["talking"] == "yes" and r["speaker"]
+    ]
 
 
 def choose_clips(clips: Sequence[Clip], per_speaker: int, seed: int) -> list[Clip]:
@@ -101,16 +104,24 @@ def draw_scenes(speakers: Sequence[str], num_faces: int, count: int, seed: int) 
     for _ in range(count):
         people = random.permutation(len(names))[:num_faces]
         faces = tuple(
-            int(random.choice([i for i, s in enumerate(speakers) if s == names[p]]))
-            for p in people)
+            int(random.choice([i for i, s in enumerate(speakers) if s == names[p]])) for p in people
+        )
         scenes.append(Scene(faces, int(random.integers(num_faces))))
     return scenes
 
 
 def open_face(clip: Clip, speech: SpeechDetector, seed: int) -> Face | str:
     """3 s of the clip's one tracked face with speech in at least a third, or why there is none."""
-    item = Fetched(source_id="s", video_id="v", media_path=str(clip.path), sha256="", num_bytes=1,
-                   address=str(clip.path), kind="file", requested_as=str(clip.path))
+    item = Fetched(
+        source_id="s",
+        video_id="v",
+        media_path=str(clip.path),
+        sha256="",
+        num_bytes=1,
+        address=str(clip.path),
+        kind="file",
+        requested_as=str(clip.path),
+    )
     outcome = Probe(ProbeConfig()).process([item], Context(clip.path.parent))[0]
     if isinstance(outcome, Reject):
         return outcome.reason
@@ -122,15 +133,18 @@ def open_face(clip: Clip, speech: SpeechDetector, seed: int) -> Face | str:
     starts = []
     for first, boxes in spans:
         last = min(first + len(boxes), len(pcm) // SAMPLES_PER_FRAME) - FRAMES
-        starts += [(start, first, boxes) for start in range(first, last + 1, STEP_FRAMES)
-                   if share(regions, start, start + FRAMES) >= MIN_SPEECH]
+        starts += [
+            (start, first, boxes)
+            for start in range(first, last + 1, STEP_FRAMES)
+            if share(regions, start, start + FRAMES) >= MIN_SPEECH
+        ]
     if not starts:
         return "no 3 s with a tracked face and speech"
     start, first, boxes = starts[np.random.default_rng(seed).integers(len(starts))]
-    gray = gray_crops(video, clip.path, start, boxes[start - first:start - first + FRAMES])
+    gray = gray_crops(video, clip.path, start, boxes[start - first : start - first + FRAMES])
     # The cepstra reach a little beyond the last frame.
     low = start * SAMPLES_PER_FRAME
-    return Face(clip, gray, pcm[low:low + (FRAMES + 1) * SAMPLES_PER_FRAME])
+    return Face(clip, gray, pcm[low : low + (FRAMES + 1) * SAMPLES_PER_FRAME])
 
 
 def tracked_boxes(video: Video, work: Path) -> list[tuple[int, np.ndarray]]:
@@ -178,8 +192,7 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927)."""
     z, share_ = 1.959964, right / count
     centre = (share_ + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * math.sqrt(
-        share_ * (1 - share_) / count + z**2 / (4 * count**2))
+    half = z / (1 + z**2 / count) * math.sqrt(share_ * (1 - share_) / count + z**2 / (4 * count**2))
     return centre - half, centre + half
 
 
@@ -206,13 +219,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for file in files:
         table = mean_scores(LightAsd.load(file), faces)
-        for rule, values in (("mean", table), ("mean, less that with silence",
-                                               table - table[:, -1:])):
+        for rule, values in (
+            ("mean", table),
+            ("mean, less that with silence", table - table[:, -1:]),
+        ):
             for count, scenes in sets.items():
                 right = num_right(scenes, values)
                 low, high = wilson(right, len(scenes))
-                print(f"| {file.name} | {rule} | {count} | {right} of {len(scenes)} "
-                      f"| {100 * low:.0f}-{100 * high:.0f} % | {100 / count:.0f} % |")
+                print(
+                    f"| {file.name} | {rule} | {count} | {right} of {len(scenes)} "
+                    f"| {100 * low:.0f}-{100 * high:.0f} % | {100 / count:.0f} % |"
+                )
 
 
 if __name__ == "__main__":

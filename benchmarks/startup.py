@@ -1,6 +1,6 @@
 """What each light command costs before it does anything, and which heavy libraries it imports.
 
-    python -m benchmarks.startup CORPUS [--json]
+python -m benchmarks.startup CORPUS [--json]
 """
 
 from __future__ import annotations
@@ -15,8 +15,21 @@ import tempfile
 from pathlib import Path
 from typing import TypedDict
 
-HEAVY = ("av", "cv2", "dlib", "librosa", "matplotlib", "numpy", "pandas", "pyarrow", "ray",
-         "scenedetect", "scipy", "torch", "yt_dlp")
+HEAVY = (
+    "av",
+    "cv2",
+    "dlib",
+    "librosa",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "ray",
+    "scenedetect",
+    "scipy",
+    "torch",
+    "yt_dlp",
+)
 TURNS = 5
 
 
@@ -39,12 +52,17 @@ def commands(corpus: str, folder: str) -> dict[str, list[str]]:
 
 def cpu_s(arguments: list[str]) -> float:
     """CPU-seconds of one run, its children included; the least of some."""
+
     def once(turn: int) -> float:
         words = [a.format(turn=turn) for a in arguments]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "pipeline.cli", *words], check=True,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", *words],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -53,9 +71,14 @@ def cpu_s(arguments: list[str]) -> float:
 
 def imports(arguments: list[str]) -> list[str]:
     """Heavy libraries that a run imports, as Python itself tells."""
-    told = subprocess.run([sys.executable, "-X", "importtime", "-m", "pipeline.cli", *arguments],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True, check=True).stderr
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline.cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stderr
     loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if "|" in line}
     return [name for name in HEAVY if name in loaded]
 
@@ -69,7 +92,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows: dict[str, Row] = {
             name: {"cpu_s": round(cpu_s(arguments), 2), "imports": imports(arguments)}
-            for name, arguments in commands(options.corpus, folder).items()}
+            for name, arguments in commands(options.corpus, folder).items()
+        }
     if options.json:
         print(json.dumps(rows, indent=1))
         return

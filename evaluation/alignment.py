@@ -50,8 +50,8 @@ def find_shift(reference: np.ndarray, hypothesis: np.ndarray) -> Alignment:
     for frames in sorted(range(-limit, limit + 1), key=abs):
         start, end = max(0, frames), min(len(fixed), len(moving) + frames)
         if end - start >= MIN_OVERLAP_FRAMES:
-            difference = fixed[start:end] - moving[start - frames:end - frames]
-            proposals.append((float(np.mean(difference ** 2)), frames))
+            difference = fixed[start:end] - moving[start - frames : end - frames]
+            proposals.append((float(np.mean(difference**2)), frames))
     error, frames = min(proposals, key=lambda p: p[0])
     return Alignment(frames * STEP_MS, error, abs(frames) == limit)
 
@@ -61,8 +61,9 @@ def _check_lengths(reference: int, hypothesis: int) -> None:
     one is the reason that it could not."""
     if min(reference, hypothesis) >= MIN_SAMPLES:
         return
-    lengths = (f"the reference is {_ms(reference):.0f} ms long and the hypothesis "
-               f"{_ms(hypothesis):.0f} ms")
+    lengths = (
+        f"the reference is {_ms(reference):.0f} ms long and the hypothesis {_ms(hypothesis):.0f} ms"
+    )
     if abs(reference - hypothesis) > MAX_GAP_SAMPLES + SEARCH_MS * SAMPLE_RATE // 1000:
         raise LengthMismatch(f"{lengths}, which no shift of up to {SEARCH_MS} ms explains")
     raise TooShort(f"too short to align: {lengths}; {_ms(MIN_SAMPLES):.0f} ms are needed")
@@ -73,7 +74,9 @@ def _ms(samples: int) -> float:
 
 
 def apply_shift(
-    reference: np.ndarray, hypothesis: np.ndarray, shift_ms: int,
+    reference: np.ndarray,
+    hypothesis: np.ndarray,
+    shift_ms: int,
     max_gap: int = MAX_GAP_SAMPLES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both signals over the span they share once the hypothesis is moved; nothing is filled in.
@@ -87,9 +90,10 @@ def apply_shift(
         raise LengthMismatch(
             f"the hypothesis is {abs(gap) / SAMPLE_RATE * 1000:.0f} ms "
             f"{'longer' if gap > 0 else 'shorter'} than the reference, which the shift found, "
-            f"{shift_ms:+d} ms, does not explain")
+            f"{shift_ms:+d} ms, does not explain"
+        )
     start, end = max(0, shift), min(len(reference), len(hypothesis) + shift)
-    return reference[start:end], hypothesis[start - shift:end - shift]
+    return reference[start:end], hypothesis[start - shift : end - shift]
 
 
 def _normalised(signal: np.ndarray) -> np.ndarray:

@@ -38,7 +38,8 @@ def read_sound(path: str | Path) -> np.ndarray:
         video = open_video(path)
         full_scale = 2.0 ** max(0, math.ceil(math.log2(max(1.0, _float_peak(video)))))
         return read_audio(video, full_scale=full_scale).astype(np.float32) * np.float32(
-            full_scale / 32768)
+            full_scale / 32768
+        )
     return decode_sound(path)
 
 

@@ -33,7 +33,7 @@ def round_trip(signal: np.ndarray) -> np.ndarray:
     padded = np.pad(np.asarray(signal, np.float64), (edge, edge + tail))
     mel = magnitude(padded) @ mel_bank().T
     sound = _invert(np.maximum(mel @ _mel_inverse().T, 0.0))
-    return sound[edge:edge + len(signal)].astype(np.float32)
+    return sound[edge : edge + len(signal)].astype(np.float32)
 
 
 @cache

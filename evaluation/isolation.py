@@ -37,8 +37,11 @@ class _Child:
 class ScoringProcess:
     """A child that scores one utterance at a time; started when first needed."""
 
-    def __init__(self, timeout_s: float = TIMEOUT_S,
-                 command: Sequence[str] = (sys.executable, "-m", "evaluation.child")) -> None:
+    def __init__(
+        self,
+        timeout_s: float = TIMEOUT_S,
+        command: Sequence[str] = (sys.executable, "-m", "evaluation.child"),
+    ) -> None:
         self._timeout_s, self._command = timeout_s, list(command)
         self._child: _Child | None = None
         self._buffer = b""
@@ -69,13 +72,16 @@ class ScoringProcess:
 
     def _start(self) -> _Child:
         reader, writer = os.pipe()
-        threads = dict.fromkeys(
-            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         process = subprocess.Popen(
-            [*self._command, str(writer)], stdin=subprocess.PIPE, stdout=sys.stderr.fileno(),
-            pass_fds=[writer], cwd=ROOT,
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)})
+            [*self._command, str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=sys.stderr.fileno(),
+            pass_fds=[writer],
+            cwd=ROOT,
+            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+        )
         os.close(writer)
         if process.stdin is None:  # never: it was asked for
             raise RuntimeError("the scoring process takes no tasks")

@@ -61,8 +61,10 @@ class Mixer:
         finite = np.isfinite(samples).all(axis=0)
         if not finite.all():
             first = self._num + int(np.argmin(finite))
-            raise ValueError(f"{self._path} holds samples that are no finite number (NaN or "
-                             f"infinite), the first at {first / rate:.3f} s")
+            raise ValueError(
+                f"{self._path} holds samples that are no finite number (NaN or "
+                f"infinite), the first at {first / rate:.3f} s"
+            )
 
     def _set_up(self, frame: av.AudioFrame, count: int) -> None:
         self._integers, weights = None, weights_of(frame.layout.name, count)
@@ -79,7 +81,7 @@ class Mixer:
             both = np.vstack([samples, mixed[None]]).astype(np.float64)
             with np.errstate(over="ignore", invalid="ignore"):
                 self._sums = self._sums + both.sum(axis=1)
-                self._squares = self._squares + (both ** 2).sum(axis=1)
+                self._squares = self._squares + (both**2).sum(axis=1)
 
 
 def weights_of(layout: str, count: int) -> np.ndarray | None:

@@ -15,7 +15,10 @@ from manifests.plain_words import read_json, read_text
 
 
 def pair_folders(
-    reference: Path, hypothesis: Path, video: Path | None = None, text: Path | None = None,
+    reference: Path,
+    hypothesis: Path,
+    video: Path | None = None,
+    text: Path | None = None,
     speakers: Path | None = None,
 ) -> tuple[list[Utterance], list[str]]:
     """Utterances in order of name, and the names found only among the hypotheses.
@@ -29,17 +32,22 @@ def pair_folders(
     if not references.keys() & hypotheses.keys():
         raise ValueError(
             f"no file of {hypothesis} ({len(hypotheses)} media files) has the name of one of "
-            f"{reference} ({len(references)})")
+            f"{reference} ({len(references)})"
+        )
     videos = media_files(video, with_sound=False) if video else {}
     texts = read_texts(text) if text else {}
     given = dict(_lines(speakers)) if speakers else {}
     found = [
         Utterance(
-            name, str(path), str(hypotheses.get(name, "")),
+            name,
+            str(path),
+            str(hypotheses.get(name, "")),
             str(videos[name]) if name in videos else None,
             texts.get(name, texts.get(Path(name).name)),
-            given.get(name, str(Path(name).parent) if "/" in name else None))
-        for name, path in sorted(references.items())]
+            given.get(name, str(Path(name).parent) if "/" in name else None),
+        )
+        for name, path in sorted(references.items())
+    ]
     return found, sorted(hypotheses.keys() - references.keys())
 
 
@@ -66,12 +74,17 @@ def read_texts(path: Path) -> dict[str, str]:
         try:
             rows = parquet.read_table(path / "manifests" / "clips", columns=["clip_id", "text"])
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{path} has no table of clips that can be read; run `yld verify "
-                             f"{path}` ({' '.join(str(error).split())[:200]})") from None
+            raise ValueError(
+                f"{path} has no table of clips that can be read; run `yld verify "
+                f"{path}` ({' '.join(str(error).split())[:200]})"
+            ) from None
         return {r["clip_id"]: r["text"] for r in rows.to_pylist() if r["text"]}
     if path.is_dir():
-        return {as_text(align.relative_to(path).with_suffix("").as_posix()): grid_text(align)
-                for align in walk.walk(path).files if align.suffix == ".align"}
+        return {
+            as_text(align.relative_to(path).with_suffix("").as_posix()): grid_text(align)
+            for align in walk.walk(path).files
+            if align.suffix == ".align"
+        }
     if path.suffix == ".json":
         content = read_json(path)
         if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):

@@ -19,12 +19,13 @@ class Utterance:
     video: str | None = col("path of the video whose lips the sound belongs to", default=None)
     text: str | None = col("what is said", default=None)
     speaker: str | None = col("who speaks; the bootstrap's cluster", default=None)
-    video_face: str | None = col("file with the face in `video`, made by the pipeline",
-                                 default=None)
-    reference_face: str | None = col("file with the face in the reference's pictures",
-                                     default=None)
-    hypothesis_face: str | None = col("file with the face in the hypothesis' pictures",
-                                      default=None)
+    video_face: str | None = col(
+        "file with the face in `video`, made by the pipeline", default=None
+    )
+    reference_face: str | None = col("file with the face in the reference's pictures", default=None)
+    hypothesis_face: str | None = col(
+        "file with the face in the hypothesis' pictures", default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Score:
     value: float | None = col("the score; unit in docs/evaluation.md")
     status: str = col("ok | too_short | silent | length_mismatch | error")
     signature: str = col("metric, version, sample rate, mode, packages, model hash")
-    shift_ms: int | None = col("shift that the alignment frontend applied; > 0: later", "ms",
-                               default=None)
+    shift_ms: int | None = col(
+        "shift that the alignment frontend applied; > 0: later", "ms", default=None
+    )
     reason: str | None = col("why there is no value, or what to know of it", default=None)
     speaker: str | None = col("who speaks", default=None)
     errors: int | None = col("edits, for error rates: pooled over the corpus", default=None)

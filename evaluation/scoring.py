@@ -56,17 +56,34 @@ def score_one(loaded: Loaded, name: str) -> Score:
         reason = f"a fault in the metric's code ({type(error).__name__}): {error}"
         return no_score(loaded.utterance, name, "error", reason, shift_ms)
     return Score(
-        loaded.utterance.utterance, name, number, "ok", signature(name), shift_ms, note,
-        loaded.utterance.speaker, errors=None if counts is None else counts.errors,
+        loaded.utterance.utterance,
+        name,
+        number,
+        "ok",
+        signature(name),
+        shift_ms,
+        note,
+        loaded.utterance.speaker,
+        errors=None if counts is None else counts.errors,
         length=None if counts is None else counts.length,
-        transcript=None if counts is None else counts.transcript)
+        transcript=None if counts is None else counts.transcript,
+    )
 
 
-def no_score(utterance: Utterance, name: str, status: str, reason: str,
-             shift_ms: int | None = None) -> Score:
+def no_score(
+    utterance: Utterance, name: str, status: str, reason: str, shift_ms: int | None = None
+) -> Score:
     """A row without a value."""
-    return Score(utterance.utterance, name, None, status, signature(name), shift_ms,
-                 plain(reason), utterance.speaker)
+    return Score(
+        utterance.utterance,
+        name,
+        None,
+        status,
+        signature(name),
+        shift_ms,
+        plain(reason),
+        utterance.speaker,
+    )
 
 
 def plain(reason: str) -> str:
@@ -116,8 +133,10 @@ class Loaded:
         for role, path in (("reference", reference), ("hypothesis", hypothesis)):
             if not is_media(Path(path)):
                 raise NoScore(f"the {role} is sound alone and has no pictures")
-        return (_read(read_pictures, reference, "reference"),
-                _read(read_pictures, hypothesis, "hypothesis"))
+        return (
+            _read(read_pictures, reference, "reference"),
+            _read(read_pictures, hypothesis, "hypothesis"),
+        )
 
     def arguments(self, metric: Metric, aligned: bool) -> tuple:
         """What the metric's function takes. Raises NoScore, OSError or ValueError."""
@@ -131,8 +150,10 @@ class Loaded:
         if metric.kind == "pictures":
             return self.pictures
         if metric.kind == "landmarks":
-            return (self._face(self.utterance.reference_face).whole_landmarks(),
-                    self._face(self.utterance.hypothesis_face).whole_landmarks())
+            return (
+                self._face(self.utterance.reference_face).whole_landmarks(),
+                self._face(self.utterance.hypothesis_face).whole_landmarks(),
+            )
         if self.utterance.video_face is None:
             raise NoScore("no video of this utterance was given (--video)")
         return self._face(self.utterance.video_face), self.spoken

@@ -27,8 +27,9 @@ def signature(name: str) -> str:
         fields |= {"rate": SAMPLE_RATE, "peaks": "kept"}  # until then floats beyond 1 were clipped
     fields["mode"] = "aligned" if aligned else "plain"
     if aligned:
-        fields["frontend"] = (f"mel{N_MELS}-win{WIN_LENGTH}-step{alignment.STEP_MS}ms"
-                              f"-search{alignment.SEARCH_MS}ms")
+        fields["frontend"] = (
+            f"mel{N_MELS}-win{WIN_LENGTH}-step{alignment.STEP_MS}ms-search{alignment.SEARCH_MS}ms"
+        )
     fields |= metric.settings
     fields |= {package: package_version(package) for package in metric.packages}
     if metric.model is not None:

@@ -55,8 +55,11 @@ def summarise(rows: Iterable[Score]) -> list[Summary]:
 
 
 def _summary(name: str, rows: Sequence[Score]) -> Summary:
-    good = [row for row in rows if row.status == "ok" and row.value is not None
-            and math.isfinite(row.value)]
+    good = [
+        row
+        for row in rows
+        if row.status == "ok" and row.value is not None and math.isfinite(row.value)
+    ]
     signatures = sorted({row.signature for row in good} or {row.signature for row in rows})
     mean = low = high = clustered_by = plain = None
     reasons = Counter(row.reason for row in rows if row.reason and row.status != "ok")
@@ -72,16 +75,30 @@ def _summary(name: str, rows: Sequence[Score]) -> Summary:
         else:
             clustered_by = None
     return Summary(
-        name, mean, plain, low, high, clustered_by, clusters, len(good), len(rows),
-        len(good) / len(rows), dict(Counter(row.status for row in rows)),
-        dict(reasons.most_common(MAX_REASONS)), len(reasons), signatures)
+        name,
+        mean,
+        plain,
+        low,
+        high,
+        clustered_by,
+        clusters,
+        len(good),
+        len(rows),
+        len(good) / len(rows),
+        dict(Counter(row.status for row in rows)),
+        dict(reasons.most_common(MAX_REASONS)),
+        len(reasons),
+        signatures,
+    )
 
 
 def _parts(rows: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
     """Numerators and denominators whose sums give the mean."""
     if all(row.length for row in rows):
-        return (np.array([row.errors for row in rows], float),
-                np.array([row.length for row in rows], float))
+        return (
+            np.array([row.errors for row in rows], float),
+            np.array([row.length for row in rows], float),
+        )
     return np.array([row.value for row in rows], float), np.ones(len(rows))
 
 
@@ -93,8 +110,12 @@ def _clusters(rows: Sequence[Score]) -> tuple[str, list[str]]:
 
 
 def cluster_interval(
-    tops: np.ndarray, weights: np.ndarray, labels: Sequence[str], num_draws: int = NUM_DRAWS,
-    level: float = LEVEL, seed: int = SEED,
+    tops: np.ndarray,
+    weights: np.ndarray,
+    labels: Sequence[str],
+    num_draws: int = NUM_DRAWS,
+    level: float = LEVEL,
+    seed: int = SEED,
 ) -> tuple[float, float]:
     """Percentile interval of sum(tops) / sum(weights) over draws of whole clusters.
 

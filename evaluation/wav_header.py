@@ -39,12 +39,15 @@ def check_length(path: Path) -> None:
 def _compare(file, path: Path, start: int, size: int, end: int, bytes_a_second: int) -> None:
     slack = TOLERANCE_S * bytes_a_second
     if start + size - end > slack:
-        raise ValueError(f"{path} is truncated: its header promises {size / bytes_a_second:.2f} s, "
-                         f"{(end - start) / bytes_a_second:.2f} s are there")
+        raise ValueError(
+            f"{path} is truncated: its header promises {size / bytes_a_second:.2f} s, "
+            f"{(end - start) / bytes_a_second:.2f} s are there"
+        )
     if (more := _foreign_bytes(file, start + size + size % 2, end)) > slack:
         raise ValueError(
             f"{path} has a wrong length in its header: it says {size / bytes_a_second:.2f} s, and "
-            f"{more} bytes follow that are no part of a WAV; write the file again")
+            f"{more} bytes follow that are no part of a WAV; write the file again"
+        )
 
 
 def _foreign_bytes(file, place: int, end: int) -> int:

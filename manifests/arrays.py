@@ -26,8 +26,9 @@ class NpzWriter:
         """Append `arrays` in the order of their names, which may hold `/`."""
         for name in sorted(arrays):
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(arrays[name]),
-                                      allow_pickle=False)
+            np.lib.format.write_array(
+                buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False
+            )
             info = zipfile.ZipInfo(f"{name}.npy", FIRST_ZIP_DATE)
             info.compress_type = zipfile.ZIP_STORED
             self._archive.writestr(info, buffer.getbuffer())
@@ -49,7 +50,7 @@ def save_npz(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
 def load_npz(path: Path | str, prefix: str = "") -> dict[str, np.ndarray]:
     """Arrays whose names begin with `prefix`, without it."""
     archive = open_npz(path)
-    return {n[len(prefix):]: archive[n] for n in archive.files if n.startswith(prefix)}
+    return {n[len(prefix) :]: archive[n] for n in archive.files if n.startswith(prefix)}
 
 
 def open_npz(path: Path | str) -> np.lib.npyio.NpzFile:

@@ -19,9 +19,18 @@ from manifests.shards import SampleIndex, ShardError, ShardSample
 from manifests.walk import OWN_MARK
 
 KEYS = {
-    "requests": "request_id", "expanded": "source_id", "sources": "video_id", "videos": "video_id",
-    "shots": "shot_id", "tracks": "track_id", "identities": "track_id", "offsets": "track_id",
-    "clips": "clip_id", "speakers": "track_id", "samples": "clip_id", "rejects": "stage",
+    "requests": "request_id",
+    "expanded": "source_id",
+    "sources": "video_id",
+    "videos": "video_id",
+    "shots": "shot_id",
+    "tracks": "track_id",
+    "identities": "track_id",
+    "offsets": "track_id",
+    "clips": "clip_id",
+    "speakers": "track_id",
+    "samples": "clip_id",
+    "rejects": "stage",
     "failures": "stage",
 }
 """A column by which a table is known for one of ours."""
@@ -137,11 +146,16 @@ def shards_of(root: Path) -> list[Path]:
 def _is_ours(root: Path) -> bool:
     """Whether the folder `manifests` in `root` is one of ours: by the mark, our own files, or, in a
     copy of a part, one table (a damaged one is told when it is read)."""
-    if any((root / name).is_file() for name in (
-            OWN_MARK, "manifests/status.json", "manifests/splits.json", "work/status.json")):
+    if any(
+        (root / name).is_file()
+        for name in (OWN_MARK, "manifests/status.json", "manifests/splits.json", "work/status.json")
+    ):
         return True
-    return any(_may_be_ours(part, KEYS[table]) for table in TABLES
-               for part in (root / "manifests" / table).glob("part-*.parquet"))
+    return any(
+        _may_be_ours(part, KEYS[table])
+        for table in TABLES
+        for part in (root / "manifests" / table).glob("part-*.parquet")
+    )
 
 
 def _may_be_ours(part: Path, key: str) -> bool:
@@ -155,8 +169,11 @@ def status_rows(path: Path, rows: Any) -> list[dict[str, Any]]:
     """The rows of a status file, checked. Raises ValueError naming it."""
     counts = ("inputs", "accepted", "rejected", "failed", "pending")
     if not isinstance(rows, list) or not all(
-            isinstance(row, dict) and isinstance(row.get("stage"), str)
-            and all(isinstance(row.get(name), int) for name in counts) for row in rows):
+        isinstance(row, dict)
+        and isinstance(row.get("stage"), str)
+        and all(isinstance(row.get(name), int) for name in counts)
+        for row in rows
+    ):
         raise ValueError(f"{path} is no status of a build; it is damaged, or another program's")
     return rows
 
@@ -172,8 +189,10 @@ def _read_part(path: Path, key: str | None) -> pa.Table:
     try:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged, or no table of ours; put it back from a copy, or "
-                         f"build again ({' '.join(str(error).split())[:120]})") from None
+        raise ValueError(
+            f"{path} is damaged, or no table of ours; put it back from a copy, or "
+            f"build again ({' '.join(str(error).split())[:120]})"
+        ) from None
     if key is not None and key not in table.column_names:
         raise ValueError(f"{path} is no table of ours: it has no column {key}")
     return table

@@ -38,8 +38,9 @@ CROPS = {
     "syncnet": Crop(16, 24, 240, 248, 224, 224, "SyncNet: face of 224, more chin than brow"),
     "speech2vid": Crop(40, 40, 216, 216, 112, 112, "Chung 2017, section 2: 112 x 112 face"),
     "ephrat": Crop(28, 3, 228, 253, 160, 128, "Ephrat 2017, section 3.1: 160 x 128 face"),
-    "vougioukas": Crop(53, 128, 203, 228, 64, 96,
-                       "Vougioukas 2019, section 3.1: lower half of 128 x 96"),
+    "vougioukas": Crop(
+        53, 128, 203, 228, 64, 96, "Vougioukas 2019, section 3.1: lower half of 128 x 96"
+    ),
     "mouth": Crop(68, 133, 188, 233, 40, 48, "our landmark sync model: lips, chin, a little cheek"),
     "lip": Crop(80, 128, 176, 224, 96, 96, "lip region of 96 (Lip2Speech, Niu & Mak)"),
 }
@@ -50,12 +51,12 @@ def crop(frames: np.ndarray, name: str) -> np.ndarray:
     import cv2
 
     window = CROPS[name]
-    cut = frames[:, window.y0:window.y1, window.x0:window.x1]
+    cut = frames[:, window.y0 : window.y1, window.x0 : window.x1]
     if cut.shape[1:3] == (window.height, window.width):
         return np.ascontiguousarray(cut)
-    return np.stack([
-        cv2.resize(f, (window.width, window.height), interpolation=cv2.INTER_AREA) for f in cut
-    ])
+    return np.stack(
+        [cv2.resize(f, (window.width, window.height), interpolation=cv2.INTER_AREA) for f in cut]
+    )
 
 
 def template() -> np.ndarray:

@@ -58,7 +58,8 @@ class _Temporaries:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{self._token}{RECORD_SUFFIX}"
             self._record = _Record(
-                path, os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644))
+                path, os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+            )
             with contextlib.suppress(OSError):  # without locks nobody sweeps
                 fcntl.flock(self._record.descriptor, fcntl.LOCK_EX)
             for name in sorted(self._open):

@@ -11,9 +11,19 @@ import re
 
 GRAMMAR = re.compile(r"[A-Za-z0-9_-]+")
 MAX_LENGTH = 120
-NAMELESS = frozenset({"generic", "file", "html5mediaembed", "quotedhtml", "rtmp", "mms",
-                      "camtasiaembed", "wordpressplaylistembed",
-                      "wordpressminiaudioplayerembed"})
+NAMELESS = frozenset(
+    {
+        "generic",
+        "file",
+        "html5mediaembed",
+        "quotedhtml",
+        "rtmp",
+        "mms",
+        "camtasiaembed",
+        "wordpressplaylistembed",
+        "wordpressminiaudioplayerembed",
+    }
+)
 """Extractors of yt-dlp for any site at all, whose ids are the stems of pages or files."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -28,10 +38,7 @@ def escape(text: str) -> str:
     ('d_qw4w9_wg_xc_q', '-a_000005fb')
     """
     return "".join(
-        c if c in PLAIN
-        else f"_{c.lower()}" if "A" <= c <= "Z"
-        else f"_0{ord(c):06x}"
-        for c in text
+        c if c in PLAIN else f"_{c.lower()}" if "A" <= c <= "Z" else f"_0{ord(c):06x}" for c in text
     )
 
 

@@ -22,8 +22,9 @@ def as_text(path: str | os.PathLike[str]) -> str:
     >>> as_text("/a/caf\udce9.mp4"), as_text("/a/café #1.mp4"), as_text("/a/two\nlines")
     ('/a/caf\\xe9.mp4', '/a/café #1.mp4', '/a/two\\x0alines')
     """
-    return _ODD.sub(lambda odd: "".join(f"\\x{byte:02x}" for byte in _bytes(odd[0])),
-                    os.fspath(path))
+    return _ODD.sub(
+        lambda odd: "".join(f"\\x{byte:02x}" for byte in _bytes(odd[0])), os.fspath(path)
+    )
 
 
 def as_path(text: str | os.PathLike[str]) -> Path:
@@ -37,7 +38,7 @@ def as_path(text: str | os.PathLike[str]) -> Path:
         return Path(name)
     raw, at = b"", 0
     for escape in ESCAPE.finditer(name):
-        raw += _bytes(name[at:escape.start()]) + bytes([int(escape[1], 16)])
+        raw += _bytes(name[at : escape.start()]) + bytes([int(escape[1], 16)])
         at = escape.end()
     return Path(os.fsdecode(raw + _bytes(name[at:])))
 
@@ -46,8 +47,10 @@ def check_out(folder: str | os.PathLike[str]) -> None:
     """Raises ValueError where tables cannot be written: Parquet's readers open UTF-8 names only."""
     name = os.path.realpath(os.fspath(folder))
     if printable(name) != name:
-        raise ValueError(f"nothing can be written to '{as_text(name)}': its name is not UTF-8, and "
-                         "no reader of Parquet opens such a path; give another folder")
+        raise ValueError(
+            f"nothing can be written to '{as_text(name)}': its name is not UTF-8, and "
+            "no reader of Parquet opens such a path; give another folder"
+        )
 
 
 def printable(text: str) -> str:

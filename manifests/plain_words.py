@@ -36,8 +36,11 @@ def sentence(error: BaseException) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return printable(str(error)) or type(error).__name__
     said = SAYINGS.get(error.errno, f"failed: {(error.strerror or 'no reason given').lower()}")
-    names = [as_text(os.fsdecode(name)) if isinstance(name, (str, bytes)) else str(name)
-             for name in (error.filename, error.filename2) if name is not None]
+    names = [
+        as_text(os.fsdecode(name)) if isinstance(name, (str, bytes)) else str(name)
+        for name in (error.filename, error.filename2)
+        if name is not None
+    ]
     return f"{' -> '.join(names) or 'a file'} {said}"
 
 
@@ -47,8 +50,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text (byte {error.start}); save it as such"
-                         ) from None
+        raise ValueError(f"{path} is no UTF-8 text (byte {error.start}); save it as such") from None
     except OSError as error:
         raise ValueError(sentence(error)) from None
 

@@ -25,16 +25,32 @@ Role: TypeAlias = Literal["media", "side_file", "kept_file"]
 made the record; a file that came with the media and is read when publishing."""
 
 
-def col(doc: str, unit: str = "", *, at_least: float | None = None, above: float | None = None,
-        at_most: float | None = None, in_key: InKey = "always", role: Role | None = None,
-        **kwargs: Any) -> Any:
+def col(
+    doc: str,
+    unit: str = "",
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    in_key: InKey = "always",
+    role: Role | None = None,
+    **kwargs: Any,
+) -> Any:
     """A dataclass field that carries its unit and meaning in its metadata.
 
     The bounds are a setting's: `pipeline.config.settings` refuses what lies outside.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(metadata={"doc": doc, "unit": unit, "in_key": in_key, "role": role,
-                           "bounds": {k: v for k, v in bounds.items() if v is not None}}, **kwargs)
+    return field(
+        metadata={
+            "doc": doc,
+            "unit": unit,
+            "in_key": in_key,
+            "role": role,
+            "bounds": {k: v for k, v in bounds.items() if v is not None},
+        },
+        **kwargs,
+    )
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,9 @@ class Fetched:
 
     source_id: str = col("the source it was fetched for", in_key="never")
     video_id: str = col("extractor + id for named sites, else hash of the bytes")
-    media_path: str = col("absolute path, or path relative to the corpus folder",
-                          in_key="never", role="media")
+    media_path: str = col(
+        "absolute path, or path relative to the corpus folder", in_key="never", role="media"
+    )
     sha256: str = col("SHA-256 of the media file")
     num_bytes: int = col("size of the media file", "B")
     address: str = col("link, or absolute path", in_key="never")
@@ -86,20 +103,27 @@ class Fetched:
     consent: str | None = col("consent of the persons shown, as stated by the user", default=None)
     language: str | None = col("language of the audio track kept", default=None)
     format_ids: str | None = col("yt-dlp format ids kept, joined by +", default=None)
-    caption_paths: list[str] = col("caption files kept with the source", in_key="never",
-                                   role="kept_file", default_factory=list)
-    fetched_at: str | None = col("UTC time of the download", "ISO 8601", in_key="never",
-                                 default=None)
+    caption_paths: list[str] = col(
+        "caption files kept with the source", in_key="never", role="kept_file", default_factory=list
+    )
+    fetched_at: str | None = col(
+        "UTC time of the download", "ISO 8601", in_key="never", default=None
+    )
     attempts: int | None = col("download attempts", in_key="never", default=None)
     host: str | None = col("host that fetched it", in_key="never", default=None)
-    tool_versions: str | None = col("tools and versions that fetched it", in_key="never",
-                                    default=None)
-    transcript_path: str | None = col("the captions or corpus transcript read for the clips' text, "
-                                      "absolute or relative to the work folder", in_key="never",
-                                      default=None)
+    tool_versions: str | None = col(
+        "tools and versions that fetched it", in_key="never", default=None
+    )
+    transcript_path: str | None = col(
+        "the captions or corpus transcript read for the clips' text, "
+        "absolute or relative to the work folder",
+        in_key="never",
+        default=None,
+    )
     transcript_sha256: str | None = col("SHA-256 of that file", in_key="never", default=None)
-    transcript_reason: str | None = col("why there is no usable transcript", in_key="never",
-                                        default=None)
+    transcript_reason: str | None = col(
+        "why there is no usable transcript", in_key="never", default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -107,8 +131,9 @@ class Video:
     """Stream facts of one distinct video and its canonical clock (design section 2)."""
 
     video_id: str = col("id of the video")
-    media_path: str = col("absolute path, or path relative to the corpus folder",
-                          in_key="never", role="media")
+    media_path: str = col(
+        "absolute path, or path relative to the corpus folder", in_key="never", role="media"
+    )
     sha256: str = col("SHA-256 of the media file")
     container: str = col("container format name")
     video_codec: str = col("codec of the chosen video stream")
@@ -133,26 +158,36 @@ class Video:
     num_frames: int = col("canonical frames", "frame")
     frame_rate: str = col("canonical rate as a fraction", "1/s")
     num_decode_errors: int = col("damaged packets met while reading timestamps", default=0)
-    is_mirrored: bool = col("mirrored left to right for display, before it is rotated",
-                            default=False)
-    time_source: str = col("packets | best_effort (of the decoded pictures) | dts: where "
-                           "presentation times come from", default="packets")
-    jump_frames: list[int] = col("decoded pictures at which the clock jumps, by number",
-                                 default_factory=list)
+    is_mirrored: bool = col(
+        "mirrored left to right for display, before it is rotated", default=False
+    )
+    time_source: str = col(
+        "packets | best_effort (of the decoded pictures) | dts: where presentation times come from",
+        default="packets",
+    )
+    jump_frames: list[int] = col(
+        "decoded pictures at which the clock jumps, by number", default_factory=list
+    )
     jump_packets: list[int] = col("sound packets at which it jumps", default_factory=list)
-    jump_shifts_us: list[int] = col("what is added to the file's own time from there on", "us",
-                                    default_factory=list)
-    mended_frames: list[int] = col("decoded pictures with stamps that stand alone, by number",
-                                   default_factory=list)
-    mended_times_us: list[int] = col("where they are shown, in the file's own time", "us",
-                                     default_factory=list)
-    audio_channel: int | None = col("channel heard alone where the mix of all cancels; null: all",
-                                    default=None)
+    jump_shifts_us: list[int] = col(
+        "what is added to the file's own time from there on", "us", default_factory=list
+    )
+    mended_frames: list[int] = col(
+        "decoded pictures with stamps that stand alone, by number", default_factory=list
+    )
+    mended_times_us: list[int] = col(
+        "where they are shown, in the file's own time", "us", default_factory=list
+    )
+    audio_channel: int | None = col(
+        "channel heard alone where the mix of all cancels; null: all", default=None
+    )
     is_truncated: bool = col("the file ends before its own structure says so", default=False)
-    promised_duration_us: int | None = col("length its header states; null unless truncated",
-                                           "us", default=None)
-    notes: list[str] = col("what was found and mended, each as `word: sentence`",
-                           default_factory=list)
+    promised_duration_us: int | None = col(
+        "length its header states; null unless truncated", "us", default=None
+    )
+    notes: list[str] = col(
+        "what was found and mended, each as `word: sentence`", default_factory=list
+    )
 
 
 @dataclass(frozen=True)
@@ -177,8 +212,9 @@ class Track:
     video_id: str = col("video")
     start_frame: int = col("first frame with the face", "frame")
     end_frame: int = col("one past the last frame with the face", "frame")
-    faces_path: str = col("side file (npz): {track_id}/boxes, landmarks, score, is_observed, chips",
-                          role="side_file")
+    faces_path: str = col(
+        "side file (npz): {track_id}/boxes, landmarks, score, is_observed, chips", role="side_file"
+    )
     num_missing_frames: int = col("frames inside the span without an observed face", "frame")
     median_box_px: float = col("median of the longer box side, source pixels", "px")
     median_eye_distance_px: float = col("median distance of the eye centres, source pixels", "px")
@@ -226,8 +262,10 @@ class Offset:
     speech_start_frames: list[int] = col("speech regions on the video clock: starts", "frame")
     speech_end_frames: list[int] = col("speech regions: ends, half-open", "frame")
     drift_ms_per_min: float | None = col(
-        "trend of the windows' lags; null where it is not known to 20 ms/min", "ms/min",
-        default=None)
+        "trend of the windows' lags; null where it is not known to 20 ms/min",
+        "ms/min",
+        default=None,
+    )
 
 
 @dataclass(frozen=True)
@@ -237,14 +275,21 @@ class Measured(Offset):
 
     drift_status: str = col("drifts | steady | uneven | unknown", default="unknown")
     drift_reason: str | None = col("why it is uneven or unknown", default=None)
-    drift_ppm: float | None = col("slope of the lag over the recording; > 0: the picture falls "
-                                  "back; null where unknown", "ppm", default=None)
+    drift_ppm: float | None = col(
+        "slope of the lag over the recording; > 0: the picture falls back; null where unknown",
+        "ppm",
+        default=None,
+    )
     drift_error_ppm: float | None = col("standard error of the slope", "ppm", default=None)
-    drift_confidence: float | None = col("calibrated P(error < 40 ms) of the lag along the line",
-                                         default=None)
+    drift_confidence: float | None = col(
+        "calibrated P(error < 40 ms) of the lag along the line", default=None
+    )
     zero_lag_ms: float | None = col("lag of the line at the clock's zero", "ms", default=None)
-    start_lag_ms: float | None = col("lag where the measured windows begin, by the first quarter "
-                                     "of them alone", "ms", default=None)
+    start_lag_ms: float | None = col(
+        "lag where the measured windows begin, by the first quarter of them alone",
+        "ms",
+        default=None,
+    )
     end_lag_ms: float | None = col("lag where they end, by the last quarter", "ms", default=None)
 
 
@@ -271,8 +316,9 @@ class Clip:
     face_psnr_db: float = col("luma PSNR of face.mp4 against the warped frames", "dB")
     speech_share: float = col("share of the clip with voice activity")
     payload_path: str = col("side file (tar) with the encoded members", role="side_file")
-    text: str | None = col("what is said, where known; set when the corpus is published",
-                           default=None)
+    text: str | None = col(
+        "what is said, where known; set when the corpus is published", default=None
+    )
     text_source: str | None = col("corpus | captions | asr:<model>", default=None)
     text_reason: str | None = col("why there is no text", default=None)
 
@@ -338,8 +384,9 @@ class Correction:
     clip_ids: list[str] = col("clips that stay")
     lags_ms: list[float] = col("lag taken out of each, at the clock's zero", "ms")
     drift_ppm: float = col("slope of the lag that is taken out of a file", "ppm", default=0.0)
-    start_s: float | None = col("where a span of a file begins; null: the whole file", "s",
-                                default=None)
+    start_s: float | None = col(
+        "where a span of a file begins; null: the whole file", "s", default=None
+    )
     end_s: float | None = col("where it ends", "s", default=None)
 
 

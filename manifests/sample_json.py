@@ -44,8 +44,11 @@ MEMBERS: dict[str, Member] = {
     "offset_status": Member("text", "measured | undecided | at_search_limit | ..."),
     "raw_score": Member("known_number", "the estimator's own unit"),
     "registration_residual_px": Member("number", "RMS distance to the template", "px"),
-    "residual_lag_ms": Member("known_number", "lag measured again after correction; empty unless "
-                              "residual_status is measured", "ms"),
+    "residual_lag_ms": Member(
+        "known_number",
+        "lag measured again after correction; empty unless residual_status is measured",
+        "ms",
+    ),
     "residual_status": Member("text", "offset_status of the second measurement"),
     "resync_lag_ms": Member("number", "lag taken out by `yld resync`; only in its shards", "ms"),
     "sample_rate": Member("integer", "of audio.flac", "1/s"),
@@ -61,10 +64,17 @@ MEMBERS: dict[str, Member] = {
     "text_source": Member("text", "corpus | captions | asr:<model>; empty without text"),
     "track_id": Member("text", "track"),
     "video_id": Member("text", "video"),
-    "video_lag_ms": Member("known_number", "> 0: video lagged audio before correction; empty "
-                           "unless offset_status is measured", "ms"),
-    "words": Member("words", "words of the text with their times in the clip; one empty word over "
-                    "the whole clip where no word's time is known", "s"),
+    "video_lag_ms": Member(
+        "known_number",
+        "> 0: video lagged audio before correction; empty unless offset_status is measured",
+        "ms",
+    ),
+    "words": Member(
+        "words",
+        "words of the text with their times in the clip; one empty word over "
+        "the whole clip where no word's time is known",
+        "s",
+    ),
 }
 OPTIONAL = frozenset({"resync_lag_ms"})
 """Members that not every corpus has (but every sample of one that has it)."""
@@ -98,10 +108,17 @@ def _typed(name: str, value: Any, facts: Mapping[str, Any]) -> Any:
         return _finite(name, value)
     if kind == "words":
         if value:
-            return [{"word": w["word"], "start_s": float(w["start_s"]),
-                     "end_s": float(w["end_s"])} for w in value]
-        return [{"word": "", "start_s": 0.0,
-                 "end_s": round(facts.get("num_frames", 0) / float(FRAME_RATE), 3)}]
+            return [
+                {"word": w["word"], "start_s": float(w["start_s"]), "end_s": float(w["end_s"])}
+                for w in value
+            ]
+        return [
+            {
+                "word": "",
+                "start_s": 0.0,
+                "end_s": round(facts.get("num_frames", 0) / float(FRAME_RATE), 3),
+            }
+        ]
     return value
 
 
@@ -136,15 +153,24 @@ def known(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def arrow_name(kind: str) -> str:
     """The Arrow type of a member that is neither a mask nor words, by its Hugging Face name."""
-    return {"text": "string", "known_number": "string", "integer": "int64",
-            "number": "float64"}[kind]
+    return {"text": "string", "known_number": "string", "integer": "int64", "number": "float64"}[
+        kind
+    ]
 
 
 def members_markdown() -> str:
     """The table of members in `docs/reading.md`."""
-    kinds = {"text": "text", "known_number": "text: decimal number or empty", "integer": "integer",
-             "number": "number", "mask": "list of true and false",
-             "words": "list of {word, start_s, end_s}"}
-    rows = [f"| `{name}` | {kinds[m.kind]} | {m.doc.replace(' | ', ', ')}"
-            f"{f' [{m.unit}]' if m.unit else ''} |" for name, m in MEMBERS.items()]
+    kinds = {
+        "text": "text",
+        "known_number": "text: decimal number or empty",
+        "integer": "integer",
+        "number": "number",
+        "mask": "list of true and false",
+        "words": "list of {word, start_s, end_s}",
+    }
+    rows = [
+        f"| `{name}` | {kinds[m.kind]} | {m.doc.replace(' | ', ', ')}"
+        f"{f' [{m.unit}]' if m.unit else ''} |"
+        for name, m in MEMBERS.items()
+    ]
     return "\n".join(["| member | JSON | meaning |", "| --- | --- | --- |", *rows])

@@ -38,8 +38,9 @@ class SampleError(ShardError):
 
     def __init__(self, shard: str, key: str, why: str) -> None:
         self.why = why
-        super().__init__(f"{shard}: {key} is damaged, or no sample of ours ({why}); run `yld "
-                         "verify`")
+        super().__init__(
+            f"{shard}: {key} is damaged, or no sample of ours ({why}); run `yld verify`"
+        )
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ class ShardSample:
     @cached_property
     def landmarks(self) -> np.ndarray:
         """float32 [T, 68, 2] in pixels of the faces."""
-        return self._decoded("landmarks.npy", lambda content: np.load(
-            io.BytesIO(content), allow_pickle=False))
+        return self._decoded(
+            "landmarks.npy", lambda content: np.load(io.BytesIO(content), allow_pickle=False)
+        )
 
     @cached_property
     def sound(self) -> np.ndarray:
@@ -141,10 +143,12 @@ class SampleIndex:
                     named = NAME.fullmatch(member.name) if member.isfile() else None
                     if named is not None:
                         spans.setdefault(named[1], {})[named[2]] = Span(
-                            member.name, member.offset_data, member.size)
+                            member.name, member.offset_data, member.size
+                        )
         except (tarfile.TarError, OSError) as error:
-            raise ShardError(f"{path} cannot be read as a tar ({error}); run `yld verify`"
-                             ) from None
+            raise ShardError(
+                f"{path} cannot be read as a tar ({error}); run `yld verify`"
+            ) from None
         return cls(path, spans)
 
     @classmethod
@@ -153,10 +157,16 @@ class SampleIndex:
             told = json.loads(Path(index_name(str(path))).read_text(encoding="utf-8"))
             if told["num_bytes"] != path.stat().st_size:
                 return None
-            return cls(path, {
-                key: {suffix: Span(f"{key}.{suffix}", int(first), int(size))
-                      for suffix, (first, size) in members.items()}
-                for key, members in told["samples"].items()})
+            return cls(
+                path,
+                {
+                    key: {
+                        suffix: Span(f"{key}.{suffix}", int(first), int(size))
+                        for suffix, (first, size) in members.items()
+                    }
+                    for key, members in told["samples"].items()
+                },
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # it is made from the tar at any time
 
@@ -169,13 +179,13 @@ class SampleIndex:
         spans = self._spans[key]
         try:
             with open(self.path, "rb") as file:
-                return ShardSample(key, {s: _member(file, spans[s]) for s in spans},
-                                   str(self.path))
+                return ShardSample(key, {s: _member(file, spans[s]) for s in spans}, str(self.path))
         except _NotThereError:
             self._spans = self.scan(self.path)._spans  # another tar's index
             if key not in self._spans or self._spans[key] == spans:
-                raise ShardError(f"{self.path} does not hold {key} as its index says; run `yld "
-                                 "verify`") from None
+                raise ShardError(
+                    f"{self.path} does not hold {key} as its index says; run `yld verify`"
+                ) from None
             return self[key]
 
     def __iter__(self) -> Iterator[ShardSample]:
@@ -183,10 +193,18 @@ class SampleIndex:
 
     def write(self) -> None:
         """The index beside the tar, as `of` reads it."""
-        write_atomic(Path(index_name(str(self.path))), json.dumps({
-            "num_bytes": self.path.stat().st_size,
-            "samples": {key: {s: [span.first_byte, span.num_bytes] for s, span in spans.items()}
-                        for key, spans in self._spans.items()}}))
+        write_atomic(
+            Path(index_name(str(self.path))),
+            json.dumps(
+                {
+                    "num_bytes": self.path.stat().st_size,
+                    "samples": {
+                        key: {s: [span.first_byte, span.num_bytes] for s, span in spans.items()}
+                        for key, spans in self._spans.items()
+                    },
+                }
+            ),
+        )
 
 
 class _NotThereError(Exception):
@@ -222,8 +240,10 @@ def write_samples(stream: BinaryIO, samples: Iterable[ShardSample]) -> None:
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
             members = sample.members
-            for suffix in (*(m for m in MEMBERS if m in members),
-                           *sorted(set(members) - set(MEMBERS))):
+            for suffix in (
+                *(m for m in MEMBERS if m in members),
+                *sorted(set(members) - set(MEMBERS)),
+            ):
                 info = tarfile.TarInfo(f"{sample.key}.{suffix}")
                 info.size, info.mode = len(members[suffix]), 0o644
                 tar.addfile(info, io.BytesIO(members[suffix]))

@@ -30,6 +30,7 @@ _SLANEY_STEP = np.log(6.4) / 27
 
 # -- scales ------------------------------------------------------------------------------------
 
+
 def hertz_to_mel_htk(hertz: np.ndarray | float) -> np.ndarray:
     """2595 log10(1 + f / 700) (O'Shaughnessy 1987; HTK, torchaudio's default)."""
     return 2595 * np.log10(1 + np.asarray(hertz) / 700)
@@ -56,9 +57,15 @@ def mel_to_hertz_slaney(mel: np.ndarray | float) -> np.ndarray:
 
 # -- banks -------------------------------------------------------------------------------------
 
+
 @cache
-def mel_htk(num_bands: int, num_fft: int, low_hz: float = 0.0, high_hz: float = TOP_HZ,
-            rate: int = SAMPLE_RATE) -> np.ndarray:
+def mel_htk(
+    num_bands: int,
+    num_fft: int,
+    low_hz: float = 0.0,
+    high_hz: float = TOP_HZ,
+    rate: int = SAMPLE_RATE,
+) -> np.ndarray:
     """Triangles of height 1 on HTK's scale, float64 [M, F], for power or magnitude.
 
     Their corners lie between bins, so a peak is seldom met and the largest value of a row is
@@ -69,8 +76,13 @@ def mel_htk(num_bands: int, num_fft: int, low_hz: float = 0.0, high_hz: float = 
 
 
 @cache
-def mel_htk_whole_bins(num_bands: int, num_fft: int, low_hz: float = 0.0,
-                       high_hz: float = TOP_HZ, rate: int = SAMPLE_RATE) -> np.ndarray:
+def mel_htk_whole_bins(
+    num_bands: int,
+    num_fft: int,
+    low_hz: float = 0.0,
+    high_hz: float = TOP_HZ,
+    rate: int = SAMPLE_RATE,
+) -> np.ndarray:
     """Triangles on HTK's scale whose corners are rounded down to bins, float64 [M, F].
 
     Every row reaches 1 at a bin and the bands are a little lower than `mel_htk`'s. As published
@@ -87,8 +99,13 @@ def mel_htk_whole_bins(num_bands: int, num_fft: int, low_hz: float = 0.0,
 
 
 @cache
-def mel_slaney(num_bands: int, num_fft: int, low_hz: float = 0.0, high_hz: float = TOP_HZ,
-               rate: int = SAMPLE_RATE) -> np.ndarray:
+def mel_slaney(
+    num_bands: int,
+    num_fft: int,
+    low_hz: float = 0.0,
+    high_hz: float = TOP_HZ,
+    rate: int = SAMPLE_RATE,
+) -> np.ndarray:
     """Triangles of equal area (1 Hz: heights in 1 / Hz) on Slaney's scale, float64 [M, F].
 
     The scale is linear to 1 kHz: with 80 bands a purely logarithmic one has triangles narrower
@@ -103,7 +120,8 @@ def mel_slaney(num_bands: int, num_fft: int, low_hz: float = 0.0, high_hz: float
 def _corners_htk(num_bands: int, low_hz: float, high_hz: float) -> np.ndarray:
     """Corners in Hz, float64 [M + 2], evenly spaced on HTK's scale."""
     return mel_to_hertz_htk(
-        np.linspace(hertz_to_mel_htk(low_hz), hertz_to_mel_htk(high_hz), num_bands + 2))
+        np.linspace(hertz_to_mel_htk(low_hz), hertz_to_mel_htk(high_hz), num_bands + 2)
+    )
 
 
 def _triangles(corners_hz: np.ndarray, num_fft: int, rate: int) -> np.ndarray:
@@ -120,6 +138,7 @@ def _frozen(filters: np.ndarray) -> np.ndarray:
 
 
 # -- short-time spectra ------------------------------------------------------------------------
+
 
 def windows(signal: np.ndarray, length: int, hop: int) -> np.ndarray:
     """A view [T, length] of [N], T = 1 + (N - length) // hop: nothing is padded or copied.
@@ -161,12 +180,13 @@ def inverse_stft(spectrum: np.ndarray, win_length: int, hop_length: int) -> np.n
     for i, frame in enumerate(frames):
         part = slice(i * hop_length, i * hop_length + win_length)
         total[part] += frame
-        weight[part] += window ** 2
+        weight[part] += window**2
     return total / np.maximum(weight, 1e-8)
 
 
-def centred_power(samples: np.ndarray, win_length: int, hop_length: int,
-                  num_fft: int) -> np.ndarray:
+def centred_power(
+    samples: np.ndarray, win_length: int, hop_length: int, num_fft: int
+) -> np.ndarray:
     """Power of windows around every hop, float32 [N // hop_length, num_fft // 2 + 1].
 
     Row t is centred on sample hop t, with zeros for what is missing at the ends; symmetric Hann
@@ -174,6 +194,6 @@ def centred_power(samples: np.ndarray, win_length: int, hop_length: int,
     float32 [N], N >= hop_length.
     """
     padded = np.pad(samples, (win_length // 2, win_length))
-    frames = windows(padded, win_length, hop_length)[:len(samples) // hop_length]
+    frames = windows(padded, win_length, hop_length)[: len(samples) // hop_length]
     spectrum = np.fft.rfft(frames * np.hanning(win_length).astype(np.float32), num_fft)
     return (spectrum.real**2 + spectrum.imag**2).astype(np.float32)

@@ -28,17 +28,21 @@ class EmptySplitError(ValueError):
 class SplitConfig:
     """How clips are divided."""
 
-    policy: Literal["auto", "speaker", "source", "time"] = col("what keeps parts apart",
-                                                               default="auto")
+    policy: Literal["auto", "speaker", "source", "time"] = col(
+        "what keeps parts apart", default="auto"
+    )
     val_share: float = col("share of units in val", at_least=0, at_most=1, default=0.05)
     test_share: float = col("share of units in test", at_least=0, at_most=1, default=0.05)
-    guard_frames: int = col("frames left out between blocks of time", "frame", at_least=0,
-                            default=25)
+    guard_frames: int = col(
+        "frames left out between blocks of time", "frame", at_least=0, default=25
+    )
 
     def __post_init__(self) -> None:
         if self.val_share + self.test_share >= 1:
-            raise ValueError(f"val_share={self.val_share:g} and test_share={self.test_share:g} "
-                             "must leave room for train: below 1 together")
+            raise ValueError(
+                f"val_share={self.val_share:g} and test_share={self.test_share:g} "
+                "must leave room for train: below 1 together"
+            )
 
 
 def position(identifier: str) -> float:
@@ -52,10 +56,17 @@ def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str
     videos = sorted({c.video_id for c in clips})
     policy = config.policy
     if policy == "auto":
-        policy = ("speaker" if len(speakers) >= MIN_SPEAKERS
-                  else "source" if len(videos) >= MIN_VIDEOS else "time")
-        why = (f"chosen automatically: {len(speakers)} speakers (10 needed for disjoint "
-               f"speakers), {len(videos)} videos (20 needed for disjoint videos)")
+        policy = (
+            "speaker"
+            if len(speakers) >= MIN_SPEAKERS
+            else "source"
+            if len(videos) >= MIN_VIDEOS
+            else "time"
+        )
+        why = (
+            f"chosen automatically: {len(speakers)} speakers (10 needed for disjoint "
+            f"speakers), {len(videos)} videos (20 needed for disjoint videos)"
+        )
     else:
         why = "as configured"
     units = {"speaker": speakers, "source": videos, "time": []}[policy]
@@ -63,17 +74,21 @@ def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str
     val = _threshold(ranked, config.val_share, 0)
     test = _threshold(ranked, config.test_share, _count(ranked, config.val_share))
     return {
-        "policy": policy, "asked": config.policy, "why": why, "val_below": val,
-        "test_below": max(val, test), "val_share": config.val_share,
-        "test_share": config.test_share, "guard_frames": config.guard_frames,
+        "policy": policy,
+        "asked": config.policy,
+        "why": why,
+        "val_below": val,
+        "test_below": max(val, test),
+        "val_share": config.val_share,
+        "test_share": config.test_share,
+        "guard_frames": config.guard_frames,
     }
 
 
 def is_open(frozen: dict[str, Any], parts: Sequence[str]) -> bool:
     """Whether a frozen policy may still give way: chosen automatically for a corpus so small that
     nothing but `train` got a clip. Nobody has a val or test part that could leak."""
-    return (frozen["asked"] == "auto" and frozen["policy"] == "time"
-            and set(parts) <= {"train"})
+    return frozen["asked"] == "auto" and frozen["policy"] == "time" and set(parts) <= {"train"}
 
 
 def _count(ranked: Sequence[float], share: float) -> int:
@@ -99,8 +114,13 @@ def assign(frozen: dict[str, Any], clip: Clip, speaker: str, video: Video) -> st
                 return name
         return None
     where = position(speaker if frozen["policy"] == "speaker" else clip.video_id)
-    return ("val" if where < frozen["val_below"]
-            else "test" if where < frozen["test_below"] else "train")
+    return (
+        "val"
+        if where < frozen["val_below"]
+        else "test"
+        if where < frozen["test_below"]
+        else "train"
+    )
 
 
 def _blocks(frozen: dict[str, Any], num_frames: int) -> list[tuple[float, float, str]]:
@@ -118,24 +138,34 @@ def _blocks(frozen: dict[str, Any], num_frames: int) -> list[tuple[float, float,
     for share in shares.values():
         edges.append(edges[-1] + share * num_frames)
     starts, last = [0.0, *edges[:-1]], len(names) - 1
-    return [(low + guard * (i > 0), num_frames if i == last else high - guard, name)
-            for i, (low, high, name) in enumerate(zip(starts, edges, names, strict=True))]
+    return [
+        (low + guard * (i > 0), num_frames if i == last else high - guard, name)
+        for i, (low, high, name) in enumerate(zip(starts, edges, names, strict=True))
+    ]
 
 
 def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:
     """One sentence on the policy and the sizes. Raises EmptySplitError (design section 6)."""
     sizes = Counter(parts)
-    empty = [n for n, s in (("val", frozen["val_share"]), ("test", frozen["test_share"]))
-             if s > 0 and not sizes[n]]
+    empty = [
+        n
+        for n, s in (("val", frozen["val_share"]), ("test", frozen["test_share"]))
+        if s > 0 and not sizes[n]
+    ]
     if empty and frozen["asked"] != "auto":
         raise EmptySplitError(
             f"no clip fell into {' and '.join(empty)} by {frozen['policy']}, and nothing was "
             f"published. Add sources, raise "
-            f"splits.{empty[0]}_share, set it to 0, or use splits.policy=auto.")
-    names = {"speaker": "by speaker", "source": "by source video",
-             "time": "by blocks of time inside each video"}
+            f"splits.{empty[0]}_share, set it to 0, or use splits.policy=auto."
+        )
+    names = {
+        "speaker": "by speaker",
+        "source": "by source video",
+        "time": "by blocks of time inside each video",
+    }
     text = f"Split {names[frozen['policy']]} ({frozen['why']}): " + ", ".join(
-        f"{n} {sizes[n]}" for n in ("train", "val", "test"))
+        f"{n} {sizes[n]}" for n in ("train", "val", "test")
+    )
     if empty:
         text += f". The corpus is too small to fill {' and '.join(empty)}"
     return text + "."

@@ -27,11 +27,13 @@ def _suffixes(words: str) -> frozenset[str]:
 VIDEO_SUFFIXES = _suffixes(
     ".3g2 .3gp .3gpp .amv .asf .avi .divx .dv .dvr-ms .evo .f4v .flv .gxf .insv .ismv .m1v .m2p "
     ".m2t .m2ts .m2v .m4v .mk3d .mkv .mod .mov .mp4 .mp4v .mpe .mpeg .mpg .mpv .mqv .mts .mxf "
-    ".nsv .nut .ogm .ogv .ogx .qt .rm .rmvb .tod .tp .trp .ts .vob .vro .webm .wm .wmv .wtv .xvid")
+    ".nsv .nut .ogm .ogv .ogx .qt .rm .rmvb .tod .tp .trp .ts .vob .vro .webm .wm .wmv .wtv .xvid"
+)
 """Of containers of pictures and sound that FFmpeg reads."""
 AUDIO_SUFFIXES = _suffixes(
     ".aac .ac3 .aif .aiff .amr .ape .au .caf .dts .eac3 .flac .gsm .m4a .m4b .mka .mp2 .mp3 .oga "
-    ".ogg .opus .ra .snd .sph .spx .tta .voc .w64 .wav .weba .wma .wv")
+    ".ogg .opus .ra .snd .sph .spx .tta .voc .w64 .wav .weba .wma .wv"
+)
 OTHER_SUFFIXES = _suffixes(
     ".7z .align .ann .ass .avif .bak .bib .bmp .bz2 .c .cache .cfg .conf .cpp .css .csv .db .dmp "
     ".doc .docx .dpx .eaf .exr .feather .gif .gz .h .h5 .hdf5 .heic .heif .htm .html .ico .idx "
@@ -39,7 +41,8 @@ OTHER_SUFFIXES = _suffixes(
     ".md5 .mlf .npy .npz .nfo .onnx .parquet .part .pdf .phn .pickle .pkl .png .ppt .pptx .proto "
     ".ps .pt .pth .py .r .rar .rst .rtf .sami .sbv .scc .sh .sha1 .sha256 .smi .sqlite .srt .ssa "
     ".stm .sub .svg .tar .tex .textgrid .tgz .thm .tif .tiff .tmp .toml .torrent .tsv .ttml .txt "
-    ".url .urls .vtt .webp .wrd .xls .xlsx .xml .xz .yaml .yml .ytdl .zip .zst")
+    ".url .urls .vtt .webp .wrd .xls .xlsx .xml .xz .yaml .yml .ytdl .zip .zst"
+)
 """Known to be no media, and not looked into."""
 OWN_MARK = ".yld.json"
 """Marks a folder that yld made (`pipeline/storage/own_folder.py`)."""
@@ -47,12 +50,33 @@ NUM_NAMED = 5
 """Names that a line gives."""
 HEAD_BYTES = 4096
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"wide", b"pnot"})
-_PICTURE_OR_SOUND = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"M4A ",
-                     b"M4B ", b"M4P ", b"crx ", b"jxl ", b"aax ")
+_PICTURE_OR_SOUND = (
+    b"heic",
+    b"heix",
+    b"hevc",
+    b"mif1",
+    b"msf1",
+    b"avif",
+    b"avis",
+    b"M4A ",
+    b"M4B ",
+    b"M4P ",
+    b"crx ",
+    b"jxl ",
+    b"aax ",
+)
 _STARTS = (
-    b"\x1aE\xdf\xa3", b"0&\xb2u\x8ef\xcf\x11", b"FLV\x01", b".RMF", b"\0\0\1\xba", b"\0\0\1\xb3",
-    b"\x06\x0e+4\x02\x05\x01\x01", b"nut/multimedia container", b"\x1f\x07\0",
-    b"\xb7\xd8\0 7I\xda\x11")
+    b"\x1aE\xdf\xa3",
+    b"0&\xb2u\x8ef\xcf\x11",
+    b"FLV\x01",
+    b".RMF",
+    b"\0\0\1\xba",
+    b"\0\0\1\xb3",
+    b"\x06\x0e+4\x02\x05\x01\x01",
+    b"nut/multimedia container",
+    b"\x1f\x07\0",
+    b"\xb7\xd8\0 7I\xda\x11",
+)
 """Matroska, ASF, FLV, RealMedia, MPEG-PS, MPEG video, MXF, NUT, DV, WTV."""
 
 
@@ -80,10 +104,11 @@ class Media:
         lines = list(self.notes)
         if self.passed_over:
             groups = sorted(self.passed_over.items(), key=lambda g: (-len(g[1]), g[0]))
-            lines.append(f"passed over as no media, by suffix and content "
-                         f"({sum(len(g) for _, g in groups)}): "
-                         + ", ".join(f"{len(g)} {s or 'without a suffix'} ({_named(g)})"
-                                     for s, g in groups))
+            lines.append(
+                f"passed over as no media, by suffix and content "
+                f"({sum(len(g) for _, g in groups)}): "
+                + ", ".join(f"{len(g)} {s or 'without a suffix'} ({_named(g)})" for s, g in groups)
+            )
         return lines
 
 
@@ -108,8 +133,10 @@ def walk(root: Path) -> Tree:
             tree.notes.append(f"{as_text(link)} is a link that leads nowhere")
             continue
         if target == here or target in here.parents or target in root.resolve().parents:
-            tree.notes.append(f"{as_text(link)} leads back to {as_text(target)}, a folder that it "
-                              "lies in; not entered again")
+            tree.notes.append(
+                f"{as_text(link)} leads back to {as_text(target)}, a folder that it "
+                "lies in; not entered again"
+            )
         elif (facts.st_dev, facts.st_ino) in seen:
             tree.notes.append(f"{as_text(link)} leads to {as_text(target)}, which is read already")
         else:
@@ -175,12 +202,16 @@ def find_media(root: Path, with_sound: bool = False, tree: Tree | None = None) -
         else:
             passed[path.suffix.lower()].append(path)
     notes = [*tree.notes, *_others(tree.others)]
-    notes += [f"{as_text(folder)} is a folder that yld made (it holds {OWN_MARK}); its {count} "
-              "files are passed over; to take them, name the folder itself"
-              for folder, count in sorted(own.items())]
+    notes += [
+        f"{as_text(folder)} is a folder that yld made (it holds {OWN_MARK}); its {count} "
+        "files are passed over; to take them, name the folder itself"
+        for folder, count in sorted(own.items())
+    ]
     if by_content:
-        notes.append(f"taken as media by content, whatever the name says ({len(by_content)}): "
-                     f"{_named(by_content)}")
+        notes.append(
+            f"taken as media by content, whatever the name says ({len(by_content)}): "
+            f"{_named(by_content)}"
+        )
     return Media(files, dict(passed), notes)
 
 
@@ -234,9 +265,10 @@ def looks_like_video(head: bytes) -> bool:
         return any(word in head for word in (b"\x80theora", b"BBCD", b"video\0"))
     if head.startswith(_STARTS):
         return True
-    return any(len(head) > first + 5 * size and all(
-        head[first + n * size] == 0x47 for n in range(5))
-        for size, first in ((188, 0), (192, 4), (204, 0)))
+    return any(
+        len(head) > first + 5 * size and all(head[first + n * size] == 0x47 for n in range(5))
+        for size, first in ((188, 0), (192, 4), (204, 0))
+    )
 
 
 def looks_like_text(head: bytes) -> bool:
@@ -258,5 +290,9 @@ def _named(paths: list[Path]) -> str:
     names = Counter(as_text(p.name) for p in paths)
     shown = list(names.items())[:NUM_NAMED]
     more = len(paths) - sum(count for _, count in shown)
-    return ", ".join([*(name if count == 1 else f"{name}, {count} times" for name, count in shown),
-                      *([f"and {more} more"] if more > 0 else [])])
+    return ", ".join(
+        [
+            *(name if count == 1 else f"{name}, {count} times" for name, count in shown),
+            *([f"and {more} more"] if more > 0 else []),
+        ]
+    )

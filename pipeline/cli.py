@@ -21,8 +21,9 @@ class _Program(click.Group):
         return super().main(args, **options)
 
 
-@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"],
-                                             "max_content_width": 100})
+@click.group(
+    cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="yld-corpora", prog_name="yld")
 def main() -> None:
     """Synced, face-registered, audited talking-face corpora from video links."""
@@ -38,9 +39,21 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (build.build, corpus.status, corpus.report, corpus.verify, corpus.clean,
-                machine.doctor, machine.demo, sync.audit, sync.resync, train.train,
-                scores.evaluate, scores.mos, models.models):
+for command in (
+    build.build,
+    corpus.status,
+    corpus.report,
+    corpus.verify,
+    corpus.clean,
+    machine.doctor,
+    machine.demo,
+    sync.audit,
+    sync.resync,
+    train.train,
+    scores.evaluate,
+    scores.mos,
+    models.models,
+):
     main.add_command(command)
 
 

@@ -1,10 +1,10 @@
 """The DAG of every job: which stage feeds which, in one explicit tuple each.
 
-    expand -> download -> probe -> shots -> tracks -> identity -> sync -> clips     yld build
-                                                      -> speakers, shards (publish.py)
-    ... -> tracks -> measure                                   yld audit of media files
-    measure_shard                                              yld audit of shards
-    correct                                                    yld resync
+expand -> download -> probe -> shots -> tracks -> identity -> sync -> clips     yld build
+                                                  -> speakers, shards (publish.py)
+... -> tracks -> measure                                   yld audit of media files
+measure_shard                                              yld audit of shards
+correct                                                    yld resync
 """
 
 from __future__ import annotations
@@ -51,24 +51,50 @@ def load_stage(target: str) -> type[Stage]:
 
 MAIN_JOB = (
     Node("expand", "stages.sources.expand:Expand", rec.Request, rec.Source, "request_id", "net"),
-    Node("download", "stages.sources.download:Download", rec.Source, rec.Fetched, "source_id",
-         "net"),
+    Node(
+        "download", "stages.sources.download:Download", rec.Source, rec.Fetched, "source_id", "net"
+    ),
     Node("probe", "stages.sources.probe:Probe", rec.Fetched, rec.Video, "video_id"),
     Node("shots", "stages.faces.shots:Shots", rec.Video, rec.Shot, "video_id"),
-    Node("tracks", "stages.faces.tracks:Tracks", rec.Shot, rec.Track, "video_id",
-         context=("video",)),
+    Node(
+        "tracks", "stages.faces.tracks:Tracks", rec.Shot, rec.Track, "video_id", context=("video",)
+    ),
     Node("identity", "stages.faces.identity:Identify", rec.Track, rec.Identity, "video_id"),
-    Node("sync", "stages.sync.offsets:Sync", rec.Identity, rec.Offset, "video_id",
-         context=("video", "tracks")),
-    Node("clips", "stages.clips.render:Clips", rec.Offset, rec.Clip, "video_id",
-         context=("video", "tracks"), once_context=("shots",)),
+    Node(
+        "sync",
+        "stages.sync.offsets:Sync",
+        rec.Identity,
+        rec.Offset,
+        "video_id",
+        context=("video", "tracks"),
+    ),
+    Node(
+        "clips",
+        "stages.clips.render:Clips",
+        rec.Offset,
+        rec.Clip,
+        "video_id",
+        context=("video", "tracks"),
+        once_context=("shots",),
+    ),
 )
-AUDIT_JOB = (*MAIN_JOB[:5], Node("measure", "stages.sync.audit:Measure", rec.Track, rec.Measured,
-                                 "video_id", context=("video",)))
-SHARD_JOB = (Node("measure_shard", "stages.sync.audit:MeasureShard", rec.Request, rec.Offset,
-                  "request_id"),)
-CORRECT_JOB = (Node("correct", "stages.sync.correct:Correct", rec.Correction, rec.Correction,
-                    "item_id"),)
+AUDIT_JOB = (
+    *MAIN_JOB[:5],
+    Node(
+        "measure",
+        "stages.sync.audit:Measure",
+        rec.Track,
+        rec.Measured,
+        "video_id",
+        context=("video",),
+    ),
+)
+SHARD_JOB = (
+    Node("measure_shard", "stages.sync.audit:MeasureShard", rec.Request, rec.Offset, "request_id"),
+)
+CORRECT_JOB = (
+    Node("correct", "stages.sync.correct:Correct", rec.Correction, rec.Correction, "item_id"),
+)
 JOBS = (MAIN_JOB, AUDIT_JOB, SHARD_JOB, CORRECT_JOB)
 NODES = {node.name: node for job in JOBS for node in job}
 
@@ -113,5 +139,7 @@ def check_graph(nodes: Sequence[Node]) -> None:
         before = {n.outputs for n in nodes[:place]}
         for name in node.context:
             if name not in fields or KEPT.get(name) not in before:
-                raise ValueError(f"{node.name} asks for the context {name!r}, which no earlier "
-                                 "stage puts out (pipeline.graph.KEPT, stages.base.Context)")
+                raise ValueError(
+                    f"{node.name} asks for the context {name!r}, which no earlier "
+                    "stage puts out (pipeline.graph.KEPT, stages.base.Context)"
+                )

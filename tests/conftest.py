@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-LONG = ("test_resume", "test_terminal", "test_demo", "test_episode", "test_runner",
-        "test_audit", "test_evaluate_faces", "test_refetch", "test_cluster",
-        "test_shared_workers")
+LONG = (
+    "test_resume",
+    "test_terminal",
+    "test_demo",
+    "test_episode",
+    "test_runner",
+    "test_audit",
+    "test_evaluate_faces",
+    "test_refetch",
+    "test_cluster",
+    "test_shared_workers",
+)
 
 
 def pytest_configure() -> None:
@@ -18,5 +27,6 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(stem) if (stem := Path(item.fspath).stem) in LONG
-               else len(LONG))
+    items.sort(
+        key=lambda item: LONG.index(stem) if (stem := Path(item.fspath).stem) in LONG else len(LONG)
+    )

@@ -29,20 +29,28 @@ def media() -> dict[str, bytes]:
     pictures = []
     for k in range(FRAMES):
         picture = np.full((256, 256, 3), 90, np.uint8)
-        picture[100:140, 4 * k:4 * k + 60] = (200, 160, 120)
+        picture[100:140, 4 * k : 4 * k + 60] = (200, 160, 120)
         pictures.append(picture)
     tone = np.sin(np.arange(640 * FRAMES) * 0.2) * 9000
     points = io.BytesIO()
     np.save(points, np.linspace(0, 255, FRAMES * 136, dtype=np.float32).reshape(FRAMES, 68, 2))
-    return {"face.mp4": encode_video(pictures)[0], "audio.flac": encode_flac(tone.astype(np.int16)),
-            "landmarks.npy": points.getvalue()}
+    return {
+        "face.mp4": encode_video(pictures)[0],
+        "audio.flac": encode_flac(tone.astype(np.int16)),
+        "landmarks.npy": points.getvalue(),
+    }
 
 
 class Readable(Built):
     """`count` videos of two clips each; `known` says by video's number what is known of it."""
 
-    def __init__(self, root: Path, count: int, known=lambda number: number % 3 == 2,
-                 licence: str | None = None):
+    def __init__(
+        self,
+        root: Path,
+        count: int,
+        known=lambda number: number % 3 == 2,
+        licence: str | None = None,
+    ):
         self.known, self.members = known, media()
         folder = root.parent / "sources"
         (folder / "align").mkdir(parents=True, exist_ok=True)
@@ -57,19 +65,30 @@ class Readable(Built):
         clip = super()._clip(video, number)
         knows = self.known(int(video[1:]))
         clip = dataclasses.replace(
-            clip, offset_status="measured" if knows else "undecided",
-            video_lag_ms=-43.2 if knows else None, residual_status="measured" if knows else
-            "undecided", residual_lag_ms=0.4 if knows else None, confidence=0.98 if knows else None,
-            face_psnr_db=44.0, speech_share=0.9)
+            clip,
+            offset_status="measured" if knows else "undecided",
+            video_lag_ms=-43.2 if knows else None,
+            residual_status="measured" if knows else "undecided",
+            residual_lag_ms=0.4 if knows else None,
+            confidence=0.98 if knows else None,
+            face_psnr_db=44.0,
+            speech_share=0.9,
+        )
         offset = blank(
-            rec.Offset, offset_scope="track", estimator="lipsync-2", search_ms=700.0,
+            rec.Offset,
+            offset_scope="track",
+            estimator="lipsync-2",
+            search_ms=700.0,
             reason=None if knows else "confidence 0.41 is low",
-            raw_score=0.5 if knows else None, speaking_score=0.5 if knows else None)
+            raw_score=0.5 if knows else None,
+            speaking_score=0.5 if knows else None,
+        )
         is_interpolated = np.zeros(FRAMES, bool)
         is_interpolated[3:5] = knows
         facts = sample_json(clip, offset, is_interpolated)
         buffer = io.BytesIO()
-        write_samples(buffer, [ShardSample(
-            clip.clip_id, self.members | {"json": json.dumps(facts).encode()})])
+        write_samples(
+            buffer, [ShardSample(clip.clip_id, self.members | {"json": json.dumps(facts).encode()})]
+        )
         write_atomic(self.files.folder / clip.payload_path, buffer.getvalue())
         return clip

@@ -42,8 +42,9 @@ def constant_pts_s(rate: Fraction, duration_s: float, start_s: float = 0.0) -> l
     return [Fraction(start_s).limit_denominator(90_000) + i / rate for i in range(count)]
 
 
-def tone_bursts(times_s: Sequence[float], sample_rate: int, duration_s: float,
-                start_s: float = 0.0) -> np.ndarray:
+def tone_bursts(
+    times_s: Sequence[float], sample_rate: int, duration_s: float, start_s: float = 0.0
+) -> np.ndarray:
     """float64 [N] from `start_s` on: a 1.5 kHz burst of 2 ms around each time."""
     t = start_s + np.arange(round(duration_s * sample_rate)) / sample_rate
     signal = np.zeros(len(t))
@@ -75,8 +76,9 @@ class EventFile:
 
 def write_events(path: Path, spec: EventFile) -> Path:
     """Encode `spec` to `path`."""
-    options = {"preset": "ultrafast", "tune": "zerolatency"} if spec.video_codec == "libx264" \
-        else {}
+    options = (
+        {"preset": "ultrafast", "tune": "zerolatency"} if spec.video_codec == "libx264" else {}
+    )
     if spec.video_options:
         options = spec.video_options
     with av.open(str(path), "w", format=spec.container, options=spec.container_options) as out:
@@ -85,8 +87,11 @@ def write_events(path: Path, spec: EventFile) -> Path:
         video.width, video.height, video.pix_fmt = *spec.size, spec.pixel_format
         if spec.container not in ("avi",) and spec.video_codec not in ("mpeg1video", "mpeg4"):
             video.codec_context.time_base = TICK
-        audio = out.add_stream(spec.audio_codec, rate=spec.sample_rate,
-                               layout="mono" if spec.channels == 1 else "stereo")
+        audio = out.add_stream(
+            spec.audio_codec,
+            rate=spec.sample_rate,
+            layout="mono" if spec.channels == 1 else "stereo",
+        )
         packets = list(_video_packets(video, spec)) + list(_audio_packets(audio, spec))
         packets.sort(key=lambda p: (p.dts if p.dts is not None else p.pts) * p.time_base)
         for packet in packets:
@@ -103,7 +108,8 @@ def _video_packets(stream, spec: EventFile):
         picture = np.full((height * 3 // 2, width), 128, np.uint8)
         picture[:height] = value
         frames[value] = av.VideoFrame.from_ndarray(picture, format="yuv420p").reformat(
-            format=spec.pixel_format)
+            format=spec.pixel_format
+        )
     for pts in spec.pts_s:
         seen = int(np.searchsorted(times, float(pts) + 1e-9, side="right"))
         frame = frames[BRIGHT if seen % 2 else DARK]
@@ -124,10 +130,11 @@ def _audio_packets(stream, spec: EventFile):
     context.open()
     size = context.frame_size or 1024
     for start in range(0, len(signal), size):
-        block = np.round(signal[start:start + size] * 32767).astype(np.int16)
+        block = np.round(signal[start : start + size] * 32767).astype(np.int16)
         block = np.repeat(block[:, None], spec.channels, 1).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(
-            block, format="s16", layout="mono" if spec.channels == 1 else "stereo")
+            block, format="s16", layout="mono" if spec.channels == 1 else "stereo"
+        )
         frame.sample_rate, frame.pts = rate, first + start
         frame.time_base = Fraction(1, rate)
         for piece in av.AudioResampler(context.format, context.layout, rate).resample(frame):
@@ -148,7 +155,7 @@ def audio_shift_samples(heard: np.ndarray, wanted: np.ndarray, search: int = 240
     size = 1 << (2 * n - 1).bit_length()
     a, b = np.fft.rfft(heard[:n].astype(float), size), np.fft.rfft(wanted[:n], size)
     c = np.fft.irfft(a * np.conj(b), size)
-    c = np.concatenate([c[-search:], c[:search + 1]])
+    c = np.concatenate([c[-search:], c[: search + 1]])
     k = int(np.argmax(c))
     if 0 < k < len(c) - 1:
         left, mid, right = c[k - 1], c[k], c[k + 1]

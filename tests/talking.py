@@ -18,6 +18,11 @@ def talking_files(folder: Path, seconds: float) -> Path:
     """Three files of `seconds` at 25 fps, the first and the last of one person, 80 ms late."""
     random = np.random.default_rng(5)
     for i, (person, pitch) in enumerate(zip(load_portraits() * 2, PITCHES_HZ, strict=False)):
-        draw_talk(folder / f"talk{i}.mp4", [(person, speak(seconds, pitch, 1.0, i), seconds)],
-                  steady(Fraction(25), seconds), 0.08, random)
+        draw_talk(
+            folder / f"talk{i}.mp4",
+            [(person, speak(seconds, pitch, 1.0, i), seconds)],
+            steady(Fraction(25), seconds),
+            0.08,
+            random,
+        )
     return folder

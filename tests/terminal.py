@@ -25,8 +25,12 @@ class Ended:
     text: str
 
 
-def at_terminal(command: Sequence[str], timeout_s: float, cwd: Path = ROOT,
-                look: Callable[[int], None] | None = None) -> Ended:
+def at_terminal(
+    command: Sequence[str],
+    timeout_s: float,
+    cwd: Path = ROOT,
+    look: Callable[[int], None] | None = None,
+) -> Ended:
     """Run `command` as the leader of a session with a terminal of its own, nothing typed.
 
     `look(pid)` is called about every 0.2 s meanwhile. Raises TimeoutError with what was shown;
@@ -54,10 +58,13 @@ def at_terminal(command: Sequence[str], timeout_s: float, cwd: Path = ROOT,
                 look(pid)
             if time.monotonic() > deadline:
                 text = shown.decode(errors="replace")
-                raise TimeoutError(f"{' '.join(command)} did not end within {timeout_s:g} s; "
-                                   f"it showed: {text[-1500:]}")
-        return Ended(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]),
-                     shown.decode(errors="replace"))
+                raise TimeoutError(
+                    f"{' '.join(command)} did not end within {timeout_s:g} s; "
+                    f"it showed: {text[-1500:]}"
+                )
+        return Ended(
+            os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+        )
     except BaseException:
         _end(pid)
         raise

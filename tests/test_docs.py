@@ -41,27 +41,45 @@ def test_a_written_config_reads_back(tmp_path):
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = ("manifests", "stages", "pipeline", "training", "evaluation", "benchmarks", "tests",
-           "tools", "docs")
+FOLDERS = (
+    "manifests",
+    "stages",
+    "pipeline",
+    "training",
+    "evaluation",
+    "benchmarks",
+    "tests",
+    "tools",
+    "docs",
+)
 
 
 def paths_named(page: str) -> set[str]:
     """Files of ours that a page names: `folder/...` in code, targets of links, modules of -m."""
-    named = {path for path in re.findall(r"[\w./-]+/[\w./{},-]+\.\w+|[\w-]+(?:/[\w-]+)+", page)
-             if path.split("/")[0] in FOLDERS}
-    named |= {m.replace(".", "/") for m in re.findall(r"-m ((?:\w+\.)+\w+)", page)
-              if m.split(".")[0] in FOLDERS}
+    named = {
+        path
+        for path in re.findall(r"[\w./-]+/[\w./{},-]+\.\w+|[\w-]+(?:/[\w-]+)+", page)
+        if path.split("/")[0] in FOLDERS
+    }
+    named |= {
+        m.replace(".", "/")
+        for m in re.findall(r"-m ((?:\w+\.)+\w+)", page)
+        if m.split(".")[0] in FOLDERS
+    }
     return {name.rstrip(".,") for name in named if not re.search(r"\b(NAME|ROOM)\b", name)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_path_and_link_that_a_page_names_exists(page):
     text = page.read_text()
-    missing = {target for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-               if not (page.parent / target).exists()}
+    missing = {
+        target
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+        if not (page.parent / target).exists()
+    }
     for name in paths_named(text):
         found = [*re.findall(r"(.*)\{([^}]*)\}(.*)", name)]
-        for each in ([f"{a}{x}{b}" for a, xs, b in found for x in xs.split(",")] or [name]):
+        for each in [f"{a}{x}{b}" for a, xs, b in found for x in xs.split(",")] or [name]:
             if not any((ROOT / f"{each}{suffix}").exists() for suffix in ("", ".py")):
                 missing.add(each)
     assert missing - NOT_OURS == set()

@@ -11,29 +11,58 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"manifests", "stages", "pipeline", "training", "evaluation"}
 ALLOWED = {
-    "manifests": set(), "stages": {"manifests"}, "pipeline": OURS,
+    "manifests": set(),
+    "stages": {"manifests"},
+    "pipeline": OURS,
     "training": {"manifests", "stages.networks", "evaluation.metrics"},
     "evaluation": {"manifests", "stages.networks"},
 }
 FLOORS = {
-    "manifests": ("clock crops files ids paths records text network",
-                  "arrays plain_words sample_json schema spectra splits walk", "media weights",
-                  "shards", "corpus description"),
-    "stages": ("base cost_meter networks", "backends sources text", "faces", "sync", "clips",
-               "corpus"),
-    "pipeline": ("graph", "storage config machine", "run", "corpus scoring", "audit build",
-                 "resync demo", "commands", "cli"),
+    "manifests": (
+        "clock crops files ids paths records text network",
+        "arrays plain_words sample_json schema spectra splits walk",
+        "media weights",
+        "shards",
+        "corpus description",
+    ),
+    "stages": (
+        "base cost_meter networks",
+        "backends sources text",
+        "faces",
+        "sync",
+        "clips",
+        "corpus",
+    ),
+    "pipeline": (
+        "graph",
+        "storage config machine",
+        "run",
+        "corpus scoring",
+        "audit build",
+        "resync demo",
+        "commands",
+        "cli",
+    ),
     "training": ("models",),
-    "evaluation": ("records catalogue mixing", "metrics statistics",
-                   "alignment pairing wav_header", "audio signatures", "griffin_lim",
-                   "scoring report", "child isolation mos"),
+    "evaluation": (
+        "records catalogue mixing",
+        "metrics statistics",
+        "alignment pairing wav_header",
+        "audio signatures",
+        "griffin_lim",
+        "scoring report",
+        "child isolation mos",
+    ),
 }
 """Rooms of each package, the lowest floor first: a room imports from lower floors alone."""
 
 
 def floor_of(package: str) -> dict[str, int]:
-    return {f"{package}.{room}": floor for floor, rooms in enumerate(FLOORS[package])
-            for room in rooms.split()}
+    return {
+        f"{package}.{room}": floor
+        for floor, rooms in enumerate(FLOORS[package])
+        for room in rooms.split()
+    }
 
 
 def imports_of(path: Path) -> set[str]:
@@ -90,8 +119,15 @@ def test_every_room_has_a_floor_and_imports_from_lower_ones(package):
 
 def test_a_room_says_what_belongs_there_and_loads_nothing():
     """Importing a light module must not load a heavy neighbour."""
-    wordy = {"pipeline/audit", "pipeline/corpus/report", "pipeline/demo", "pipeline/resync",
-             "stages/sources/download", "evaluation/report", "stages/networks"}
+    wordy = {
+        "pipeline/audit",
+        "pipeline/corpus/report",
+        "pipeline/demo",
+        "pipeline/resync",
+        "stages/sources/download",
+        "evaluation/report",
+        "stages/networks",
+    }
     for package in sorted(OURS):
         for path in (ROOT / package).rglob("__init__.py"):
             tree = ast.parse(path.read_text())

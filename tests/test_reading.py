@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def sections() -> list[tuple[str, list[tuple[str, str]]]]:
     """(name, [(language, code), ...]) of every section of both pages that has a block."""
     readme = (ROOT / "README.md").read_text()
-    reading = readme[readme.index("\n## Reading it"):readme.index("\n## Scoring")]
+    reading = readme[readme.index("\n## Reading it") : readme.index("\n## Scoring")]
     made = []
     for page in (reading, (ROOT / "docs/reading.md").read_text()):
         for part in page.split("\n## ")[1:]:
@@ -66,13 +66,17 @@ def test_blocks_run_as_they_stand(folder, name, blocks):
     if missing := sorted(p for p in packages(blocks) if not is_here(p)):
         pytest.skip(f"not installed: {', '.join(missing)}")
     env = os.environ | {
-        "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf"),
-        "CROISSANT_CACHE": str(folder / "croissant"), "DAFT_ANALYTICS_ENABLED": "0",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(folder / "hf"),
+        "CROISSANT_CACHE": str(folder / "croissant"),
+        "DAFT_ANALYTICS_ENABLED": "0",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     for language, code in blocks:
         command = [sys.executable, "-c", code] if language == "python" else ["bash", "-ec", code]
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True,
-                              timeout=240)
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=240
+        )
         if done.returncode and "Could not load libtorchcodec" in done.stderr:
             pytest.skip("torchcodec is installed, FFmpeg's shared libraries are not")
         if done.returncode and "No module named 'jsonpath_rw'" in done.stderr:
@@ -81,6 +85,13 @@ def test_blocks_run_as_they_stand(folder, name, blocks):
 
 
 def test_every_tool_has_a_block():
-    wanted = {"datasets", "duckdb", "daft", "megatron.energon", "torchcodec.decoders",
-              "mlcroissant", "webdataset"}
+    wanted = {
+        "datasets",
+        "duckdb",
+        "daft",
+        "megatron.energon",
+        "torchcodec.decoders",
+        "mlcroissant",
+        "webdataset",
+    }
     assert wanted <= set().union(*(packages(blocks) for _, blocks in sections()))

@@ -46,7 +46,7 @@ def pairs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     for i, path in enumerate(clips(folder)):
         clean = decode_sound(path).astype(np.float64)
         rng = np.random.default_rng(i)
-        noise = rng.standard_normal(len(clean)) * np.sqrt(np.mean(clean ** 2))
+        noise = rng.standard_normal(len(clean)) * np.sqrt(np.mean(clean**2))
         dirty = clean + noise * 10 ** (-i / 20)
         made.append((clean, lfilter(*butter(4, 0.3), dirty) if i % 3 == 0 else dirty))
     return made
@@ -55,28 +55,37 @@ def pairs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def shifted(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """The pairs, each hypothesis late by up to 300 ms, by no whole number of steps."""
     rng = np.random.default_rng(0)
-    return [(x, np.concatenate([np.zeros(late), y]))
-            for late, (x, y) in zip(rng.integers(0, 4800, NUM_CLIPS), pairs(folder), strict=True)]
+    return [
+        (x, np.concatenate([np.zeros(late), y]))
+        for late, (x, y) in zip(rng.integers(0, 4800, NUM_CLIPS), pairs(folder), strict=True)
+    ]
 
 
 def seen(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """The middle of the pictures, uint8 [30, 224, 224, 3], and their sound, int16 [19200]."""
-    return [(read_pictures(path)[:FRAMES, 40:264, 68:292],
-             np.round(read_sound(path)[:640 * FRAMES] * 32767).astype(np.int16))
-            for path in clips(folder)]
+    return [
+        (
+            read_pictures(path)[:FRAMES, 40:264, 68:292],
+            np.round(read_sound(path)[: 640 * FRAMES] * 32767).astype(np.int16),
+        )
+        for path in clips(folder)
+    ]
 
 
 def words(_: Path) -> list[tuple[str, str]]:
     def text(seed: int) -> str:
-        return " ".join(np.random.default_rng(seed).choice(
-            ["bin", "lay", "red", "at", "two", "now"], 6))
+        return " ".join(
+            np.random.default_rng(seed).choice(["bin", "lay", "red", "at", "two", "now"], 6)
+        )
 
     return [(text(i), text(i + 100)) for i in range(NUM_CLIPS)]
 
 
 def faces(_: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    drawn = [np.random.default_rng(i).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-             for i in range(NUM_CLIPS)]
+    drawn = [
+        np.random.default_rng(i).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+        for i in range(NUM_CLIPS)
+    ]
     return [(face, face // 2) for face in drawn]
 
 
@@ -122,18 +131,43 @@ ROWS = (
     ("PESQ, raw", "pypesq", quality.pesq_raw, other.pypesq_raw, pairs),
     ("PESQ, wide band", "torch_pesq", quality.pesq_wb, other.torch_pesq_wb, pairs),
     ("ViSQOL", "visqol_reference", quality.visqol, other.own_visqol, pairs),
-    ("ViSQOL without realignment", "audio_samples_qoe",
-     lambda x, y: coarse_visqol()(x, y), other.rust_visqol, pairs),
+    (
+        "ViSQOL without realignment",
+        "audio_samples_qoe",
+        lambda x, y: coarse_visqol()(x, y),
+        other.rust_visqol,
+        pairs,
+    ),
     ("GE2E", "ge2e_reference", voice.similarity, other.own_ge2e, pairs),
     ("GE2E", "TTS", voice.similarity, other.coqui_ge2e, pairs),
-    ("Alignment, ms", "librosa", lambda x, y: find_shift(x, y).shift_ms, other.librosa_shift,
-     shifted),
-    ("LSE-C, LSE-D, offset", "syncnet_python", our_syncnet,
-     lambda: other.published_syncnet(random_syncnet().state_dict()), seen),
-    ("WER", "jiwer", lambda x, y: recognition.error_rate(x.split(), y.split(), y).value,
-     lambda: importlib.import_module("jiwer").wer, words),
-    ("CER", "jiwer", lambda x, y: recognition.error_rate(x, y, y).value,
-     lambda: importlib.import_module("jiwer").cer, words),
+    (
+        "Alignment, ms",
+        "librosa",
+        lambda x, y: find_shift(x, y).shift_ms,
+        other.librosa_shift,
+        shifted,
+    ),
+    (
+        "LSE-C, LSE-D, offset",
+        "syncnet_python",
+        our_syncnet,
+        lambda: other.published_syncnet(random_syncnet().state_dict()),
+        seen,
+    ),
+    (
+        "WER",
+        "jiwer",
+        lambda x, y: recognition.error_rate(x.split(), y.split(), y).value,
+        lambda: importlib.import_module("jiwer").wer,
+        words,
+    ),
+    (
+        "CER",
+        "jiwer",
+        lambda x, y: recognition.error_rate(x, y, y).value,
+        lambda: importlib.import_module("jiwer").cer,
+        words,
+    ),
     ("PSNR", "torchmetrics", pictures.psnr, other.torchmetrics_psnr, faces),
     ("SSIM", "torchmetrics", pictures.ssim, other.torchmetrics_ssim, faces),
     ("Lip distance, px", "sklearn", pictures.lip_landmark_distance, other.sklearn_lips, points),
@@ -144,8 +178,9 @@ ROWS = (
 def compare(title: str, package: str, ours: Callable, theirs: Callable, data: list) -> None:
     """One line: the largest and mean difference over the pairs, and our mean."""
     scores = [np.atleast_1d(ours(*pair)) for pair in data]
-    gaps = np.array([np.abs(score - theirs(*pair)).max()
-                     for score, pair in zip(scores, data, strict=True)])
+    gaps = np.array(
+        [np.abs(score - theirs(*pair)).max() for score, pair in zip(scores, data, strict=True)]
+    )
     mean = ", ".join(f"{value:.4g}" for value in np.mean(scores, axis=0))
     print(f"| {title} | {package} | {mean} | {gaps.max():.2g} | {gaps.mean():.2g} |", flush=True)
 
@@ -158,8 +193,11 @@ def visqol_conformance(sound: np.ndarray) -> None:
     api = VisqolApi()
     api.create(mode="speech", use_lattice_model=False, use_unscaled_speech=True)
     for what, published, ours in (
-        ("a file against itself, unscaled", PERFECT_UNSCALED,
-         api.measure_from_arrays(sound, sound, 16000).moslqo),
+        (
+            "a file against itself, unscaled",
+            PERFECT_UNSCALED,
+            api.measure_from_arrays(sound, sound, 16000).moslqo,
+        ),
         ("centre of a band, Hz", CENTRE_HZ, calc_center_freqs(50, 24000, 32)[5]),
     ):
         print(f"ViSQOL, {what}: published {published}, visqol-python {ours}")
@@ -168,8 +206,10 @@ def visqol_conformance(sound: np.ndarray) -> None:
 def main() -> None:
     warnings.simplefilter("ignore")
     folder, wanted = Path(sys.argv[1]), sys.argv[2:]
-    print("| metric | other code | our mean | largest difference | mean |\n"
-          "| --- | --- | --- | --- | --- |")
+    print(
+        "| metric | other code | our mean | largest difference | mean |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
     for title, package, ours, theirs, data in ROWS:
         if wanted and not title.startswith(tuple(wanted)):
             continue

@@ -28,10 +28,12 @@ def speech_of(sound: np.ndarray) -> np.ndarray:
 
     gain = LOUDNESS_DBFS - 10 * np.log10(np.mean(np.square(sound, dtype=np.float64)))
     sound = sound * 10 ** (max(gain, 0.0) / 20)
-    windows = sound[:len(sound) // VAD_SAMPLES * VAD_SAMPLES].reshape(-1, VAD_SAMPLES)
+    windows = sound[: len(sound) // VAD_SAMPLES * VAD_SAMPLES].reshape(-1, VAD_SAMPLES)
     vad = webrtcvad.Vad(3)
-    voiced = [vad.is_speech(np.round(window * 32767).astype(np.int16).tobytes(), RATE)
-              for window in windows]
+    voiced = [
+        vad.is_speech(np.round(window * 32767).astype(np.int16).tobytes(), RATE)
+        for window in windows
+    ]
     padded = np.pad(np.array(voiced, float), ((VAD_SMOOTH - 1) // 2, VAD_SMOOTH // 2))
     kept = np.convolve(padded, np.ones(VAD_SMOOTH) / VAD_SMOOTH, "valid").round() > 0
     kept = np.convolve(kept, np.ones(VAD_SPREAD), "same") > 0.5
@@ -55,7 +57,7 @@ def parts(speech: np.ndarray) -> np.ndarray:
         starts.pop()
     missing = (starts[-1] + PART_FRAMES) * HOP - len(speech)
     frames = mel(np.pad(speech, (0, max(0, missing))))
-    return np.stack([frames[start:start + PART_FRAMES] for start in starts])
+    return np.stack([frames[start : start + PART_FRAMES] for start in starts])
 
 
 def embedder(weights: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -63,12 +65,14 @@ def embedder(weights: Path) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
-        _graph(weights).SerializeToString(), providers=["CPUExecutionProvider"])
+        _graph(weights).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
     def embed(sound: np.ndarray) -> np.ndarray:
         (raw,) = session.run(None, {"mels": parts(speech_of(sound)).transpose(1, 0, 2)})
         mean = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).mean(axis=0)
         return mean / np.linalg.norm(mean)
+
     return embed
 
 
@@ -77,27 +81,42 @@ def _graph(weights: Path):
     import torch
     from onnx import TensorProto, helper, numpy_helper
 
-    state = {name: value.numpy() for name, value in torch.load(
-        weights, map_location="cpu", weights_only=True)["model_state"].items()}
-    order = np.r_[0:SIZE, 3 * SIZE:4 * SIZE, SIZE:3 * SIZE]
+    state = {
+        name: value.numpy()
+        for name, value in torch.load(weights, map_location="cpu", weights_only=True)[
+            "model_state"
+        ].items()
+    }
+    order = np.r_[0:SIZE, 3 * SIZE : 4 * SIZE, SIZE : 3 * SIZE]
     constants, nodes, above = {"axis": np.array([1])}, [], "mels"
     for i in range(LAYERS):
         for kind, name in (("W", "weight_ih"), ("R", "weight_hh")):
             constants[f"{kind}{i}"] = state[f"lstm.{name}_l{i}"][order][None]
         constants[f"B{i}"] = np.concatenate(
-            [state[f"lstm.bias_{side}_l{i}"][order] for side in ("ih", "hh")])[None]
-        nodes += [helper.make_node("LSTM", [above, f"W{i}", f"R{i}", f"B{i}"],
-                                   [f"all{i}", f"last{i}"], hidden_size=SIZE),
-                  helper.make_node("Squeeze", [f"all{i}", "axis"], [f"out{i}"])]
+            [state[f"lstm.bias_{side}_l{i}"][order] for side in ("ih", "hh")]
+        )[None]
+        nodes += [
+            helper.make_node(
+                "LSTM",
+                [above, f"W{i}", f"R{i}", f"B{i}"],
+                [f"all{i}", f"last{i}"],
+                hidden_size=SIZE,
+            ),
+            helper.make_node("Squeeze", [f"all{i}", "axis"], [f"out{i}"]),
+        ]
         above = f"out{i}"
     constants |= {"first": np.array([0]), "W": state["linear.weight"], "B": state["linear.bias"]}
-    nodes += [helper.make_node("Squeeze", [f"last{LAYERS - 1}", "first"], ["hidden"]),
-              helper.make_node("Gemm", ["hidden", "W", "B"], ["linear"], transB=1),
-              helper.make_node("Relu", ["linear"], ["raw"])]
+    nodes += [
+        helper.make_node("Squeeze", [f"last{LAYERS - 1}", "first"], ["hidden"]),
+        helper.make_node("Gemm", ["hidden", "W", "B"], ["linear"], transB=1),
+        helper.make_node("Relu", ["linear"], ["raw"]),
+    ]
     floats = TensorProto.FLOAT
     graph = helper.make_graph(
-        nodes, "ge2e",
+        nodes,
+        "ge2e",
         [helper.make_tensor_value_info("mels", floats, [PART_FRAMES, None, MELS])],
         [helper.make_tensor_value_info("raw", floats, [None, SIZE])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()])
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)

@@ -60,13 +60,25 @@ def stand_in_for_torchaudio() -> None:
         def apply(signal):
             moved = resample_poly(signal.double().numpy(), new_rate, rate, axis=-1)
             return torch.from_numpy(moved).float()
+
         apply.to = lambda device: apply
         return apply
 
     def spectrogram(n_fft, win_length, hop_length, power, center=True, **_):
         def apply(signal):
-            return torch.stft(signal, n_fft, hop_length, win_length, torch.hann_window(win_length),
-                              center=center, return_complex=True).abs() ** power
+            return (
+                torch.stft(
+                    signal,
+                    n_fft,
+                    hop_length,
+                    win_length,
+                    torch.hann_window(win_length),
+                    center=center,
+                    return_complex=True,
+                ).abs()
+                ** power
+            )
+
         return apply
 
     def filtered(signal, a, b, clamp=True):
@@ -89,8 +101,9 @@ def speechbrain_stoi() -> Score:
         stand_in(name)
     stand_in("speechbrain.utils.torch_audio_backend", check_torchaudio_backend=lambda: None)
     loss = module_file(path).stoi_loss
-    return lambda x, y: -float(loss(
-        torch.tensor(y[None]).float(), torch.tensor(x[None]).float(), torch.ones(1)))
+    return lambda x, y: (
+        -float(loss(torch.tensor(y[None]).float(), torch.tensor(x[None]).float(), torch.ones(1)))
+    )
 
 
 def torch_stoi(extended: bool) -> Score:
@@ -105,6 +118,7 @@ def torch_stoi(extended: bool) -> Score:
     def score(x, y):
         x, y = (torch.tensor(resample_poly(s, 5, 8)[None]).float() for s in (x, y))
         return -float(loss(y, x).mean())
+
     return score
 
 
@@ -126,6 +140,7 @@ def sptk_mcd_db() -> Score:
         pitch, times = pyworld.harvest(signal, 16000)
         envelope = pyworld.cheaptrick(signal, pitch, times, 16000)
         return pysptk.sp2mc(envelope, order=13, alpha=0.42)[:, 1:]
+
     return lambda x, y: melcd(cepstra(x), cepstra(y))
 
 
@@ -150,6 +165,7 @@ def torch_pesq_wb() -> Score:
 def rust_visqol() -> Score:
     """audio_samples_qoe, ViSQOL in Rust, which has no fine realignment of patches. Its class of
     sound (package audio_samples) is stood in for by an array that knows its rate."""
+
     class AudioSamples(np.ndarray):
         sample_rate = 16000
 
@@ -193,8 +209,12 @@ def coqui_ge2e() -> Score:
     import torch
 
     stand_in("trainer")
-    stand_in("trainer.io", load_fsspec=lambda path, map_location: torch.load(
-        path, map_location=map_location, weights_only=True))
+    stand_in(
+        "trainer.io",
+        load_fsspec=lambda path, map_location: torch.load(
+            path, map_location=map_location, weights_only=True
+        ),
+    )
     stand_in("TTS", __path__=[str(metadata.distribution("coqui-tts").locate_file("TTS"))])
     from TTS.vc.layers.freevc.speaker_encoder.speaker_encoder import SpeakerEncoder
 
@@ -202,6 +222,7 @@ def coqui_ge2e() -> Score:
 
     def embed(sound):
         return encoder.embed_utterance(ge2e_reference.speech_of(sound).astype(np.float32))
+
     return lambda x, y: float(embed(x) @ embed(y))
 
 
@@ -224,8 +245,10 @@ def published_syncnet(state: dict) -> Score:
                 Path(folder, f"{i:06}.jpg").write_bytes(picture.tobytes())
             wavfile.write(Path(folder, "audio.wav"), 16000, pcm)
             offset, confidence, distance = evaluator.evaluate(
-                types.SimpleNamespace(tmp_dir=folder, batch_size=20, vshift=15))
+                types.SimpleNamespace(tmp_dir=folder, batch_size=20, vshift=15)
+            )
         return np.array([confidence, distance, offset])
+
     return score
 
 
@@ -236,8 +259,9 @@ def librosa_shift() -> Score:
     from sklearn.preprocessing import scale
 
     def features(signal):
-        mel = melspectrogram(y=signal, sr=16000, n_fft=640, hop_length=160, n_mels=80, power=1.0,
-                             center=False)
+        mel = melspectrogram(
+            y=signal, sr=16000, n_fft=640, hop_length=160, n_mels=80, power=1.0, center=False
+        )
         return scale(np.log(np.maximum(mel, 1e-5))).T
 
     def shift(x, y):
@@ -246,8 +270,10 @@ def librosa_shift() -> Score:
         for frames in range(-30, 31):
             start, end = max(0, frames), min(len(fixed), len(moving) + frames)
             errors[10 * frames] = mean_squared_error(
-                fixed[start:end], moving[start - frames:end - frames])
+                fixed[start:end], moving[start - frames : end - frames]
+            )
         return min(errors, key=errors.get)
+
     return shift
 
 
@@ -264,9 +290,18 @@ def sklearn_lips() -> Score:
     from sklearn.preprocessing import StandardScaler
 
     def distance(x, y):
-        return np.mean([paired_euclidean_distances(*(
-            StandardScaler(with_std=False).fit_transform(frame[48:68]) for frame in frames))
-            for frames in zip(x, y, strict=True)])
+        return np.mean(
+            [
+                paired_euclidean_distances(
+                    *(
+                        StandardScaler(with_std=False).fit_transform(frame[48:68])
+                        for frame in frames
+                    )
+                )
+                for frames in zip(x, y, strict=True)
+            ]
+        )
+
     return distance
 
 
@@ -275,9 +310,14 @@ def torchmetrics_psnr() -> Score:
     import torch
     from torchmetrics.functional.image import peak_signal_noise_ratio as psnr
 
-    return lambda x, y: float(np.mean([
-        psnr(torch.tensor(b).double(), torch.tensor(a).double(), data_range=255.0)
-        for a, b in zip(x, y, strict=True)]))
+    return lambda x, y: float(
+        np.mean(
+            [
+                psnr(torch.tensor(b).double(), torch.tensor(a).double(), data_range=255.0)
+                for a, b in zip(x, y, strict=True)
+            ]
+        )
+    )
 
 
 def torchmetrics_ssim() -> Score:
@@ -285,5 +325,6 @@ def torchmetrics_ssim() -> Score:
     import torch
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-    return lambda x, y: float(ssim(*(torch.tensor(luma(s))[:, None] for s in (y, x)),
-                                   data_range=255.0, sigma=1.5))
+    return lambda x, y: float(
+        ssim(*(torch.tensor(luma(s))[:, None] for s in (y, x)), data_range=255.0, sigma=1.5)
+    )

@@ -23,28 +23,34 @@ PATCH, SEARCH_PATCHES = 20, 60
 FLOOR_DB, RANGE_DB = -45.0, 45.0
 EAR_Q, MIN_BANDWIDTH = 9.26449, 24.7
 SPEECH_RMS, SPEECH_FRAMES = 5000.0, 3
-KERNEL = np.array([[0.0113033910173052, 0.0838251475442633, 0.0113033910173052],
-                   [0.0838251475442633, 0.619485845753726, 0.0838251475442633],
-                   [0.0113033910173052, 0.0838251475442633, 0.0113033910173052]])
-C1, C3 = 0.01 ** 2, 0.03 ** 2 / 2
+KERNEL = np.array(
+    [
+        [0.0113033910173052, 0.0838251475442633, 0.0113033910173052],
+        [0.0838251475442633, 0.619485845753726, 0.0838251475442633],
+        [0.0113033910173052, 0.0838251475442633, 0.0113033910173052],
+    ]
+)
+C1, C3 = 0.01**2, 0.03**2 / 2
 
 
 def visqol(reference: np.ndarray, hypothesis: np.ndarray) -> float:
     """MOS-LQO, 1 to 5, of two signals float [N] at 16 kHz. Raises ValueError without a patch."""
     hypothesis = aligned(reference, hypothesis)[0]
-    hypothesis = hypothesis * np.sqrt(np.mean(reference ** 2) / np.mean(hypothesis ** 2))
+    hypothesis = hypothesis * np.sqrt(np.mean(reference**2) / np.mean(hypothesis**2))
     true, made = neurograms(reference, hypothesis)
     starts = patch_starts(reference, true.shape[1])
-    patches = np.stack([true[:, s:s + PATCH] for s in starts])
+    patches = np.stack([true[:, s : s + PATCH] for s in starts])
     rows = []
-    for patch, start, match in zip(patches, starts, best_matches(patches, starts, made),
-                                   strict=True):
+    for patch, start, match in zip(
+        patches, starts, best_matches(patches, starts, made), strict=True
+    ):
         if match is None:
             rows.append(np.zeros(BANDS))
             continue
         coarse = nsim(patch, _window(made, match))
-        cut = [s[HOP * at:HOP * (at + PATCH)]
-               for s, at in ((reference, start), (hypothesis, match))]
+        cut = [
+            s[HOP * at : HOP * (at + PATCH)] for s, at in ((reference, start), (hypothesis, match))
+        ]
         fine = nsim(*neurograms(*truncated(*cut)))
         rows.append(fine if fine.mean() >= coarse.mean() else coarse)
     return mos(float(np.mean(rows)))
@@ -66,8 +72,9 @@ def centres() -> np.ndarray:
 def spectrogram(signal: np.ndarray) -> np.ndarray:
     """RMS of each band's output over each Hann window of 80 ms, float64 [B, T]."""
     frames = windows(signal, WINDOW, HOP) * np.hanning(WINDOW)
-    return np.stack([np.sqrt(np.mean(sosfilt(gammatone(hz), frames, axis=1) ** 2, axis=1))
-                     for hz in centres()])
+    return np.stack(
+        [np.sqrt(np.mean(sosfilt(gammatone(hz), frames, axis=1) ** 2, axis=1)) for hz in centres()]
+    )
 
 
 def gammatone(hz: float) -> np.ndarray:
@@ -78,10 +85,20 @@ def gammatone(hz: float) -> np.ndarray:
     """
     angle = 2 * np.pi * hz / RATE
     radius = np.exp(-2 * np.pi * 1.019 * (hz / EAR_Q + MIN_BANDWIDTH) / RATE)
-    slopes = [sign * np.sqrt(3 + side * 2 ** 1.5) for side in (1, -1) for sign in (1, -1)]
-    sections = np.array([
-        [1, -radius * (np.cos(angle) + slope * np.sin(angle)), 0,
-         1, -2 * radius * np.cos(angle), radius ** 2] for slope in slopes])
+    slopes = [sign * np.sqrt(3 + side * 2**1.5) for side in (1, -1) for sign in (1, -1)]
+    sections = np.array(
+        [
+            [
+                1,
+                -radius * (np.cos(angle) + slope * np.sin(angle)),
+                0,
+                1,
+                -2 * radius * np.cos(angle),
+                radius**2,
+            ]
+            for slope in slopes
+        ]
+    )
     sections[0, :3] /= np.abs(sosfreqz(sections, worN=[angle])[1][0])
     return sections
 
@@ -91,8 +108,9 @@ def neurograms(reference: np.ndarray, hypothesis: np.ndarray) -> list[np.ndarray
     levels = []
     for signal in (reference, hypothesis):
         rms = spectrogram(signal)
-        levels.append(np.maximum(10 * np.log10(np.where(rms == 0, np.finfo(float).eps, rms)),
-                                 FLOOR_DB))
+        levels.append(
+            np.maximum(10 * np.log10(np.where(rms == 0, np.finfo(float).eps, rms)), FLOOR_DB)
+        )
     shared = min(level.shape[1] for level in levels)
     peaks = np.maximum(*(level[:, :shared].max(axis=0) for level in levels))
     for level in levels:
@@ -110,8 +128,8 @@ def nsim(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         return correlate(values, kernel, mode="nearest")
 
     mean, other_mean = smooth(one), smooth(other)
-    variances = (smooth(one ** 2) - mean ** 2) * (smooth(other ** 2) - other_mean ** 2)
-    luminance = (2 * mean * other_mean + C1) / (mean ** 2 + other_mean ** 2 + C1)
+    variances = (smooth(one**2) - mean**2) * (smooth(other**2) - other_mean**2)
+    luminance = (2 * mean * other_mean + C1) / (mean**2 + other_mean**2 + C1)
     covariance = smooth(one * other) - mean * other_mean
     structure = (covariance + C3) / (np.sqrt(np.maximum(variances, 0)) + C3)
     return (luminance * structure).mean(axis=-1)
@@ -122,12 +140,15 @@ def patch_starts(reference: np.ndarray, num_frames: int) -> list[int]:
     first = PATCH // 2 - 1
     count = (num_frames - first) // PATCH
     scaled = np.clip(reference / reference.max() * 32768, -32768, 32767).astype(np.int16)
-    frames = scaled[first:first + count * PATCH * HOP].astype(float).reshape(-1, HOP)
-    loud = np.sqrt(np.mean(frames ** 2, axis=1)) >= SPEECH_RMS
-    loud = np.concatenate([np.ones(SPEECH_FRAMES - 1, bool), np.lib.stride_tricks
-                           .sliding_window_view(loud, SPEECH_FRAMES).any(axis=1)])
-    starts = [first + PATCH * i for i in range(count)
-              if loud[PATCH * i:PATCH * (i + 1)].any()]
+    frames = scaled[first : first + count * PATCH * HOP].astype(float).reshape(-1, HOP)
+    loud = np.sqrt(np.mean(frames**2, axis=1)) >= SPEECH_RMS
+    loud = np.concatenate(
+        [
+            np.ones(SPEECH_FRAMES - 1, bool),
+            np.lib.stride_tricks.sliding_window_view(loud, SPEECH_FRAMES).any(axis=1),
+        ]
+    )
+    starts = [first + PATCH * i for i in range(count) if loud[PATCH * i : PATCH * (i + 1)].any()]
     if not starts:
         raise ValueError("no patch of speech")
     return starts
@@ -152,8 +173,9 @@ def best_matches(patches: np.ndarray, starts: list[int], made: np.ndarray) -> li
             total[i] = np.where(near, np.where(skip, total[i - 1], similarity + best), 0)
         back.append(previous)
     lower = max(0, starts[-1] - reach)
-    offset = lower + int(np.argmax(total[-1][lower:min(starts[-1] + reach + 1,
-                                                       num_frames - PATCH)]))
+    offset = lower + int(
+        np.argmax(total[-1][lower : min(starts[-1] + reach + 1, num_frames - PATCH)])
+    )
     found: list[int | None] = []
     for previous in reversed(back):
         found.append(None if previous[offset] == offset else offset)
@@ -172,7 +194,7 @@ def _best_before(scores: np.ndarray, lower: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _window(made: np.ndarray, start: int) -> np.ndarray:
-    part = made[:, start:start + PATCH]
+    part = made[:, start : start + PATCH]
     return np.pad(part, ((0, 0), (0, PATCH - part.shape[1])))
 
 

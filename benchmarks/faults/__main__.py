@@ -39,13 +39,21 @@ def main(words: list[str] | None = None) -> int:
             bench.close()
         _show([tallies[-1].row()], given.json)
         for name in ("notes", *_lists(tallies[-1])):
-            for text in getattr(tallies[-1], name)[:given.most]:
+            for text in getattr(tallies[-1], name)[: given.most]:
                 print(f"  {name}: {text}", file=sys.stderr)
     rows = [t.row() for t in tallies] + [total(tallies)]
     if given.json:
-        print(json.dumps({"seed": given.seed, "rows": rows, "notes": {
-            t.fault: t.notes for t in tallies}, "found": {
-                t.fault: {n: getattr(t, n) for n in _lists(t)} for t in tallies}}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "seed": given.seed,
+                    "rows": rows,
+                    "notes": {t.fault: t.notes for t in tallies},
+                    "found": {t.fault: {n: getattr(t, n) for n in _lists(t)} for t in tallies},
+                },
+                indent=1,
+            )
+        )
     else:
         _show(rows, False)
     return 0 if all(t.is_clean for t in tallies) else 1
@@ -79,16 +87,18 @@ def _show(rows: list[dict], quiet: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     for name, count, what in (
-            ("kills", 50, "parts killed at random moments"),
-            ("suspensions", 5, "parts suspended at random moments"),
-            ("nodes", 2, "builds on two nodes of which one is lost"),
-            ("mutations", 1000, "damaged media files"),
-            ("links", 10000, "links of bad kinds, 30 % of them dead"),
-            ("stores", 3, "builds to an S3 store that fails: 503, cut bodies, 403"),
-            ("disks", 1, "builds on a disk that gets full")):
+        ("kills", 50, "parts killed at random moments"),
+        ("suspensions", 5, "parts suspended at random moments"),
+        ("nodes", 2, "builds on two nodes of which one is lost"),
+        ("mutations", 1000, "damaged media files"),
+        ("links", 10000, "links of bad kinds, 30 % of them dead"),
+        ("stores", 3, "builds to an S3 store that fails: 503, cut bodies, 403"),
+        ("disks", 1, "builds on a disk that gets full"),
+    ):
         parser.add_argument(f"--{name}", type=int, default=count, help=f"{what} ({count})")
-    parser.add_argument("--suspend-s", type=float, default=60.0,
-                        help="how long a part is suspended (60)")
+    parser.add_argument(
+        "--suspend-s", type=float, default=60.0, help="how long a part is suspended (60)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help=f"comma list of {', '.join(KINDS)}")
     parser.add_argument("--most", type=int, default=20, help="sentences printed of a kind (20)")

@@ -73,9 +73,13 @@ def _mounted(place: Path) -> tuple[subprocess.Popen, list[str]] | None:
     script = f"mount -t tmpfs -o size={FULL_BYTES} none '{place}' && echo up && exec sleep 86400"
     for options, enter in ((["-m"], ["-m"]), (["-rm"], ["-U", "-m", "--preserve-credentials"])):
         with contextlib.suppress(FileNotFoundError):
-            holder = subprocess.Popen(["unshare", *options, "sh", "-c", script], text=True,
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.DEVNULL)
+            holder = subprocess.Popen(
+                ["unshare", *options, "sh", "-c", script],
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
             if holder.stdout is not None and holder.stdout.readline() == "up\n":
                 return holder, ["nsenter", "-t", str(holder.pid), *enter, f"--wd={ROOT}"]
             holder.kill()

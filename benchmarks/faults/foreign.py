@@ -6,10 +6,28 @@ import hashlib
 import random
 from pathlib import Path
 
-NAMES = ("notes.txt", "train-009999.tar", "train-000000.tar.bak", ".report.html.k3j2h1g0.tmp",
-         ".x.0123456789abcdef-3.tmp", "part-000009.parquet", "SHA256SUMS.old", "lock.mine", "a b#c",
-         "0" * 60 + ".npz", "cpu-9-9.memory.txt", "status.json~", "film.mp4.part", "naïve.json",
-         "yld-run-mine", "node-99", "token.txt", ".hidden", "README", "mine.tar")
+NAMES = (
+    "notes.txt",
+    "train-009999.tar",
+    "train-000000.tar.bak",
+    ".report.html.k3j2h1g0.tmp",
+    ".x.0123456789abcdef-3.tmp",
+    "part-000009.parquet",
+    "SHA256SUMS.old",
+    "lock.mine",
+    "a b#c",
+    "0" * 60 + ".npz",
+    "cpu-9-9.memory.txt",
+    "status.json~",
+    "film.mp4.part",
+    "naïve.json",
+    "yld-run-mine",
+    "node-99",
+    "token.txt",
+    ".hidden",
+    "README",
+    "mine.tar",
+)
 
 
 class Foreign:

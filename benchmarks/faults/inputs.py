@@ -19,6 +19,11 @@ def talks(folder: Path, seconds: float, count: int) -> list[Path]:
     for i in range(count):
         person, pitch = people[i % len(people)], (200, 120, 160)[i % 3]
         made.append(folder / f"talk{i}.mp4")
-        draw_talk(made[-1], [(person, speak(seconds, pitch, 1.0, i), seconds)],
-                  steady(Fraction(25), seconds), 0.08, random)
+        draw_talk(
+            made[-1],
+            [(person, speak(seconds, pitch, 1.0, i), seconds)],
+            steady(Fraction(25), seconds),
+            0.08,
+            random,
+        )
     return made

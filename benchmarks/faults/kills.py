@@ -15,16 +15,22 @@ from benchmarks.faults.inputs import talks
 from benchmarks.faults.runs import Bench, Build, seal
 from benchmarks.faults.tally import Tally
 
-TITLES = {"worker": "ray::StageWorker", "raylet": "raylet/raylet", "gcs": "gcs_server",
-          "agent": "DashboardAg", "environment agent": "RuntimeEnv"}
+TITLES = {
+    "worker": "ray::StageWorker",
+    "raylet": "raylet/raylet",
+    "gcs": "gcs_server",
+    "agent": "DashboardAg",
+    "environment agent": "RuntimeEnv",
+}
 WHOM = ("supervisor", "driver", "whole group", *TITLES)
 LIMIT_S = 420.0
 ATTEMPTS = 3
 """A part that is not there yet, or no more, when its moment comes is tried in another run."""
 
 
-def run(bench: Bench, num_kills: int, num_stops: int, suspend_s: float, rng: random.Random,
-        say=print) -> Tally:
+def run(
+    bench: Bench, num_kills: int, num_stops: int, suspend_s: float, rng: random.Random, say=print
+) -> Tally:
     """`num_kills` kills, spread over all parts, and `num_stops` suspensions of `suspend_s`."""
     tally = Tally("kills and suspensions")
     if not num_kills + num_stops:
@@ -41,13 +47,15 @@ def run(bench: Bench, num_kills: int, num_stops: int, suspend_s: float, rng: ran
         order = [WHOM[i % len(WHOM)] for i in range(num_kills)]
         rng.shuffle(order)
         cases = [(whom, signal.SIGKILL) for whom in order] + [
-            (rng.choice([*TITLES, "driver"]), signal.SIGSTOP) for _ in range(num_stops)]
+            (rng.choice([*TITLES, "driver"]), signal.SIGSTOP) for _ in range(num_stops)
+        ]
         for number, (whom, how) in enumerate(cases):
             name = f"{'kill' if how == signal.SIGKILL else 'suspend'} {number} ({whom})"
             say(f"{name}")
             for _ in range(ATTEMPTS):
-                if _one(bench, tally, name, whom, how, sources, wanted, ended.seconds,
-                        suspend_s, rng):
+                if _one(
+                    bench, tally, name, whom, how, sources, wanted, ended.seconds, suspend_s, rng
+                ):
                     tally.cases += 1
                     break
             else:
@@ -80,8 +88,9 @@ def _one(bench, tally, name, whom, how, sources: Path, wanted, usual_s, suspend_
     if hit and (ended.code != 0 or seal(out) != wanted):
         again = bench.build(tally, f"{name}, again", LIMIT_S, sources, "--out", out)
         if again.code != 0:
-            tally.crashes.append(f"{name}: the same command again: exit code {again.code}: "
-                                 f"{again.told[-300:]}")
+            tally.crashes.append(
+                f"{name}: the same command again: exit code {again.code}: {again.told[-300:]}"
+            )
     if hit:
         tally.compare(name, seal(out), wanted)
         bench.check_after(tally, name, out, 2)

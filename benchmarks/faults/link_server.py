@@ -139,8 +139,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def give_stream(self):
         place = self.server.facts["strangers"][0]
-        self._whole(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://{place}/0.ts\n"
-                    "#EXT-X-ENDLIST\n".encode(), Content_Type="application/vnd.apple.mpegurl")
+        self._whole(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://{place}/0.ts\n"
+            "#EXT-X-ENDLIST\n".encode(),
+            Content_Type="application/vnd.apple.mpegurl",
+        )
 
     def give_drip(self):
         self._start(10**6)

@@ -11,9 +11,15 @@ from benchmarks.faults.inputs import talks
 from benchmarks.faults.runs import Bench, failures
 from benchmarks.faults.tally import Tally
 
-CONTAINERS = {"mp4": ("h264", "aac"), "mkv": ("h264", "flac"), "avi": ("mpeg4", "pcm_s16le"),
-              "ts": ("h264", "aac"), "webm": ("libvpx", "libopus"),
-              "mpg": ("mpeg1video", "mp2"), "mov": ("mjpeg", "pcm_s16le")}
+CONTAINERS = {
+    "mp4": ("h264", "aac"),
+    "mkv": ("h264", "flac"),
+    "avi": ("mpeg4", "pcm_s16le"),
+    "ts": ("h264", "aac"),
+    "webm": ("libvpx", "libopus"),
+    "mpg": ("mpeg1video", "mp2"),
+    "mov": ("mjpeg", "pcm_s16le"),
+}
 ODD_SIZES = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\0\0\1")
 BATCH = 250
 SECONDS_A_FILE = 12.0
@@ -41,24 +47,37 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
                     path.write_bytes(content)
                     made.add(content)
             out = bench.folder / f"from{first}" / "corpus"
-            bench.build(tally, f"batch {first}", START_S + SECONDS_A_FILE * number, folder,
-                        "--out", out, "--set", "workers.max_failure_rate=1",
-                        "--set", "workers.timeout_s={probe: 60, shots: 120}")
+            bench.build(
+                tally,
+                f"batch {first}",
+                START_S + SECONDS_A_FILE * number,
+                folder,
+                "--out",
+                out,
+                "--set",
+                "workers.max_failure_rate=1",
+                "--set",
+                "workers.timeout_s={probe: 60, shots: 120}",
+            )
             tally.cases += number
             bench.check_after(tally, f"batch {first}", out, number)
             for row in failures(out):
                 if row["reason"] == "crash":
                     tally.crashes.append(f"{row['stage']} {row['item_id']}: {row['exception']}")
                 else:
-                    tally.notes.append(f"failed in {row['stage']}, {row['reason']}: "
-                                       f"{(row['exception'] or '')[:160]}")
+                    tally.notes.append(
+                        f"failed in {row['stage']}, {row['reason']}: "
+                        f"{(row['exception'] or '')[:160]}"
+                    )
     return tally
 
 
 def _originals(folder: Path) -> list[Path]:
-    talk, = talks(folder / "source", 1.6, 1)
-    return [_transcoded(talk, folder / f"talk.{suffix}", *codecs)
-            for suffix, codecs in CONTAINERS.items()]
+    (talk,) = talks(folder / "source", 1.6, 1)
+    return [
+        _transcoded(talk, folder / f"talk.{suffix}", *codecs)
+        for suffix, codecs in CONTAINERS.items()
+    ]
 
 
 def _transcoded(source: Path, target: Path, video_codec: str, audio_codec: str) -> Path:
@@ -99,24 +118,24 @@ def mutated(content: bytes, rng: random.Random) -> tuple[bytes, str]:
         for _ in range(rng.choice([1, 10, 100, 1000])):
             data[rng.randrange(size)] ^= 1 << rng.randrange(8)
     elif how == "cut":
-        del data[rng.randrange(1, size):]
+        del data[rng.randrange(1, size) :]
     elif how == "swap":
         length = rng.randrange(1, size // 4)
         a, b = rng.randrange(size - length), rng.randrange(size - length)
-        data[a:a + length], data[b:b + length] = data[b:b + length], data[a:a + length]
+        data[a : a + length], data[b : b + length] = data[b : b + length], data[a : a + length]
     elif how == "head":  # sizes, brands, counts, time bases
         for _ in range(rng.choice([1, 4, 16])):
             place = rng.randrange(min(size - 4, 2000))
-            data[place:place + 4] = rng.choice([*ODD_SIZES, rng.randbytes(4)])
+            data[place : place + 4] = rng.choice([*ODD_SIZES, rng.randbytes(4)])
     elif how == "zeros":
         place, length = rng.randrange(size), rng.choice([16, 512, 8192])
-        data[place:place + length] = bytes(min(length, size - place))
+        data[place : place + length] = bytes(min(length, size - place))
     elif how == "doubled":
         place, length = rng.randrange(size), rng.randrange(1, size // 2)
-        data[place:place] = data[place:place + length]
+        data[place:place] = data[place : place + length]
     elif how == "hole":
         place = rng.randrange(size)
-        del data[place:place + rng.choice([1, 3, 188, 4096])]
+        del data[place : place + rng.choice([1, 3, 188, 4096])]
     else:  # what is seldom looked at: tables at the end
         for _ in range(rng.choice([1, 8, 64])):
             data[size - 1 - rng.randrange(min(size, 3000))] = rng.randrange(256)

@@ -63,13 +63,15 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
                     tally.notes.append(f"{name}: the build had ended")
                 ended = build.end(tally, name, LIMIT_S)
                 if is_hit and lost == "two" and ended.code != 0:
-                    tally.not_as_promised.append(f"{name}: did not go on on the other node: "
-                                                 f"{ended.told[-400:]}")
+                    tally.not_as_promised.append(
+                        f"{name}: did not go on on the other node: {ended.told[-400:]}"
+                    )
                 if ended.code not in (0, STOPPED, None):
                     tally.not_as_promised.append(f"{name}: exit code {ended.code}")
             if ended.code != 0:
-                again = bench.build(tally, f"{name}, again", LIMIT_S, sources, "--out", address,
-                                    **settings)
+                again = bench.build(
+                    tally, f"{name}, again", LIMIT_S, sources, "--out", address, **settings
+                )
                 if again.code != 0:
                     tally.not_as_promised.append(f"{name}, again: {again.told[-300:]}")
             tally.compare(name, seal_at(settings, address), seal(whole))
@@ -81,12 +83,21 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
 def _two_nodes(bench: Bench, settings: dict[str, str]) -> Iterator[tuple[str, dict[str, int]]]:
     """The cluster's address, and the raylets of its nodes, held by a process of their own."""
     folder = bench.folder / "nodes"
-    environment = {**bench.environment(settings), "PYTHONPATH": str(ROOT),
-                   "TMPDIR": "/tmp", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {
+        **bench.environment(settings),
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": "/tmp",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env={k: v for k, v in environment.items() if k != "YLD_FAULTS"})
+        [sys.executable, "-c", HOLDER, str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={k: v for k, v in environment.items() if k != "YLD_FAULTS"},
+    )
     tasks, told = holder.stdin, holder.stdout
     if tasks is None or told is None:  # never: both were asked for
         raise RuntimeError("the holder of the two nodes cannot be spoken to")
@@ -106,8 +117,10 @@ def _two_nodes(bench: Bench, settings: dict[str, str]) -> Iterator[tuple[str, di
         try:
             holder.wait(30)
         except subprocess.TimeoutExpired:
-            for process in [*psutil.Process(holder.pid).children(recursive=True),
-                            psutil.Process(holder.pid)]:
+            for process in [
+                *psutil.Process(holder.pid).children(recursive=True),
+                psutil.Process(holder.pid),
+            ]:
                 with contextlib.suppress(psutil.Error):
                     os.kill(process.pid, 9)
             holder.wait()

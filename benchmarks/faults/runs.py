@@ -55,21 +55,31 @@ class Bench:
     def environment(self, more: dict[str, str]) -> dict[str, str]:
         noted, hook = self.connections.environment()
         kept = {k: v for k, v in os.environ.items() if k not in ("YLD_RUN", "YLD_DEBUG")}
-        return {**kept, MARK: self.mark, "TMPDIR": str(self.temporary),
-                "YLD_CACHE": str(self.folder / "cache"),
-                "PYTHONPATH": os.pathsep.join([hook, str(ROOT)]), **noted, **more}
+        return {
+            **kept,
+            MARK: self.mark,
+            "TMPDIR": str(self.temporary),
+            "YLD_CACHE": str(self.folder / "cache"),
+            "PYTHONPATH": os.pathsep.join([hook, str(ROOT)]),
+            **noted,
+            **more,
+        }
 
     def start(self, *words: object, **more: str) -> Build:
         """`yld build words...` with `more` in its environment."""
         log = open(self.folder / "told.txt", "w+")  # noqa: SIM115 - closed by `end`
         process = subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "pipeline.cli", "build", *map(str, words)],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            env=self.environment(more), start_new_session=True)
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=self.environment(more),
+            start_new_session=True,
+        )
         return Build(self, process, log)
 
-    def build(self, tally: Tally, name: str, limit_s: float, *words: object,
-              **more: str) -> Ended:
+    def build(self, tally: Tally, name: str, limit_s: float, *words: object, **more: str) -> Ended:
         """Start a build and wait for its end; hangs and crashes go to the tally."""
         build = self.start(*words, **more)
         return build.end(tally, name, limit_s)
@@ -79,8 +89,10 @@ class Bench:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if (process.status() != psutil.STATUS_ZOMBIE
-                        and process.environ().get(MARK) == self.mark):
+                if (
+                    process.status() != psutil.STATUS_ZOMBIE
+                    and process.environ().get(MARK) == self.mark
+                ):
                     found.append(process)
         return found
 
@@ -94,16 +106,26 @@ class Bench:
                 tally.leftovers.append(f"{name}: process {' '.join(process.cmdline())[:80]} lives")
                 process.kill()
 
-    def check_after(self, tally: Tally, name: str, out: Path | str, num_inputs: int,
-                    settings: dict[str, str] | None = None, seen_at: Path | None = None) -> None:
+    def check_after(
+        self,
+        tally: Tally,
+        name: str,
+        out: Path | str,
+        num_inputs: int,
+        settings: dict[str, str] | None = None,
+        seen_at: Path | None = None,
+    ) -> None:
         """All that is looked at once a run, or the one that resumed it, came to its end.
 
         `out` may be an address, to which `settings` lead; `seen_at` is where this process finds
         a folder of another mount space.
         """
         self.check_processes(tally, name)
-        places = [self.temporary, self.folder / "cache",
-                  *([seen_at or out] if isinstance(out, Path) else [])]
+        places = [
+            self.temporary,
+            self.folder / "cache",
+            *([seen_at or out] if isinstance(out, Path) else []),
+        ]
         for path in (p for place in places for p in place.rglob("*")):
             if TEMPORARY.fullmatch(path.name) and not self.foreign.owns(path):
                 tally.leftovers.append(f"{name}: {path} is left")
@@ -116,8 +138,14 @@ class Bench:
         """What does not add up in `yld status OUT --json`."""
         done = subprocess.run(
             [*self.prefix, sys.executable, "-m", "pipeline.cli", "status", str(out), "--json"],
-            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
-            check=False, env=self.environment(settings))
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env=self.environment(settings),
+        )
         if done.returncode:
             return [f"yld status: exit code {done.returncode}: {done.stderr.strip()[-200:]}"]
         return unbalanced(json.loads(done.stdout), num_inputs)
@@ -195,9 +223,11 @@ def unbalanced(rows: list[dict], num_inputs: int) -> list[str]:
     for row in rows:
         ended = row["accepted"] + row["rejected"] + row["failed"]
         if row["inputs"] != ended or row["pending"]:
-            wrong.append(f"{row['stage']}: {row['inputs']} in; {row['accepted']} accepted, "
-                         f"{row['rejected']} rejected, {row['failed']} failed, "
-                         f"{row['pending']} pending")
+            wrong.append(
+                f"{row['stage']}: {row['inputs']} in; {row['accepted']} accepted, "
+                f"{row['rejected']} rejected, {row['failed']} failed, "
+                f"{row['pending']} pending"
+            )
     if not rows or rows[0]["inputs"] != num_inputs:
         wrong.append(f"{num_inputs} inputs were given, {rows[0]['inputs'] if rows else 0} counted")
     return wrong

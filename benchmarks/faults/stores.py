@@ -51,8 +51,11 @@ class Faulty(BaseHTTPRequestHandler):
             headers = answer.getheaders()
         finally:
             store.close()
-        is_cut = (self.command == "GET" and len(content) > 1
-                  and self.server.rng.random() < faults.get("cut", 0))
+        is_cut = (
+            self.command == "GET"
+            and len(content) > 1
+            and self.server.rng.random() < faults.get("cut", 0)
+        )
         length = answer.getheader("Content-Length") if self.command == "HEAD" else len(content)
         self.send_response(answer.status)
         for name, value in headers:
@@ -121,12 +124,20 @@ def store(rng: random.Random) -> Iterator[tuple[_Server, dict[str, str]]]:
     try:
         import s3fs
 
-        system = s3fs.S3FileSystem(endpoint_url=address, key="test", secret="test",
-                                   use_listings_cache=False)
+        system = s3fs.S3FileSystem(
+            endpoint_url=address, key="test", secret="test", use_listings_cache=False
+        )
         if not system.exists("corpora"):
             system.mkdir("corpora")
-        yield door, {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "test",
-                     "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+        yield (
+            door,
+            {
+                "AWS_ENDPOINT_URL": address,
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            },
+        )
     finally:
         door.shutdown()
         door.server_close()
@@ -147,7 +158,7 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
         kinds: list[dict[str, float]] = [{"503": 0.2}, {"cut": 0.2}, {"403_after": 0}]
         for number in range(count):
             faults = dict(kinds[number % len(kinds)])
-            name, = faults
+            (name,) = faults
             say(f"store {number}: {name}")
             address = f"s3://corpora/{number}/corpus"
             door.asked = door.hit = 0
@@ -162,8 +173,9 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
             door.faults = {}
             if ended.code != 0:
                 check_stopped(tally, name, ended)
-                again = bench.build(tally, f"{name}, again", LIMIT_S, sources, "--out", address,
-                                    **more)
+                again = bench.build(
+                    tally, f"{name}, again", LIMIT_S, sources, "--out", address, **more
+                )
                 if again.code != 0:
                     tally.not_as_promised.append(f"{name}, again: {again.told[-300:]}")
             tally.compare(f"store {number}, {name}", seal_at(settings, address), seal(whole))
@@ -173,15 +185,20 @@ def run(bench: Bench, count: int, rng: random.Random, say=print) -> Tally:
 
 def check_stopped(tally: Tally, name: str, ended) -> None:
     if ended.code not in (STOPPED, None):
-        tally.not_as_promised.append(f"{name}: exit code {ended.code}, not {STOPPED}: "
-                                     f"{ended.told[-300:]}")
+        tally.not_as_promised.append(
+            f"{name}: exit code {ended.code}, not {STOPPED}: {ended.told[-300:]}"
+        )
 
 
 def seal_at(settings: dict[str, str], address: str) -> str | None:
     import s3fs
 
-    system = s3fs.S3FileSystem(endpoint_url=settings["AWS_ENDPOINT_URL"], key="test",
-                               secret="test", use_listings_cache=False)
+    system = s3fs.S3FileSystem(
+        endpoint_url=settings["AWS_ENDPOINT_URL"],
+        key="test",
+        secret="test",
+        use_listings_cache=False,
+    )
     with contextlib.suppress(FileNotFoundError):
         return system.cat_file(f"{address}/SHA256SUMS").decode()
     return None

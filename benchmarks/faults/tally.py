@@ -8,8 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-BAD = ("hangs", "crashes", "bad_sums", "leftovers", "foreign_changed", "private_connections",
-       "not_as_promised")
+BAD = (
+    "hangs",
+    "crashes",
+    "bad_sums",
+    "leftovers",
+    "foreign_changed",
+    "private_connections",
+    "not_as_promised",
+)
 COLUMNS = ["fault", "cases", "resumed", "same", *BAD, "minutes"]
 
 
@@ -62,13 +69,21 @@ class Tally:
 
     def row(self) -> dict[str, Any]:
         """For the table."""
-        return {"fault": self.fault, "cases": self.cases, "resumed": self.resumed,
-                "same": self.same, **{name: len(getattr(self, name)) for name in BAD},
-                "minutes": round(self.seconds / 60, 1)}
+        return {
+            "fault": self.fault,
+            "cases": self.cases,
+            "resumed": self.resumed,
+            "same": self.same,
+            **{name: len(getattr(self, name)) for name in BAD},
+            "minutes": round(self.seconds / 60, 1),
+        }
 
 
 def total(tallies: list[Tally]) -> dict[str, Any]:
     """The last row."""
     rows = [t.row() for t in tallies]
-    return {"fault": "all", **{name: sum(r[name] for r in rows) for name in COLUMNS[1:-1]},
-            "minutes": round(sum(r["minutes"] for r in rows), 1)}
+    return {
+        "fault": "all",
+        **{name: sum(r[name] for r in rows) for name in COLUMNS[1:-1]},
+        "minutes": round(sum(r["minutes"] for r in rows), 1),
+    }

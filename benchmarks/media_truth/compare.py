@@ -96,26 +96,36 @@ def judge(path: Path, recipe: Recipe, parts: tuple[Recipe, ...], expected: Expec
     zero = shown.times_us[0]
     if expected.by_ffmpeg and abs(video.zero_us - zero) > 1000:
         verdict.faults.append(f"zero is {float(video.zero_us - zero) / 1000:.1f} ms off")
-    times = {number: time for part in parts or (recipe,)
-             for number, time in enumerate(part.times_s(), part.first_number)}
+    times = {
+        number: time
+        for part in parts or (recipe,)
+        for number, time in enumerate(part.times_s(), part.first_number)
+    }
     if video.num_frames > MAX_HELD * len(numbers) + 1:
         verdict.faults.append(f"{video.num_frames} frames of {len(numbers)} decoded pictures")
         return verdict  # reading hours of nothing would take all memory
     _check_notes(video, expected, verdict)
     seen = _seen(video, verdict, shown, numbers, expected)
     _check_length(video, shown, [times[n] * 1_000_000 for n in numbers], expected, verdict)
-    lags = _check_sound(path, video, zero, float(times[numbers[0]]), recipe, parts, expected,
-                        verdict)
+    lags = _check_sound(
+        path, video, zero, float(times[numbers[0]]), recipe, parts, expected, verdict
+    )
     if expected.by_ffmpeg:
         at = dict(zip(numbers, shown.times_us, strict=True))
         verdict.wrong_by_ffmpeg = _count_wrong(seen, at, zero, expected.frame_slack_us)
     if expected.by_composition:
         at = {n: times[n] * 1_000_000 for n in numbers}
         verdict.wrong_by_composition = _count_wrong(
-            seen, at, at[numbers[0]], expected.composed_slack_us,
-            lags if expected.own_clocks else [])
-    for words, count in (("by ffmpeg's stamps", verdict.wrong_by_ffmpeg),
-                         ("by what was composed", verdict.wrong_by_composition)):
+            seen,
+            at,
+            at[numbers[0]],
+            expected.composed_slack_us,
+            lags if expected.own_clocks else [],
+        )
+    for words, count in (
+        ("by ffmpeg's stamps", verdict.wrong_by_ffmpeg),
+        ("by what was composed", verdict.wrong_by_composition),
+    ):
         if count:
             verdict.faults.append(f"{count} of {len(seen)} frames wrong {words}")
     _check_span(video, seen, verdict)
@@ -126,8 +136,9 @@ def _check_notes(video: Video, expected: Expected, verdict: Verdict) -> None:
     said = " ".join(video.notes)
     verdict.faults += [f"no note says {word!r}" for word in expected.notes if word not in said]
     if video.is_truncated != expected.is_truncated:
-        verdict.faults.append("said to be truncated" if video.is_truncated
-                              else "not said to be truncated")
+        verdict.faults.append(
+            "said to be truncated" if video.is_truncated else "not said to be truncated"
+        )
 
 
 def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[int | None]:
@@ -158,18 +169,30 @@ def _seen(video, verdict, shown: Pictures, numbers, expected: Expected) -> list[
     return seen
 
 
-def _count_wrong(seen, at: dict[int, Fraction], zero: Fraction, slack_us: int,
-                 lags: Sequence[tuple[float, float]] = ()) -> int:
+def _count_wrong(
+    seen,
+    at: dict[int, Fraction],
+    zero: Fraction,
+    slack_us: int,
+    lags: Sequence[tuple[float, float]] = (),
+) -> int:
     """Canonical frames that show another picture than the nearest in time; with the lags of the
     sound, the nearest in the time that is heard about then."""
     times = np.array([float(t - zero) for t in at.values()])
     wrong = 0
     for frame, number in enumerate(seen):
         due_us = float(Clock(0).time_us(frame))
-        shifts_us = {0.0} if not lags else {
-            lag * 1e6 / SAMPLE_RATE for time_s, lag in lags if abs(time_s - due_us / 1e6) < 0.5}
-        wrong += not any(_is_nearest(at.get(number), zero, times, due_us - shift, slack_us)
-                         for shift in shifts_us)
+        shifts_us = (
+            {0.0}
+            if not lags
+            else {
+                lag * 1e6 / SAMPLE_RATE for time_s, lag in lags if abs(time_s - due_us / 1e6) < 0.5
+            }
+        )
+        wrong += not any(
+            _is_nearest(at.get(number), zero, times, due_us - shift, slack_us)
+            for shift in shifts_us
+        )
     return wrong
 
 
@@ -178,8 +201,9 @@ def _is_nearest(shown_us, zero, times: np.ndarray, due_us: float, slack_us: int)
     return shown_us is not None and abs(float(shown_us - zero) - due_us) <= nearest + slack_us
 
 
-def _check_length(video: Video, shown: Pictures, composed_us: list[Fraction],
-                  expected: Expected, verdict: Verdict) -> None:
+def _check_length(
+    video: Video, shown: Pictures, composed_us: list[Fraction], expected: Expected, verdict: Verdict
+) -> None:
     """The timeline ends with the last picture, whose length may only be guessed."""
     times = sorted(shown.times_us if expected.by_ffmpeg else composed_us)
     steps = [b - a for a, b in zip(times, times[1:], strict=False)] or [Fraction(1_000_000)]
@@ -205,30 +229,37 @@ def _check_sound(path, video, zero, first_s, recipe, parts, expected, verdict) -
         match = compare_sound(heard, other.pcm)
         verdict.lag_samples, verdict.correlation = match.lag_samples, match.correlation
         verdict.num_windows = match.num_windows
-        verdict.faults += match.faults("ffmpeg's", expected.sound_slack_samples,
-                                       expected.min_correlation)
+        verdict.faults += match.faults(
+            "ffmpeg's", expected.sound_slack_samples, expected.min_correlation
+        )
         if match.level_db > MAX_LEVEL_DB and expected.mix is None:
             verdict.faults.append(f"level {match.level_db:.1f} dB off ffmpeg's")
     if expected.by_composition:
         truth = composed_sound(parts or (recipe,), expected, first_s - SEARCH / SAMPLE_RATE, count)
         if expected.is_truncated and expected.by_ffmpeg:  # where the cut is, only ffmpeg tells
             there = float(other.end_us - zero) / 1e6 - 0.08
-            truth[SEARCH + max(0, int(there * SAMPLE_RATE)):] = np.nan
+            truth[SEARCH + max(0, int(there * SAMPLE_RATE)) :] = np.nan
         match = compare_sound(heard, truth)
         verdict.composed_lag_samples = match.lag_samples
         verdict.num_windows = verdict.num_windows or match.num_windows
-        verdict.faults += match.faults("what was composed", expected.composed_sound_slack_samples,
-                                       expected.composed_min_correlation)
+        verdict.faults += match.faults(
+            "what was composed",
+            expected.composed_sound_slack_samples,
+            expected.composed_min_correlation,
+        )
     # A stream that does not mark its priming begins with it.
     slack_us = 1500 if expected.by_ffmpeg else 30_000
     if min(abs(video.audio_start_us - start) for start in starts) > slack_us:
-        verdict.faults.append(f"sound is said to begin at {video.audio_start_us / 1000:.1f} ms, "
-                              f"not at {starts[-1] / 1000:.1f} ms")
+        verdict.faults.append(
+            f"sound is said to begin at {video.audio_start_us / 1000:.1f} ms, "
+            f"not at {starts[-1] / 1000:.1f} ms"
+        )
     return match.lags
 
 
-def composed_sound(parts: tuple[Recipe, ...], expected: Expected, first_s: float,
-                   count: int) -> np.ndarray:
+def composed_sound(
+    parts: tuple[Recipe, ...], expected: Expected, first_s: float, count: int
+) -> np.ndarray:
     """float64 [count] from `first_s` of the clip on, in the unit of int16; NaN where it is not
     known to the sample: at the ends of the recording and of holes."""
     time_s = first_s + np.arange(count) / SAMPLE_RATE

@@ -15,8 +15,9 @@ from benchmarks.media_truth.counter import ORIENTATIONS, draw
 from benchmarks.media_truth.marks import samples
 from benchmarks.media_truth.recipe import Recipe, Sound
 
-FIXED_RATE = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "flv", "h263", "wmv2",
-                        "dvvideo"})
+FIXED_RATE = frozenset(
+    {"mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "flv", "h263", "wmv2", "dvvideo"}
+)
 """Encoders that know no time base but one over the rate."""
 FINE = Fraction(1, 90_000)
 MILLISECONDS = frozenset({"matroska", "webm", "flv"})
@@ -84,8 +85,9 @@ def _ticks(recipe: Recipe) -> Fraction:
 
 
 def _add_sound(out, sound: Sound):
-    stream = out.add_stream(sound.codec, rate=sound.rate_hz, layout=sound.layout_name,
-                            options=dict(sound.options))
+    stream = out.add_stream(
+        sound.codec, rate=sound.rate_hz, layout=sound.layout_name, options=dict(sound.options)
+    )
     marks = Disposition(0)
     for name in sound.marks:
         marks |= Disposition[name]
@@ -126,8 +128,7 @@ def _video_packets(stream, recipe: Recipe) -> Iterator[av.Packet]:
             context.options = dict(recipe.codec_options)
             context.framerate = recipe.rate
             _set_up(context, recipe, size)
-        yield from _of(stream, context.encode(
-            _frame(recipe, context, convert, number, time, size)))
+        yield from _of(stream, context.encode(_frame(recipe, context, convert, number, time, size)))
     yield from _of(stream, context.encode(None))
 
 
@@ -137,8 +138,14 @@ def _of(stream, packets) -> Iterator[av.Packet]:
         yield packet
 
 
-def _frame(recipe: Recipe, context, convert: VideoReformatter, number: int, time: Fraction,
-           size: tuple[int, int]) -> av.VideoFrame:
+def _frame(
+    recipe: Recipe,
+    context,
+    convert: VideoReformatter,
+    number: int,
+    time: Fraction,
+    size: tuple[int, int],
+) -> av.VideoFrame:
     coded = ORIENTATIONS[recipe.coded_as]
     width, height = size
     turned = coded(np.empty((height, width))).shape
@@ -146,8 +153,10 @@ def _frame(recipe: Recipe, context, convert: VideoReformatter, number: int, time
     full = "yuvj" in recipe.pixel_format or recipe.stream_settings.get("color_range") == 2
     frame = convert.reformat(
         av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
-        format=recipe.pixel_format, dst_colorspace=Colorspace.ITU601,
-        dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG)
+        format=recipe.pixel_format,
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+    )
     frame.time_base = Fraction(context.time_base or 1 / recipe.rate)
     frame.pts = round(time / frame.time_base)
     frame.pict_type = 0
@@ -164,7 +173,7 @@ def _sound_packets(stream, sound: Sound, recipe: Recipe) -> Iterator[av.Packet]:
     first, size = round(sound.start_s * sound.rate_hz), context.frame_size or 1024
     resampler = av.AudioResampler(context.format, sound.layout_name, sound.rate_hz)
     for start in range(0, count, size):
-        block = channels[:, start:start + size]
+        block = channels[:, start : start + size]
         # Packed and by hand: PyAV's own way from an array knows no more than eight channels.
         frame = av.AudioFrame("s16", sound.layout_name, block.shape[1])
         content = block.T.tobytes()

@@ -41,8 +41,10 @@ ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def talking_heads(width_px: int, height_px: int) -> list[np.ndarray]:
     """The portrait with its mouth from shut to open: uint8 [H, W, 3] RGB each."""
     openings = np.linspace(0, MAX_OPENING, MOUTHS)
-    return [cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_AREA)
-            for picture in _full_size(tuple(openings))]
+    return [
+        cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_AREA)
+        for picture in _full_size(tuple(openings))
+    ]
 
 
 @cache
@@ -60,7 +62,7 @@ def draw(number: int, time_s: float, width_px: int, height_px: int) -> np.ndarra
     ys = np.linspace(0, height_px, ROWS + 1).round().astype(int)
     for place, bit in enumerate(bits_of(number)):
         row, column = ROWS - 2 + place // COLUMNS, place % COLUMNS
-        picture[ys[row]:ys[row + 1], xs[column]:xs[column + 1]] = BRIGHT if bit else DARK
+        picture[ys[row] : ys[row + 1], xs[column] : xs[column + 1]] = BRIGHT if bit else DARK
     return picture
 
 
@@ -78,8 +80,9 @@ def read(picture: np.ndarray) -> int | None:
     is none, or if the picture does not stand upright."""
     if picture.ndim == 3:
         picture = picture[..., 1]
-    cells = cv2.resize(np.ascontiguousarray(picture), (COLUMNS * 4, ROWS * 4),
-                       interpolation=cv2.INTER_AREA).reshape(ROWS, 4, COLUMNS, 4)
+    cells = cv2.resize(
+        np.ascontiguousarray(picture), (COLUMNS * 4, ROWS * 4), interpolation=cv2.INTER_AREA
+    ).reshape(ROWS, 4, COLUMNS, 4)
     means = cells[-2:, 1:3, :, 1:3].astype(np.float32).mean((1, 3)).ravel()
     low, high = float(means.min()), float(means.max())
     if high - low < MIN_CONTRAST:

@@ -42,14 +42,14 @@ def compare_sound(heard: np.ndarray, other: np.ndarray) -> SoundMatch:
     """
     match = SoundMatch()
     for start in range(0, len(heard) - WINDOW // 2, WINDOW):
-        mine = heard[start:start + WINDOW]
-        around = other[start:start + len(mine) + 2 * SEARCH]
-        wanted = around[SEARCH:SEARCH + len(mine)]
+        mine = heard[start : start + WINDOW]
+        around = other[start : start + len(mine) + 2 * SEARCH]
+        wanted = around[SEARCH : SEARCH + len(mine)]
         if np.isnan(wanted).any():
             continue
         around = np.nan_to_num(around)
         level, due = np.sqrt((mine**2).mean()), np.sqrt((wanted**2).mean())
-        if (level < 2 * SILENT and due < 2 * SILENT):
+        if level < 2 * SILENT and due < 2 * SILENT:
             continue
         if min(level, due) < SILENT:
             what = "silence" if level < SILENT else "sound"
@@ -72,14 +72,14 @@ def find(mine: np.ndarray, around: np.ndarray) -> tuple[float, float]:
     taken after moving by the fraction too, for a third of a sample alone costs 4 %.
     """
     energy = np.concatenate([[0.0], np.cumsum(around**2)])
-    norm = np.sqrt(energy[len(mine):] - energy[:-len(mine)]) * np.sqrt((mine**2).sum())
+    norm = np.sqrt(energy[len(mine) :] - energy[: -len(mine)]) * np.sqrt((mine**2).sum())
     scores = np.correlate(around, mine, "valid") / np.maximum(norm, 1e-9)
     best, fraction = int(np.argmax(scores)), 0.0
     if 0 < best < len(scores) - 1:
-        left, middle, right = scores[best - 1:best + 2]
+        left, middle, right = scores[best - 1 : best + 2]
         fraction = 0.5 * (left - right) / (left - 2 * middle + right)
     lag = SEARCH - best - fraction
-    moved = _moved(around, fraction)[best:best + len(mine)]
+    moved = _moved(around, fraction)[best : best + len(mine)]
     norm = np.sqrt((moved**2).sum() * (mine**2).sum())
     return lag, max(float(scores[best]), float((moved * mine).sum() / max(norm, 1e-9)))
 

@@ -22,8 +22,10 @@ from manifests.clock import SAMPLE_RATE
 
 TIME_BASE = re.compile(r"\[Parsed_showinfo\S* @ \S+\] config in time_base: (\d+)/(\d+)")
 PICTURE = re.compile(r"\[Parsed_showinfo\S* @ \S+\] n:\s*\d+ pts:\s*(-?\d+|NOPTS)")
-BLOCK = re.compile(r"\[Parsed_ashowinfo\S* @ \S+\] n:\d+ pts:(-?\d+|NOPTS) .* rate:(\d+) "
-                   r"nb_samples:(\d+)")
+BLOCK = re.compile(
+    r"\[Parsed_ashowinfo\S* @ \S+\] n:\d+ pts:(-?\d+|NOPTS) .* rate:(\d+) "
+    r"nb_samples:(\d+)"
+)
 SLACK_S = 0.0015
 """A block this near to the end of the last one follows it: stamps of whole milliseconds."""
 TIMEOUT_S = 120
@@ -55,12 +57,24 @@ class Heard:
 
 def ffmpeg(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
     """Run ffmpeg without a terminal. Raises ReferenceFailed with its last words."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-nostats", "-y",
-               "-threads", "1", *arguments]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-hide_banner",
+        "-nostdin",
+        "-nostats",
+        "-y",
+        "-threads",
+        "1",
+        *arguments,
+    ]
     # The static program falls over the C library's character tables, which it would load for
     # the names of programmes in MPEG-TS; without them it goes on.
-    run = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S,
-                         env={**os.environ, "GCONV_PATH": os.devnull})
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        env={**os.environ, "GCONV_PATH": os.devnull},
+    )
     if check and run.returncode:
         raise ReferenceFailed(run.stderr.decode(errors="replace")[-600:])
     return run
@@ -68,10 +82,22 @@ def ffmpeg(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
 
 def decode_pictures(path: Path, stream: str, width_px: int, height_px: int) -> Pictures:
     """Pictures of `stream` (as "0:v:0"), upright, at the given size."""
-    run = ffmpeg("-copyts", "-i", str(path), "-map", stream, "-fps_mode", "passthrough",
-                 "-vf", f"scale={width_px}:{height_px}:flags=bilinear+accurate_rnd,setsar=1,"
-                        "format=rgb24,showinfo=checksum=0",
-                 "-f", "rawvideo", "pipe:1", check=False)
+    run = ffmpeg(
+        "-copyts",
+        "-i",
+        str(path),
+        "-map",
+        stream,
+        "-fps_mode",
+        "passthrough",
+        "-vf",
+        f"scale={width_px}:{height_px}:flags=bilinear+accurate_rnd,setsar=1,"
+        "format=rgb24,showinfo=checksum=0",
+        "-f",
+        "rawvideo",
+        "pipe:1",
+        check=False,
+    )
     base, times = Fraction(1), []
     for line in run.stderr.decode(errors="replace").splitlines():
         if found := TIME_BASE.search(line):
@@ -81,13 +107,16 @@ def decode_pictures(path: Path, stream: str, width_px: int, height_px: int) -> P
     rgb = np.frombuffer(run.stdout, np.uint8)
     count = len(rgb) // (width_px * height_px * 3)
     if not times or count != len(times):
-        raise ReferenceFailed(f"{path.name}: {count} pictures, {len(times)} stamps: "
-                              + run.stderr.decode(errors="replace")[-300:])
+        raise ReferenceFailed(
+            f"{path.name}: {count} pictures, {len(times)} stamps: "
+            + run.stderr.decode(errors="replace")[-300:]
+        )
     return Pictures(times, rgb.reshape(count, height_px, width_px, 3))
 
 
-def decode_sound(path: Path, stream: str, start_us: Fraction, num_samples: int,
-                 mix: str | None = None) -> Heard:
+def decode_sound(
+    path: Path, stream: str, start_us: Fraction, num_samples: int, mix: str | None = None
+) -> Heard:
     """The sound of `stream` on a clock that begins at `start_us` of the file's own time.
 
     `mix` is a filter that makes one channel of many. Blocks are placed at their own rate, and the
@@ -110,25 +139,45 @@ def decode_sound(path: Path, stream: str, start_us: Fraction, num_samples: int,
         first = cursor if first is None else first
         low, high = max(filled, cursor), min(size, cursor + count)
         if low < high:  # of two that overlap the later is cut, as ffmpeg's aresample does
-            track[low:high] = pcm[taken + low - cursor:taken + high - cursor]
+            track[low:high] = pcm[taken + low - cursor : taken + high - cursor]
             filled = high
         cursor, taken = cursor + count, taken + count
     if rate != SAMPLE_RATE:
         track = resample_poly(track, SAMPLE_RATE, rate)
-    return Heard(track[:num_samples] / 65536, Fraction((first + zero) * 1_000_000, rate),
-                 Fraction((cursor + zero) * 1_000_000, rate))
+    return Heard(
+        track[:num_samples] / 65536,
+        Fraction((first + zero) * 1_000_000, rate),
+        Fraction((cursor + zero) * 1_000_000, rate),
+    )
 
 
 def _blocks(path: Path, stream: str, mix: str | None, rate_hz: int | None):
     """(stamp in samples or None, rate in Hz, samples) of each block, and int32 [N] of them all."""
     # To integers: only then is the mix of channels scaled not to overflow.
-    filters = [*([mix] if mix else []), *([f"aresample={rate_hz}"] if rate_hz else []),
-               "aformat=sample_fmts=s32:channel_layouts=mono", "ashowinfo"]
-    run = ffmpeg("-copyts", "-i", str(path), "-map", stream, "-af", ",".join(filters),
-                 "-f", "s32le", "pipe:1", check=False)
+    filters = [
+        *([mix] if mix else []),
+        *([f"aresample={rate_hz}"] if rate_hz else []),
+        "aformat=sample_fmts=s32:channel_layouts=mono",
+        "ashowinfo",
+    ]
+    run = ffmpeg(
+        "-copyts",
+        "-i",
+        str(path),
+        "-map",
+        stream,
+        "-af",
+        ",".join(filters),
+        "-f",
+        "s32le",
+        "pipe:1",
+        check=False,
+    )
     words = run.stderr.decode(errors="replace")
-    blocks = [(None if m[1] == "NOPTS" else int(m[1]), int(m[2]), int(m[3]))
-              for m in BLOCK.finditer(words)]
+    blocks = [
+        (None if m[1] == "NOPTS" else int(m[1]), int(m[2]), int(m[3]))
+        for m in BLOCK.finditer(words)
+    ]
     if not blocks:
         raise ReferenceFailed(f"{path.name}: no sound: {words[-300:]}")
-    return blocks, np.frombuffer(run.stdout[:len(run.stdout) // 4 * 4], np.int32)
+    return blocks, np.frombuffer(run.stdout[: len(run.stdout) // 4 * 4], np.int32)

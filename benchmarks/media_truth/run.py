@@ -35,11 +35,13 @@ class Row:
         """The row of the printed table."""
         v = self.verdict
         wrong = max(v.wrong_by_ffmpeg, v.wrong_by_composition)
-        return (f"{'right' if self.right else 'WRONG':5}  {self.name:44} {self.outcome:12} "
-                f"{v.num_frames:4} frames, {wrong:3} wrong  {v.num_windows:3} windows "
-                f"{v.lag_samples:+6.2f} samples, r {v.correlation:.3f}  "
-                f"composed {v.composed_lag_samples:+6.2f}"
-                + ("" if self.right else "  | " + "; ".join(self.faults[:4])))
+        return (
+            f"{'right' if self.right else 'WRONG':5}  {self.name:44} {self.outcome:12} "
+            f"{v.num_frames:4} frames, {wrong:3} wrong  {v.num_windows:3} windows "
+            f"{v.lag_samples:+6.2f} samples, r {v.correlation:.3f}  "
+            f"composed {v.composed_lag_samples:+6.2f}"
+            + ("" if self.right else "  | " + "; ".join(self.faults[:4]))
+        )
 
 
 KINDS: dict[str, list[Case]] = {
@@ -97,8 +99,11 @@ def _judged(case: Case, path: Path) -> Row:
 def by_kind(rows: Sequence[Row]) -> str:
     """A line a kind, as Markdown. Lags and correlations are with ffmpeg's sound."""
     done = {row.name: row for row in rows}
-    lines = ["| kind | right | frames | wrong | 200 ms of sound | farthest, samples "
-             "| least correlation |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| kind | right | frames | wrong | 200 ms of sound | farthest, samples "
+        "| least correlation |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for kind, cases in KINDS.items():
         own = [done[c.name] for c in cases if c.name in done]
         if not own:
@@ -110,5 +115,6 @@ def by_kind(rows: Sequence[Row]) -> str:
         lines.append(
             f"| {kind} | {sum(r.right for r in own)} of {len(own)} "
             f"| {sum(v.num_frames for v in read):,} | {wrong} "
-            f"| {sum(v.num_windows for v in read):,} | {far:.2f} | {least:.3f} |")
+            f"| {sum(v.num_windows for v in read):,} | {far:.2f} | {least:.3f} |"
+        )
     return "\n".join(lines)

@@ -22,8 +22,10 @@ class Case:
 
 REALTIME = {"deadline": "realtime", "cpu-used": "8", "g": "25"}
 MILLISECONDS = Expected(
-    sound_slack_samples=16, composed_sound_slack_samples=17,
-    why="stamps are whole milliseconds: sound is exact to a tick")
+    sound_slack_samples=16,
+    composed_sound_slack_samples=17,
+    why="stamps are whole milliseconds: sound is exact to a tick",
+)
 
 
 def mp4(**changes) -> Recipe:
@@ -31,8 +33,9 @@ def mp4(**changes) -> Recipe:
 
 
 def mov(**changes) -> Recipe:
-    return Recipe(**{"container": "mov", "suffix": ".mov",
-                     "sounds": (Sound("pcm_s16le"),), **changes})
+    return Recipe(
+        **{"container": "mov", "suffix": ".mov", "sounds": (Sound("pcm_s16le"),), **changes}
+    )
 
 
 def mkv(**changes) -> Recipe:
@@ -40,20 +43,43 @@ def mkv(**changes) -> Recipe:
 
 
 def webm(**changes) -> Recipe:
-    return Recipe(**{"container": "webm", "suffix": ".webm", "codec": "libvpx-vp9",
-                     "codec_options": REALTIME, "sounds": (Sound("libopus"),), **changes})
+    return Recipe(
+        **{
+            "container": "webm",
+            "suffix": ".webm",
+            "codec": "libvpx-vp9",
+            "codec_options": REALTIME,
+            "sounds": (Sound("libopus"),),
+            **changes,
+        }
+    )
 
 
 def ts(**changes) -> Recipe:
-    return Recipe(**{"container": "mpegts", "suffix": ".ts",
-                     "options": {"avoid_negative_ts": "disabled"}, **changes})
+    return Recipe(
+        **{
+            "container": "mpegts",
+            "suffix": ".ts",
+            "options": {"avoid_negative_ts": "disabled"},
+            **changes,
+        }
+    )
 
 
 def avi(**changes) -> Recipe:
-    return Recipe(**{"container": "avi", "suffix": ".avi", "codec": "mpeg4",
-                     "codec_options": {"qscale": "3"}, "sounds": (Sound("pcm_s16le"),), **changes})
+    return Recipe(
+        **{
+            "container": "avi",
+            "suffix": ".avi",
+            "codec": "mpeg4",
+            "codec_options": {"qscale": "3"},
+            "sounds": (Sound("pcm_s16le"),),
+            **changes,
+        }
+    )
 
 
 def flv(**changes) -> Recipe:
-    return Recipe(**{"container": "flv", "suffix": ".flv",
-                     "sounds": (Sound(rate_hz=44100),), **changes})
+    return Recipe(
+        **{"container": "flv", "suffix": ".flv", "sounds": (Sound(rate_hz=44100),), **changes}
+    )

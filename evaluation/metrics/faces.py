@@ -35,5 +35,6 @@ def read_face(path: str | Path) -> Face:
     arrays = load_npz(path)
     if "reason" in arrays:
         raise NoScore(str(arrays["reason"][0]))
-    return Face(arrays["landmarks"], arrays["mouths"], int(arrays["start_frame"][0]),
-                arrays.get("crops"))
+    return Face(
+        arrays["landmarks"], arrays["mouths"], int(arrays["start_frame"][0]), arrays.get("crops")
+    )

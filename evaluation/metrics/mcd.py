@@ -66,6 +66,8 @@ def envelope_distance_db(one: np.ndarray, other: np.ndarray) -> float:
     # WORLD's cosines have unit energy: its coefficients of a power envelope are sqrt(2) times
     # the mel cepstra of Kominek and Black's formula.
     size = net.NUM_CEPSTRA + 1
-    cepstra = [pyworld.code_spectral_envelope(envelope, SAMPLE_RATE, size)[:, 1:] / np.sqrt(2)
-               for envelope in (one, other)]
+    cepstra = [
+        pyworld.code_spectral_envelope(envelope, SAMPLE_RATE, size)[:, 1:] / np.sqrt(2)
+        for envelope in (one, other)
+    ]
     return float(DB_PER_NEPER * np.linalg.norm(cepstra[0] - cepstra[1], axis=1).mean())

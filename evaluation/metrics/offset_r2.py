@@ -27,16 +27,29 @@ def agreement(rows: Sequence[Score]) -> list[dict[str, Any]]:
     for row in rows:
         if row.metric in BY_METRIC and row.value is not None:
             ways.setdefault(row.metric, {})[row.utterance] = row.value
-        elif (row.metric.startswith("a-") and row.status == "ok"
-              and row.shift_ms is not None):
+        elif row.metric.startswith("a-") and row.status == "ok" and row.shift_ms is not None:
             ways.setdefault(FRONTEND, {})[row.utterance] = float(row.shift_ms)
     found = []
     for measured, predicted in permutations(ways, 2):
         both = sorted(ways[measured].keys() & ways[predicted].keys())
         y, guess = (np.array([ways[w][u] for u in both]) for w in (measured, predicted))
         r2 = offset_r2(y, guess) if len(both) >= 3 else math.nan
-        reason = None if math.isfinite(r2) else (
-            "fewer than three utterances" if len(both) < 3 else "the measured offsets do not vary")
-        found.append({"measured_by": measured, "predicted_by": predicted, "n": len(both),
-                      "r2": None if reason else r2, "reason": reason})
+        reason = (
+            None
+            if math.isfinite(r2)
+            else (
+                "fewer than three utterances"
+                if len(both) < 3
+                else "the measured offsets do not vary"
+            )
+        )
+        found.append(
+            {
+                "measured_by": measured,
+                "predicted_by": predicted,
+                "n": len(both),
+                "r2": None if reason else r2,
+                "reason": reason,
+            }
+        )
     return found

@@ -25,7 +25,7 @@ def psnr(reference: np.ndarray, hypothesis: np.ndarray) -> float:
     values = []
     for one, other in zip(reference, hypothesis, strict=True):
         error = np.mean((one.astype(np.float64) - other) ** 2)
-        values.append(min(PSNR_CEILING_DB, 10 * np.log10(255 ** 2 / max(error, 1e-12))))
+        values.append(min(PSNR_CEILING_DB, 10 * np.log10(255**2 / max(error, 1e-12))))
     return float(np.mean(values))
 
 
@@ -37,11 +37,21 @@ def ssim(reference: np.ndarray, hypothesis: np.ndarray) -> float:
     reference, hypothesis = frame_pair(reference, hypothesis)
     if min(reference.shape[1:3]) < 11:
         raise TooShort("pictures smaller than the window of 11 px")
-    return float(np.mean([
-        structural_similarity(
-            luma(one), luma(other), data_range=255, gaussian_weights=True, sigma=1.5,
-            use_sample_covariance=False)
-        for one, other in zip(reference, hypothesis, strict=True)]))
+    return float(
+        np.mean(
+            [
+                structural_similarity(
+                    luma(one),
+                    luma(other),
+                    data_range=255,
+                    gaussian_weights=True,
+                    sigma=1.5,
+                    use_sample_covariance=False,
+                )
+                for one, other in zip(reference, hypothesis, strict=True)
+            ]
+        )
+    )
 
 
 def luma(frame: np.ndarray) -> np.ndarray:
@@ -71,8 +81,10 @@ def lip_landmark_distance(reference: np.ndarray, hypothesis: np.ndarray) -> floa
 def frame_pair(reference: np.ndarray, hypothesis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both cut to the shorter. Raises LengthMismatch, TooShort, or ValueError for sizes."""
     if reference.shape[1:] != hypothesis.shape[1:]:
-        raise ValueError(f"frames of {hypothesis.shape[1:]} against {reference.shape[1:]}; "
-                         "pictures are never rescaled for scoring")
+        raise ValueError(
+            f"frames of {hypothesis.shape[1:]} against {reference.shape[1:]}; "
+            "pictures are never rescaled for scoring"
+        )
     _check_gap(len(reference), len(hypothesis))
     length = min(len(reference), len(hypothesis))
     if length == 0:
@@ -83,4 +95,5 @@ def frame_pair(reference: np.ndarray, hypothesis: np.ndarray) -> tuple[np.ndarra
 def _check_gap(reference: int, hypothesis: int) -> None:
     if abs(reference - hypothesis) > MAX_GAP_FRAMES:
         raise LengthMismatch(
-            f"{hypothesis} frames against {reference}; {MAX_GAP_FRAMES} may differ")
+            f"{hypothesis} frames against {reference}; {MAX_GAP_FRAMES} may differ"
+        )

@@ -46,8 +46,9 @@ def _pesq(reference: np.ndarray, hypothesis: np.ndarray, band: str) -> float:
     try:
         import pesq
     except ImportError:
-        raise Unavailable("pesq is not installed (extra `native-metrics`, which needs a "
-                          "compiler)") from None
+        raise Unavailable(
+            "pesq is not installed (extra `native-metrics`, which needs a compiler)"
+        ) from None
     reference, hypothesis = pair(reference, hypothesis)
     if len(reference) < MIN_PESQ_S * SAMPLE_RATE:
         raise TooShort(f"{len(reference) / SAMPLE_RATE:.2f} s are under {MIN_PESQ_S} s")

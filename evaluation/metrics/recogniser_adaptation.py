@@ -78,8 +78,11 @@ def align(clips: Iterable[tuple[str, np.ndarray]]) -> list[Aligned]:
             cepstra = _read_cepstra(min(Path(folder).iterdir()))
             decoder.set_alignment()  # from words to phones: a second pass over the same sound
             recognition.hear(decoder, sound)
-            phones = [(p.name, p.start, p.start + p.duration)
-                      for word in decoder.get_alignment() for p in word]
+            phones = [
+                (p.name, p.start, p.start + p.duration)
+                for word in decoder.get_alignment()
+                for p in word
+            ]
             made.append(Aligned(with_differences(cepstra), phones))
     return made
 
@@ -100,7 +103,7 @@ def with_differences(cepstra: np.ndarray) -> np.ndarray:
     padded = np.pad(cepstra, ((3, 3), (0, 0)), mode="edge")
 
     def at(lag: int) -> np.ndarray:
-        return padded[3 + lag:3 + lag + len(cepstra)]
+        return padded[3 + lag : 3 + lag + len(cepstra)]
 
     return np.stack([cepstra, at(2) - at(-2), (at(3) - at(-1)) - (at(1) - at(-3))], axis=1)
 
@@ -125,7 +128,7 @@ class Model:
             frames = np.concatenate(parts)
             for s in range(means.shape[1]):
                 gap = frames[:, s, None] - means[c, s]
-                log = -0.5 * (gap ** 2 / self.variances[c, s]).sum(-1)
+                log = -0.5 * (gap**2 / self.variances[c, s]).sum(-1)
                 log -= 0.5 * np.log(self.variances[c, s]).sum(-1)
                 share = np.exp(log - log.max(axis=1, keepdims=True))
                 yield c, s, frames[:, s], share / share.sum(axis=1, keepdims=True)
@@ -156,7 +159,8 @@ class Model:
             moved = prior.copy()
             for c, s, frames, share in self._frames(clips, means):
                 moved[c, s] = (PRIOR_WEIGHT * prior[c, s] + share.T @ frames) / (
-                    PRIOR_WEIGHT + share.sum(axis=0))[:, None]
+                    PRIOR_WEIGHT + share.sum(axis=0)
+                )[:, None]
             means = moved
         return means
 
@@ -166,7 +170,7 @@ def phone_names(path: Path) -> list[str]:
     content = path.read_bytes()
     start = content.index(b"+NSN+\0")
     names = []
-    for part in content[start:start + 1000].split(b"\0"):
+    for part in content[start : start + 1000].split(b"\0"):
         if part:
             names.append(part.decode("ascii"))
         if part == b"ZH":
@@ -192,8 +196,8 @@ def write_gaussians(path: Path, like: Path, values: np.ndarray) -> None:
     content = like.read_bytes()
     start = _body(content, like)
     streams = struct.unpack_from("<3i", content, start)[1]
-    head = content[:start - 4].replace(b"chksum0 yes\n", b"")
-    sizes = content[start - 4:start + 16 + 4 * streams]
+    head = content[: start - 4].replace(b"chksum0 yes\n", b"")
+    sizes = content[start - 4 : start + 16 + 4 * streams]
     path.unlink(missing_ok=True)  # the copy may be read-only, as packages are
     path.write_bytes(head + sizes + values.astype("<f4").tobytes())
 

@@ -43,7 +43,8 @@ PRONUNCIATIONS = {
 GRID_SEARCH = {
     # Every path of the grammar has six words: nothing has to be weighed against their number,
     # and there are too few paths for a second pass over the lattice to help.
-    "lw": 0.2, "bestpath": False,
+    "lw": 0.2,
+    "bestpath": False,
 }
 ADAPTED_MODEL = "YLD_GRID_MODEL"
 """Environment variable with the folder of a model made by `recogniser_adaptation`."""
@@ -65,15 +66,20 @@ def grid_dictionary() -> str:
 
     wanted = {word: word + "." if len(word) == 1 else word for slot in GRID_SLOTS for word in slot}
     entries: dict[str, list[str]] = {}
-    for line in Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")).read_text(
-            encoding="utf-8").splitlines():
+    for line in (
+        Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+        .read_text(encoding="utf-8")
+        .splitlines()
+    ):
         word, _, phones = line.partition(" ")
         entries.setdefault(re.sub(r"\(\d+\)$", "", word), []).append(phones.strip())
     lines = []
     for word, entry in wanted.items():
         spoken = PRONUNCIATIONS.get(word) or entries.get(entry) or entries[word]
-        lines += [f"{word}{f'({i})' if i > 1 else ''} {phones}"
-                  for i, phones in enumerate(dict.fromkeys(spoken), 1)]
+        lines += [
+            f"{word}{f'({i})' if i > 1 else ''} {phones}"
+            for i, phones in enumerate(dict.fromkeys(spoken), 1)
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -83,8 +89,7 @@ def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     for i, wanted in enumerate(reference, 1):
         diagonal, row[0] = row[0], i
         for j, found in enumerate(hypothesis, 1):
-            diagonal, row[j] = row[j], min(
-                row[j] + 1, row[j - 1] + 1, diagonal + (wanted != found))
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != found))
     return row[-1]
 
 
@@ -148,8 +153,13 @@ def whisper_wer(text: str, sound: np.ndarray, size: str = "medium") -> Counted:
     if not cached.exists():
         raise Unavailable(f"the weights of Whisper {size} are not in {cached.parent}")
     found = _whisper(size).transcribe(
-        check_finite(sound, "hypothesis").astype(np.float32), language="en", beam_size=5,
-        temperature=0.0, condition_on_previous_text=False, fp16=False)["text"]
+        check_finite(sound, "hypothesis").astype(np.float32),
+        language="en",
+        beam_size=5,
+        temperature=0.0,
+        condition_on_previous_text=False,
+        fp16=False,
+    )["text"]
     normaliser = EnglishTextNormalizer()
     return error_rate(normaliser(text).split(), normaliser(found).split(), found.strip())
 
@@ -199,15 +209,23 @@ def _decoder(recogniser: str):
     import pocketsphinx
 
     return pocketsphinx.Decoder(
-        hmm=str(acoustic), samprate=SAMPLE_RATE, loglevel="FATAL",
+        hmm=str(acoustic),
+        samprate=SAMPLE_RATE,
+        loglevel="FATAL",
         lm=pocketsphinx.get_model_path("en-us/en-us.lm.bin"),
-        dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+        dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"),
+    )
 
 
 def grid_decoder(**settings):
     """pocketsphinx with GRID's grammar and dictionary. Raises Unavailable."""
-    settings = {"hmm": str(acoustic_model()), "samprate": SAMPLE_RATE, "loglevel": "FATAL",
-                **GRID_SEARCH, **settings}
+    settings = {
+        "hmm": str(acoustic_model()),
+        "samprate": SAMPLE_RATE,
+        "loglevel": "FATAL",
+        **GRID_SEARCH,
+        **settings,
+    }
     import pocketsphinx
 
     # Grammar and dictionary can only be given as files; both are read at once.

@@ -25,7 +25,7 @@ def loudest_dbfs(signal: np.ndarray) -> float:
     if width < 3:
         return -np.inf
     signal = np.asarray(signal, np.float64)
-    whole = signal[:len(signal) // width * width].reshape(-1, width)
+    whole = signal[: len(signal) // width * width].reshape(-1, width)
     return max(_loudest_dbfs(part) for part in (whole, signal[-width:][None]))
 
 
@@ -56,11 +56,16 @@ def check_sound(signal: np.ndarray, name: str) -> np.ndarray:
     level = loudest_dbfs(signal)
     if level == -np.inf:
         low, high = signal.min(), signal.max()
-        raise Silent(f"the {name} is digital silence" if low == high == 0 else
-                     f"the {name} holds an offset ({signal.mean():.3g} of full scale) and no sound")
+        raise Silent(
+            f"the {name} is digital silence"
+            if low == high == 0
+            else f"the {name} holds an offset ({signal.mean():.3g} of full scale) and no sound"
+        )
     if level < SILENCE_DBFS:
-        raise Silent(f"the loudest 20 ms of the {name} are at {level:.0f} dBFS; "
-                     f"under {SILENCE_DBFS:.0f} is silence")
+        raise Silent(
+            f"the loudest 20 ms of the {name} are at {level:.0f} dBFS; "
+            f"under {SILENCE_DBFS:.0f} is silence"
+        )
     return signal
 
 
@@ -85,6 +90,7 @@ def pair(
         raise LengthMismatch(
             f"the hypothesis is {abs(gap) / SAMPLE_RATE * 1000:.0f} ms "
             f"{'longer' if gap > 0 else 'shorter'} than the reference; "
-            f"{max_gap / SAMPLE_RATE * 1000:.1f} ms are allowed")
+            f"{max_gap / SAMPLE_RATE * 1000:.1f} ms are allowed"
+        )
     length = min(len(reference), len(hypothesis))
     return reference[:length], hypothesis[:length]

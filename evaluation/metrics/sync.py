@@ -63,8 +63,9 @@ def lm_offset(face: Face, sound: np.ndarray) -> float:
     if peak.is_at_limit:
         raise NoScore("the best offset is the last one searched")
     if sure < MEASURED_FROM:
-        raise NoScore(f"the offset is undecided: its confidence is {sure:.2f}, "
-                      f"{MEASURED_FROM} is needed")
+        raise NoScore(
+            f"the offset is undecided: its confidence is {sure:.2f}, {MEASURED_FROM} is needed"
+        )
     return peak.lag_ms
 
 
@@ -112,8 +113,8 @@ def _synchrony(face: Face, sound: np.ndarray):
 def _sound_of(face: Face, sound: np.ndarray) -> np.ndarray:
     """int16 [640 n] from the face's first frame to the end of face or sound."""
     start = face.start_frame * SAMPLES_PER_FRAME
-    part = within_full_scale(sound)[start:start + len(face.landmarks) * SAMPLES_PER_FRAME]
-    part = part[:len(part) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
+    part = within_full_scale(sound)[start : start + len(face.landmarks) * SAMPLES_PER_FRAME]
+    part = part[: len(part) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
     return np.round(np.clip(part, -1, 1) * 32767).astype(np.int16)
 
 

@@ -31,8 +31,9 @@ def embed(sound: np.ndarray, name: str = "sound") -> np.ndarray:
     sound = within_full_scale(check_sound(sound, name))
     speech = preprocess(sound.astype(np.float32), source_sr=RATE)
     if len(speech) < MIN_SPEECH_S * RATE:
-        raise TooShort(f"{len(speech) / RATE:.2f} s of the {name} are speech, "
-                       f"{MIN_SPEECH_S} s are needed")
+        raise TooShort(
+            f"{len(speech) / RATE:.2f} s of the {name} are speech, {MIN_SPEECH_S} s are needed"
+        )
     return encoder.embed_utterance(speech)
 
 

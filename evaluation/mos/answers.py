@@ -63,8 +63,10 @@ def score_answers(key_path: Path, answer_paths: Sequence[Path]) -> tuple[list[Op
         missing += len(key["stimuli"]) * len(key["questions"]) - given
     return [
         _opinion(system, question, ratings[question, system])
-        for question in key["questions"] for system in key["systems"]
-        if ratings[question, system]], missing
+        for question in key["questions"]
+        for system in key["systems"]
+        if ratings[question, system]
+    ], missing
 
 
 def _ratings(path: Path, content: dict[str, Any], key: dict[str, Any]):
@@ -87,9 +89,15 @@ def _ratings(path: Path, content: dict[str, Any], key: dict[str, Any]):
 
 def _opinion(system: str, question: str, ratings: list[tuple[int, str, str]]) -> Opinion:
     values = np.array([value for value, _, _ in ratings], float)
-    return Opinion(system, question, float(values.mean()), t_interval(values), len(values),
-                   len({rater for _, rater, _ in ratings}),
-                   len({sample for _, _, sample in ratings}))
+    return Opinion(
+        system,
+        question,
+        float(values.mean()),
+        t_interval(values),
+        len(values),
+        len({rater for _, rater, _ in ratings}),
+        len({sample for _, _, sample in ratings}),
+    )
 
 
 def t_interval(values: np.ndarray, level: float = LEVEL) -> float | None:
@@ -105,12 +113,20 @@ def _read_key(path: Path) -> dict[str, Any]:
     key = _read(path)
     stimuli = key.get("stimuli")
     questions, systems = key.get("questions"), key.get("systems")
-    if not (isinstance(key.get("test"), str) and isinstance(stimuli, dict)
-            and _are_names(questions) and _are_names(systems)
-            and all(isinstance(s, dict) and isinstance(s.get("sample"), str)
-                    and s.get("system") in systems for s in stimuli.values())):
-        raise ValueError(f"{path} is no key of a listening test: `yld mos make` writes it beside "
-                         "the page as NAME.key.json")
+    if not (
+        isinstance(key.get("test"), str)
+        and isinstance(stimuli, dict)
+        and _are_names(questions)
+        and _are_names(systems)
+        and all(
+            isinstance(s, dict) and isinstance(s.get("sample"), str) and s.get("system") in systems
+            for s in stimuli.values()
+        )
+    ):
+        raise ValueError(
+            f"{path} is no key of a listening test: `yld mos make` writes it beside "
+            "the page as NAME.key.json"
+        )
     return key
 
 

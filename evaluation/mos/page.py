@@ -26,8 +26,13 @@ from manifests.ids import hash_id
 from manifests.media.encode import encode_flac
 
 FORMAT = 1
-IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
-          ".mp4": "video/mp4", ".webm": "video/webm"}
+IMAGES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+}
 
 
 class _Face(TypedDict):
@@ -64,20 +69,33 @@ class Question:
     high: str
 
 
-QUESTIONS = {q.name: q for q in (
-    Question("quality", "How good is the sound?", "bad", "excellent"),
-    Question("intelligibility", "How well can you understand what is said?", "not at all",
-             "every word"),
-    Question("naturalness", "How natural is the speech?", "like a machine", "like a person"),
-    Question("face-voice", "How well does the voice fit the face?", "not at all", "very well"),
-)}
+QUESTIONS = {
+    q.name: q
+    for q in (
+        Question("quality", "How good is the sound?", "bad", "excellent"),
+        Question(
+            "intelligibility",
+            "How well can you understand what is said?",
+            "not at all",
+            "every word",
+        ),
+        Question("naturalness", "How natural is the speech?", "like a machine", "like a person"),
+        Question("face-voice", "How well does the voice fit the face?", "not at all", "very well"),
+    )
+}
 DEFAULT_QUESTIONS = ("quality", "intelligibility", "naturalness")
 
 
 def make_test(
-    page: Path, key: Path, systems: Mapping[str, Path], *,
-    questions: Sequence[str] = DEFAULT_QUESTIONS, num_samples: int = 10, seed: int = 0,
-    faces: Path | None = None, title: str = "Listening test",
+    page: Path,
+    key: Path,
+    systems: Mapping[str, Path],
+    *,
+    questions: Sequence[str] = DEFAULT_QUESTIONS,
+    num_samples: int = 10,
+    seed: int = 0,
+    faces: Path | None = None,
+    title: str = "Listening test",
 ) -> Made:
     """Write the page and its key.
 
@@ -121,19 +139,41 @@ def make_test(
             truth[name] = {"system": system, "sample": sample}
             stimuli.append({"id": name, "sound": sound, "face": face})
     if not stimuli:
-        raise ValueError("no sample can be read in every system: " + "; ".join(
-            f"{sample}: {reason}" for sample, reason in left_out.items()))
+        raise ValueError(
+            "no sample can be read in every system: "
+            + "; ".join(f"{sample}: {reason}" for sample, reason in left_out.items())
+        )
     stimuli.sort(key=lambda s: s["id"])
     test = hash_id("mos", *truth, length=12)
     asked = [vars(QUESTIONS[name]) for name in questions]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evaluation.mos", "."), autoescape=True)
-    write_atomic(page, environment.get_template("page.html").render(
-        title=title, test=test, format=FORMAT, stimuli=stimuli, questions=asked,
-        minutes=max(1, round(len(stimuli) * 12 / 60))))
-    write_atomic(key, json.dumps({
-        "format": FORMAT, "test": test, "questions": list(questions), "seed": seed,
-        "systems": list(systems), "stimuli": truth}, indent=1))
+        loader=jinja2.PackageLoader("evaluation.mos", "."), autoescape=True
+    )
+    write_atomic(
+        page,
+        environment.get_template("page.html").render(
+            title=title,
+            test=test,
+            format=FORMAT,
+            stimuli=stimuli,
+            questions=asked,
+            minutes=max(1, round(len(stimuli) * 12 / 60)),
+        ),
+    )
+    write_atomic(
+        key,
+        json.dumps(
+            {
+                "format": FORMAT,
+                "test": test,
+                "questions": list(questions),
+                "seed": seed,
+                "systems": list(systems),
+                "stimuli": truth,
+            },
+            indent=1,
+        ),
+    )
     return Made(len(stimuli), len(stimuli) // len(systems), left_out)
 
 
@@ -145,8 +185,11 @@ def _flac_url(path: Path) -> str:
 
 
 def _faces(folder: Path) -> dict[str, Path]:
-    return {path.relative_to(folder).with_suffix("").as_posix(): path
-            for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGES}
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMAGES
+    }
 
 
 def _face(path: Path) -> _Face:

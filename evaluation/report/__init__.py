@@ -21,15 +21,31 @@ from manifests.files import write_atomic
 from manifests.media.encode import encode_flac
 
 NUM_TO_HEAR, MAX_SECONDS = 5, 15
-NAMES = {"hypothesis": "hypotheses", "ground_truth": "ground truth",
-         "griffin_lim": "Griffin-Lim round trip of the ground truth"}
-RANKED_BY = ("a-estoi", "estoi", "a-stoi", "stoi", "a-mcd", "mcd", "a-pesq", "pesq", "visqol",
-             "wer", "voice")
+NAMES = {
+    "hypothesis": "hypotheses",
+    "ground_truth": "ground truth",
+    "griffin_lim": "Griffin-Lim round trip of the ground truth",
+}
+RANKED_BY = (
+    "a-estoi",
+    "estoi",
+    "a-stoi",
+    "stoi",
+    "a-mcd",
+    "mcd",
+    "a-pesq",
+    "pesq",
+    "visqol",
+    "wer",
+    "voice",
+)
 """The first of these with values says what is best and worst."""
 
 
 def write_report(
-    path: Path, rows: dict[str, list[Score]], summaries: dict[str, list[Summary]],
+    path: Path,
+    rows: dict[str, list[Score]],
+    summaries: dict[str, list[Summary]],
     utterances: Sequence[Utterance],
 ) -> None:
     """Write the page. Rows and summaries by system; all its sounds are inside it."""
@@ -37,21 +53,33 @@ def write_report(
     rank = _ranked(rows["hypothesis"])
     files = {u.utterance: u for u in utterances}
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evaluation.report", "."), autoescape=True)
-    hear = [] if rank is None else [
-        (title, [_to_hear(row, files[row.utterance]) for row in chosen])
-        for title, chosen in _extremes(rank)]
+        loader=jinja2.PackageLoader("evaluation.report", "."), autoescape=True
+    )
+    hear = (
+        []
+        if rank is None
+        else [
+            (title, [_to_hear(row, files[row.utterance]) for row in chosen])
+            for title, chosen in _extremes(rank)
+        ]
+    )
     page = environment.get_template("page.html").render(
-        names=names, systems=_table(summaries, names), published=beside(names),
-        columns=[(n, split(n)[0].title + (", aligned" if n.startswith("a-") else ""),
-                  _arrow(n)) for n in names],
-        charts=[_chart(name, rows) for name in names], hear=hear,
+        names=names,
+        systems=_table(summaries, names),
+        published=beside(names),
+        columns=[
+            (n, split(n)[0].title + (", aligned" if n.startswith("a-") else ""), _arrow(n))
+            for n in names
+        ],
+        charts=[_chart(name, rows) for name in names],
+        hear=hear,
         ranked_by=rank[0].metric if rank else None,
         lips=any(split(name)[0].kind == "lips" for name in names),
-        left_out=_left_out(summaries["hypothesis"]), num=len(utterances),
-        signatures=sorted({s for group in summaries.values() for x in group
-                           for s in x.signatures}),
-        clustered=sorted({x.clustered_by for x in summaries["hypothesis"] if x.clustered_by}))
+        left_out=_left_out(summaries["hypothesis"]),
+        num=len(utterances),
+        signatures=sorted({s for group in summaries.values() for x in group for s in x.signatures}),
+        clustered=sorted({x.clustered_by for x in summaries["hypothesis"] if x.clustered_by}),
+    )
     write_atomic(path, page)
 
 
@@ -68,9 +96,14 @@ def _table(summaries: dict[str, list[Summary]], names: list[str]) -> list[dict[s
 
 
 def _chart(name: str, rows: dict[str, list[Score]]) -> str:
-    groups = {system: [r.value for r in rows.get(system, [])
-                       if r.metric == name and r.status == "ok" and r.value is not None]
-              for system in ("hypothesis", "griffin_lim")}
+    groups = {
+        system: [
+            r.value
+            for r in rows.get(system, [])
+            if r.metric == name and r.status == "ok" and r.value is not None
+        ]
+        for system in ("hypothesis", "griffin_lim")
+    }
     metric, aligned = split(name)
     unit = f" ({metric.unit})" if metric.unit else ""
     title = metric.title + (", aligned" if aligned else "") + unit
@@ -81,8 +114,11 @@ def _ranked(rows: Sequence[Score]) -> list[Score] | None:
     """The rows of the first metric with values, worst first."""
     for name in RANKED_BY:
         up = split(name)[0].higher_is_better
-        good = [(r.value if up else -r.value, r.utterance, r) for r in rows
-                if r.metric == name and r.status == "ok" and r.value is not None]
+        good = [
+            (r.value if up else -r.value, r.utterance, r)
+            for r in rows
+            if r.metric == name and r.status == "ok" and r.value is not None
+        ]
         if good:
             return [row for *_, row in sorted(good, key=lambda found: found[:2])]
     return None
@@ -101,20 +137,27 @@ def _to_hear(row: Score, utterance: Utterance) -> dict[str, Any]:
         loudest = float(log_mel(next(iter(sounds.values()))).max())
         pictures: list[str | None] = [
             charts.data_url(charts.spectrogram_png(s, loudest), "image/png")
-            for s in sounds.values()]
+            for s in sounds.values()
+        ]
     except (ValueError, StopIteration):  # too short for a window: still to be heard
         pictures = [None] * len(sounds)
-    flac = [encode_flac(np.rint(within_full_scale(s) * 32767).astype(np.int16))
-            for s in sounds.values()]
-    return {"row": row, "text": utterance.text, "sounds": [
-        {"label": label, "flac": charts.data_url(content, "audio/flac"), "png": picture}
-        for label, content, picture in zip(sounds, flac, pictures, strict=True)]}
+    flac = [
+        encode_flac(np.rint(within_full_scale(s) * 32767).astype(np.int16)) for s in sounds.values()
+    ]
+    return {
+        "row": row,
+        "text": utterance.text,
+        "sounds": [
+            {"label": label, "flac": charts.data_url(content, "audio/flac"), "png": picture}
+            for label, content, picture in zip(sounds, flac, pictures, strict=True)
+        ],
+    }
 
 
 def _sound(path: str) -> np.ndarray | None:
     """What is heard of a file; None where it cannot be read: not every metric looks at both."""
     try:
-        return read_sound(path)[:MAX_SECONDS * 16000]
+        return read_sound(path)[: MAX_SECONDS * 16000]
     except (OSError, ValueError):
         return None
 
@@ -126,5 +169,7 @@ def _left_out(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     for summary in summaries:
         for reason, count in summary.reasons.items():
             reasons.setdefault(reason, {})[summary.metric] = count
-    return [{"reason": reason, "count": max(counts.values()), "metrics": ", ".join(counts)}
-            for reason, counts in reasons.items()]
+    return [
+        {"reason": reason, "count": max(counts.values()), "metrics": ", ".join(counts)}
+        for reason, counts in reasons.items()
+    ]

@@ -26,8 +26,7 @@ def histogram(values: dict[str, Sequence[float]], title: str) -> str:
     low, high = min(everything), max(everything)
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
-    counts = {name: np.histogram(group, NUM_BINS, (low, high))[0]
-              for name, group in values.items()}
+    counts = {name: np.histogram(group, NUM_BINS, (low, high))[0] for name, group in values.items()}
     top = max(int(c.max()) for c in counts.values()) or 1
     inner, tall = WIDTH - LEFT - 8, HEIGHT - BOTTOM - TOP
     each = inner / NUM_BINS
@@ -42,18 +41,22 @@ def histogram(values: dict[str, Sequence[float]], title: str) -> str:
                 f"<rect x='{LEFT + i * each + number * wide:.1f}' "
                 f"y='{TOP + tall - height:.1f}' width='{wide:.1f}' height='{height:.1f}' "
                 f"style='fill:{COLOURS.get(name, '#777')}'>"
-                f"<title>{html.escape(name)}: {count}</title></rect>")
+                f"<title>{html.escape(name)}: {count}</title></rect>"
+            )
     for share in (0, 0.25, 0.5, 0.75, 1):
         parts.append(
             f"<text x='{LEFT + share * inner:.0f}' y='{HEIGHT - BOTTOM + 15}' "
-            f"text-anchor='middle'>{low + share * (high - low):.3g}</text>")
+            f"text-anchor='middle'>{low + share * (high - low):.3g}</text>"
+        )
     parts.append(f"<text x='{LEFT - 5}' y='{TOP + 9}' text-anchor='end'>{top}</text>")
     parts.append(f"<line x1='{LEFT}' x2='{WIDTH - 8}' y1='{TOP + tall}' y2='{TOP + tall}'/>")
     sizes = ", ".join(f"{name.replace('_', ' ')} n = {len(v)}" for name, v in values.items())
-    return (f"<figure><figcaption>{html.escape(title)}</figcaption>"
-            f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{html.escape(title)}'>"
-            f"{''.join(parts)}<text x='{LEFT}' y='{HEIGHT - 6}'>{html.escape(sizes)}</text>"
-            "</svg></figure>")
+    return (
+        f"<figure><figcaption>{html.escape(title)}</figcaption>"
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{html.escape(title)}'>"
+        f"{''.join(parts)}<text x='{LEFT}' y='{HEIGHT - 6}'>{html.escape(sizes)}</text>"
+        "</svg></figure>"
+    )
 
 
 def spectrogram_png(sound: np.ndarray, loudest: float | None = None) -> bytes:

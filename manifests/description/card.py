@@ -12,8 +12,9 @@ from manifests.files import sha256_of, write_atomic
 from manifests.records import Fetched, Sample
 
 
-def card(name: str, samples: Sequence[Sample], sources: Sequence[Fetched],
-         split_sentence: str) -> str:
+def card(
+    name: str, samples: Sequence[Sample], sources: Sequence[Fetched], split_sentence: str
+) -> str:
     """The corpus's `README.md`: what it is, how to read it, whose faces these are."""
     used = {s.video_id for s in samples}
     licences = Counter(s.licence or "not stated" for s in sources if s.video_id in used)

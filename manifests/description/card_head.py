@@ -15,16 +15,41 @@ from manifests.records import Fetched, Sample
 from manifests.sample_json import MEMBERS, OPTIONAL, WORD, arrow_name
 
 PARTS = ("train", "val", "test")
-HUB_LICENCES = frozenset({
-    "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
-    "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0",
-    "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "mit",
-    "apache-2.0", "pddl", "odc-by"})
+HUB_LICENCES = frozenset(
+    {
+        "cc0-1.0",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc-by-nc-2.0",
+        "cc-by-nc-3.0",
+        "cc-by-nc-4.0",
+        "cc-by-nd-4.0",
+        "cc-by-nc-nd-3.0",
+        "cc-by-nc-nd-4.0",
+        "cc-by-nc-sa-2.0",
+        "cc-by-nc-sa-3.0",
+        "cc-by-nc-sa-4.0",
+        "mit",
+        "apache-2.0",
+        "pddl",
+        "odc-by",
+    }
+)
 """Identifiers of the Hub's that a source may state in other spelling (CC BY 4.0)."""
 SITE_LICENCES = {"Creative Commons Attribution license (reuse allowed)": "cc-by-3.0"}
 """What sites call a licence of that list."""
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
-         (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))
+SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+)
 
 
 def card_head(name: str, samples: Sequence[Sample], sources: Sequence[Fetched]) -> str:
@@ -37,18 +62,37 @@ def card_head(name: str, samples: Sequence[Sample], sources: Sequence[Fetched]) 
         head["language"] = languages
     head |= {
         "task_categories": ["audio-to-audio", "image-to-video"],
-        "tags": ["talking-face", "audio-visual-speech", "lip-reading", "lip-sync", "webdataset",
-                 "croissant"],
-        "size_categories": [next((size for most, size in SIZES if len(samples) < most),
-                                 "100M<n<1B")],
+        "tags": [
+            "talking-face",
+            "audio-visual-speech",
+            "lip-reading",
+            "lip-sync",
+            "webdataset",
+            "croissant",
+        ],
+        "size_categories": [
+            next((size for most, size in SIZES if len(samples) < most), "100M<n<1B")
+        ],
     }
     parts = [p for p in PARTS if any(s.split == p for s in samples)]
     if parts:
-        head["configs"] = [{"config_name": "default", "data_files": [
-            {"split": part, "path": f"shards/{part}/*.tar"} for part in parts]}]
-        head["dataset_info"] = {"features": features(), "splits": [
-            {"name": part, "num_bytes": sum(s.num_bytes for s in samples if s.split == part),
-             "num_examples": sum(s.split == part for s in samples)} for part in parts]}
+        head["configs"] = [
+            {
+                "config_name": "default",
+                "data_files": [{"split": part, "path": f"shards/{part}/*.tar"} for part in parts],
+            }
+        ]
+        head["dataset_info"] = {
+            "features": features(),
+            "splits": [
+                {
+                    "name": part,
+                    "num_bytes": sum(s.num_bytes for s in samples if s.split == part),
+                    "num_examples": sum(s.split == part for s in samples),
+                }
+                for part in parts
+            ],
+        }
     return "---\n" + yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=100) + "---\n"
 
 
@@ -78,15 +122,19 @@ def languages_of(sources: Sequence[Fetched]) -> list[str]:
 def features() -> list[dict[str, Any]]:
     """A sample's members and types as `datasets` writes them into a card."""
     words = [{"name": name, "dtype": kind} for name, kind in WORD.items()]
-    special: dict[str, dict[str, object]] = {
-        "mask": {"list": "bool"}, "words": {"list": words}}
+    special: dict[str, dict[str, object]] = {"mask": {"list": "bool"}, "words": {"list": words}}
     return [
         {"name": "face.mp4", "dtype": "video"},
         {"name": "audio.flac", "dtype": "audio"},
         {"name": "landmarks.npy", "list": {"list": {"list": "float32"}}},
-        {"name": "json", "struct": [
-            {"name": name} | (special.get(member.kind) or {"dtype": arrow_name(member.kind)})
-            for name, member in sorted(MEMBERS.items()) if name not in OPTIONAL]},
+        {
+            "name": "json",
+            "struct": [
+                {"name": name} | (special.get(member.kind) or {"dtype": arrow_name(member.kind)})
+                for name, member in sorted(MEMBERS.items())
+                if name not in OPTIONAL
+            ],
+        },
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
     ]

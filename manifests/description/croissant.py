@@ -17,20 +17,41 @@ from manifests.records import Clip, Fetched, Sample
 from manifests.schema import arrow_schema
 
 CONTEXT: dict[str, Any] = {
-    "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs",
-    "column": "cr:column", "conformsTo": "dct:conformsTo",
-    "cr": "http://mlcommons.org/croissant/", "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/",
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
     "equivalentProperty": "cr:equivalentProperty",
-    "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
-    "field": "cr:field", "fileObject": "cr:fileObject", "fileProperty": "cr:fileProperty",
-    "fileSet": "cr:fileSet", "format": "cr:format", "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key",
-    "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path",
-    "rai": "http://mlcommons.org/croissant/RAI/", "recordSet": "cr:recordSet",
-    "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
-    "replace": "cr:replace", "samplingRate": "cr:samplingRate", "sc": "https://schema.org/",
-    "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
     "transform": "cr:transform",
 }
 """The standard's own context (Croissant 1.0, appendix 1): its reader takes no other."""
@@ -39,8 +60,10 @@ MEMBERS = {
     "face.mp4": ("video/mp4", "registered face, 256 x 256, 25 fps, H.264, index is time"),
     "audio.flac": ("audio/flac", "16 kHz mono, exactly 640 samples a frame"),
     "landmarks.npy": ("application/octet-stream", "float32 [T, 68, 2], canonical pixels"),
-    "json": ("application/json", "ids, spans, offset, confidence, split, speaker, text, "
-             "word times"),
+    "json": (
+        "application/json",
+        "ids, spans, offset, confidence, split, speaker, text, word times",
+    ),
 }
 """What a sample's members are: media type and description."""
 
@@ -59,8 +82,13 @@ KEY = r"^([^.]+)\..*$"
 """From a file's name its clip."""
 
 
-def croissant(root: Path, name: str, samples: Sequence[Sample], sources: Sequence[Fetched],
-              split_sentence: str) -> str:
+def croissant(
+    root: Path,
+    name: str,
+    samples: Sequence[Sample],
+    sources: Sequence[Fetched],
+    split_sentence: str,
+) -> str:
     """The corpus called `name` in Croissant 1.0 JSON-LD; files by path, size and SHA-256.
 
     Reads the shards and tables under `root`, which must be written before.
@@ -68,21 +96,30 @@ def croissant(root: Path, name: str, samples: Sequence[Sample], sources: Sequenc
     shards = sorted({s.shard for s in samples})
     used = {s.video_id for s in samples}
     licences = sorted({s.licence or "not stated" for s in sources if s.video_id in used})
-    return json.dumps({
-        "@context": CONTEXT, "@type": "sc:Dataset", "name": name,
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "description": f"Talking-face corpus, {len(samples)} clips. {split_sentence}",
-        "license": licences or ["not stated"],
-        "citeAs": f"{name}, a talking-face corpus of {len(used)} videos, made by yld",
-        "version": f"1.{len(shards)}.{len(samples)}",
-        "keywords": ["talking face", "audio-visual speech", "WebDataset"],
-        "distribution": [
-            *(_file(root, shard, "application/x-tar") for shard in shards),
-            *(_file_set(member, shards) for member, _ in SETS.values() if shards),
-            *(_file(root, _table(t), "application/x-parquet") for t in TABLES),
-        ],
-        "recordSet": [_samples(), *(_members(s) for s in SETS if shards)],
-    }, indent=1, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            {
+                "@context": CONTEXT,
+                "@type": "sc:Dataset",
+                "name": name,
+                "conformsTo": "http://mlcommons.org/croissant/1.0",
+                "description": f"Talking-face corpus, {len(samples)} clips. {split_sentence}",
+                "license": licences or ["not stated"],
+                "citeAs": f"{name}, a talking-face corpus of {len(used)} videos, made by yld",
+                "version": f"1.{len(shards)}.{len(samples)}",
+                "keywords": ["talking face", "audio-visual speech", "WebDataset"],
+                "distribution": [
+                    *(_file(root, shard, "application/x-tar") for shard in shards),
+                    *(_file_set(member, shards) for member, _ in SETS.values() if shards),
+                    *(_file(root, _table(t), "application/x-parquet") for t in TABLES),
+                ],
+                "recordSet": [_samples(), *(_members(s) for s in SETS if shards)],
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
 
 
 def _table(name: str) -> str:
@@ -90,29 +127,54 @@ def _table(name: str) -> str:
 
 
 def _file(root: Path, path: str, encoding: str) -> dict[str, Any]:
-    return {"@type": "cr:FileObject", "@id": path, "name": path, "contentUrl": path,
-            "contentSize": f"{(root / path).stat().st_size} B", "encodingFormat": encoding,
-            "sha256": sha256_of(root / path)}
+    return {
+        "@type": "cr:FileObject",
+        "@id": path,
+        "name": path,
+        "contentUrl": path,
+        "contentSize": f"{(root / path).stat().st_size} B",
+        "encodingFormat": encoding,
+        "sha256": sha256_of(root / path),
+    }
 
 
 def _file_set(member: str, shards: Iterable[str]) -> dict[str, Any]:
-    return {"@type": "cr:FileSet", "@id": f"members/{member}", "name": f"members/{member}",
-            "description": MEMBERS[member][1], "encodingFormat": MEMBERS[member][0],
-            "includes": f"*.{member}", "containedIn": [{"@id": shard} for shard in shards]}
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"members/{member}",
+        "name": f"members/{member}",
+        "description": MEMBERS[member][1],
+        "encodingFormat": MEMBERS[member][0],
+        "includes": f"*.{member}",
+        "containedIn": [{"@id": shard} for shard in shards],
+    }
 
 
 def _members(name: str) -> dict[str, Any]:
     member, data_types = SETS[name]
 
     def source(file_property: str, **transform: Any) -> dict[str, Any]:
-        return {"fileSet": {"@id": f"members/{member}"},
-                "extract": {"fileProperty": file_property}, **transform}
+        return {
+            "fileSet": {"@id": f"members/{member}"},
+            "extract": {"fileProperty": file_property},
+            **transform,
+        }
 
-    return _record_set(name, f"{name}/clip_id", f"`{member}` of every sample, as bytes.", [
-        _field(name, "clip_id", "clip, also the sample's key", ["sc:Text"],
-               source("filename", transform={"regex": KEY})),
-        _field(name, member, MEMBERS[member][1], data_types, source("content")),
-    ])
+    return _record_set(
+        name,
+        f"{name}/clip_id",
+        f"`{member}` of every sample, as bytes.",
+        [
+            _field(
+                name,
+                "clip_id",
+                "clip, also the sample's key",
+                ["sc:Text"],
+                source("filename", transform={"regex": KEY}),
+            ),
+            _field(name, member, MEMBERS[member][1], data_types, source("content")),
+        ],
+    )
 
 
 def _samples() -> dict[str, Any]:
@@ -120,22 +182,38 @@ def _samples() -> dict[str, Any]:
     key["references"] = _column("clips", "clip_id")
     have = {f["name"] for f in [key, *others]}
     return _record_set(
-        "samples", "samples/clip_id", "What the tables know of every sample: where it stands, "
+        "samples",
+        "samples/clip_id",
+        "What the tables know of every sample: where it stands, "
         "who speaks, what is said, offset and scores.",
-        [key, *others, *(f for f in _columns("samples", "clips") if f["name"] not in have)])
+        [key, *others, *(f for f in _columns("samples", "clips") if f["name"] not in have)],
+    )
 
 
 def _record_set(name: str, key: str, doc: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"@type": "cr:RecordSet", "@id": name, "name": name, "description": doc,
-            "key": {"@id": key}, "field": fields}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": doc,
+        "key": {"@id": key},
+        "field": fields,
+    }
 
 
 def _columns(record_set: str, table: str) -> list[dict[str, Any]]:
     made = []
     for of in arrow_schema(TABLES[table]):
         doc, unit = (of.metadata[k].decode() for k in (b"doc", b"unit"))
-        made.append(_field(record_set, of.name, f"{doc} [{unit}]" if unit else doc,
-                           [DATA_TYPES[str(of.type)]], _column(table, of.name)))
+        made.append(
+            _field(
+                record_set,
+                of.name,
+                f"{doc} [{unit}]" if unit else doc,
+                [DATA_TYPES[str(of.type)]],
+                _column(table, of.name),
+            )
+        )
     return made
 
 
@@ -143,8 +221,14 @@ def _column(table: str, column: str) -> dict[str, Any]:
     return {"fileObject": {"@id": _table(table)}, "extract": {"column": column}}
 
 
-def _field(record_set: str, name: str, doc: str, data_types: list[str],
-           source: dict[str, Any]) -> dict[str, Any]:
-    return {"@type": "cr:Field", "@id": f"{record_set}/{name}", "name": name,
-            "description": doc,
-            "dataType": data_types if len(data_types) > 1 else data_types[0], "source": source}
+def _field(
+    record_set: str, name: str, doc: str, data_types: list[str], source: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"{record_set}/{name}",
+        "name": name,
+        "description": doc,
+        "dataType": data_types if len(data_types) > 1 else data_types[0],
+        "source": source,
+    }

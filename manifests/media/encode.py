@@ -37,10 +37,15 @@ def encode_video(
     pictures = []
     for frame in frames:
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        pictures.append(converter.reformat(
-            picture, format="yuv420p", dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG,
-        ))
+        pictures.append(
+            converter.reformat(
+                picture,
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+            )
+        )
     wanted = [_luma(p) for p in pictures]
     for crf in CRF_LADDER:
         content = _encode(pictures, rate, crf)
@@ -61,13 +66,26 @@ def _encode(pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> bytes:
 def _encode_to(path: Path, pictures: Sequence[av.VideoFrame], rate: int, crf: int) -> None:
     options = {"movflags": "+faststart", "fflags": "+bitexact", "use_editlist": "0"}
     with av.open(str(path), "w", format="mp4", options=options) as container:
-        stream = container.add_stream("libx264", rate=rate, options={
-            "preset": PRESET, "profile": "high", "crf": str(crf), "bf": "0", "g": "25",
-            "keyint_min": "25", "sc_threshold": "0", "flags": "+cgop+bitexact",
-            "x264-params": "threads=1:lookahead-threads=1:sliced-threads=0:deterministic=1",
-        })
+        stream = container.add_stream(
+            "libx264",
+            rate=rate,
+            options={
+                "preset": PRESET,
+                "profile": "high",
+                "crf": str(crf),
+                "bf": "0",
+                "g": "25",
+                "keyint_min": "25",
+                "sc_threshold": "0",
+                "flags": "+cgop+bitexact",
+                "x264-params": "threads=1:lookahead-threads=1:sliced-threads=0:deterministic=1",
+            },
+        )
         stream.width, stream.height, stream.pix_fmt = (
-            pictures[0].width, pictures[0].height, "yuv420p")
+            pictures[0].width,
+            pictures[0].height,
+            "yuv420p",
+        )
         context = stream.codec_context
         context.thread_count = 1
         context.color_range = ColorRange.MPEG
@@ -83,7 +101,7 @@ def _encode_to(path: Path, pictures: Sequence[av.VideoFrame], rate: int, crf: in
 def _luma(frame: av.VideoFrame) -> np.ndarray:
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return rows[:, :plane.width]
+    return rows[:, : plane.width]
 
 
 def _decoded_luma(content: bytes) -> list[np.ndarray]:
@@ -116,7 +134,7 @@ def encode_flac(samples: np.ndarray, rate: int = SAMPLE_RATE) -> bytes:
         stream.codec_context.thread_count = 1
         size = 4096
         for start in range(0, len(samples), size):
-            block = np.ascontiguousarray(samples[None, start:start + size], np.int16)
+            block = np.ascontiguousarray(samples[None, start : start + size], np.int16)
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
             frame.sample_rate, frame.pts = rate, start
             container.mux(stream.encode(frame))
@@ -130,10 +148,15 @@ def decode_video(content: bytes) -> np.ndarray:
     with av.open(io.BytesIO(content), "r") as container:
         container.streams.video[0].thread_type = "NONE"
         for frame in container.decode(video=0):
-            frames.append(converter.reformat(
-                frame, format="rgb24", src_colorspace=Colorspace.ITU709,
-                src_color_range=ColorRange.MPEG, dst_color_range=ColorRange.JPEG,
-            ).to_ndarray())
+            frames.append(
+                converter.reformat(
+                    frame,
+                    format="rgb24",
+                    src_colorspace=Colorspace.ITU709,
+                    src_color_range=ColorRange.MPEG,
+                    dst_color_range=ColorRange.JPEG,
+                ).to_ndarray()
+            )
     return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
 
 

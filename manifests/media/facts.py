@@ -100,8 +100,13 @@ def read_facts(path: str | Path, rate: Fraction = FRAME_RATE) -> Facts:
     promise = broken_promise(path) if found.reason in LOST_WITH_THE_END else None
     if promise is not None:
         size = Path(path).stat().st_size
-        found = MediaError("truncated", f"it ends after {size} of {promise.num_bytes} bytes, and "
-                           f"what is there cannot be read ({found})", size, promise.num_bytes)
+        found = MediaError(
+            "truncated",
+            f"it ends after {size} of {promise.num_bytes} bytes, and "
+            f"what is there cannot be read ({found})",
+            size,
+            promise.num_bytes,
+        )
     reason = REASONS.get(found.reason, found.reason)
     raise MediaError(reason, f"{Path(path).name}: {found}", found.measured, found.threshold)
 
@@ -117,8 +122,15 @@ def _read(path: str | Path, rate: Fraction) -> Facts:
         found = scan(container, video, audio, hear)
     if found.is_encrypted:
         raise MediaError("encrypted", "picture or sound is encrypted")
-    order = order_of(path, chosen.video, streams["container"], streams["video_codec"], tag,
-                     streams["nominal"], found)
+    order = order_of(
+        path,
+        chosen.video,
+        streams["container"],
+        streams["video_codec"],
+        tag,
+        streams["nominal"],
+        found,
+    )
     return _facts(path, chosen, streams, order, found, watch, promised_us, rate)
 
 
@@ -137,17 +149,23 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     # Lengths and counts in a damaged file are asked of the system, so FFmpeg's words for what is
     # wrong with the file (no memory, invalid argument, out of range) are those for the system.
     said = (getattr(error, "strerror", None) or str(error)).lower()
-    return (f"damaged, or of a kind that FFmpeg does not read (it says: {said}); fetch it again, "
-            "or repair it with `ffmpeg -i IN -c copy OUT`")
+    return (
+        f"damaged, or of a kind that FFmpeg does not read (it says: {said}); fetch it again, "
+        "or repair it with `ffmpeg -i IN -c copy OUT`"
+    )
 
 
 def _stream_facts(container, video, audio) -> dict:
     """What must be read while the file is open: its streams do not outlive it."""
     return {
-        "container": container.format.name, "video_codec": video.codec_context.name,
-        "audio_codec": audio.codec_context.name, "video_stream": video.index,
-        "audio_stream": audio.index, "num_audio_streams": len(container.streams.audio),
-        "audio_language": audio.language, "nominal": video.average_rate,
+        "container": container.format.name,
+        "video_codec": video.codec_context.name,
+        "audio_codec": audio.codec_context.name,
+        "video_stream": video.index,
+        "audio_stream": audio.index,
+        "num_audio_streams": len(container.streams.audio),
+        "audio_language": audio.language,
+        "nominal": video.average_rate,
         "sar": video.codec_context.sample_aspect_ratio or video.sample_aspect_ratio,
     }
 
@@ -170,8 +188,9 @@ def _promised_us(container, video) -> int | None:
     return None
 
 
-def _listener(audio) -> tuple[
-        PhaseWatch | None, Callable[[int, av.Packet[av.AudioStream]], None] | None]:
+def _listener(
+    audio,
+) -> tuple[PhaseWatch | None, Callable[[int, av.Packet[av.AudioStream]], None] | None]:
     """What hears whether channels cancel; none for one channel."""
     if audio.codec_context.layout.nb_channels < 2:
         return None, None
@@ -196,8 +215,16 @@ def _listener(audio) -> tuple[
     return watch, hear
 
 
-def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
-           watch: PhaseWatch | None, promised_us: int | None, rate: Fraction) -> Facts:
+def _facts(
+    path,
+    chosen: Chosen,
+    streams: dict,
+    order: Order,
+    found: Scan,
+    watch: PhaseWatch | None,
+    promised_us: int | None,
+    rate: Fraction,
+) -> Facts:
     first, sound, pts = chosen.picture, chosen.sound, order.times_us
     zero = stamp_us(first.pts, first.time_base) if order.source == "packets" else None
     zero = pts[0] if zero is None else zero
@@ -224,34 +251,52 @@ def _facts(path, chosen: Chosen, streams: dict, order: Order, found: Scan,
     if promise is not None:
         promised_us = promised_length_us(promise, promised_us, end - zero)
         notes.append(cut_note(path, promise, end - zero, promised_us))
-    unread = None if promise is not None else unread_note(path, streams["container"],
-                                                          found.last_byte)
+    unread = (
+        None if promise is not None else unread_note(path, streams["container"], found.last_byte)
+    )
     notes += [unread] if unread else []
     if watch is not None and channel is not None:
-        notes.append(f"audio_mix: the channels cancel in {watch.cancelled_share():.0%} of the "
-                     f"sound; channel {channel} alone is heard")
+        notes.append(
+            f"audio_mix: the channels cancel in {watch.cancelled_share():.0%} of the "
+            f"sound; channel {channel} alone is heard"
+        )
     repairs = order.repairs
     return Facts(
-        **streams, width_px=width, height_px=height,
-        rotation_deg=rotation, sample_aspect_ratio=f"{sar.numerator}:{sar.denominator}",
-        pixel_format=first.format.name, is_hdr=transfer in HDR_TRANSFERS,
+        **streams,
+        width_px=width,
+        height_px=height,
+        rotation_deg=rotation,
+        sample_aspect_ratio=f"{sar.numerator}:{sar.denominator}",
+        pixel_format=first.format.name,
+        is_hdr=transfer in HDR_TRANSFERS,
         source_fps=order.source_fps or average_fps(pts, nominal),
         is_vfr=_is_uneven(pts, order, streams["container"]),
-        zero_us=zero, video_start_us=0, audio_start_us=sound_start - zero,
-        container_lag_ms=(sound_start - zero) / 1000, duration_us=end - zero,
-        num_frames=Clock(zero, rate).num_frames(end), frame_rate=str(rate),
-        num_decode_errors=found.num_errors, is_mirrored=mirrored, time_source=order.source,
-        jump_frames=list(repairs.frames), jump_packets=list(repairs.packets),
-        jump_shifts_us=list(repairs.shifts_us), mended_frames=list(repairs.mended),
-        mended_times_us=list(repairs.mended_us), audio_channel=channel,
+        zero_us=zero,
+        video_start_us=0,
+        audio_start_us=sound_start - zero,
+        container_lag_ms=(sound_start - zero) / 1000,
+        duration_us=end - zero,
+        num_frames=Clock(zero, rate).num_frames(end),
+        frame_rate=str(rate),
+        num_decode_errors=found.num_errors,
+        is_mirrored=mirrored,
+        time_source=order.source,
+        jump_frames=list(repairs.frames),
+        jump_packets=list(repairs.packets),
+        jump_shifts_us=list(repairs.shifts_us),
+        mended_frames=list(repairs.mended),
+        mended_times_us=list(repairs.mended_us),
+        audio_channel=channel,
         is_truncated=promise is not None,
-        promised_duration_us=promised_us if promise is not None else None, notes=notes,
+        promised_duration_us=promised_us if promise is not None else None,
+        notes=notes,
     )
 
 
 def _display_matrix(frame: av.VideoFrame) -> bytes | None:
     data = frame.side_data.get(  # type: ignore[call-overload]  # the stub knows motion vectors alone
-        SideDataType.DISPLAYMATRIX)
+        SideDataType.DISPLAYMATRIX
+    )
     return None if data is None else bytes(data)
 
 
@@ -262,7 +307,7 @@ def _is_uneven(pts: list[int], order: Order, container: str) -> bool:
     if {"mpegts", "mpeg"}.intersection(container.split(",")) and len(steps) > 2 * REORDERED:
         steps = steps[:-REORDERED]
     steps.sort()
-    steps = steps[:len(steps) - len(order.repairs.frames)]
+    steps = steps[: len(steps) - len(order.repairs.frames)]
     return bool(steps) and steps[-1] - steps[0] > VFR_TOLERANCE_US
 
 
@@ -277,6 +322,10 @@ def _must_meet(zero: int, end: int, sound_start: int, found: Scan, order: Order)
         return
     off = sound_start - end if sound_start >= end else sound_end - zero
     begins_s, ends_s = (sound_start - zero) / 1e6, (sound_end - zero) / 1e6
-    raise MediaError("clock_jump", f"the sound lies at {begins_s:.3f} to {ends_s:.3f} s of a "
-                     f"picture of {(end - zero) / 1e6:.3f} s: they are on different clocks",
-                     off / 1e6, 0.0)
+    raise MediaError(
+        "clock_jump",
+        f"the sound lies at {begins_s:.3f} to {ends_s:.3f} s of a "
+        f"picture of {(end - zero) / 1e6:.3f} s: they are on different clocks",
+        off / 1e6,
+        0.0,
+    )

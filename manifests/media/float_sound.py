@@ -60,6 +60,7 @@ def frame_of(samples: np.ndarray, layout: str, rate: int) -> av.AudioFrame:
     """A frame of packed floats from [C, N]."""
     name = "dbl" if samples.dtype == np.float64 else "flt"
     frame = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(samples.T).reshape(1, -1), format=name, layout=layout)
+        np.ascontiguousarray(samples.T).reshape(1, -1), format=name, layout=layout
+    )
     frame.sample_rate = rate
     return frame

@@ -50,8 +50,9 @@ def find(pictures: Sequence[tuple[int | None, int | None]], sound: Track) -> Rep
     Raises MediaError (clock_jump).
     """
     seen = [dts if pts is None else pts for pts, dts in pictures]
-    heard = [dts if pts is None else pts
-             for pts, dts in zip(sound.pts_us, sound.dts_us, strict=True)]
+    heard = [
+        dts if pts is None else pts for pts, dts in zip(sound.pts_us, sound.dts_us, strict=True)
+    ]
     picture_us = typical_us(_differences(seen))
     packet_us = typical_us([d for d in sound.duration_us if d] or _differences(heard), 20_000)
     seen_steps, odd = steps(seen, picture_us, _witness(heard))
@@ -60,22 +61,34 @@ def find(pictures: Sequence[tuple[int | None, int | None]], sound: Track) -> Rep
     odd = [*range(unstamped), *odd]  # later ones follow the picture before them
     pairs = _pairs(seen_steps, heard_steps, seen)
     if len(pairs) + len(odd) > MAX_REPAIRS:
-        raise MediaError("clock_jump", f"{len(pairs)} jumps of the clock and {len(odd)} stamps "
-                         "that are off", len(pairs) + len(odd), MAX_REPAIRS)
+        raise MediaError(
+            "clock_jump",
+            f"{len(pairs)} jumps of the clock and {len(odd)} stamps that are off",
+            len(pairs) + len(odd),
+            MAX_REPAIRS,
+        )
     shifts, shift = [], 0
     for picture, packet in pairs:
-        shift = max(picture.from_us + shift + picture_us - picture.to_us,
-                    packet.from_us + shift + packet_us - packet.to_us)
+        shift = max(
+            picture.from_us + shift + picture_us - picture.to_us,
+            packet.from_us + shift + packet_us - packet.to_us,
+        )
         shift = -(-shift // 1000) * 1000  # whole ticks of every container
         shifts.append(shift)
     starts = tuple(p.index for p, _ in pairs)
-    return Repairs(starts, tuple(s.index for _, s in pairs), tuple(shifts),
-                   *_mended(seen, odd, starts, shifts, picture_us))
+    return Repairs(
+        starts,
+        tuple(s.index for _, s in pairs),
+        tuple(shifts),
+        *_mended(seen, odd, starts, shifts, picture_us),
+    )
 
 
-def steps(times: Sequence[int | None], period_us: int, is_held: Callable[[int, int], bool]
-          ) -> tuple[list[Step], list[int]]:
+def steps(
+    times: Sequence[int | None], period_us: int, is_held: Callable[[int, int], bool]
+) -> tuple[list[Step], list[int]]:
     """Where a clock does not go on, and the items whose stamps stand alone."""
+
     def follows(before: int, after: int) -> bool:
         step = after - before
         return -BACK_US <= step <= STEP_US or (step > 0 and is_held(before, after))
@@ -91,9 +104,10 @@ def steps(times: Sequence[int | None], period_us: int, is_held: Callable[[int, i
             kept.append((index, time))
             continue
         last = kept[-1][1]
-        late = next((n for n in range(1, FEW + 1) if len(kept) > n
-                     and follows(kept[-1 - n][1], time)), None)
-        ahead = [t for t in times[index + 1:index + 1 + LOOK_AHEAD] if t is not None]
+        late = next(
+            (n for n in range(1, FEW + 1) if len(kept) > n and follows(kept[-1 - n][1], time)), None
+        )
+        ahead = [t for t in times[index + 1 : index + 1 + LOOK_AHEAD] if t is not None]
         if late is not None and _goes_on(time, ahead[:late], follows):
             for alone, _ in kept[-late:]:  # it was the stamps before this one that stood alone
                 odd.append(alone)
@@ -101,8 +115,11 @@ def steps(times: Sequence[int | None], period_us: int, is_held: Callable[[int, i
             del kept[-late:]
             _note(found, kept, index, time, period_us)
             kept.append((index, time))
-        elif any(t - last >= 0 and follows(last, t) for t in ahead[:FEW]) \
-                or len(ahead) < FEW or not _goes_on(time, ahead[:FEW], follows):
+        elif (
+            any(t - last >= 0 and follows(last, t) for t in ahead[:FEW])
+            or len(ahead) < FEW
+            or not _goes_on(time, ahead[:FEW], follows)
+        ):
             odd.append(index)
         else:
             if len(kept) <= FEW and not any(s.is_jump for s in found):
@@ -114,8 +131,9 @@ def steps(times: Sequence[int | None], period_us: int, is_held: Callable[[int, i
     return found, sorted(odd)
 
 
-def _note(found: list[Step], kept: list[tuple[int, int]], index: int, time: int, period_us: int
-          ) -> None:
+def _note(
+    found: list[Step], kept: list[tuple[int, int]], index: int, time: int, period_us: int
+) -> None:
     """A step inside a part that may belong to a jump of the other clock."""
     if kept:
         last = kept[-1][1]
@@ -156,21 +174,32 @@ def must_be_bounded(times_us: Sequence[int], sound: Track, repairs: Repairs) -> 
     for before, after in zip(ordered, ordered[1:], strict=False):
         if after - before > STEP_US and not goes_on(before, after):
             raise MediaError(
-                "clock_jump", f"nothing is stamped between {before / 1e6:.3f} and "
-                f"{after / 1e6:.3f} s", (after - before) / 1e6, STEP_US / 1e6)
+                "clock_jump",
+                f"nothing is stamped between {before / 1e6:.3f} and {after / 1e6:.3f} s",
+                (after - before) / 1e6,
+                STEP_US / 1e6,
+            )
 
 
-def _pairs(seen: list[Step], heard: list[Step], pictures: Sequence[int | None]
-           ) -> list[tuple[Step, Step]]:
+def _pairs(
+    seen: list[Step], heard: list[Step], pictures: Sequence[int | None]
+) -> list[tuple[Step, Step]]:
     """The jumps that picture and sound make together. Raises MediaError for one made alone."""
     pairs, rest = [], list(heard)
     for step in seen:
-        mate = next((s for s in rest if abs(s.from_us - step.from_us) <= NEAR_US
-                     and abs(s.size_us - step.size_us) <= TOGETHER_US
-                     and (step.is_jump or s.is_jump)), None)
+        mate = next(
+            (
+                s
+                for s in rest
+                if abs(s.from_us - step.from_us) <= NEAR_US
+                and abs(s.size_us - step.size_us) <= TOGETHER_US
+                and (step.is_jump or s.is_jump)
+            ),
+            None,
+        )
         if mate is not None:
             pairs.append((step, mate))
-            del rest[:rest.index(mate) + 1]
+            del rest[: rest.index(mate) + 1]
         elif step.is_jump and not -ALONE_BACK_US <= step.size_us < 0:
             raise _jump("picture", "sound", step)
     used = {id(mate) for _, mate in pairs}
@@ -182,9 +211,13 @@ def _pairs(seen: list[Step], heard: list[Step], pictures: Sequence[int | None]
 
 def _jump(what: str, other: str, step: Step) -> MediaError:
     return MediaError(
-        "clock_jump", f"the clock of the {what} jumps by {step.size_us / 1e6:+.3f} s at "
+        "clock_jump",
+        f"the clock of the {what} jumps by {step.size_us / 1e6:+.3f} s at "
         f"{step.from_us / 1e6:.3f} s and that of the {other} does not, so that nobody can tell "
-        "what belongs together", step.size_us / 1e6, STEP_US / 1e6)
+        "what belongs together",
+        step.size_us / 1e6,
+        STEP_US / 1e6,
+    )
 
 
 def _mended(seen, odd, starts, shifts, picture_us) -> tuple[tuple[int, ...], tuple[int, ...]]:

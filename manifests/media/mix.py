@@ -13,14 +13,50 @@ import numpy as np
 
 from manifests.media.float_sound import samples_of
 
-KNOWN_LAYOUTS = frozenset({
-    "mono", "stereo", "2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "3.1", "4.1", "5.0",
-    "5.0(side)", "5.1", "5.1(side)", "6.0", "6.0(front)", "3.1.2", "hexagonal", "6.1", "6.1(back)",
-    "6.1(front)", "7.0", "7.0(front)", "7.1", "7.1(wide)", "7.1(wide-side)", "5.1.2",
-    "5.1.2(back)", "octagonal", "cube", "5.1.4", "7.1.2", "7.1.4", "7.2.3", "9.1.4", "9.1.6",
-    "hexadecagonal", "downmix", "22.2",
-    *(f"{n} channels" for n in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24)),
-})
+KNOWN_LAYOUTS = frozenset(
+    {
+        "mono",
+        "stereo",
+        "2.1",
+        "3.0",
+        "3.0(back)",
+        "4.0",
+        "quad",
+        "quad(side)",
+        "3.1",
+        "4.1",
+        "5.0",
+        "5.0(side)",
+        "5.1",
+        "5.1(side)",
+        "6.0",
+        "6.0(front)",
+        "3.1.2",
+        "hexagonal",
+        "6.1",
+        "6.1(back)",
+        "6.1(front)",
+        "7.0",
+        "7.0(front)",
+        "7.1",
+        "7.1(wide)",
+        "7.1(wide-side)",
+        "5.1.2",
+        "5.1.2(back)",
+        "octagonal",
+        "cube",
+        "5.1.4",
+        "7.1.2",
+        "7.1.4",
+        "7.2.3",
+        "9.1.4",
+        "9.1.6",
+        "hexadecagonal",
+        "downmix",
+        "22.2",
+        *(f"{n} channels" for n in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24)),
+    }
+)
 """Layouts with a way to mono in libswresample; by number alone where it assumes a layout."""
 CANCELLED = 0.05
 """Power of the equal mix against that of unrelated channels (1; equal channels give their number)
@@ -41,8 +77,11 @@ class Mono:
         self.is_standard = channel is None and frame.layout.name in KNOWN_LAYOUTS
         # To integers: only then is the mix of channels scaled not to overflow (a float mix of two
         # equal channels comes out 3 dB too loud).
-        self.to = av.AudioResampler("s32p", "mono", frame.sample_rate) if self.is_standard \
+        self.to = (
+            av.AudioResampler("s32p", "mono", frame.sample_rate)
+            if self.is_standard
             else av.AudioResampler("s32", frame.layout, frame.sample_rate)
+        )
 
     def __call__(self, frame: av.AudioFrame) -> np.ndarray | None:
         """None where nothing comes out."""

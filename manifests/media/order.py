@@ -35,8 +35,15 @@ class Order:
     notes: tuple[str, ...] = ()
 
 
-def order_of(path: str | Path, stream: int, container: str, codec: str, codec_tag: str,
-             nominal: Fraction | None, found: Scan) -> Order:
+def order_of(
+    path: str | Path,
+    stream: int,
+    container: str,
+    codec: str,
+    codec_tag: str,
+    nominal: Fraction | None,
+    found: Scan,
+) -> Order:
     """The times of the pictures of `stream`. Decodes them where packets do not tell.
 
     Raises MediaError (unreadable, clock_jump).
@@ -59,8 +66,14 @@ def order_of(path: str | Path, stream: int, container: str, codec: str, codec_ta
     fps = average_fps(_times(shown, period, repairs), nominal)
     times = _times(shown, period_us_of(fps), repairs)
     must_be_bounded(times, found.audio, repairs)
-    return Order(sorted(times), duration, "best_effort" if has_own else "dts", repairs, fps,
-                 tuple(_notes(shown, times, repairs)))
+    return Order(
+        sorted(times),
+        duration,
+        "best_effort" if has_own else "dts",
+        repairs,
+        fps,
+        tuple(_notes(shown, times, repairs)),
+    )
 
 
 def average_fps(times_us: list[int], nominal: Fraction | None) -> str | None:
@@ -85,15 +98,19 @@ def _notes(shown: list, times: list[int], repairs: Repairs):
     before = 0
     for index, shift in zip(repairs.frames, repairs.shifts_us, strict=True):
         at_s = (times[min(index, len(times) - 1)] - times[0]) / 1e6
-        yield (f"clock_jump: the clock jumps by {(before - shift) / 1e6:+.3f} s at {at_s:.3f} s; "
-               "what follows is shown right after what was before")
+        yield (
+            f"clock_jump: the clock jumps by {(before - shift) / 1e6:+.3f} s at {at_s:.3f} s; "
+            "what follows is shown right after what was before"
+        )
         before = shift
     if repairs.mended:
         first, time = repairs.mended[0], repairs.mended_us[0]
         stamp = shown[first][1] if shown[first][0] is None else shown[first][0]
         off_s = 0.0 if stamp is None else (stamp - time) / 1e6
-        yield (f"odd_stamps: {len(repairs.mended)} pictures with stamps that stand alone (the "
-               f"first {off_s:+.3f} s off) are shown between their neighbours")
+        yield (
+            f"odd_stamps: {len(repairs.mended)} pictures with stamps that stand alone (the "
+            f"first {off_s:+.3f} s off) are shown between their neighbours"
+        )
     late, latest = 0, times[0]
     for time in times[1:]:
         late += time <= latest

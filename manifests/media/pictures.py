@@ -59,20 +59,25 @@ class Picture:
         Planar 8-bit video already holds it: nothing is converted then, only resized.
         """
         video = self._video
-        if video.is_hdr or not self._frame.format.name.startswith(("yuv4", "yuvj4", "gray")) or (
-            self._frame.format.components[0].bits != 8
+        if (
+            video.is_hdr
+            or not self._frame.format.name.startswith(("yuv4", "yuvj4", "gray"))
+            or (self._frame.format.components[0].bits != 8)
         ):
             return self._convert(max_side_px, "gray")
         plane = self._frame.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-        picture: np.ndarray = rows[:, :plane.width]
+        picture: np.ndarray = rows[:, : plane.width]
         width, height = scaled_size(video, max_side_px)
         if video.rotation_deg in (90, 270):
             width, height = height, width
         if picture.shape != (height, width):
             shrinks = width < picture.shape[1]
-            picture = cv2.resize(picture, (width, height),
-                                 interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            picture = cv2.resize(
+                picture,
+                (width, height),
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+            )
         return np.ascontiguousarray(upright(picture, video.is_mirrored, video.rotation_deg))
 
     def _convert(self, max_side_px: int | None, pixel_format: str) -> np.ndarray:
@@ -90,8 +95,11 @@ def scaled_size(video: Video, max_side_px: int | None) -> tuple[int, int]:
 
 
 def iter_frames(
-    video: Video, path: str | Path | None = None, start_frame: int = 0,
-    end_frame: int | None = None, max_side_px: int | None = None,
+    video: Video,
+    path: str | Path | None = None,
+    start_frame: int = 0,
+    end_frame: int | None = None,
+    max_side_px: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Canonical frames `[start_frame, end_frame)` in order, as (k, uint8 [H, W, 3] RGB).
 
@@ -105,7 +113,9 @@ def iter_frames(
 
 
 def iter_pictures(
-    video: Video, path: str | Path | None = None, start_frame: int = 0,
+    video: Video,
+    path: str | Path | None = None,
+    start_frame: int = 0,
     end_frame: int | None = None,
 ) -> Iterator[tuple[int, Picture]]:
     """Canonical frames `[start_frame, end_frame)` in order, as (k, Picture).
@@ -140,8 +150,9 @@ def iter_pictures(
             yield index, picture
 
 
-def _frames_from(video: Video, path: str | Path, target_us: int
-                 ) -> Iterator[tuple[int, av.VideoFrame]]:
+def _frames_from(
+    video: Video, path: str | Path, target_us: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decoded frames from some point not later than `target_us`, with their times."""
     if target_us > video.zero_us + SEEK_MARGIN_US and _is_seekable(video):
         frames = _decode(video, path, target_us - SEEK_MARGIN_US)
@@ -157,11 +168,13 @@ def _frames_from(video: Video, path: str | Path, target_us: int
 def _is_seekable(video: Video) -> bool:
     """Only where packets tell the times: else they depend on all pictures before."""
     return video.time_source == "packets" and any(
-        name in video.container.split(",") for name in SEEKABLE)
+        name in video.container.split(",") for name in SEEKABLE
+    )
 
 
-def _decode(video: Video, path: str | Path, seek_us: int | None
-            ) -> Generator[tuple[int, av.VideoFrame], None, None]:
+def _decode(
+    video: Video, path: str | Path, seek_us: int | None
+) -> Generator[tuple[int, av.VideoFrame], None, None]:
     period_us = period_us_of(video.source_fps)
     place = _placing(video, period_us)
     with open_media(path) as container:
@@ -179,8 +192,11 @@ def _decode(video: Video, path: str | Path, seek_us: int | None
 def _placing(video: Video, period_us: int) -> Callable[[av.VideoFrame], int]:
     """The rule for this video's pictures: as the probe found their times."""
     last_us: int | None = None
-    ordered = None if video.time_source == "packets" else PictureTimes(
-        period_us, video.time_source == "best_effort", repairs_of(video))
+    ordered = (
+        None
+        if video.time_source == "packets"
+        else PictureTimes(period_us, video.time_source == "best_effort", repairs_of(video))
+    )
 
     def place(frame: av.VideoFrame) -> int:
         nonlocal last_us
@@ -216,11 +232,12 @@ class _Converter:
         full = int(frame.color_range) == int(ColorRange.JPEG) or "yuvj" in frame.format.name
         same = (frame.width, frame.height) == self.size
         picture = self.reformatter.reformat(
-            frame, self.size[0], self.size[1],
+            frame,
+            self.size[0],
+            self.size[1],
             "rgb48le" if self.is_hdr else self.format,
             src_colorspace=space,
-            interpolation=Interpolation.BILINEAR if same
-            else Interpolation.FAST_BILINEAR,
+            interpolation=Interpolation.BILINEAR if same else Interpolation.FAST_BILINEAR,
             src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
         ).to_ndarray()

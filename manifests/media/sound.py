@@ -31,8 +31,12 @@ TOLERANCE_US = 1500
 
 
 def read_audio(
-    video: Video, path: str | Path | None = None, start_sample: int = 0,
-    end_sample: int | None = None, *, full_scale: float = 1.0,
+    video: Video,
+    path: str | Path | None = None,
+    start_sample: int = 0,
+    end_sample: int | None = None,
+    *,
+    full_scale: float = 1.0,
 ) -> np.ndarray:
     """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], 16 kHz, mono.
 
@@ -49,7 +53,9 @@ def read_audio(
     for block in _resampled(video, path, full_scale):
         low, high = max(position, start_sample), min(position + len(block), end_sample)
         if low < high:
-            output[low - start_sample:high - start_sample] = block[low - position:high - position]
+            output[low - start_sample : high - start_sample] = block[
+                low - position : high - position
+            ]
         position += len(block)
         if position >= end_sample:
             break
@@ -64,7 +70,7 @@ def _resampled(video: Video, path: str | Path, full_scale: float) -> Iterator[np
     for samples, block_rate in _placed(video, path, full_scale):
         if resampler is None or block_rate != rate:
             if resampler is not None:  # a stream that changes its rate: settle the old one
-                tail = _drained(resampler)[:max(0, round(total) - written)]
+                tail = _drained(resampler)[: max(0, round(total) - written)]
                 tail = np.pad(tail, (0, max(0, round(total) - written - len(tail))))
                 written += len(tail)
                 yield tail
@@ -85,8 +91,9 @@ def _drained(resampler: av.AudioResampler) -> np.ndarray:
     return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
 
 
-def _placed(video: Video, path: str | Path, full_scale: float = 1.0
-            ) -> Iterator[tuple[np.ndarray, int]]:
+def _placed(
+    video: Video, path: str | Path, full_scale: float = 1.0
+) -> Iterator[tuple[np.ndarray, int]]:
     """Mono float32 blocks at the native rate, contiguous from canonical zero."""
     waiting: deque = deque()
     cursor, rate, begun = 0, None, False
@@ -138,8 +145,9 @@ def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | Non
     return median_low(agreeing) if len(agreeing) > 1 else median_low(offs)
 
 
-def _blocks(video: Video, path: str | Path, full_scale: float
-            ) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
+def _blocks(
+    video: Video, path: str | Path, full_scale: float
+) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
     """Decoded blocks: float32 [N] mono, seconds after canonical zero, sample rate."""
     zero_s = Fraction(video.zero_us, 1_000_000)
     starts = dict(zip(video.jump_packets, video.jump_shifts_us, strict=True))
@@ -169,8 +177,11 @@ def _blocks(video: Video, path: str | Path, full_scale: float
                 samples = to_mono(frame)
                 if samples is None:
                     continue
-                time_s = None if pts is None or base is None else (
-                    Fraction(pts) * base + shift_s - zero_s)
+                time_s = (
+                    None
+                    if pts is None or base is None
+                    else (Fraction(pts) * base + shift_s - zero_s)
+                )
                 yield samples, time_s, frame.sample_rate
 
 

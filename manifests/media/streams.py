@@ -18,8 +18,17 @@ import av
 from av.stream import Disposition
 
 COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
-OTHER_SOUND = frozenset({"dub", "comment", "karaoke", "hearing_impaired", "visual_impaired",
-                         "clean_effects", "descriptions"})
+OTHER_SOUND = frozenset(
+    {
+        "dub",
+        "comment",
+        "karaoke",
+        "hearing_impaired",
+        "visual_impaired",
+        "clean_effects",
+        "descriptions",
+    }
+)
 """Marks of a track that is not what was said before the camera."""
 ENCRYPTED_TAGS = frozenset({"encv", "enca", "drms", "drmi", "drmv", "drma"})
 MAX_ERRORS = 2000
@@ -39,8 +48,13 @@ class MediaError(ValueError):
     """A file that cannot be used. `reason` is one word for the rejects table; `measured` and
     `threshold` are what was judged, where it is a number."""
 
-    def __init__(self, reason: str, message: str, measured: float | None = None,
-                 threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        measured: float | None = None,
+        threshold: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason, self.measured, self.threshold = reason, measured, threshold
 
@@ -85,8 +99,9 @@ def _settle_layout(context: av.AudioCodecContext) -> None:
         context.layout = f"{max(1, count)} channels"
 
 
-def packets_of(container: av.container.InputContainer, *streams: StreamT
-               ) -> Iterator[av.Packet[StreamT]]:
+def packets_of(
+    container: av.container.InputContainer, *streams: StreamT
+) -> Iterator[av.Packet[StreamT]]:
     """The packets of some streams, and one for each at the end that drains its decoder.
 
     A stream that appears while a file is read (FLV, MPEG) makes PyAV stumble after the last of
@@ -102,7 +117,8 @@ def is_cover(stream: av.video.stream.VideoStream) -> bool:
     """A still picture attached to the file (album art) is no video."""
     context = stream.codec_context
     return "attached_pic" in marks_of(stream) or (
-        context is not None and context.name in COVER_CODECS)
+        context is not None and context.name in COVER_CODECS
+    )
 
 
 def marks_of(stream: av.stream.Stream) -> set[str]:
@@ -115,8 +131,11 @@ def videos_by_rank(container: av.container.InputContainer) -> list[int]:
     MediaError if there is none."""
     streams = [s for s in container.streams.video if not is_cover(s)]
     if not streams:  # a file that is motion JPEG all through is video after all
-        streams = [s for s in container.streams.video if (s.frames or 0) > 1
-                   and "attached_pic" not in marks_of(s)]
+        streams = [
+            s
+            for s in container.streams.video
+            if (s.frames or 0) > 1 and "attached_pic" not in marks_of(s)
+        ]
     if not streams:
         raise MediaError("no_video", "no video stream")
 
@@ -155,8 +174,10 @@ def choose(path: str | Path) -> Chosen:
     why: dict[int, str] = {}
     while len(found) < 2:
         with open_media(path) as container:
-            ranks = ranks or {"picture": videos_by_rank(container),
-                              "sound": audios_by_rank(container)}
+            ranks = ranks or {
+                "picture": videos_by_rank(container),
+                "sound": audios_by_rank(container),
+            }
             wanted = {kind: order[0] for kind, order in ranks.items() if kind not in found}
             frames = _first_frames(container, list(wanted.values()), why)
             for kind, index in wanted.items():
@@ -216,8 +237,9 @@ def _first_frames(container, indices: list[int], why: dict[int, str]) -> dict[in
     return found
 
 
-def none_left(container, kind: str, indices: list[int], why: dict[int, str] | None = None
-              ) -> MediaError:
+def none_left(
+    container, kind: str, indices: list[int], why: dict[int, str] | None = None
+) -> MediaError:
     """The error for a file none of whose streams of a kind can be read; names their codecs."""
     names, parts, reasons = codec_names(container), [], []
     for index in indices:
@@ -227,15 +249,19 @@ def none_left(container, kind: str, indices: list[int], why: dict[int, str] | No
             reason = "encrypted"
         parts.append(f"{name}: {_WORDS[reason]}")
         reasons.append(reason)
-    reason = next((r for r in ("encrypted", "too_many_channels", "no_decoder", "unreadable")
-                   if r in reasons), "unreadable")
+    reason = next(
+        (r for r in ("encrypted", "too_many_channels", "no_decoder", "unreadable") if r in reasons),
+        "unreadable",
+    )
     if reasons and set(reasons) == {"empty"}:
         reason = "no_packets" if kind == "sound" else "unreadable"
     return MediaError(reason, f"no {kind} that can be read ({'; '.join(parts)})")
 
 
 _WORDS = {
-    "encrypted": "encrypted", "no_decoder": "no decoder", "empty": "no packets",
+    "encrypted": "encrypted",
+    "no_decoder": "no decoder",
+    "empty": "no packets",
     "unreadable": "nothing of it decodes",
     "too_many_channels": f"more than {MAX_CHANNELS} channels",
 }

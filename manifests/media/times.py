@@ -45,7 +45,6 @@ class Track:
         """Presentation time, else decoding time, of every packet that has one."""
         return [t for t in map(_either, self.pts_us, self.dts_us) if t is not None]
 
-
     def last_duration_us(self) -> int:
         """Duration of the packet that is shown last."""
         last, duration = None, 0
@@ -84,8 +83,12 @@ class Scan:
     """Where the last packet of the two ends, about, where the format tells."""
 
 
-def scan(container: av.container.InputContainer, video, audio,
-         hear: Callable[[int, av.Packet[av.AudioStream]], None] | None = None) -> Scan:
+def scan(
+    container: av.container.InputContainer,
+    video,
+    audio,
+    hear: Callable[[int, av.Packet[av.AudioStream]], None] | None = None,
+) -> Scan:
     """Read every packet of the two streams; `hear` gets each sound packet with its number."""
     found, errors, last_byte = Scan(), 0, None
     pictures, sounds = found.video, found.audio
@@ -176,8 +179,7 @@ def need_pictures(track: Track) -> bool:
 def goes_on(track: Track) -> bool:
     """Whether a sound's packets follow each other."""
     times = track.times_us()
-    return all(-STEP_BACK_US <= b - a <= STEP_US
-               for a, b in zip(times, times[1:], strict=False))
+    return all(-STEP_BACK_US <= b - a <= STEP_US for a, b in zip(times, times[1:], strict=False))
 
 
 class BestEffort:
@@ -239,9 +241,13 @@ NO_REPAIRS = Repairs()
 
 def repairs_of(video: Video) -> Repairs:
     """Those that the probe recorded."""
-    return Repairs(tuple(video.jump_frames), tuple(video.jump_packets),
-                   tuple(video.jump_shifts_us), tuple(video.mended_frames),
-                   tuple(video.mended_times_us))
+    return Repairs(
+        tuple(video.jump_frames),
+        tuple(video.jump_packets),
+        tuple(video.jump_shifts_us),
+        tuple(video.mended_frames),
+        tuple(video.mended_times_us),
+    )
 
 
 def period_us_of(source_fps: str | None) -> int:
@@ -266,20 +272,24 @@ class PictureTimes:
             return self._mended[self._number]
         if pts is not None and dts is not None and abs(pts - dts) > STEP_US:
             dts = None  # of the packet that pushed this picture out, which is on another clock
-        return self._choose(None if pts is None or not self._has_pts else pts + self._shift,
-                            None if dts is None else dts + self._shift)
+        return self._choose(
+            None if pts is None or not self._has_pts else pts + self._shift,
+            None if dts is None else dts + self._shift,
+        )
 
 
-def stamps(container: av.container.InputContainer, stream: av.VideoStream
-           ) -> Iterator[tuple[int | None, int | None]]:
+def stamps(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[tuple[int | None, int | None]]:
     """(pts, dts) in us of every picture, decoded in order; damaged packets are passed over."""
     for frame in decoded(container, stream):
         base = frame.time_base
         yield stamp_us(frame.pts, base), stamp_us(frame.dts, base)
 
 
-def decoded(container: av.container.InputContainer, stream: av.VideoStream
-            ) -> Iterator[av.VideoFrame]:
+def decoded(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame]:
     """Every picture of a stream that decodes; the neighbours of a damaged one stand in by time."""
     packets = packets_of(container, stream)
     while True:

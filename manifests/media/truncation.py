@@ -25,10 +25,25 @@ READ_THROUGH = frozenset({"flv", "matroska", "mpegts", "mpeg"})
 UNREAD_BYTES = 4096
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 CLUSTER = b"\x1f\x43\xb6\x75"
-LIVE_ELEMENTS = frozenset({
-    CLUSTER, b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\x1c\x53\xbb\x6b",
-    b"\x12\x54\xc3\x67", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70",
-    b"\xa3", b"\xa0", b"\xe7", b"\xa7", b"\xab", b"\xec", b"\xbf"})
+LIVE_ELEMENTS = frozenset(
+    {
+        CLUSTER,
+        b"\x11\x4d\x9b\x74",
+        b"\x15\x49\xa9\x66",
+        b"\x16\x54\xae\x6b",
+        b"\x1c\x53\xbb\x6b",
+        b"\x12\x54\xc3\x67",
+        b"\x19\x41\xa4\x69",
+        b"\x10\x43\xa7\x70",
+        b"\xa3",
+        b"\xa0",
+        b"\xe7",
+        b"\xa7",
+        b"\xab",
+        b"\xec",
+        b"\xbf",
+    }
+)
 """What a segment holds, and a cluster, by RFC 9559."""
 
 
@@ -62,7 +77,7 @@ def before_the_cut(pts: list[int]) -> list[int]:
     typical = sorted(steps)[len(steps) // 2] if steps else 0
     for index in range(max(0, len(steps) - REORDERED), len(steps)):
         if 2 * steps[index] > 3 * typical:
-            return pts[:index + 1]
+            return pts[: index + 1]
     return pts
 
 
@@ -182,8 +197,10 @@ def _riff(file: BinaryIO, size: int) -> Promise | None:
     place = head.find(b"avih")
     length_us = None
     if place >= 0 and len(head) >= place + 28:  # us per picture, and pictures
-        length_us = struct.unpack_from("<I", head, place + 8)[0] * struct.unpack_from(
-            "<I", head, place + 24)[0]
+        length_us = (
+            struct.unpack_from("<I", head, place + 8)[0]
+            * struct.unpack_from("<I", head, place + 24)[0]
+        )
     while at + 12 <= size:
         file.seek(at)
         kind, length, form = struct.unpack("<4sI4s", file.read(12))

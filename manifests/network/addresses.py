@@ -17,10 +17,26 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SCHEMES = ("http", "https")
-NOT_PUBLIC = tuple(map(ipaddress.ip_network, (
-    # Registered for special use (RFC 6890 and its successors), whatever a Python version knows.
-    "0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4",
-    "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10")))
+NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            # Registered for special use (RFC 6890 and after), whatever a Python version knows.
+            "0.0.0.0/8",
+            "100.64.0.0/10",
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+            "198.18.0.0/15",
+            "240.0.0.0/4",
+            "64:ff9b:1::/48",
+            "100::/64",
+            "2001:db8::/32",
+            "3fff::/20",
+            "5f00::/16",
+            "fec0::/10",
+        ),
+    )
+)
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -46,8 +62,11 @@ def is_public(address: str | Address) -> bool:
             return all(is_public(c) for c in carried)
         if ip.is_site_local:
             return False
-    return (ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
-            and not any(ip in n for n in NOT_PUBLIC if n.version == ip.version))
+    return (
+        ip.is_global
+        and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+        and not any(ip in n for n in NOT_PUBLIC if n.version == ip.version)
+    )
 
 
 def host_in(url: str) -> str:
@@ -59,7 +78,8 @@ def host_in(url: str) -> str:
         raise RefusedAddressError(f"{url!r} is no address: {error}") from None
     if parts.scheme.lower() not in SCHEMES:
         raise RefusedAddressError(
-            f"{url!r} is not asked: only http and https are, not {parts.scheme or 'no scheme'}")
+            f"{url!r} is not asked: only http and https are, not {parts.scheme or 'no scheme'}"
+        )
     if not host:
         raise RefusedAddressError(f"{url!r} names no host")
     return host
@@ -92,8 +112,11 @@ class AllowedHosts:
         """Whether `host`, which resolved to the IP address `address`, may be connected to."""
         ip = ipaddress.ip_address(address)
         mapped = getattr(ip, "ipv4_mapped", None) or ip
-        return (host.lower().strip("[]").rstrip(".") in self.names
-                or any(mapped in n or ip in n for n in self.networks) or is_public(ip))
+        return (
+            host.lower().strip("[]").rstrip(".") in self.names
+            or any(mapped in n or ip in n for n in self.networks)
+            or is_public(ip)
+        )
 
     def resolve(self, host: str, port: int) -> list[tuple]:
         """`getaddrinfo` rows of `host` that may be connected to, in the resolver's order.
@@ -115,8 +138,12 @@ class AllowedHosts:
         way = f"; if you mean it, --set {self.setting}={host}" if self.setting else ""
         return RefusedAddressError(f"{meant} is no public address and was not asked{way}")
 
-    def connect(self, address: tuple[str, int], timeout: object = None,
-                source_address: tuple[str, int] | None = None) -> socket.socket:
+    def connect(
+        self,
+        address: tuple[str, int],
+        timeout: object = None,
+        source_address: tuple[str, int] | None = None,
+    ) -> socket.socket:
         """Like `socket.create_connection`, but only to addresses that are allowed.
 
         The rows that were judged are the ones connected to. Raises RefusedAddressError, OSError.

@@ -88,8 +88,8 @@ class Bounds:
     def too_large(self, count: int, word: str, bound: int) -> TooLargeError:
         way = f"; if you want it, raise --set {self.setting}=..." if self.setting else ""
         return TooLargeError(
-            f"{word} {count:,} bytes, and at most {bound:,} are fetched{way}".strip(),
-            count, bound)
+            f"{word} {count:,} bytes, and at most {bound:,} are fetched{way}".strip(), count, bound
+        )
 
 
 class Watch:
@@ -129,6 +129,7 @@ def connection_class(base: type, bounds: Bounds, is_proxied: bool = False) -> ty
     A proxy is the user's own setting and may have any address; who asks through one has judged the
     target before.
     """
+
     class Bounded(base):
         watch: Watch | None = None
 
@@ -164,7 +165,8 @@ def connection_class(base: type, bounds: Bounds, is_proxied: bool = False) -> ty
                 self.watch.close()
                 if self.watch.has_cut and isinstance(error, (OSError, http.client.HTTPException)):
                     raise TooSlowError(
-                        f"no whole answer within {HEADERS_S:.0f} s from {self.host}") from error
+                        f"no whole answer within {HEADERS_S:.0f} s from {self.host}"
+                    ) from error
                 raise
 
     return Bounded
@@ -183,16 +185,18 @@ class Body(io.RawIOBase):
     read.
     """
 
-    def __init__(self, response: http.client.HTTPResponse, bounds: Bounds,
-                 is_bodiless: bool = False) -> None:
+    def __init__(
+        self, response: http.client.HTTPResponse, bounds: Bounds, is_bodiless: bool = False
+    ) -> None:
         self.response, self.bounds = response, bounds
         self.reason = response.reason
         self.received = self.given = self._in_window = 0
         self._began = time.monotonic()
         self.watch: Watch | None = getattr(response, "watch", None)
         self._rest = b""
-        encodings = [e.strip().lower() for e in (
-            response.headers.get("Content-Encoding") or "").split(",")]
+        encodings = [
+            e.strip().lower() for e in (response.headers.get("Content-Encoding") or "").split(",")
+        ]
         encodings = [e for e in encodings if e not in ("", "identity")]
         self.promised = response.length
         if self.promised and not is_bodiless:
@@ -220,13 +224,14 @@ class Body(io.RawIOBase):
             count += len(piece)
             if count > MAX_PAGE_BYTES:
                 self.close()
-                raise TooLargeError(f"a page of more than {MAX_PAGE_BYTES:,} bytes",
-                                    count, MAX_PAGE_BYTES)
+                raise TooLargeError(
+                    f"a page of more than {MAX_PAGE_BYTES:,} bytes", count, MAX_PAGE_BYTES
+                )
         return b"".join(pieces)
 
     def readinto(self, buffer) -> int:
         piece = self.read(len(buffer))
-        buffer[:len(piece)] = piece
+        buffer[: len(piece)] = piece
         return len(piece)
 
     def close(self) -> None:
@@ -267,7 +272,8 @@ class Body(io.RawIOBase):
         if self.watch and self.watch.has_cut:
             raise TooSlowError(
                 f"slower than {self.bounds.min_bytes_per_s:g} bytes/s over {WINDOW_S:.0f} s: "
-                f"{self.received} bytes in {time.monotonic() - self._began:.0f} s") from error
+                f"{self.received} bytes in {time.monotonic() - self._began:.0f} s"
+            ) from error
 
     def _counted(self, pieces: Iterable[bytes], is_encoded: bool) -> Iterator[bytes]:
         try:
@@ -277,7 +283,10 @@ class Body(io.RawIOBase):
                 if is_encoded and self.given > max(FREE_BYTES, MAX_INFLATION * self.received):
                     raise TooLargeError(
                         f"{self.received:,} bytes inflate to more than {self.given:,}, which no "
-                        "media do", self.given, max(FREE_BYTES, int(MAX_INFLATION * self.received)))
+                        "media do",
+                        self.given,
+                        max(FREE_BYTES, int(MAX_INFLATION * self.received)),
+                    )
                 if piece:
                     yield piece
         except BaseException:
@@ -308,9 +317,9 @@ def _inflated(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         if machine is None:
             # `deflate` means zlib's format, but some servers send the bare one.
             is_bare = encoding == "deflate" and (
-                piece[0] & 15 != 8 or (len(piece) > 1 and (piece[0] << 8 | piece[1]) % 31))
-            machine = zlib.decompressobj(
-                -15 if is_bare else 15 if encoding == "deflate" else 31)
+                piece[0] & 15 != 8 or (len(piece) > 1 and (piece[0] << 8 | piece[1]) % 31)
+            )
+            machine = zlib.decompressobj(-15 if is_bare else 15 if encoding == "deflate" else 31)
         while piece and not machine.eof:
             try:
                 yield machine.decompress(piece, PIECE)
@@ -393,15 +402,22 @@ class _Https(_Http, urllib.request.HTTPSHandler):
         self.bounds = bounds
 
     def https_open(self, req):
-        return self.do_open(self._kind(http.client.HTTPSConnection, req), req,
-                            context=self._context)
+        return self.do_open(
+            self._kind(http.client.HTTPSConnection, req), req, context=self._context
+        )
 
 
 def bounded_opener(bounds: Bounds) -> urllib.request.OpenerDirector:
     """urllib's opener for http and https within `bounds`. Read what it gives through a `Body`."""
     opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler(), _Http(bounds), _Https(bounds),
-                    urllib.request.UnknownHandler(), urllib.request.HTTPDefaultErrorHandler(),
-                    RedirectsWithin(), urllib.request.HTTPErrorProcessor()):
+    for handler in (
+        urllib.request.ProxyHandler(),
+        _Http(bounds),
+        _Https(bounds),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        RedirectsWithin(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
         opener.add_handler(handler)
     return opener

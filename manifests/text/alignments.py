@@ -32,8 +32,14 @@ def parse_grid(text: str) -> Transcript:
             raise TranscriptError(f"the .align file, line {number}: times go back")
         at = end
         if word and word.lower() not in SILENCES:
-            spans.append(Span(word, start * 1_000_000 // GRID_UNITS_PER_S,
-                              end * 1_000_000 // GRID_UNITS_PER_S, True))
+            spans.append(
+                Span(
+                    word,
+                    start * 1_000_000 // GRID_UNITS_PER_S,
+                    end * 1_000_000 // GRID_UNITS_PER_S,
+                    True,
+                )
+            )
     if not at:
         raise TranscriptError("the .align file holds no alignment")
     return Transcript(tuple(spans), "sound")
@@ -42,8 +48,11 @@ def parse_grid(text: str) -> Transcript:
 def is_lrs(text: str) -> bool:
     """Whether a text file is built like those of LRS2 and LRS3: `Text:`, and more of its lines."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return (bool(lines) and lines[0].startswith("Text:")
-            and any(re.match(r"(Conf|Ref):|WORD\s+START\s+END", line) for line in lines[1:]))
+    return (
+        bool(lines)
+        and lines[0].startswith("Text:")
+        and any(re.match(r"(Conf|Ref):|WORD\s+START\s+END", line) for line in lines[1:])
+    )
 
 
 def parse_lrs(text: str) -> Transcript:
@@ -59,7 +68,7 @@ def parse_lrs(text: str) -> Transcript:
             raise TranscriptError("the .txt file holds no words")
         return Transcript((Span(sentence, 0, None, False),), "sound")
     spans = []
-    for number, line in enumerate(lines[heads[0] + 1:], heads[0] + 2):
+    for number, line in enumerate(lines[heads[0] + 1 :], heads[0] + 2):
         fields = line.split()
         if not fields:
             continue

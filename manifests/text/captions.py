@@ -34,8 +34,10 @@ def parse_webvtt(text: str) -> Transcript:
     header = rest.split("\n\n", 1)[0]
     mapped = re.search(r"X-TIMESTAMP-MAP=(.*)", header)
     if mapped and re.search(r"[1-9]", mapped[1].replace("MPEGTS", "").replace("LOCAL", "")):
-        raise TranscriptError("the .vtt file counts in a transport stream's time "
-                              "(X-TIMESTAMP-MAP), which the media no longer has")
+        raise TranscriptError(
+            "the .vtt file counts in a transport stream's time "
+            "(X-TIMESTAMP-MAP), which the media no longer has"
+        )
     return _transcript(_cues(rest, ".vtt", 2))
 
 
@@ -54,8 +56,9 @@ def _cues(text: str, what: str, first_line: int) -> list[_Cue]:
                 raise TranscriptError(f"the {what} file, line {number}: no times of a cue")
             start, end = _us(match[1]), _us(match[2])
             if end < start:
-                raise TranscriptError(f"the {what} file, line {number}: a cue ends before it "
-                                      "begins")
+                raise TranscriptError(
+                    f"the {what} file, line {number}: a cue ends before it begins"
+                )
             if lines and lines[-1].strip().isdigit():
                 lines.pop()  # the number of this cue, with no empty line before it
             lines = []
@@ -75,10 +78,11 @@ def _transcript(cues: list[_Cue]) -> Transcript:
     has_inline = any(_INLINE.search(line) for cue in cues for line in cue.lines)
     pairs = len(cues) - 1
     is_rolling = (2 * sum(map(bool, repeats)) >= pairs > 0) and (
-        has_inline or pairs >= _LEAST_PAIRS)
+        has_inline or pairs >= _LEAST_PAIRS
+    )
     spans: list[Span] = []
     for cue, repeated in zip(cues, repeats, strict=True):
-        lines = [line for line in cue.lines if plain(line)][repeated if is_rolling else 0:]
+        lines = [line for line in cue.lines if plain(line)][repeated if is_rolling else 0 :]
         if any(_INLINE.search(line) for line in lines) or (is_rolling and has_inline):
             for line in lines:
                 spans += _timed(cue, line, is_rolling)
@@ -107,15 +111,15 @@ def _timed(cue: _Cue, line: str, is_rolling: bool) -> list[Span]:
     """A line's pieces between its inline times; a piece of one word is a word."""
     parts = _INLINE.split(line)
     starts = [cue.start_us, *map(_us, parts[1::2])]
-    if starts != sorted(starts) or starts[-1] > cue.end_us or (len(starts) == 1
-                                                               and not is_rolling):
+    if starts != sorted(starts) or starts[-1] > cue.end_us or (len(starts) == 1 and not is_rolling):
         return [Span(plain(line), cue.start_us, cue.end_us, False)]
     spans = []
     for piece, start, end in zip(parts[::2], starts, [*starts[1:], cue.end_us], strict=True):
         text = plain(piece)
         is_word = len(text.split()) == 1
-        spans.append(Span(text, start, min(end, start + LONGEST_WORD_US) if is_word else end,
-                          is_word))
+        spans.append(
+            Span(text, start, min(end, start + LONGEST_WORD_US) if is_word else end, is_word)
+        )
     return spans
 
 

@@ -48,7 +48,7 @@ class Transcript:
     def near(self, start_us: float, end_us: float) -> tuple[Span, ...]:
         """The spans that may overlap a time, found without looking at all others."""
         starts, longest = self._index
-        return self.spans[bisect_left(starts, start_us - longest):bisect_right(starts, end_us)]
+        return self.spans[bisect_left(starts, start_us - longest) : bisect_right(starts, end_us)]
 
     @cached_property
     def _index(self) -> tuple[list[int], float]:
@@ -64,8 +64,9 @@ def plain(text: str) -> str:
     """
     text = html.unescape(BAD_NUMBER.sub("", STYLE.sub("", TAG.sub("", text))))
     text = " ".join(text.split())
-    text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
-                   or c in JOINERS)
+    text = "".join(
+        c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") or c in JOINERS
+    )
     text = SOUND_NOTE.sub(" ", CENSORED.sub("[__]", text))
     return " ".join(text.split()).removeprefix(">>").strip()
 
@@ -80,6 +81,8 @@ def decoded(content: bytes, what: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     for number, line in enumerate(text.split("\n"), 1):
         if len(line) > MAX_LINE_CHARS:
-            raise TranscriptError(f"the {what} file, line {number}: {len(line)} characters, "
-                                  f"{MAX_LINE_CHARS} are the most")
+            raise TranscriptError(
+                f"the {what} file, line {number}: {len(line)} characters, "
+                f"{MAX_LINE_CHARS} are the most"
+            )
     return text

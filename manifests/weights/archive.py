@@ -27,8 +27,11 @@ def extract(url: str, archive: Archive, part: Path, target: Path) -> None:
         part.unlink()
         raise ArchiveError(f"what {url} gives has the SHA-256 {found} instead of {archive.sha256}")
     try:
-        with zipfile.ZipFile(part) as whole, whole.open(archive.member) as source, \
-                open(target, "wb") as output:
+        with (
+            zipfile.ZipFile(part) as whole,
+            whole.open(archive.member) as source,
+            open(target, "wb") as output,
+        ):
             shutil.copyfileobj(source, output, 1 << 20)
     except (KeyError, zipfile.BadZipFile) as error:
         part.unlink()

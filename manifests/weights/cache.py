@@ -29,8 +29,16 @@ class ModelFileError(RuntimeError):
     """A weight file is neither here nor to be had; the message says what to do."""
 
 
-__all__ = ["REGISTRY", "ModelFile", "ModelFileError", "cache_folder", "fetch", "mirror_folder",
-           "state_of", "unusable"]
+__all__ = [
+    "REGISTRY",
+    "ModelFile",
+    "ModelFileError",
+    "cache_folder",
+    "fetch",
+    "mirror_folder",
+    "state_of",
+    "unusable",
+]
 
 
 def cache_folder() -> Path:
@@ -63,8 +71,9 @@ def state_of(file: ModelFile) -> tuple[str, str]:
     return "absent", ""
 
 
-def fetch(file: ModelFile | str, may_download: bool = True,
-          non_commercial: bool | None = None) -> Path:
+def fetch(
+    file: ModelFile | str, may_download: bool = True, non_commercial: bool | None = None
+) -> Path:
     """A checked copy of `file` (an entry or its name) in the cache folder.
 
     `may_download` False leaves the network alone. Files whose licence rules out commercial use
@@ -97,10 +106,16 @@ def fetch(file: ModelFile | str, may_download: bool = True,
             raise _unavailable(file, folder, [*notes, "downloads are not allowed here"])
         accepted = accepts_non_commercial() if non_commercial is None else non_commercial
         if file.non_commercial and not accepted:
-            raise _unavailable(file, folder, [
-                *notes, f"its licence rules out commercial use ({file.licence}); if yours is "
-                f"not, `yld models fetch {file.name} --non-commercial` or "
-                "YLD_NON_COMMERCIAL=1 downloads it"])
+            raise _unavailable(
+                file,
+                folder,
+                [
+                    *notes,
+                    f"its licence rules out commercial use ({file.licence}); if yours is "
+                    f"not, `yld models fetch {file.name} --non-commercial` or "
+                    "YLD_NON_COMMERCIAL=1 downloads it",
+                ],
+            )
         return _downloaded(file, folder, notes)
 
 
@@ -143,8 +158,11 @@ def _fault(path: Path, file: ModelFile, folder: Path) -> str | None:
     found = sha256_of(path)
     if found == known:
         return None
-    seen_before = "" if file.sha256 else (
-        f", the one first seen (to trust the new one, delete {_record_path(file, folder)})")
+    seen_before = (
+        ""
+        if file.sha256
+        else (f", the one first seen (to trust the new one, delete {_record_path(file, folder)})")
+    )
     return f"{path} has the SHA-256 {found} instead of {known}{seen_before}"
 
 
@@ -164,9 +182,14 @@ def _known_sha256(file: ModelFile, folder: Path) -> str | None:
 def _record(path: Path, file: ModelFile, folder: Path) -> None:
     """Remember what was trusted, where nobody has published it."""
     if _known_sha256(file, folder) is None:
-        facts = {"name": file.name, "url": file.url, "size": path.stat().st_size,
-                 "sha256": sha256_of(path), "trusted": "on first use",
-                 "recorded_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        facts = {
+            "name": file.name,
+            "url": file.url,
+            "size": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "trusted": "on first use",
+            "recorded_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
         write_atomic(_record_path(file, folder), json.dumps(facts, indent=1) + "\n")
 
 
@@ -175,8 +198,9 @@ def unusable(path: Path | str, fault: str) -> ModelFileError:
     path = Path(path)
     record = path.with_name(f"{path.name}.json")
     both = f"{path} and {record.name} beside it" if record.exists() else str(path)
-    return ModelFileError(f"{path} cannot be used: {fault}. Delete {both} and run "
-                          f"`yld models fetch {path.name}`")
+    return ModelFileError(
+        f"{path} cannot be used: {fault}. Delete {both} and run `yld models fetch {path.name}`"
+    )
 
 
 def _unavailable(file: ModelFile, folder: Path, notes: list[str]) -> ModelFileError:

@@ -86,7 +86,8 @@ def _continue(url: str, part: Path, size: int | None) -> None:
             if response.headers.get("Content-Range") != expected:
                 part.unlink(missing_ok=True)
                 raise http.client.HTTPException(
-                    f"asked for {expected}, got {response.headers.get('Content-Range')}")
+                    f"asked for {expected}, got {response.headers.get('Content-Range')}"
+                )
         else:
             part.unlink(missing_ok=True)
             have = 0
@@ -104,8 +105,7 @@ def _continue(url: str, part: Path, size: int | None) -> None:
                     output.write(block)
                     have += len(block)
             except http.client.IncompleteRead as error:
-                raise http.client.HTTPException(
-                    f"broken off at {have} of {total} bytes") from error
+                raise http.client.HTTPException(f"broken off at {have} of {total} bytes") from error
 
 
 def _size(part: Path) -> int:

@@ -49,9 +49,18 @@ class Audit:
     summary: list[dict[str, Any]]
 
 
-def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = None,
-          estimators: Sequence[str] = ("lipsync",), address: str | None = None,
-          with_report: bool = True, skip: Path | None = None, name: str | None = None) -> Audit:
+def audit(
+    path: Path,
+    out: Path,
+    config: BuildConfig,
+    *,
+    layout: str | None = None,
+    estimators: Sequence[str] = ("lipsync",),
+    address: str | None = None,
+    with_report: bool = True,
+    skip: Path | None = None,
+    name: str | None = None,
+) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
     `skip`: a folder in which none of the clips lie, `out` if not given. `name`: what `path` is,
@@ -70,8 +79,10 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
     name = as_text(path.resolve()) if name is None else name
     refuse_another(out, name, path)
     own = claim(out, "audit", made)
-    print(f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
-          file=sys.stderr)
+    print(
+        f"{len(items)} {'shards' if items[0].kind == 'shard' else 'clips'}, layout {layout}",
+        file=sys.stderr,
+    )
     work = (out / "work").resolve()
     work.mkdir(exist_ok=True)
     write_atomic(work / "audited.json", json.dumps(name))
@@ -83,8 +94,11 @@ def audit(path: Path, out: Path, config: BuildConfig, *, layout: str | None = No
             found, entries = _audit_files(items, work, lock, config, measure, address)
         own.about_to_write(made)
         rows.write(found, out / "offsets.parquet")
-        first = [r for r in found if (r.get("estimator") or "").startswith(estimators[0])
-                 or r.get("estimator") is None]
+        first = [
+            r
+            for r in found
+            if (r.get("estimator") or "").startswith(estimators[0]) or r.get("estimator") is None
+        ]
         summary = summarize(first)
         write_atomic(out / "summary.json", json.dumps(summary, indent=1))
         if with_report:
@@ -108,7 +122,8 @@ def refuse_another(out: Path, name: str, path: Path) -> None:
     note = out / "work" / "audited.json"
     held = read_json(note) if note.exists() else name
     is_before_names = name != as_text(path.resolve()) and (
-        as_path(str(held)).parts[-2:] == path.parts[-2:])
+        as_path(str(held)).parts[-2:] == path.parts[-2:]
+    )
     if held != name and not is_before_names:
         raise ValueError(f"{out.resolve()} holds the audit of {held}; give another folder to --out")
 
@@ -117,11 +132,14 @@ def _audit_files(items, work, lock, config, measure, address):
     requests = {}
     for item in items:
         if not item.missing:
-            requests.setdefault(item.path, rec.Request(
-                f"r{hash_id('file', item.path)}", item.path, "file", item.path))
+            requests.setdefault(
+                item.path,
+                rec.Request(f"r{hash_id('file', item.path)}", item.path, "file", item.path),
+            )
     configs = stage_configs(config) | {"measure": measure}
-    with running(AUDIT_JOB, configs, config, WorkFiles(work), lock, list(requests.values()),
-                 address=address) as runner:
+    with running(
+        AUDIT_JOB, configs, config, WorkFiles(work), lock, list(requests.values()), address=address
+    ) as runner:
         entries = runner.run(list(requests.values()))
     return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
 
@@ -130,10 +148,21 @@ def _audit_shards(items, work, lock, config, measure, address):
     # Bytes, not names, tell shards apart: a shard made anew must be measured anew.
     from manifests.files import sha256_of
 
-    requests = [rec.Request(f"r{hash_id('shard', i.path, sha256_of(as_path(i.path)))}", i.path,
-                            "shard", i.path) for i in items]
-    with running(SHARD_JOB, {"measure_shard": measure}, config, WorkFiles(work), lock, requests,
-                 address=address) as runner:
+    requests = [
+        rec.Request(
+            f"r{hash_id('shard', i.path, sha256_of(as_path(i.path)))}", i.path, "shard", i.path
+        )
+        for i in items
+    ]
+    with running(
+        SHARD_JOB,
+        {"measure_shard": measure},
+        config,
+        WorkFiles(work),
+        lock,
+        requests,
+        address=address,
+    ) as runner:
         entries = runner.run(requests)
     facts = {}
     for item in items:
@@ -144,8 +173,9 @@ def _audit_shards(items, work, lock, config, measure, address):
 def sample_facts(tar: Path) -> dict[str, dict[str, Any]]:
     """The `json` of each sample, by key; empty for what is no shard."""
     try:
-        return {sample.key: sample.facts for sample in read_samples(tar)
-                if "json" in sample.members}
+        return {
+            sample.key: sample.facts for sample in read_samples(tar) if "json" in sample.members
+        }
     except ShardError:
         return {}
 
@@ -160,17 +190,21 @@ def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         group = by[speaker]
         lags = [r["video_lag_ms"] for r in group if r.get("video_lag_ms") is not None]
         centre, spread = rows.centre_of(lags) if lags else (None, None)
-        table.append({
-            "speaker": speaker, "clips": len(group), "measured": len(lags),
-            "undecided": sum(r["offset_status"] == "undecided" for r in group),
-            "at_search_limit": sum(r["offset_status"] == "at_search_limit" for r in group),
-            "no_speech": sum(r["offset_status"] == "no_speech" for r in group),
-            "no_face": sum(r["offset_status"] == "no_face" for r in group),
-            "centre_ms": None if centre is None else round(centre, 1),
-            "spread_ms": None if spread is None else round(spread, 1),
-            "within_frame_of_centre": sum(abs(x - centre) <= FRAME_MS for x in lags),
-            "within_frame_of_zero": sum(abs(x) <= FRAME_MS for x in lags),
-        })
+        table.append(
+            {
+                "speaker": speaker,
+                "clips": len(group),
+                "measured": len(lags),
+                "undecided": sum(r["offset_status"] == "undecided" for r in group),
+                "at_search_limit": sum(r["offset_status"] == "at_search_limit" for r in group),
+                "no_speech": sum(r["offset_status"] == "no_speech" for r in group),
+                "no_face": sum(r["offset_status"] == "no_face" for r in group),
+                "centre_ms": None if centre is None else round(centre, 1),
+                "spread_ms": None if spread is None else round(spread, 1),
+                "within_frame_of_centre": sum(abs(x - centre) <= FRAME_MS for x in lags),
+                "within_frame_of_zero": sum(abs(x) <= FRAME_MS for x in lags),
+            }
+        )
     return table
 
 
@@ -184,6 +218,8 @@ def sentence(row: dict[str, Any]) -> str:
     name = row["speaker"] or "speaker not known"
     if not row["measured"]:
         return f"{name}: none of {row['clips']} clips could be measured"
-    return (f"{name} centres at {row['centre_ms']:+.0f} ms (spread {row['spread_ms']:.0f} ms), "
-            f"{row['within_frame_of_centre'] / row['measured']:.0%} within one frame of that; "
-            f"{row['measured']} of {row['clips']} clips measured")
+    return (
+        f"{name} centres at {row['centre_ms']:+.0f} ms (spread {row['spread_ms']:.0f} ms), "
+        f"{row['within_frame_of_centre'] / row['measured']:.0%} within one frame of that; "
+        f"{row['measured']} of {row['clips']} clips measured"
+    )

@@ -20,18 +20,24 @@ def sentence(row: dict[str, Any]) -> str:
     name, ppm = Path(row["path"]).name, row["drift_ppm"]
     if row["drift_status"] == "uneven":
         return f"{name} is uneven: {row['drift_reason']}"
-    return (f"{name} drifts by {ppm:+.0f} ppm (standard error {row['drift_error_ppm']:.0f}), "
-            f"{0.06 * ppm:+.1f} ms per minute: its sound was recorded on another clock; "
-            "`yld resync` retimes it")
+    return (
+        f"{name} drifts by {ppm:+.0f} ppm (standard error {row['drift_error_ppm']:.0f}), "
+        f"{0.06 * ppm:+.1f} ms per minute: its sound was recorded on another clock; "
+        "`yld resync` retimes it"
+    )
 
 
 def sentences(rows: list[dict[str, Any]]) -> list[str]:
     """What is worth saying of the recordings of an audit, and how many are steady or unknown."""
     found = of_rows(rows)
     told = [sentence(r) for r in found if r["drift_status"] in ("drifts", "uneven")]
-    more = [f"and {len(told) - MOST_TOLD} more, see offsets.parquet"] if len(
-        told) > MOST_TOLD else []
+    more = (
+        [f"and {len(told) - MOST_TOLD} more, see offsets.parquet"] if len(told) > MOST_TOLD else []
+    )
     counts = Counter(r["drift_status"] for r in found)
-    rest = [f"{counts['steady']} of {len(found)} recordings run with their pictures"] if counts[
-        "steady"] else []
+    rest = (
+        [f"{counts['steady']} of {len(found)} recordings run with their pictures"]
+        if counts["steady"]
+        else []
+    )
     return told[:MOST_TOLD] + more + rest

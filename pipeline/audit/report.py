@@ -26,41 +26,68 @@ NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
 MAX_SPEAKERS_SHOWN = 40
 
 
-def write_report(path: Path, name: str, layout: str, rows: list[dict[str, Any]],
-                 estimators: Sequence[str]) -> None:
+def write_report(
+    path: Path, name: str, layout: str, rows: list[dict[str, Any]], estimators: Sequence[str]
+) -> None:
     """Write the self-contained page."""
     from pipeline.audit import sentence, summarize
 
-    first = [r for r in rows if r.get("estimator") is None
-             or r["estimator"].startswith(estimators[0])]
+    first = [
+        r for r in rows if r.get("estimator") is None or r["estimator"].startswith(estimators[0])
+    ]
     summary = summarize(first)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(charts.__file__).parent]),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     measured = [r for r in first if r.get("video_lag_ms") is not None]
     lags = [r["video_lag_ms"] for r in measured]
     containers = [r["container_lag_ms"] for r in first if r.get("container_lag_ms") is not None]
     drifts = [r["drift_ms_per_min"] for r in first if r.get("drift_ms_per_min") is not None]
     by = [(s, [r for r in measured if r.get("speaker") == s["speaker"]]) for s in summary]
     page = environment.get_template("audit.html").render(
-        name=name, layout=layout, estimators=list(estimators), total=len(first),
-        measured=len(measured), sentences=[sentence(s) for s in summary[:MAX_SPEAKERS_SHOWN]],
+        name=name,
+        layout=layout,
+        estimators=list(estimators),
+        total=len(first),
+        measured=len(measured),
+        sentences=[sentence(s) for s in summary[:MAX_SPEAKERS_SHOWN]],
         more=max(0, len(summary) - MAX_SPEAKERS_SHOWN),
-        overall=[charts.histogram(lags, 40, "ms", "content: video lag", -400, 400),
-                 charts.histogram(containers, 5, "ms", "container: what readers without "
-                                  "timestamps add", -100, 100)],
-        speakers=[{"title": s["speaker"] or "speaker not known",
-                   "charts": [charts.histogram([r["video_lag_ms"] for r in group], 40, "ms",
-                                               "video lag", -400, 400),
-                              charts.scatter([(r["video_lag_ms"], r["confidence"] or 0.0)
-                                              for r in group], "video lag, ms", "confidence")]}
-                  for s, group in by[:MAX_SPEAKERS_SHOWN] if group],
+        overall=[
+            charts.histogram(lags, 40, "ms", "content: video lag", -400, 400),
+            charts.histogram(
+                containers, 5, "ms", "container: what readers without timestamps add", -100, 100
+            ),
+        ],
+        speakers=[
+            {
+                "title": s["speaker"] or "speaker not known",
+                "charts": [
+                    charts.histogram(
+                        [r["video_lag_ms"] for r in group], 40, "ms", "video lag", -400, 400
+                    ),
+                    charts.scatter(
+                        [(r["video_lag_ms"], r["confidence"] or 0.0) for r in group],
+                        "video lag, ms",
+                        "confidence",
+                    ),
+                ],
+            }
+            for s, group in by[:MAX_SPEAKERS_SHOWN]
+            if group
+        ],
         without=charts.bars(_reasons(first), "clips without a number"),
         agreement=agreement(rows, estimators),
         drift=charts.histogram(drifts, 20, "ms/min", "drift of single faces", -200, 200)
-        if drifts else None, recordings=recordings.sentences(first),
+        if drifts
+        else None,
+        recordings=recordings.sentences(first),
         outliers=outliers(measured, {s["speaker"]: s["centre_ms"] for s in summary}),
-        outlier_ms=OUTLIER_MS)
+        outlier_ms=OUTLIER_MS,
+    )
     write_atomic(path, page)
 
 
@@ -84,15 +111,19 @@ def agreement(rows: list[dict[str, Any]], estimators: Sequence[str]) -> list[dic
             lag[name][row["path"], row["clip_id"]] = row["video_lag_ms"]
     table = []
     for i, a in enumerate(estimators):
-        for b in estimators[i + 1:]:
+        for b in estimators[i + 1 :]:
             both = sorted(lag[a].keys() & lag[b].keys())
             x = np.array([lag[a][k] for k in both])
             y = np.array([lag[b][k] for k in both])
             total = float(((x - x.mean()) ** 2).sum()) if len(both) > 2 else 0.0
-            table.append({
-                "pair": f"{b} against {a}", "n": len(both),
-                "r2": round(1 - float(((y - x) ** 2).sum()) / total, 3) if total else None,
-                "median_ms": round(float(np.median(np.abs(x - y))), 1) if len(both) else None})
+            table.append(
+                {
+                    "pair": f"{b} against {a}",
+                    "n": len(both),
+                    "r2": round(1 - float(((y - x) ** 2).sum()) / total, 3) if total else None,
+                    "median_ms": round(float(np.median(np.abs(x - y))), 1) if len(both) else None,
+                }
+            )
     return table
 
 
@@ -110,9 +141,14 @@ def outliers(rows: list[dict[str, Any]], centres: dict[Any, float]) -> list[dict
         before = _sound(pcm, start, len(face), 0.0)
         after = _sound(pcm, start, len(face), row["video_lag_ms"])
         content = encode_video(face)[0]
-        shown.append({"row": row, "problem": None,
-                      "before": samples.muxed(content, encode_flac(before)),
-                      "after": samples.muxed(content, encode_flac(after))})
+        shown.append(
+            {
+                "row": row,
+                "problem": None,
+                "before": samples.muxed(content, encode_flac(before)),
+                "after": samples.muxed(content, encode_flac(after)),
+            }
+        )
     return shown
 
 
@@ -141,5 +177,3 @@ def _sound(pcm: np.ndarray, start: int, frames: int, lag_ms: float) -> np.ndarra
     made = np.zeros(len(rows), np.int16)
     made[inside] = pcm[rows[inside]]
     return made
-
-

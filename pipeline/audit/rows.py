@@ -16,82 +16,135 @@ from manifests.records import Measured, Offset
 from pipeline.run.ledger import Entry
 from stages.sources.layouts import Item
 
-SCHEMA = pa.schema([
-    pa.field(name, kind, metadata={"unit": unit, "doc": doc}) for name, kind, unit, doc in (
-        ("path", pa.string(), "", "media file, or shard"),
-        ("clip_id", pa.string(), "", "stem of the file, or key of the sample"),
-        ("speaker", pa.string(), "", "as the layout tells; null where it does not"),
-        ("start_frame", pa.int64(), "frame", "first measured frame, 25 fps from the first picture"),
-        ("end_frame", pa.int64(), "frame", "one past the last measured frame"),
-        ("video_lag_ms", pa.float64(), "ms", "content: > 0, video lags audio; or null"),
-        ("container_lag_ms", pa.float64(), "ms", "what a reader without timestamps sees on top"),
-        ("confidence", pa.float64(), "", "calibrated P(error within 40 ms), or null"),
-        ("raw_score", pa.float64(), "", "the estimator's own unit"),
-        ("offset_status", pa.string(), "",
-         "measured | undecided | at_search_limit | no_speech | no_face"),
-        ("reason", pa.string(), "", "why there is no number"),
-        ("estimator", pa.string(), "", "estimator and version"),
-        ("search_ms", pa.float64(), "ms", "search range, plus and minus"),
-        ("drift_ms_per_min", pa.float64(), "ms/min",
-         "trend of the windows of this face alone; null with few measured windows"),
-        ("drift_status", pa.string(), "", "of the whole recording, from all its faces: drifts | "
-         "steady | uneven | unknown; null for samples of shards"),
-        ("drift_reason", pa.string(), "", "why it is uneven or unknown"),
-        ("drift_ppm", pa.float64(), "ppm", "slope of the lag; > 0: the picture falls back"),
-        ("drift_error_ppm", pa.float64(), "ppm", "standard error of the slope"),
-        ("zero_lag_ms", pa.float64(), "ms", "lag of that line where the recording begins"),
-        ("start_lag_ms", pa.float64(), "ms", "lag at the first window, by the first quarter alone"),
-        ("end_lag_ms", pa.float64(), "ms", "lag at the last window, by the last quarter alone"),
-    )
-], metadata={"schema_version": "2"})
+SCHEMA = pa.schema(
+    [
+        pa.field(name, kind, metadata={"unit": unit, "doc": doc})
+        for name, kind, unit, doc in (
+            ("path", pa.string(), "", "media file, or shard"),
+            ("clip_id", pa.string(), "", "stem of the file, or key of the sample"),
+            ("speaker", pa.string(), "", "as the layout tells; null where it does not"),
+            (
+                "start_frame",
+                pa.int64(),
+                "frame",
+                "first measured frame, 25 fps from the first picture",
+            ),
+            ("end_frame", pa.int64(), "frame", "one past the last measured frame"),
+            ("video_lag_ms", pa.float64(), "ms", "content: > 0, video lags audio; or null"),
+            (
+                "container_lag_ms",
+                pa.float64(),
+                "ms",
+                "what a reader without timestamps sees on top",
+            ),
+            ("confidence", pa.float64(), "", "calibrated P(error within 40 ms), or null"),
+            ("raw_score", pa.float64(), "", "the estimator's own unit"),
+            (
+                "offset_status",
+                pa.string(),
+                "",
+                "measured | undecided | at_search_limit | no_speech | no_face",
+            ),
+            ("reason", pa.string(), "", "why there is no number"),
+            ("estimator", pa.string(), "", "estimator and version"),
+            ("search_ms", pa.float64(), "ms", "search range, plus and minus"),
+            (
+                "drift_ms_per_min",
+                pa.float64(),
+                "ms/min",
+                "trend of the windows of this face alone; null with few measured windows",
+            ),
+            (
+                "drift_status",
+                pa.string(),
+                "",
+                "of the whole recording, from all its faces: drifts | "
+                "steady | uneven | unknown; null for samples of shards",
+            ),
+            ("drift_reason", pa.string(), "", "why it is uneven or unknown"),
+            ("drift_ppm", pa.float64(), "ppm", "slope of the lag; > 0: the picture falls back"),
+            ("drift_error_ppm", pa.float64(), "ppm", "standard error of the slope"),
+            ("zero_lag_ms", pa.float64(), "ms", "lag of that line where the recording begins"),
+            (
+                "start_lag_ms",
+                pa.float64(),
+                "ms",
+                "lag at the first window, by the first quarter alone",
+            ),
+            ("end_lag_ms", pa.float64(), "ms", "lag at the last window, by the last quarter alone"),
+        )
+    ],
+    metadata={"schema_version": "2"},
+)
 
-DRIFT_FIELDS = ("drift_status", "drift_reason", "drift_ppm", "drift_error_ppm", "zero_lag_ms",
-                "start_lag_ms", "end_lag_ms")
+DRIFT_FIELDS = (
+    "drift_status",
+    "drift_reason",
+    "drift_ppm",
+    "drift_error_ppm",
+    "zero_lag_ms",
+    "start_lag_ms",
+    "end_lag_ms",
+)
 # What a reject of an earlier stage means for a clip's offset.
 RATE = float(FRAME_RATE)
 STATUS_OF = {"no_face": "no_face", "face_too_brief": "no_face", "no_audio": "no_speech"}
 
 
-def of_files(items: list[Item], entries: dict[str, dict[str, Entry]],
-             estimators: list[str], search_ms: float) -> list[dict[str, Any]]:
+def of_files(
+    items: list[Item], entries: dict[str, dict[str, Entry]], estimators: list[str], search_ms: float
+) -> list[dict[str, Any]]:
     """Rows of media files, one per item and estimator, in the items' order."""
     videos = {r.video_id: r for e in entries["probe"].values() for r in e.outputs}
-    video_of = {f.media_path: f.video_id for e in entries["download"].values()
-                for f in e.outputs}
+    video_of = {f.media_path: f.video_id for e in entries["download"].values() for f in e.outputs}
     why = _why(entries)
     offsets: dict[tuple[str, str], list[Measured]] = defaultdict(list)
-    length = {t.track_id: (t.start_frame, t.end_frame) for e in entries["tracks"].values()
-              for t in e.outputs}
+    length = {
+        t.track_id: (t.start_frame, t.end_frame)
+        for e in entries["tracks"].values()
+        for t in e.outputs
+    }
     for entry in entries["measure"].values():
         for row in entry.outputs:
             offsets[row.video_id, row.estimator.rsplit("-", 1)[0]].append(row)
     rows = []
     for item in items:
         for name in estimators:
-            base = {"path": item.path, "clip_id": item.clip_id, "speaker": item.speaker,
-                    "search_ms": search_ms, "estimator": name}
+            base = {
+                "path": item.path,
+                "clip_id": item.clip_id,
+                "speaker": item.speaker,
+                "search_ms": search_ms,
+                "estimator": name,
+            }
             video_id = video_of.get(item.path, "")
-            found = [o for o in offsets.get((video_id, name), []) if _inside(
-                length[o.track_id], item)]
+            found = [
+                o for o in offsets.get((video_id, name), []) if _inside(length[o.track_id], item)
+            ]
             video = videos.get(video_id)
             if video is not None:
                 base["container_lag_ms"] = video.container_lag_ms
             if item.missing:
                 rows.append(base | {"offset_status": "undecided", "reason": item.missing})
             elif not found:
-                status, reason = why.get(video_id) or why.get(item.path) or (
-                    "no_face", "no face was followed in this span")
+                status, reason = (
+                    why.get(video_id)
+                    or why.get(item.path)
+                    or ("no_face", "no face was followed in this span")
+                )
                 rows.append(base | {"offset_status": status, "reason": reason})
             else:
-                best = max(found, key=lambda o: (_rank(o), length[o.track_id][1]
-                                                 - length[o.track_id][0]))
+                best = max(
+                    found, key=lambda o: (_rank(o), length[o.track_id][1] - length[o.track_id][0])
+                )
                 spans = [length[o.track_id] for o in found]
                 rows.append(base | _along(_of(best, *length[best.track_id]), best, item, spans))
     return rows
 
 
-def of_shards(shard_of: dict[str, str], facts: dict[str, dict[str, Any]],
-              entries: dict[str, dict[str, Entry]]) -> list[dict[str, Any]]:
+def of_shards(
+    shard_of: dict[str, str], facts: dict[str, dict[str, Any]], entries: dict[str, dict[str, Entry]]
+) -> list[dict[str, Any]]:
     """Rows of shards' samples, and one for each shard that could not be read.
 
     `shard_of` gives the path by unit; `facts` the samples' own `json` by key.
@@ -101,27 +154,48 @@ def of_shards(shard_of: dict[str, str], facts: dict[str, dict[str, Any]],
         for result in entry.results:
             for row in result.records or []:
                 own = facts.get(row.track_id, {})
-                base = {"path": shard_of[unit], "clip_id": row.track_id,
-                        "container_lag_ms": 0.0, "speaker": own.get("speaker_id")}
+                base = {
+                    "path": shard_of[unit],
+                    "clip_id": row.track_id,
+                    "container_lag_ms": 0.0,
+                    "speaker": own.get("speaker_id"),
+                }
                 rows.append(base | _of(row, 0, own.get("num_frames")))
-            lost = result.failure.exception if result.failure else (
-                result.reject.detail if result.reject else None)
+            lost = (
+                result.failure.exception
+                if result.failure
+                else (result.reject.detail if result.reject else None)
+            )
             if lost is not None:
-                rows.append({"path": shard_of[unit], "clip_id": Path(shard_of[unit]).stem,
-                             "offset_status": "undecided", "reason": lost})
+                rows.append(
+                    {
+                        "path": shard_of[unit],
+                        "clip_id": Path(shard_of[unit]).stem,
+                        "offset_status": "undecided",
+                        "reason": lost,
+                    }
+                )
     return rows
 
 
 def _of(row: Offset, start: int, end: int | None) -> dict[str, Any]:
-    return {"start_frame": start, "end_frame": end, "video_lag_ms": row.video_lag_ms,
-            "confidence": row.confidence, "raw_score": row.raw_score,
-            "offset_status": row.offset_status, "reason": row.reason,
-            "estimator": row.estimator, "search_ms": row.search_ms,
-            "drift_ms_per_min": row.drift_ms_per_min}
+    return {
+        "start_frame": start,
+        "end_frame": end,
+        "video_lag_ms": row.video_lag_ms,
+        "confidence": row.confidence,
+        "raw_score": row.raw_score,
+        "offset_status": row.offset_status,
+        "reason": row.reason,
+        "estimator": row.estimator,
+        "search_ms": row.search_ms,
+        "drift_ms_per_min": row.drift_ms_per_min,
+    }
 
 
-def _along(row: dict[str, Any], best: Measured, item: Item,
-           spans: list[tuple[int, int]]) -> dict[str, Any]:
+def _along(
+    row: dict[str, Any], best: Measured, item: Item, spans: list[tuple[int, int]]
+) -> dict[str, Any]:
     """A row with its recording's drift. Where that is known, all faces of the clip give its lag
     together: it is the line's, in the middle of what was measured."""
     row |= {name: getattr(best, name) for name in DRIFT_FIELDS}
@@ -131,8 +205,14 @@ def _along(row: dict[str, Any], best: Measured, item: Item,
             start, end = max(start, round(span[0])), min(end, round(span[1]))
         ppm = best.drift_ppm or 0.0
         lag = (best.zero_lag_ms or 0.0) + 1e-3 * ppm * (start + end) / (2 * RATE)
-        row |= {"start_frame": start, "end_frame": end, "video_lag_ms": round(lag, 1),
-                "offset_status": "measured", "reason": None, "confidence": best.drift_confidence}
+        row |= {
+            "start_frame": start,
+            "end_frame": end,
+            "video_lag_ms": round(lag, 1),
+            "offset_status": "measured",
+            "reason": None,
+            "confidence": best.drift_confidence,
+        }
     return row
 
 

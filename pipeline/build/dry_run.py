@@ -21,8 +21,13 @@ VIDEO_MB_PER_S = 0.35
 """A 1080p stream of a video site, roughly."""
 
 
-def describe(sources: Sequence[str], out: Path, config: BuildConfig, limit: int | None,
-             destination: str | None = None) -> str:
+def describe(
+    sources: Sequence[str],
+    out: Path,
+    config: BuildConfig,
+    limit: int | None,
+    destination: str | None = None,
+) -> str:
     """The plan as text. Raises BadSourceError for an argument that is no source."""
     requests = requests_from_arguments(sources)[:limit]
     rows, known_s, unknown, links_s = [], 0.0, 0, 0.0
@@ -76,8 +81,9 @@ def _link_length(address: str, config: BuildConfig) -> tuple[float | None, str]:
 
     expand = stage_configs(config)["expand"]
     try:
-        found = site.list_videos(address, None, 200, site.cookie_options(expand),
-                                 site.bounds_of(expand))
+        found = site.list_videos(
+            address, None, 200, site.cookie_options(expand), site.bounds_of(expand)
+        )
     except Exception as error:  # a dead link is a line of the plan, not its end
         kind = errors.kind_of(error)
         return None, f"would {'be rejected' if kind in errors.FINAL else 'fail'}: {kind}"

@@ -38,9 +38,17 @@ class Outcome:
     report: Path | None
 
 
-def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: str | None = None,
-          work: Path | None = None, limit: int | None = None, retry_failed: bool = False,
-          destination: str | None = None) -> Outcome:
+def build(
+    sources: Sequence[str],
+    root: Path,
+    config: BuildConfig,
+    *,
+    address: str | None = None,
+    work: Path | None = None,
+    limit: int | None = None,
+    retry_failed: bool = False,
+    destination: str | None = None,
+) -> Outcome:
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
 
     Raises BadSourceError, RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError,
@@ -53,14 +61,18 @@ def build(sources: Sequence[str], root: Path, config: BuildConfig, *, address: s
     # A cluster's nodes have libraries and folders of their own.
     placement.check_stages(MAIN_JOB, stage_configs(config), here=address is None)
     own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(
-        "manifests/*/part-*.parquet", own_folder.fixed_names())
+        "manifests/*/part-*.parquet", own_folder.fixed_names()
+    )
     work = (work or root / "work").resolve()
     files = WorkFiles(work, f"{destination.rstrip('/')}/work" if destination else None)
     with CorpusLock(work) as lock, Lease(files, lock) as lease:
         if lease.was_elsewhere:
             units = mirror.pull_state(files)
-            print(f"{destination} was built on by another machine: {units} finished units and "
-                  f"{mirror.pull(root, files)} files brought", file=sys.stderr)
+            print(
+                f"{destination} was built on by another machine: {units} finished units and "
+                f"{mirror.pull(root, files)} files brought",
+                file=sys.stderr,
+            )
         requests = remember(files, wanted[:limit])
         outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
@@ -86,9 +98,17 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
         if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
             refetch.drop(files, entries, item.unit)
 
-    with running(MAIN_JOB, stage_configs(config), config, files, lock, requests,
-                 address=address, retry_failed=retry_failed,
-                 observe=observe) as runner:
+    with running(
+        MAIN_JOB,
+        stage_configs(config),
+        config,
+        files,
+        lock,
+        requests,
+        address=address,
+        retry_failed=retry_failed,
+        observe=observe,
+    ) as runner:
         entries = runner.run(requests)
     return _finish(root, files, config, entries, started)
 
@@ -114,15 +134,25 @@ def _finish(root, files, config, entries, started) -> Outcome:
         print(kept, file=sys.stderr)
     fetched = [r for e in of_kind(entries, Fetched) for r in e.outputs]
     if twice := len(fetched) - len({f.video_id for f in fetched}):
-        print(f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
-              "a video is built once", file=sys.stderr)
+        print(
+            f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
+            "a video is built once",
+            file=sys.stderr,
+        )
     guards = len(done["left_out"])
     between = f", {guards} more left out between splits" if guards else ""
-    print(f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
-          file=sys.stderr)
+    print(
+        f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
+        file=sys.stderr,
+    )
     place = files.corpus_address if files.address else root
     if failed := why.failed_words(entries, place):
         print(failed, file=sys.stderr)
-    return Outcome(rows, len(done["samples"]), status.failure_rate(entries),
-                   len(status.failed_units(entries)), why.commonest(why.of_entries(entries)),
-                   report)
+    return Outcome(
+        rows,
+        len(done["samples"]),
+        status.failure_rate(entries),
+        len(status.failed_units(entries)),
+        why.commonest(why.of_entries(entries)),
+        report,
+    )

@@ -25,8 +25,13 @@ from stages.text.clip_text import ClipText
 Tables: TypeAlias = dict[str, list[Any]]
 """Table name -> its records, sorted by id."""
 
-EMPTY: dict[str, Any] = {"samples": [], "prints": [], "speakers": [], "splits": None,
-                         "left_out": []}
+EMPTY: dict[str, Any] = {
+    "samples": [],
+    "prints": [],
+    "speakers": [],
+    "splits": None,
+    "left_out": [],
+}
 """What `published.json` holds before anything is published."""
 
 
@@ -44,8 +49,11 @@ class Found:
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
-        return {c.clip_id: f"{c.payload_path}:{self.sizes[c.clip_id]}:"
-                f"{digest(self.texts[c.clip_id])[:20]}" for c in self.tables["clips"]}
+        return {
+            c.clip_id: f"{c.payload_path}:{self.sizes[c.clip_id]}:"
+            f"{digest(self.texts[c.clip_id])[:20]}"
+            for c in self.tables["clips"]
+        }
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,10 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     speakers = _speakers(tables, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
     old = [decode(rec.Sample, s) for s in before["samples"]]
-    frozen = policy_now or before["splits"] or (
-        splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None
+    frozen = (
+        policy_now
+        or before["splits"]
+        or (splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None)
     )
     new, left_out = _new_entries(tables, old, frozen, speaker_of, found.texts)
     sentence = (
@@ -127,30 +137,52 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     )
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
     rejects = [
-        rec.Reject("between_splits", stage="shards", item_id=clip, video_id=video_of[clip],
-                   detail="lies where two parts of the corpus meet (splits.guard_frames)")
-        for clip in left_out]
-    taken = {s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
-             for s in {r.split for r in old}}
+        rec.Reject(
+            "between_splits",
+            stage="shards",
+            item_id=clip,
+            video_id=video_of[clip],
+            detail="lies where two parts of the corpus meet (splits.guard_frames)",
+        )
+        for clip in left_out
+    ]
+    taken = {
+        s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
+        for s in {r.split for r in old}
+    }
     return Publication(
-        recipe, prints, is_anew, old, plan_shards(new, found.sizes, config.shards, taken),
-        sorted(speakers.values(), key=lambda s: s.track_id), frozen, sentence, left_out, rejects)
+        recipe,
+        prints,
+        is_anew,
+        old,
+        plan_shards(new, found.sizes, config.shards, taken),
+        sorted(speakers.values(), key=lambda s: s.track_id),
+        frozen,
+        sentence,
+        left_out,
+        rejects,
+    )
 
 
 def entries_of(shard: str, publication: Publication, found: Found) -> list[ShardEntry]:
     """What a published shard is made of, so that it can be written again."""
     clip_of = {c.clip_id: c for c in found.tables["clips"]}
-    rows = sorted((s for s in publication.kept if s.shard == shard),
-                  key=lambda s: s.index_in_shard)
-    return [ShardEntry(clip_of[s.clip_id], s.speaker_id, s.split, found.texts[s.clip_id])
-            for s in rows]
+    rows = sorted((s for s in publication.kept if s.shard == shard), key=lambda s: s.index_in_shard)
+    return [
+        ShardEntry(clip_of[s.clip_id], s.speaker_id, s.split, found.texts[s.clip_id]) for s in rows
+    ]
 
 
 def _is_the_same(before: dict[str, Any] | None, recipe: str, prints: dict[str, str]) -> bool:
     """Whether no setting changed what was published."""
-    return before is not None and before["recipe"] == recipe and all(
-        prints.get(s["clip_id"]) == p
-        for s, p in zip(before["samples"], before["prints"], strict=True))
+    return (
+        before is not None
+        and before["recipe"] == recipe
+        and all(
+            prints.get(s["clip_id"]) == p
+            for s, p in zip(before["samples"], before["prints"], strict=True)
+        )
+    )
 
 
 def _frozen_again(tables, identities, before, config) -> dict | None:
@@ -160,7 +192,8 @@ def _frozen_again(tables, identities, before, config) -> dict | None:
     publishes goes on from nothing published, and must come to the same bytes.
     """
     if not before["splits"] or not splits.is_open(
-            before["splits"], [s["split"] for s in before["samples"]]):
+        before["splits"], [s["split"] for s in before["samples"]]
+    ):
         return None
     speakers = _speakers(tables, identities, EMPTY, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}

@@ -47,8 +47,9 @@ def publish(
     publication = plan(found, config)
     own = claim(root, "corpus")
     own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
-    again = {shard: entries_of(shard, publication, found)
-             for shard in _damaged(own, publication.kept)}
+    again = {
+        shard: entries_of(shard, publication, found) for shard in _damaged(own, publication.kept)
+    }
     shards = [*again.items(), *publication.shards]
     files.bring(e.clip.payload_path for _, group in shards for e in group)
     written = [name for shard, _ in shards for name in (shard, index_name(shard))]
@@ -61,8 +62,9 @@ def publish(
     # Shards of an earlier recipe or of a run that died while publishing.
     wanted = {name for s in samples for name in (s.shard, index_name(s.shard))}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
-    _describe(root, files.corpus_name or root.name, config, found.tables, publication, samples,
-              status)
+    _describe(
+        root, files.corpus_name or root.name, config, found.tables, publication, samples, status
+    )
     own.wrote([*written, *fixed_names()])
     done = publication.as_published(samples)
     write_atomic(files.folder / "published.json", json.dumps(done))
@@ -72,15 +74,23 @@ def publish(
 def _find(entries: dict[str, dict[str, Entry]], files: WorkFiles) -> Found:
     tables = collect(entries)
     tables["requests"] = [
-        rec.Request(**r) for r in json.loads((files.folder / "requests.json").read_text())]
+        rec.Request(**r) for r in json.loads((files.folder / "requests.json").read_text())
+    ]
     texts = _texts(tables, files)
     sizes = {c.clip_id: files.size(c.payload_path) or 0 for c in tables["clips"]}
     path = files.folder / "published.json"
     return Found(tables, texts, sizes, json.loads(path.read_text()) if path.exists() else None)
 
 
-def _describe(root: Path, name: str, config: BuildConfig, tables: Tables, publication: Publication,
-              samples: Sequence[rec.Sample], status: list[dict[str, Any]]) -> None:
+def _describe(
+    root: Path,
+    name: str,
+    config: BuildConfig,
+    tables: Tables,
+    publication: Publication,
+    samples: Sequence[rec.Sample],
+    status: list[dict[str, Any]],
+) -> None:
     """All that stands beside the shards, the seals last."""
     tables = tables | {
         "rejects": [*tables["rejects"], *publication.rejects],
@@ -94,15 +104,24 @@ def _describe(root: Path, name: str, config: BuildConfig, tables: Tables, public
     )
     write_atomic(
         root / "manifests" / "splits.json",
-        json.dumps({**(publication.frozen or {}), "reason": publication.sentence,
-                    "left_out_clips": publication.left_out}, indent=1) + "\n",
+        json.dumps(
+            {
+                **(publication.frozen or {}),
+                "reason": publication.sentence,
+                "left_out_clips": publication.left_out,
+            },
+            indent=1,
+        )
+        + "\n",
     )
     write_atomic(root / "config.yaml", as_yaml(config))
     sources, sentence = tables["sources"], publication.sentence
     write_atomic(root / "dataset.json", croissant(root, name, samples, sources, sentence))
     write_atomic(root / "README.md", card(name, samples, sources, sentence))
-    write_checksums(root / "manifests", [
-        *(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"])
+    write_checksums(
+        root / "manifests",
+        [*(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"],
+    )
     write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"])
 
 
@@ -136,12 +155,16 @@ def _texts(tables, files: WorkFiles) -> dict[str, ClipText]:
     for index, source in enumerate(tables["sources"]):
         if (has := of_source.get(source.source_id)) is not None:
             tables["sources"][index] = dataclasses.replace(
-                source, transcript_path=has.path, transcript_sha256=has.sha256,
-                transcript_reason=has.reason)
+                source,
+                transcript_path=has.path,
+                transcript_sha256=has.sha256,
+                transcript_reason=has.reason,
+            )
     texts = {}
     for index, clip in enumerate(tables["clips"]):
         text = text_of(clip, videos[clip.video_id], found[clip.video_id])
         texts[clip.clip_id] = text
         tables["clips"][index] = dataclasses.replace(
-            clip, text=text.text, text_source=text.text_source, text_reason=text.text_reason)
+            clip, text=text.text, text_source=text.text_source, text_reason=text.text_reason
+        )
     return texts

@@ -16,16 +16,31 @@ from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True)
-@click.option("--out", required=True,
-              help="Corpus folder, made or extended; or an fsspec address such as s3://b/corpus.")
+@click.option(
+    "--out",
+    required=True,
+    help="Corpus folder, made or extended; or an fsspec address such as s3://b/corpus.",
+)
 @click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
-              help="One setting, e.g. clips.max_frames=50.")
-@click.option("--target", multiple=True, type=click.Path(exists=True, dir_okay=False),
-              help="Photo of the one person to keep; may be given several times.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, e.g. clips.max_frames=50.",
+)
+@click.option(
+    "--target",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Photo of the one person to keep; may be given several times.",
+)
 @click.option("--max-height", type=int, help="Largest picture height fetched.")
-@click.option("--limit", type=click.IntRange(min=1),
-              help="Only the first N of the sources given; what the corpus has stays.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Only the first N of the sources given; what the corpus has stays.",
+)
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--retry-failed", is_flag=True, help="Try failed items again.")
 @click.option("--strict", is_flag=True, help="Exit code 4 if any source failed.")
@@ -33,21 +48,36 @@ from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly
 @model_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print the funnel as JSON.")
 @friendly
-def build(sources, out, config, assignments, target, max_height, limit, address, retry_failed,
-          strict, dry_run, model_dir, as_json) -> None:
+def build(
+    sources,
+    out,
+    config,
+    assignments,
+    target,
+    max_height,
+    limit,
+    address,
+    retry_failed,
+    strict,
+    dry_run,
+    model_dir,
+    as_json,
+) -> None:
     """Build or extend a corpus from links, lists of links, media files and folders."""
     use_model_dir(model_dir)
     from pipeline.config import build_config as cfg
     from pipeline.run import status
 
     extra = [f"identity.target={json.dumps([as_text(Path(t).resolve()) for t in target])}"] * bool(
-        target)
+        target
+    )
     if max_height is not None:
         extra.append(f"download.max_height={max_height}")
     settings = cfg.load_config(config, (*assignments, *extra))
     if not out.strip():
-        raise click.BadParameter("it is empty (a shell variable that is not set?); name a folder",
-                                 param_hint="--out")
+        raise click.BadParameter(
+            "it is empty (a shell variable that is not set?); name a folder", param_hint="--out"
+        )
     from pipeline.storage import address as place
 
     destination = out if place.is_remote(out) else None
@@ -63,12 +93,22 @@ def build(sources, out, config, assignments, target, max_height, limit, address,
         return
     if destination:
         place.check(destination)
-    outcome = run(list(sources), out, settings, address=address, limit=limit,
-                  retry_failed=retry_failed, destination=destination)
+    outcome = run(
+        list(sources),
+        out,
+        settings,
+        address=address,
+        limit=limit,
+        retry_failed=retry_failed,
+        destination=destination,
+    )
     emit(outcome.status, status.COLUMNS, as_json)
     if outcome.num_samples == 0:
-        click.echo("yld: no source gave a clip; the commonest reasons (all: "
-                   f"`yld status {destination or out} --why`):", err=True)
+        click.echo(
+            "yld: no source gave a clip; the commonest reasons (all: "
+            f"`yld status {destination or out} --why`):",
+            err=True,
+        )
         click.echo("\n".join(outcome.why), err=True)
     if strict and outcome.num_failed:
         click.echo(f"yld: {outcome.num_failed} of the sources failed (--strict)", err=True)

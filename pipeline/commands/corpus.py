@@ -15,8 +15,9 @@ from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
 @click.command()
 @click.argument("corpus", type=CORPUS)
 @click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
-@click.option("--why", is_flag=True,
-              help="One row per rejected or failed record or note on a video instead.")
+@click.option(
+    "--why", is_flag=True, help="One row per rejected or failed record or note on a video instead."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
 def status(corpus, cost, why, as_json) -> None:
@@ -35,21 +36,31 @@ def status(corpus, cost, why, as_json) -> None:
         names |= {r["source_id"]: r["address"] for r in whole.rows("sources")}
         names |= {r["video_id"]: r["address"] for r in whole.rows("sources")}
         rows = [
-            {"stage": r["stage"], "reason": r["reason"], "item": r["item_id"],
-             "source": names.get(r["video_id"] or r["item_id"]),
-             "measured": r.get("measured"), "threshold": r.get("threshold"),
-             "detail": (r.get("detail") if "exception" not in r else r["exception"])}
-            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]]
-        emit(rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"],
-             as_json)
+            {
+                "stage": r["stage"],
+                "reason": r["reason"],
+                "item": r["item_id"],
+                "source": names.get(r["video_id"] or r["item_id"]),
+                "measured": r.get("measured"),
+                "threshold": r.get("threshold"),
+                "detail": (r.get("detail") if "exception" not in r else r["exception"]),
+            }
+            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]
+        ]
+        emit(
+            rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"], as_json
+        )
         return
     emit(rows, st.COST_COLUMNS if cost else st.COLUMNS, as_json)
 
 
 @click.command()
 @click.argument("corpus", type=CORPUS)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
-              help="Another place for the page; nothing may be there.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Another place for the page; nothing may be there.",
+)
 @friendly
 def report(corpus, out) -> None:
     """Write report.html again from what is in the corpus folder."""
@@ -63,10 +74,12 @@ def report(corpus, out) -> None:
         click.echo(write_report(whole, out))
         return
     if own_folder.find(corpus.folder) is None and not own_folder.is_from_before(
-            corpus.folder, "corpus"):
+        corpus.folder, "corpus"
+    ):
         raise own_folder.NotOursError(
             f"{corpus.folder} has no {own_folder.MARK} (a copy of a part of a corpus?); name the "
-            "page with --out PAGE.html")
+            "page with --out PAGE.html"
+        )
     own = own_folder.claim(corpus.folder, "corpus")
     own.about_to_write(["report.html"])
     click.echo(write_report(whole))
@@ -101,8 +114,7 @@ def verify(corpus, as_json) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @friendly
 def clean(folder, yes) -> None:
-    """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo); all else stays.
-    """
+    """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo), nothing else."""
     from pipeline.corpus.clean import clean as run
 
     if not yes:

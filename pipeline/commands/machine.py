@@ -33,8 +33,13 @@ def doctor(sync, as_json) -> None:
 
 @click.command()
 @click.option("--seed", type=int, default=0, show_default=True, help="Moves the planted truth.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="demo-out",
-              show_default=True, help="Where the demo's corpus goes.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="demo-out",
+    show_default=True,
+    help="Where the demo's corpus goes.",
+)
 @friendly
 def demo(seed, out) -> None:
     """Make input with known truth, fetch it from a loopback server, build, compare."""

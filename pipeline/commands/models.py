@@ -22,8 +22,10 @@ from pipeline.commands.options import EXIT_FAILED, emit, friendly
 LIST_COLUMNS = ["name", "state", "MB", "use", "licence", "for"]
 VERIFY_COLUMNS = ["name", "state", "found"]
 model_dir = click.option(
-    "--model-dir", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Mirror folder with weight files, looked at before any download (YLD_MODEL_MIRROR).")
+    "--model-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Mirror folder with weight files, looked at before any download (YLD_MODEL_MIRROR).",
+)
 
 
 def use_model_dir(folder: Path | None) -> None:
@@ -44,21 +46,29 @@ def models() -> None:
 def list_models(model_dir, as_json) -> None:
     """Every registered file with its licence, and whether it is here."""
     use_model_dir(model_dir)
-    rows = [{
-        "name": f.name, "state": state_of(f)[0],
-        "MB": None if f.size is None else round(f.size / 1e6, 1),
-        "use": "non-commercial" if f.non_commercial else "see licence",
-        "licence": f.licence, "for": f.purpose,
-        **({"url": f.url, "sha256": f.sha256, "without": f.without} if as_json else {}),
-    } for f in REGISTRY.values()]
+    rows = [
+        {
+            "name": f.name,
+            "state": state_of(f)[0],
+            "MB": None if f.size is None else round(f.size / 1e6, 1),
+            "use": "non-commercial" if f.non_commercial else "see licence",
+            "licence": f.licence,
+            "for": f.purpose,
+            **({"url": f.url, "sha256": f.sha256, "without": f.without} if as_json else {}),
+        }
+        for f in REGISTRY.values()
+    ]
     emit(rows, LIST_COLUMNS, as_json)
 
 
 @models.command("fetch")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All files; about 0.7 GB.")
-@click.option("--non-commercial", is_flag=True,
-              help="You use them for nothing commercial: fetch files that ask for that too.")
+@click.option(
+    "--non-commercial",
+    is_flag=True,
+    help="You use them for nothing commercial: fetch files that ask for that too.",
+)
 @model_dir
 @friendly
 def fetch_models(names, everything, non_commercial, model_dir) -> None:
@@ -94,8 +104,10 @@ def verify_models(names, model_dir, as_json) -> None:
     if rows or as_json:
         emit(rows, VERIFY_COLUMNS, as_json)
     else:
-        click.echo(f"no weight file is in {cache_folder()}; nothing to check. `yld models list` "
-                   "shows what there is, `yld models fetch NAME` brings a file")
+        click.echo(
+            f"no weight file is in {cache_folder()}; nothing to check. `yld models list` "
+            "shows what there is, `yld models fetch NAME` brings a file"
+        )
     if any(r["state"] == "damaged" for r in rows):
         click.echo("yld: delete what is damaged and run `yld models fetch NAME` again", err=True)
     if any(r["state"] in ("damaged", "absent") for r in rows):
@@ -116,8 +128,11 @@ def where_models(name, model_dir) -> None:
     file = _entry(name)
     state, found = state_of(file)
     if state not in ("here", "mirror"):
-        click.echo(f"yld: {found or f'{file.name} is not here'}; its place is "
-                   f"{cache_folder() / file.name}, its address {file.url}", err=True)
+        click.echo(
+            f"yld: {found or f'{file.name} is not here'}; its place is "
+            f"{cache_folder() / file.name}, its address {file.url}",
+            err=True,
+        )
         sys.exit(EXIT_FAILED)
     click.echo(found)
 

@@ -29,6 +29,7 @@ NAMED = {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOL
 
 def friendly(command):
     """Turn the errors a user can mend into one clear message and an exit code."""
+
     @functools.wraps(command)
     def wrapped(*args, **kwargs):
         try:
@@ -49,10 +50,14 @@ def friendly(command):
             if isinstance(error, (ValueError, OSError, RuntimeError)):
                 click.echo(f"yld: {sentence(error)}", err=True)
             else:
-                click.echo(f"yld: a fault of yld itself ({type(error).__name__}: {error}); the "
-                           "same command with YLD_DEBUG=1 shows where, please report it", err=True)
+                click.echo(
+                    f"yld: a fault of yld itself ({type(error).__name__}: {error}); the "
+                    "same command with YLD_DEBUG=1 shows where, please report it",
+                    err=True,
+                )
             named = isinstance(error, ValueError) or getattr(error, "errno", None) in NAMED
             sys.exit(EXIT_USAGE if named else EXIT_STOPPED)
+
     return wrapped
 
 
@@ -94,7 +99,8 @@ class _CorpusType(click.ParamType):
             except (OSError, RuntimeError, ValueError) as error:
                 self.fail(str(error), param, ctx)
         return CorpusPlace(
-            click.Path(path_type=Path, exists=True, file_okay=False).convert(value, param, ctx))
+            click.Path(path_type=Path, exists=True, file_okay=False).convert(value, param, ctx)
+        )
 
 
 CORPUS = _CorpusType()

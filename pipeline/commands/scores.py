@@ -17,7 +17,8 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 NOTE_WIDTH = 110
 OWN_LIPS = {
     "ground_truth": "the videos with their true sound: their own offset, not a fault of a model",
-    "griffin_lim": "the videos with their true sound after the round trip"}
+    "griffin_lim": "the videos with their true sound after the round trip",
+}
 """What lips and sound say of the ceilings; the hypotheses' figures are to be read beside it."""
 COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 
@@ -25,37 +26,76 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 @click.command()
 @click.option("--hyp", type=FOLDER, help="Folder of generated speech or video.")
 @click.option("--ref", type=FOLDER, help="Folder of the true ones; files are paired by name.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
-              help="Where scores.parquet, scores.json and report.html go.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where scores.parquet, scores.json and report.html go.",
+)
 @click.option("--video", type=FOLDER, help="Videos whose lips the sound belongs to.")
-@click.option("--text", type=click.Path(path_type=Path, exists=True),
-              help="What is said: lines of `name text`, a JSON object, a folder of .align, or "
-                   "a corpus of ours (by its samples' keys).")
-@click.option("--speakers", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Lines of `name speaker`; else the folder a file lies in is its speaker.")
-@click.option("--recogniser", type=FOLDER,
-              help="Adapted recogniser for wer-adapted, made by tools/adapt_recogniser.py.")
-@click.option("--metrics", help="Comma list, or `all`; `a-` before a name aligns first. "
-                                "Default: STOI, ESTOI, PESQ and MCD, each both ways.")
-@click.option("--no-ceilings", is_flag=True,
-              help="Leave out the ground truth and its Griffin-Lim round trip.")
-@click.option("--list", "list_metrics", is_flag=True, is_eager=True, expose_value=False,
-              callback=lambda ctx, _, value: _list(ctx) if value else None,
-              help="Print the metrics and stop.")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path, exists=True),
+    help="What is said: lines of `name text`, a JSON object, a folder of .align, or "
+    "a corpus of ours (by its samples' keys).",
+)
+@click.option(
+    "--speakers",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Lines of `name speaker`; else the folder a file lies in is its speaker.",
+)
+@click.option(
+    "--recogniser",
+    type=FOLDER,
+    help="Adapted recogniser for wer-adapted, made by tools/adapt_recogniser.py.",
+)
+@click.option(
+    "--metrics",
+    help="Comma list, or `all`; `a-` before a name aligns first. "
+    "Default: STOI, ESTOI, PESQ and MCD, each both ways.",
+)
+@click.option(
+    "--no-ceilings", is_flag=True, help="Leave out the ground truth and its Griffin-Lim round trip."
+)
+@click.option(
+    "--list",
+    "list_metrics",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, value: _list(ctx) if value else None,
+    help="Print the metrics and stop.",
+)
 @click.option("--shards", type=FOLDER, help="Corpus whose test split is synthesized.")
-@click.option("--checkpoint", type=click.Path(path_type=Path, exists=True),
-              help="Model that synthesizes it.")
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path, exists=True), help="Model that synthesizes it."
+)
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @friendly
-def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceilings, shards,
-             checkpoint, address, as_json) -> None:
+def evaluate(
+    hyp,
+    ref,
+    out,
+    video,
+    text,
+    speakers,
+    recogniser,
+    metrics,
+    no_ceilings,
+    shards,
+    checkpoint,
+    address,
+    as_json,
+) -> None:
     """Score generated speech against the true one: a row per utterance and metric."""
     from evaluation.catalogue import parse
 
     if shards or checkpoint:
-        raise ValueError("--shards and --checkpoint wait for the first trainer of speech; "
-                         "synthesize to a folder and give it with --hyp and --ref")
+        raise ValueError(
+            "--shards and --checkpoint wait for the first trainer of speech; "
+            "synthesize to a folder and give it with --hyp and --ref"
+        )
     if not hyp or not ref:
         raise ValueError("--hyp and --ref are needed")
     names = parse(metrics)
@@ -67,8 +107,17 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
     from pipeline.scoring.evaluate import table_rows
     from pipeline.storage.own_folder import claim
 
-    outcome = run(ref, hyp, out, names, video=video, text=text, speakers=speakers,
-                  ceilings=not no_ceilings, address=address)
+    outcome = run(
+        ref,
+        hyp,
+        out,
+        names,
+        video=video,
+        text=text,
+        speakers=speakers,
+        ceilings=not no_ceilings,
+        address=address,
+    )
     from evaluation.report import write_report
 
     with recording(out / "work" / RECORDS):
@@ -76,8 +125,9 @@ def evaluate(hyp, ref, out, video, text, speakers, recogniser, metrics, no_ceili
     claim(out, "scores").wrote(["report.html"])
     if outcome.only_hypotheses:
         shown = ", ".join(outcome.only_hypotheses[:5])
-        click.echo(f"{len(outcome.only_hypotheses)} hypotheses have no reference: {shown}",
-                   err=True)
+        click.echo(
+            f"{len(outcome.only_hypotheses)} hypotheses have no reference: {shown}", err=True
+        )
     if outcome.num_reused:
         click.echo(f"{outcome.num_reused} scores were there already", err=True)
     rows = [{**row, "note": _note(row)} for row in table_rows(outcome.summaries)]
@@ -95,12 +145,17 @@ def _note(row: dict) -> str:
     missing = row["num_utterances"] - row["n"]
     if missing:
         kinds = {k: v for k, v in row["statuses"].items() if k != "ok"}
-        which = "" if set(kinds) == {"error"} else (
-            " (" + ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in kinds.items()) + ")")
+        which = (
+            ""
+            if set(kinds) == {"error"}
+            else (" (" + ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in kinds.items()) + ")")
+        )
         reason = textwrap.shorten(next(iter(row["reasons"]), ""), NOTE_WIDTH, placeholder=" ...")
         more = row["num_reasons"] - 1
-        notes.append(f"{missing} of {row['num_utterances']} have no score{which}: {reason}" + (
-            f"; {more} other reason{'s' * (more > 1)} in scores.json" if more > 0 else ""))
+        notes.append(
+            f"{missing} of {row['num_utterances']} have no score{which}: {reason}"
+            + (f"; {more} other reason{'s' * (more > 1)} in scores.json" if more > 0 else "")
+        )
     if row["n"] and row["system"] != "hypothesis" and split(row["metric"])[0].kind == "lips":
         notes.append(OWN_LIPS[row["system"]])
     return "; ".join(notes)
@@ -110,10 +165,16 @@ def _list(context: click.Context) -> None:
     from evaluation.catalogue import METRICS
     from pipeline.run.progress import table
 
-    rows = [{"metric": m.name, "title": m.title, "unit": m.unit or "1",
-             "better": {True: "higher", False: "lower", None: "-"}[m.higher_is_better],
-             "aligned": f"a-{m.name}" if m.alignable else "-"}
-            for m in METRICS.values()]
+    rows = [
+        {
+            "metric": m.name,
+            "title": m.title,
+            "unit": m.unit or "1",
+            "better": {True: "higher", False: "lower", None: "-"}[m.higher_is_better],
+            "aligned": f"a-{m.name}" if m.alignable else "-",
+        }
+        for m in METRICS.values()
+    ]
     click.echo(table(rows, ["metric", "title", "unit", "better", "aligned"]))
     context.exit()
 
@@ -124,17 +185,36 @@ def mos() -> None:
 
 
 @mos.command()
-@click.option("--system", "systems", multiple=True, required=True, metavar="NAME=DIR",
-              help="A folder of sound; several, the true one among them.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True,
-              help="The page; its key goes beside it as NAME.key.json. Keep the key.")
-@click.option("--samples", type=click.IntRange(1), default=10, show_default=True,
-              help="Samples drawn, the same of every system.")
-@click.option("--questions", help="Comma list of quality, intelligibility, naturalness, "
-                                  "face-voice. Default: the first three.")
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    required=True,
+    metavar="NAME=DIR",
+    help="A folder of sound; several, the true one among them.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The page; its key goes beside it as NAME.key.json. Keep the key.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Samples drawn, the same of every system.",
+)
+@click.option(
+    "--questions",
+    help="Comma list of quality, intelligibility, naturalness, "
+    "face-voice. Default: the first three.",
+)
 @click.option("--faces", type=FOLDER, help="Pictures or videos by the same names, shown along.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
-              help="Draws the samples.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the samples."
+)
 @click.option("--title", default="Listening test", show_default=True, help="The page's heading.")
 @friendly
 def make(systems, out, samples, questions, faces, seed, title) -> None:
@@ -153,21 +233,28 @@ def make(systems, out, samples, questions, faces, seed, title) -> None:
     asked = [q.strip() for q in questions.split(",")] if questions else DEFAULT_QUESTIONS
     key = out.with_suffix(".key.json")
     refuse_existing(out, key)  # of an earlier test people may be judging; its key is nowhere else
-    made = make_test(out, key, folders, questions=asked, num_samples=samples, seed=seed,
-                     faces=faces, title=title)
+    made = make_test(
+        out, key, folders, questions=asked, num_samples=samples, seed=seed, faces=faces, title=title
+    )
     if len(folders) == 1:
-        click.echo(f"yld: {next(iter(folders))} is the only system: raters have nothing to compare "
-                   "it with. Give the true recordings as another, --system true=DIR", err=True)
+        click.echo(
+            f"yld: {next(iter(folders))} is the only system: raters have nothing to compare "
+            "it with. Give the true recordings as another, --system true=DIR",
+            err=True,
+        )
     for sample, reason in made.left_out.items():
         click.echo(f"left out of every system: {sample}: {reason}", err=True)
-    click.echo(f"{out}: {made.num_samples} samples of {len(folders)} systems, "
-               f"{made.num_stimuli} stimuli; key: {key}")
+    click.echo(
+        f"{out}: {made.num_samples} samples of {len(folders)} systems, "
+        f"{made.num_stimuli} stimuli; key: {key}"
+    )
 
 
 @mos.command("score")
 @click.argument("key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("answers", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                nargs=-1, required=True)
+@click.argument(
+    "answers", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1, required=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
 def score_command(key, answers, as_json) -> None:
@@ -179,5 +266,8 @@ def score_command(key, answers, as_json) -> None:
     opinions, missing = score_answers(key, answers)
     if missing:
         click.echo(f"{missing} ratings are missing and not counted", err=True)
-    emit([dataclasses.asdict(o) for o in opinions],
-         ["question", "system", "mean", "plus_minus", "n", "num_raters", "num_samples"], as_json)
+    emit(
+        [dataclasses.asdict(o) for o in opinions],
+        ["question", "system", "mean", "plus_minus", "n", "num_raters", "num_samples"],
+        as_json,
+    )

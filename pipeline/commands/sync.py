@@ -9,9 +9,19 @@ import click
 
 from pipeline.commands.options import EXIT_FAILED, emit, friendly
 
-SUMMARY_COLUMNS = ["speaker", "clips", "measured", "undecided", "at_search_limit", "no_speech",
-                   "no_face", "centre_ms", "spread_ms", "within_frame_of_centre",
-                   "within_frame_of_zero"]
+SUMMARY_COLUMNS = [
+    "speaker",
+    "clips",
+    "measured",
+    "undecided",
+    "at_search_limit",
+    "no_speech",
+    "no_face",
+    "centre_ms",
+    "spread_ms",
+    "within_frame_of_centre",
+    "within_frame_of_zero",
+]
 
 
 def run_options(command):
@@ -19,8 +29,13 @@ def run_options(command):
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the table as JSON."),
         click.option("--address", help="Ray cluster to join; local by default."),
-        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
-                     help="One setting, e.g. sync.search_ms=1000."),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="One setting, e.g. sync.search_ms=1000.",
+        ),
         click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings."),
     ):
         command = option(command)
@@ -29,12 +44,25 @@ def run_options(command):
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
-              help="Folder for offsets.parquet, summary.json and report.html.")
-@click.option("--layout", help="grid | tcd_timit | lrw | lip2wav | voxceleb | avspeech | yld | "
-              "shards | folder; recognised if not given.")
-@click.option("--estimator", "estimators", multiple=True, default=("lipsync",), show_default=True,
-              help="May be given several times; the first one counts.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for offsets.parquet, summary.json and report.html.",
+)
+@click.option(
+    "--layout",
+    help="grid | tcd_timit | lrw | lip2wav | voxceleb | avspeech | yld | "
+    "shards | folder; recognised if not given.",
+)
+@click.option(
+    "--estimator",
+    "estimators",
+    multiple=True,
+    default=("lipsync",),
+    show_default=True,
+    help="May be given several times; the first one counts.",
+)
 @run_options
 @friendly
 def audit(path, out, layout, estimators, config, assignments, address, as_json) -> None:
@@ -43,8 +71,14 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     from pipeline.audit import recordings, sentence
     from pipeline.config import build_config as cfg
 
-    done = run(path, out, cfg.load_config(config, assignments), layout=layout,
-               estimators=estimators, address=address)
+    done = run(
+        path,
+        out,
+        cfg.load_config(config, assignments),
+        layout=layout,
+        estimators=estimators,
+        address=address,
+    )
     emit(done.summary, SUMMARY_COLUMNS, as_json)
     for row in done.summary[:20]:
         click.echo(sentence(row), err=True)
@@ -53,8 +87,11 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     if not any(r["measured"] for r in done.summary):
         from pipeline.run import why
 
-        click.echo("yld: no clip could be measured; the commonest reasons (all of them are in the "
-                   "report):", err=True)
+        click.echo(
+            "yld: no clip could be measured; the commonest reasons (all of them are in the "
+            "report):",
+            err=True,
+        )
         lines = why.commonest(why.of_entries(done.entries, offsets=True))
         click.echo("\n".join(lines or [f"  {done.rows[0]['reason']}"]), err=True)
         sys.exit(EXIT_FAILED)
@@ -62,11 +99,20 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
-              help="Folder for the corrected clips, resync.parquet and report.html.")
-@click.option("--undecided", type=click.Choice(["drop", "keep", "speaker"]), default="drop",
-              show_default=True, help="Clips without a number: leave out, copy as they are on the "
-              "clock, or correct by their speaker's centre.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the corrected clips, resync.parquet and report.html.",
+)
+@click.option(
+    "--undecided",
+    type=click.Choice(["drop", "keep", "speaker"]),
+    default="drop",
+    show_default=True,
+    help="Clips without a number: leave out, copy as they are on the "
+    "clock, or correct by their speaker's centre.",
+)
 @click.option("--layout", help="As for `yld audit`.")
 @run_options
 @friendly
@@ -77,8 +123,14 @@ def resync(path, out, undecided, layout, config, assignments, address, as_json) 
     from pipeline.resync import resync as run
     from pipeline.resync.fates import PASSED_OVER, WRITTEN_CORRECTED
 
-    rows = run(path, out, cfg.load_config(config, assignments), undecided=undecided,
-               layout=layout, address=address)
+    rows = run(
+        path,
+        out,
+        cfg.load_config(config, assignments),
+        undecided=undecided,
+        layout=layout,
+        address=address,
+    )
     # Label files by the thousand are counted on stderr; the table is of clips.
     emit(rows if as_json else [r for r in rows if r["fate"] != PASSED_OVER], COLUMNS, as_json)
     if not any(r["fate"] in WRITTEN_CORRECTED for r in rows):

@@ -17,19 +17,38 @@ def train() -> None:
 def training_options(command):
     """What training takes, whichever model it is of."""
     for option in (
-        click.option("--keep-folds", type=click.Path(path_type=Path, file_okay=False),
-                     help="Folder for the weights that judged each group of speakers."),
+        click.option(
+            "--keep-folds",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder for the weights that judged each group of speakers.",
+        ),
         click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
-        click.option("--fold-size", type=int, default=5, show_default=True,
-                     help="Speakers left out together in the trial."),
+        click.option(
+            "--fold-size",
+            type=int,
+            default=5,
+            show_default=True,
+            help="Speakers left out together in the trial.",
+        ),
         click.option("--seed", type=int, default=0, show_default=True),
-        click.option("--synchronous", multiple=True, metavar="PATTERN",
-                     help="Source address or speaker id known to be in sync, e.g. "
-                     "'*grid_s1*'."),
-        click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
-                     help="Weights to write; the held-out trial goes beside them."),
-        click.argument("corpora", nargs=-1, required=True,
-                       type=click.Path(path_type=Path, exists=True, file_okay=False)),
+        click.option(
+            "--synchronous",
+            multiple=True,
+            metavar="PATTERN",
+            help="Source address or speaker id known to be in sync, e.g. '*grid_s1*'.",
+        ),
+        click.option(
+            "--out",
+            required=True,
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Weights to write; the held-out trial goes beside them.",
+        ),
+        click.argument(
+            "corpora",
+            nargs=-1,
+            required=True,
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+        ),
     ):
         command = option(command)
     return command
@@ -64,12 +83,23 @@ def _refuse_existing(options) -> None:
     from pipeline.storage.own_folder import refuse_existing
 
     out, keep_folds = options["out"], options["keep_folds"]
-    refuse_existing(out, out.with_suffix(".trial.json"),
-                    *(keep_folds.glob("fold*.safetensors") if keep_folds else ()))
+    refuse_existing(
+        out,
+        out.with_suffix(".trial.json"),
+        *(keep_folds.glob("fold*.safetensors") if keep_folds else ()),
+    )
 
 
 def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
     from training.models.lipsync.run import run
 
-    run(system, corpora, out, synchronous, fold_size=fold_size, jobs=jobs, keep_folds=keep_folds,
-        say=lambda text: click.echo(text, err=True))
+    run(
+        system,
+        corpora,
+        out,
+        synchronous,
+        fold_size=fold_size,
+        jobs=jobs,
+        keep_folds=keep_folds,
+        say=lambda text: click.echo(text, err=True),
+    )

@@ -42,33 +42,48 @@ class WorkersConfig:
     """Where the work runs. Nothing here changes what is found, nor, on CPU workers, a byte of the
     corpus; batches of several videos can move the last bits of a box (docs/backends.md)."""
 
-    cpu_workers: int | None = col("workers for CPU stages; null: one per CPU", at_least=1,
-                                  default=None)
+    cpu_workers: int | None = col(
+        "workers for CPU stages; null: one per CPU", at_least=1, default=None
+    )
     net_workers: int = col("downloads at a time", at_least=1, default=2)
     gpu_workers: int = col("workers that hold a GPU", at_least=0, default=0)
     gpus_per_worker: float = col("GPU share of a GPU worker", at_least=0, default=1.0)
     gpu_stages: list[StageName] = col("stages that GPU workers run", default_factory=list)
-    node_cache_gb: float = col("with a fsspec --out: size of each node's folder of side files and "
-                               "media, above which the longest unused go", "GB", at_least=0,
-                               default=50.0)
-    videos_per_gpu_worker: int = col("videos that a GPU worker has in hand at a time, in threads; "
-                                     "their pictures fill common batches", at_least=1,
-                                       default=4)
-    pictures_per_batch: int = col("pictures or faces that a network of a GPU worker takes at a "
-                                  "time", at_least=1, default=16)
-    attempts: int = col("attempts before a unit that breaks its worker is a failure", at_least=1,
-                        default=2)
-    max_ahead: int = col("videos fetched ahead of the slower stages", at_least=1,
-                         default=16)
-    parked_wait_s: float = col("longest wait for a host that asked for a rest", "s", at_least=0,
-                               default=6 * 3600.0)
-    max_failure_rate: float = col("share of failed videos above which the exit code is not 0",
-                                  at_least=0, at_most=1, default=0.5)
-    memory_gb: dict[LimitedName, float] = col("memory limit by stage", "GiB", above=0,
-                                              default_factory=dict)
+    node_cache_gb: float = col(
+        "with a fsspec --out: size of each node's folder of side files and "
+        "media, above which the longest unused go",
+        "GB",
+        at_least=0,
+        default=50.0,
+    )
+    videos_per_gpu_worker: int = col(
+        "videos that a GPU worker has in hand at a time, in threads; "
+        "their pictures fill common batches",
+        at_least=1,
+        default=4,
+    )
+    pictures_per_batch: int = col(
+        "pictures or faces that a network of a GPU worker takes at a time", at_least=1, default=16
+    )
+    attempts: int = col(
+        "attempts before a unit that breaks its worker is a failure", at_least=1, default=2
+    )
+    max_ahead: int = col("videos fetched ahead of the slower stages", at_least=1, default=16)
+    parked_wait_s: float = col(
+        "longest wait for a host that asked for a rest", "s", at_least=0, default=6 * 3600.0
+    )
+    max_failure_rate: float = col(
+        "share of failed videos above which the exit code is not 0",
+        at_least=0,
+        at_most=1,
+        default=0.5,
+    )
+    memory_gb: dict[LimitedName, float] = col(
+        "memory limit by stage", "GiB", above=0, default_factory=dict
+    )
     timeout_s: dict[LimitedName, float] = col(
-        "time limit by stage, beside 20 s per second of video", "s", above=0,
-        default_factory=dict)
+        "time limit by stage, beside 20 s per second of video", "s", above=0, default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -100,12 +115,16 @@ def load_config(path: str | None, assignments: tuple[str, ...] = ()) -> BuildCon
 
 def setting_paths() -> list[str]:
     """`group.key` of every setting."""
+
     def walk(config: Any, prefix: str) -> list[str]:
         found = []
         for item in dataclasses.fields(config):
             value = getattr(config, item.name)
-            found += (walk(value, f"{prefix}{item.name}.") if dataclasses.is_dataclass(value)
-                      else [prefix + item.name])
+            found += (
+                walk(value, f"{prefix}{item.name}.")
+                if dataclasses.is_dataclass(value)
+                else [prefix + item.name]
+            )
         return found
 
     return walk(BuildConfig(), "")
@@ -119,7 +138,8 @@ def as_yaml(config: BuildConfig) -> str:
 def resources_for(config: BuildConfig, stage: str, declared: Resources) -> Resources:
     """A stage's limits: what it declares, with what the configuration says instead."""
     return Resources(
-        declared.cpus, declared.gpus,
+        declared.cpus,
+        declared.gpus,
         config.workers.memory_gb.get(stage, declared.memory_gb),
         config.workers.timeout_s.get(stage, declared.timeout_s),
     )
@@ -131,9 +151,11 @@ def stage_configs(config: BuildConfig) -> dict[str, Any]:
     configs["clips"] = ClipsJob(config.clips, config.sync)  # it measures what it has corrected
     # Who may see the video may see the list that it is in.
     configs["expand"] = dataclasses.replace(
-        config.expand, **{
+        config.expand,
+        **{
             f: getattr(config.expand, f) or getattr(config.download, f)
-            for f in ("cookies_file", "cookies_from_browser")},
-        allow_hosts=list(dict.fromkeys([*config.expand.allow_hosts,
-                                        *config.download.allow_hosts])))
+            for f in ("cookies_file", "cookies_from_browser")
+        },
+        allow_hosts=list(dict.fromkeys([*config.expand.allow_hosts, *config.download.allow_hosts])),
+    )
     return configs

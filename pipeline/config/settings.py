@@ -37,8 +37,11 @@ def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") ->
         path = f"{where}.{key}" if where else str(key)
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=3)
-            hint = (f"; did you mean {' or '.join(map(repr, near))}?" if near
-                    else f"; valid: {', '.join(names)}")
+            hint = (
+                f"; did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"; valid: {', '.join(names)}"
+            )
             raise ConfigError(f"unknown setting {path!r}{hint}")
         values[key] = _convert(hints[key], value, path)
         _check_bounds(values[key], fields[key].metadata.get("bounds", {}), path)
@@ -55,11 +58,20 @@ def bounds_in_words(bounds: Mapping[str, float]) -> str:
     """What a setting with these bounds of `col` may be: `1 or more`, `from 0 to 1`."""
     low, above, high = (bounds.get(name) for name in OUTSIDE)
     if high is None:
-        return (f"{low:g} or more" if low is not None
-                else f"above {above:g}" if above is not None else "")
-    return (f"from {low:g} to {high:g}" if low is not None
-            else f"above {above:g} and at most {high:g}" if above is not None
-            else f"{high:g} or less")
+        return (
+            f"{low:g} or more"
+            if low is not None
+            else f"above {above:g}"
+            if above is not None
+            else ""
+        )
+    return (
+        f"from {low:g} to {high:g}"
+        if low is not None
+        else f"above {above:g} and at most {high:g}"
+        if above is not None
+        else f"{high:g} or less"
+    )
 
 
 def _check_bounds(value: Any, bounds: Mapping[str, float], path: str) -> None:
@@ -100,8 +112,10 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} must be a mapping, not {value!r}")
-        return {_convert(args[0], str(k), f"each name in {path}"):
-                _convert(args[1], v, f"{path}.{k}") for k, v in value.items()}
+        return {
+            _convert(args[0], str(k), f"each name in {path}"): _convert(args[1], v, f"{path}.{k}")
+            for k, v in value.items()
+        }
     if hint is Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -132,15 +146,21 @@ def whole_key(setting: str, paths: Sequence[str]) -> str:
     if ends:
         return f"{ends[0]}{sign}{text}"
     folder, _, last = key.rpartition(".")
-    places = {".".join(parts[:n]) for parts in (p.split(".") for p in paths)
-              for n in range(1, len(parts) + 1)}
+    places = {
+        ".".join(parts[:n])
+        for parts in (p.split(".") for p in paths)
+        for n in range(1, len(parts) + 1)
+    }
     owners = [p for p in sorted(places) if folder and (p == folder or p.endswith("." + folder))]
     if len(owners) == 1:  # what is wrong within the group is told with the group's settings
         return f"{owners[0]}.{last}{sign}{text}"
     near = _nearest(key, paths)
-    hint = (f"did you mean {' or '.join(near)}?" if near
-            else f"there are: {', '.join(dict.fromkeys(p.split('.')[0] for p in paths))}; "
-            "docs/config.md lists all settings")
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"there are: {', '.join(dict.fromkeys(p.split('.')[0] for p in paths))}; "
+        "docs/config.md lists all settings"
+    )
     raise ConfigError(f"unknown setting {key!r}; {hint}")
 
 
@@ -151,8 +171,9 @@ def _nearest(key: str, paths: Sequence[str]) -> list[str]:
         parts = path.split(".")
         for n in range(len(parts)):
             ends.setdefault(".".join(parts[n:]), []).append(path)
-    found = [p for e in difflib.get_close_matches(key, list(ends), n=6, cutoff=0.7)
-             for p in ends[e]]
+    found = [
+        p for e in difflib.get_close_matches(key, list(ends), n=6, cutoff=0.7) for p in ends[e]
+    ]
     return list(dict.fromkeys(found))[:3]
 
 
@@ -189,9 +210,13 @@ def load_yaml(path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             data = yaml.safe_load(file)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        why = ("it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else
-               f"it {SAYINGS[number]}" if (number := getattr(error, "errno", None)) in SAYINGS
-               else error)
+        why = (
+            "it is no UTF-8 text"
+            if isinstance(error, UnicodeDecodeError)
+            else f"it {SAYINGS[number]}"
+            if (number := getattr(error, "errno", None)) in SAYINGS
+            else error
+        )
         raise ConfigError(f"cannot read the config {path}: {why}") from None
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"the config {path} must be a mapping of settings")

@@ -43,13 +43,23 @@ def _lines(file, folder: Path, place: str, where: str, say) -> None:
             continue
         bad += 1
         if why := _foreign(line, bad):
-            say(where, f"is no list of checksums that yld wrote: {why}; nothing after line {named} "
-                "is checked")
+            say(
+                where,
+                f"is no list of checksums that yld wrote: {why}; nothing after line {named} "
+                "is checked",
+            )
             return
         shown = (match[2] if match else text)[:80].decode(errors="replace")
-        say(where, f"line {named} " + (
-            "names a place outside the corpus, which is not looked at" if match else
-            "is no checksum and name") + f": {shown!r}")
+        say(
+            where,
+            f"line {named} "
+            + (
+                "names a place outside the corpus, which is not looked at"
+                if match
+                else "is no checksum and name"
+            )
+            + f": {shown!r}",
+        )
     if not named:
         say(where, "is empty: the build did not finish; run it again")
 

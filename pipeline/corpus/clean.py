@@ -15,8 +15,19 @@ from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import MARK, NotOursError, drop_empty, find
 from pipeline.storage.work_files import written_by
 
-STATE = ("requests.json", "published.json", "pushed.json", "status.json", "lease.json", "seen",
-         "audited.json", "rows.jsonl", "tmp/token", "fence", "lock")
+STATE = (
+    "requests.json",
+    "published.json",
+    "pushed.json",
+    "status.json",
+    "lease.json",
+    "seen",
+    "audited.json",
+    "rows.jsonl",
+    "tmp/token",
+    "fence",
+    "lock",
+)
 
 
 def clean(root: Path) -> tuple[int, list[str]]:
@@ -27,8 +38,10 @@ def clean(root: Path) -> tuple[int, list[str]]:
     """
     own = find(root)
     if own is None:
-        raise NotOursError(f"{root} has no {MARK}: yld did not make it, or with a version before "
-                           "marks; give the command that made it once more to have one")
+        raise NotOursError(
+            f"{root} has no {MARK}: yld did not make it, or with a version before "
+            "marks; give the command that made it once more to have one"
+        )
     removed = 0
     for mark in sorted(root.glob(f"*/{MARK}")):
         removed += clean(mark.parent)[0]
@@ -36,8 +49,9 @@ def clean(root: Path) -> tuple[int, list[str]]:
         with CorpusLock(root / "work"):
             removed += _remove_work(root / "work")
     removed += own.remove(list(own.files))
-    left = sorted(str(p.relative_to(root)) for p in root.rglob("*")
-                  if not p.is_dir() and p != root / MARK)
+    left = sorted(
+        str(p.relative_to(root)) for p in root.rglob("*") if not p.is_dir() and p != root / MARK
+    )
     if not left:
         (root / MARK).unlink()
         for folder in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
@@ -65,10 +79,12 @@ def _side_files(work: Path) -> Iterator[str]:
             kind = getattr(rec, entry["kind"])
             outputs = [decode(kind, r) for x in entry["results"] for r in x["records"] or []]
             names = written_by(NODES[entry["stage"]].stage(), entry["unit"], outputs)
-            names += [os.path.relpath(as_path(r.target), work.resolve()) for r in outputs
-                      if isinstance(r, rec.Correction)]
+            names += [
+                os.path.relpath(as_path(r.target), work.resolve())
+                for r in outputs
+                if isinstance(r, rec.Correction)
+            ]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # not an entry of ours
         yield str(path.relative_to(work))
         yield from (n for n in names if ".." not in Path(n).parts)
-

@@ -39,8 +39,11 @@ def verify(root: Path) -> list[dict[str, str]]:
     checksums.check(root, "", say)
     checksums.check(root / "manifests", "manifests", say)
     attempt("manifests/status.json", lambda: _status(corpus, say))
-    readable = [name for name in TABLES
-                if attempt(f"manifests/{name}", partial(corpus.rows, name)) is not None]
+    readable = [
+        name
+        for name in TABLES
+        if attempt(f"manifests/{name}", partial(corpus.rows, name)) is not None
+    ]
     if len(readable) == len(TABLES):  # else what they lack has been told, and joins say nothing
         attempt("manifests", lambda: _tables(corpus, say))
     rows = {r["clip_id"]: r for r in corpus.rows("samples")} if "samples" in readable else {}
@@ -68,8 +71,11 @@ def _shards(root: Path, rows: dict[str, dict[str, Any]], say) -> None:
                 _sample(shard, sample, rows[sample.key], say)
     for path in sorted((root / "shards").glob("*/*.tar")):
         if path.relative_to(root).as_posix() not in {r["shard"] for r in rows.values()}:
-            say(path.relative_to(root).as_posix(), "is no shard of this corpus, and readers that "
-                "take all of a folder would read it; move it away")
+            say(
+                path.relative_to(root).as_posix(),
+                "is no shard of this corpus, and readers that "
+                "take all of a folder would read it; move it away",
+            )
     for key in rows:
         if seen[key] != 1:
             say(key, f"stands {seen[key]} times in the shards, not once")
@@ -86,8 +92,13 @@ def _tables(corpus: Corpus, say) -> None:
     for table in TABLES:
         if not any((corpus.root / "manifests" / table).glob("part-*.parquet")):
             say(f"manifests/{table}", "the table is missing; build again")
-    for table, key in (("videos", "video_id"), ("shots", "shot_id"), ("tracks", "track_id"),
-                       ("clips", "clip_id"), ("samples", "clip_id")):
+    for table, key in (
+        ("videos", "video_id"),
+        ("shots", "shot_id"),
+        ("tracks", "track_id"),
+        ("clips", "clip_id"),
+        ("samples", "clip_id"),
+    ):
         for name, count in Counter(r[key] for r in corpus.rows(table)).items():
             if count > 1:
                 say(f"{table}/{name}", f"stands {count} times")
@@ -95,11 +106,18 @@ def _tables(corpus: Corpus, say) -> None:
                 say(f"{table}/{name}", "the id has characters that keys must not have")
     for row in corpus.rows("videos"):
         if row["frame_rate"] != str(FRAME_RATE):  # an older release had a setting for it
-            say(f"videos/{row['video_id']}", f"frame_rate is {row['frame_rate']}, not "
-                f"{FRAME_RATE}: picture and sound are out of sync; build it anew elsewhere")
-    for child, key, parent in (("shots", "video_id", "videos"), ("tracks", "shot_id", "shots"),
-                               ("offsets", "track_id", "tracks"), ("clips", "track_id", "tracks"),
-                               ("samples", "clip_id", "clips")):
+            say(
+                f"videos/{row['video_id']}",
+                f"frame_rate is {row['frame_rate']}, not "
+                f"{FRAME_RATE}: picture and sound are out of sync; build it anew elsewhere",
+            )
+    for child, key, parent in (
+        ("shots", "video_id", "videos"),
+        ("tracks", "shot_id", "shots"),
+        ("offsets", "track_id", "tracks"),
+        ("clips", "track_id", "tracks"),
+        ("samples", "clip_id", "clips"),
+    ):
         have = {r[key] for r in corpus.rows(parent)}
         for row in corpus.rows(child):
             if row[key] not in have:

@@ -20,11 +20,18 @@ from pipeline.storage import own_folder
 
 def demo_config() -> BuildConfig:
     """The defaults, but for a host that needs no rest."""
-    return settings.from_mapping(BuildConfig, {
-        "download": {"sleep_min_s": 0.0, "sleep_max_s": 0.0, "min_free_gb": 0.3,
-                     "allow_hosts": ["127.0.0.1"],  # the demo's own server
-                     "limits": {"requests_per_s": 50.0, "burst": 100.0}},
-    })
+    return settings.from_mapping(
+        BuildConfig,
+        {
+            "download": {
+                "sleep_min_s": 0.0,
+                "sleep_max_s": 0.0,
+                "min_free_gb": 0.3,
+                "allow_hosts": ["127.0.0.1"],  # the demo's own server
+                "limits": {"requests_per_s": 50.0, "burst": 100.0},
+            },
+        },
+    )
 
 
 def run_demo(out: Path, seed: int) -> bool:
@@ -42,14 +49,17 @@ def run_demo(out: Path, seed: int) -> bool:
     made_s = time.monotonic() - started
     with serve(out / "input") as address:
         links = out / "links.txt"
-        links.write_text("# what the demo fetches\n" + "".join(
-            f"{address}/{p.name}\n" for p in planted))
+        links.write_text(
+            "# what the demo fetches\n" + "".join(f"{address}/{p.name}\n" for p in planted)
+        )
         own.wrote(["links.txt"])
         outcome = build([str(links)], out / "corpus", demo_config())
     rows = compare(Corpus(out / "corpus"), planted)
     print(table(rows, ["input", "what", "planted", "measured", "ok"]))
     good = all(row["ok"] == "yes" for row in rows)
-    print(f"\n{outcome.num_samples} clips; {'all as planted' if good else 'NOT all as planted'}; "
-          f"{made_s:.0f} s to make the input, {time.monotonic() - started:.0f} s in all")
+    print(
+        f"\n{outcome.num_samples} clips; {'all as planted' if good else 'NOT all as planted'}; "
+        f"{made_s:.0f} s to make the input, {time.monotonic() - started:.0f} s in all"
+    )
     print(f"report: {outcome.report}")
     return good

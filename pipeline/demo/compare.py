@@ -16,8 +16,9 @@ def compare(corpus: Corpus, planted: Sequence[Planted]) -> list[dict[str, Any]]:
     """Rows of input, what, planted, measured, ok."""
     address_of = {r["request_id"]: r["address"] for r in corpus.rows("requests")}
     request_of = {r["source_id"]: r["request_id"] for r in corpus.rows("expanded")}
-    video_of = {address_of[request_of[r["source_id"]]]: r["video_id"]
-                for r in corpus.rows("sources")}
+    video_of = {
+        address_of[request_of[r["source_id"]]]: r["video_id"] for r in corpus.rows("sources")
+    }
     rows: list[dict[str, Any]] = []
     speaker_sets: dict[str, set[str]] = defaultdict(set)
     for truth in planted:
@@ -27,29 +28,46 @@ def compare(corpus: Corpus, planted: Sequence[Planted]) -> list[dict[str, Any]]:
         rows.append(_row(truth.name, "fate", truth.fate, fate, truth.fate in fate.split(", ")))
         if truth.fate != "clips" or video is None:
             continue
-        shots = sorted((s for s in corpus.rows("shots") if s["video_id"] == video),
-                       key=lambda s: s["start_frame"])
+        shots = sorted(
+            (s for s in corpus.rows("shots") if s["video_id"] == video),
+            key=lambda s: s["start_frame"],
+        )
         cuts = [s["start_frame"] for s in shots[1:]]
         near = len(cuts) == len(truth.cuts) and all(
-            abs(a - b) <= CUT_TOLERANCE_FRAMES for a, b in zip(cuts, truth.cuts, strict=False))
+            abs(a - b) <= CUT_TOLERANCE_FRAMES for a, b in zip(cuts, truth.cuts, strict=False)
+        )
         rows.append(_row(truth.name, "cuts (frame)", truth.cuts, cuts, near))
         tracks = {t["track_id"]: t for t in corpus.rows("tracks") if t["video_id"] == video}
         speakers = {s["track_id"]: s["speaker_id"] for s in corpus.rows("speakers")}
-        for offset in sorted((o for o in corpus.rows("offsets") if o["video_id"] == video),
-                             key=lambda o: o["track_id"]):
+        for offset in sorted(
+            (o for o in corpus.rows("offsets") if o["video_id"] == video),
+            key=lambda o: o["track_id"],
+        ):
             track = tracks[offset["track_id"]]
             middle = (track["start_frame"] + track["end_frame"]) / 2
             part = sum(middle >= c for c in truth.cuts)
             lag = offset["video_lag_ms"]
-            rows.append(_row(
-                truth.name, f"video lag of part {part + 1} (ms)", f"{truth.offset_ms:+.0f}",
-                f"{lag:+.0f}" if lag is not None else offset["offset_status"],
-                lag is not None and abs(lag - truth.offset_ms) <= OFFSET_TOLERANCE_MS))
+            rows.append(
+                _row(
+                    truth.name,
+                    f"video lag of part {part + 1} (ms)",
+                    f"{truth.offset_ms:+.0f}",
+                    f"{lag:+.0f}" if lag is not None else offset["offset_status"],
+                    lag is not None and abs(lag - truth.offset_ms) <= OFFSET_TOLERANCE_MS,
+                )
+            )
             speaker_sets[truth.speakers[part]].add(speakers.get(offset["track_id"], "none"))
     for name, found in sorted(speaker_sets.items()):
         others = set().union(*(v for k, v in speaker_sets.items() if k != name))
-        rows.append(_row("all files", f"speaker {name}", "one id of its own",
-                         ", ".join(sorted(found)), len(found) == 1 and not found & others))
+        rows.append(
+            _row(
+                "all files",
+                f"speaker {name}",
+                "one id of its own",
+                ", ".join(sorted(found)),
+                len(found) == 1 and not found & others,
+            )
+        )
     return rows
 
 
@@ -57,8 +75,13 @@ def _row(name: str, what: str, planted: Any, measured: Any, ok: bool) -> dict[st
     def text(value: Any) -> str:
         return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
-    return {"input": name, "what": what, "planted": text(planted), "measured": text(measured),
-            "ok": "yes" if ok else "NO"}
+    return {
+        "input": name,
+        "what": what,
+        "planted": text(planted),
+        "measured": text(measured),
+        "ok": "yes" if ok else "NO",
+    }
 
 
 def _fate(corpus: Corpus, address: str, video: str | None, address_of, request_of) -> str:
@@ -68,8 +91,11 @@ def _fate(corpus: Corpus, address: str, video: str | None, address_of, request_o
     reasons = []
     for row in [*corpus.rows("rejects"), *corpus.rows("failures")]:
         item = row["item_id"]
-        belongs = row["video_id"] == video if video else address in (
-            address_of.get(item), address_of.get(request_of.get(item, "")))
+        belongs = (
+            row["video_id"] == video
+            if video
+            else address in (address_of.get(item), address_of.get(request_of.get(item, "")))
+        )
         if belongs or address == address_of.get(request_of.get(item, "")):
             reasons.append(row["reason"])
     return ", ".join(dict.fromkeys(reasons)) or "lost"

@@ -36,10 +36,11 @@ def load_portraits() -> list[Portrait]:
     import matplotlib.cbook
     import skimage.data
 
-    hopper = cv2.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg",
-                                                             asfileobj=False)))
-    return [_frame("collins", skimage.data.astronaut()[..., :3]),
-            _frame("hopper", np.asarray(hopper)[..., ::-1])]
+    hopper = cv2.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    return [
+        _frame("collins", skimage.data.astronaut()[..., :3]),
+        _frame("hopper", np.asarray(hopper)[..., ::-1]),
+    ]
 
 
 def _frame(name: str, picture: np.ndarray) -> Portrait:
@@ -51,15 +52,25 @@ def _frame(name: str, picture: np.ndarray) -> Portrait:
     eyes = (points[36:42].mean(0), points[42:48].mean(0))
     scale = 96.0 / float(np.linalg.norm(eyes[1] - eyes[0]))
     centre = (eyes[0] + eyes[1]) / 2
-    matrix = np.array([[scale, 0, SIZE_PX / 2 - scale * centre[0]],
-                       [0, scale, 0.40 * SIZE_PX - scale * centre[1]]])
-    framed = cv2.warpAffine(picture, matrix, (SIZE_PX, SIZE_PX), flags=cv2.INTER_CUBIC,
-                            borderMode=cv2.BORDER_REFLECT_101)
+    matrix = np.array(
+        [
+            [scale, 0, SIZE_PX / 2 - scale * centre[0]],
+            [0, scale, 0.40 * SIZE_PX - scale * centre[1]],
+        ]
+    )
+    framed = cv2.warpAffine(
+        picture,
+        matrix,
+        (SIZE_PX, SIZE_PX),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
     return Portrait(name, framed, points @ matrix[:, :2].T + matrix[:, 2])
 
 
-def render(portrait: Portrait, opening: float, spread: float, sway: tuple[float, float, float]
-           ) -> np.ndarray:
+def render(
+    portrait: Portrait, opening: float, spread: float, sway: tuple[float, float, float]
+) -> np.ndarray:
     """One frame: `opening` of the lips in eye distances, `spread` of the corners (1 at rest),
     `sway` of the head (x px, y px, degrees). uint8 [448, 448, 3] RGB."""
     p, unit = portrait.points, portrait.eye_distance_px
@@ -86,8 +97,13 @@ def render(portrait: Portrait, opening: float, spread: float, sway: tuple[float,
     map_y = np.where(ys >= line_y, np.maximum(source_low, line_y), np.minimum(source_high, line_y))
     reach = np.exp(-0.5 * ((ys - line_y) / (0.5 * unit)) ** 2) * np.exp(-0.5 * (u / 1.6) ** 2)
     map_x = xs + (centre_x - xs) * (1 - 1 / spread) * reach
-    frame = cv2.remap(portrait.picture, map_x.astype(np.float32), map_y.astype(np.float32),
-                      cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    frame = cv2.remap(
+        portrait.picture,
+        map_x.astype(np.float32),
+        map_y.astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
     inside = ((ys > gap_high) & (ys < gap_low) & (np.abs(u) < 1)).astype(np.float32)
     blurred = cv2.GaussianBlur(inside, (0, 0), 1.2)[..., None]
     cavity = np.empty_like(frame, np.float32)
@@ -98,5 +114,6 @@ def render(portrait: Portrait, opening: float, spread: float, sway: tuple[float,
     mixed = (frame * (1 - blurred) + mouth * blurred).astype(np.uint8)
     move = cv2.getRotationMatrix2D((SIZE_PX / 2, SIZE_PX / 2), sway[2], 1.0)
     move[:, 2] += np.array(sway[:2])
-    return cv2.warpAffine(mixed, move, (SIZE_PX, SIZE_PX), flags=cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(
+        mixed, move, (SIZE_PX, SIZE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )

@@ -40,13 +40,23 @@ class Planted:
     speakers: list[str] = field(default_factory=list)
     what: str = ""
 
-INPUTS = ("programme.mp4", "ntsc.mp4", "variable.mkv", "silent_face.mp4", "voice_only.mp4",
-          "no_audio.mp4", "corrupt.mp4", "truth.json")
+
+INPUTS = (
+    "programme.mp4",
+    "ntsc.mp4",
+    "variable.mkv",
+    "silent_face.mp4",
+    "voice_only.mp4",
+    "no_audio.mp4",
+    "corrupt.mp4",
+    "truth.json",
+)
 """The files that `make_programme` writes."""
 
 
-def make_programme(folder: Path, seed: int,
-                   say: Callable[[str], None] = lambda _: None) -> list[Planted]:
+def make_programme(
+    folder: Path, seed: int, say: Callable[[str], None] = lambda _: None
+) -> list[Planted]:
     """Write the inputs and `truth.json` to `folder`; the truth."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng([seed, 25])
@@ -58,32 +68,69 @@ def make_programme(folder: Path, seed: int,
     lengths = [float(x) for x in random.integers(230, 270, 3) / 25]
     planted = []
 
-    def file(name: str, parts: Sequence[tuple[str, float]], times: list[Fraction],
-             lag_ms: float, what: str) -> None:
+    def file(
+        name: str,
+        parts: Sequence[tuple[str, float]],
+        times: list[Fraction],
+        lag_ms: float,
+        what: str,
+    ) -> None:
         say(name)
-        speech = [(people[p], _say(p, s, int(random.integers(2**31))), s)
-                  for p, s in parts]
+        speech = [(people[p], _say(p, s, int(random.integers(2**31))), s) for p, s in parts]
         draw_talk(folder / name, speech, times, lag_ms / 1000, random)
         edges = np.cumsum([s for _, s in parts])[:-1]
-        planted.append(Planted(name, "clips", [round(float(e) * FRAME_RATE) for e in edges],
-                               float(lag_ms), [p for p, _ in parts], what))
+        planted.append(
+            Planted(
+                name,
+                "clips",
+                [round(float(e) * FRAME_RATE) for e in edges],
+                float(lag_ms),
+                [p for p, _ in parts],
+                what,
+            )
+        )
 
     parts = [(names[0], lengths[0]), (names[1], lengths[1]), (names[0], lengths[2])]
-    file("programme.mp4", parts, steady(Fraction(25), sum(lengths)), float(lags[0]),
-         "two speakers, two cuts")
-    file("ntsc.mp4", [(names[1], 10.0)], steady(Fraction(30000, 1001), 10.0), float(lags[1]),
-         "29.97 fps")
-    file("variable.mkv", [(names[0], 10.0)], _uneven(10.0, random), float(lags[2]),
-         "variable frame rate")
+    file(
+        "programme.mp4",
+        parts,
+        steady(Fraction(25), sum(lengths)),
+        float(lags[0]),
+        "two speakers, two cuts",
+    )
+    file(
+        "ntsc.mp4",
+        [(names[1], 10.0)],
+        steady(Fraction(30000, 1001), 10.0),
+        float(lags[1]),
+        "29.97 fps",
+    )
+    file(
+        "variable.mkv",
+        [(names[0], 10.0)],
+        _uneven(10.0, random),
+        float(lags[2]),
+        "variable frame rate",
+    )
     say("what must be turned away")
     quiet = Speech(np.zeros(5 * RATE, np.float32), np.zeros(1000), np.ones(1000))
-    draw_talk(folder / "silent_face.mp4", [(people[names[0]], quiet, 5.0)],
-              steady(Fraction(25), 5.0), 0.0, random)
+    draw_talk(
+        folder / "silent_face.mp4",
+        [(people[names[0]], quiet, 5.0)],
+        steady(Fraction(25), 5.0),
+        0.0,
+        random,
+    )
     planted.append(Planted("silent_face.mp4", "no_speech", what="a face, no speech"))
     _no_face(folder / "voice_only.mp4", _say(names[1], 6.0, int(seed) + 7), random)
     planted.append(Planted("voice_only.mp4", "no_face", what="speech, no face"))
-    draw_talk(folder / "no_audio.mp4", [(people[names[1]], quiet, 3.0)],
-              steady(Fraction(25), 3.0), None, random)
+    draw_talk(
+        folder / "no_audio.mp4",
+        [(people[names[1]], quiet, 3.0)],
+        steady(Fraction(25), 3.0),
+        None,
+        random,
+    )
     planted.append(Planted("no_audio.mp4", "no_audio", what="no audio stream"))
     write_atomic(folder / "corrupt.mp4", random.bytes(40_000))
     planted.append(Planted("corrupt.mp4", "unreadable", what="random bytes"))
@@ -123,8 +170,13 @@ def _uneven(duration_s: float, random) -> list[Fraction]:
     return times
 
 
-def draw_talk(path: Path, parts: Sequence[tuple[Portrait, Speech, float]], times: list[Fraction],
-              lag_s: float | None, random) -> None:
+def draw_talk(
+    path: Path,
+    parts: Sequence[tuple[Portrait, Speech, float]],
+    times: list[Fraction],
+    lag_s: float | None,
+    random,
+) -> None:
     """Write MP4: who talks with which sound and how long, one after the other, frames at `times`.
 
     `lag_s` > 0 lets the picture come late; None: the file gets no sound.
@@ -176,8 +228,11 @@ def write_media(path: Path, frames, times: list[Fraction], sound: np.ndarray | N
     base = Fraction(1, 1000) if path.suffix == ".mkv" else Fraction(1, 30000)
     with av.open(str(path), "w") as container:
         rate = Fraction(len(times) - 1) / (times[-1] - times[0])
-        video = container.add_stream("libx264", rate=rate.limit_denominator(1001),
-                                     options={"preset": "veryfast", "crf": "20"})
+        video = container.add_stream(
+            "libx264",
+            rate=rate.limit_denominator(1001),
+            options={"preset": "veryfast", "crf": "20"},
+        )
         video.height, video.width = first.shape[:2]
         video.pix_fmt, video.time_base = "yuv420p", base
         video.codec_context.time_base = base
@@ -194,8 +249,10 @@ def write_media(path: Path, frames, times: list[Fraction], sound: np.ndarray | N
             pcm = (np.clip(sound, -1, 1) * 32767).astype(np.int16)
             for start in range(0, len(pcm), 1024):
                 block = av.AudioFrame.from_ndarray(
-                    np.ascontiguousarray(pcm[None, start:start + 1024]), format="s16",
-                    layout="mono")
+                    np.ascontiguousarray(pcm[None, start : start + 1024]),
+                    format="s16",
+                    layout="mono",
+                )
                 block.sample_rate, block.pts = RATE, start
                 container.mux(audio.encode(block))
             container.mux(audio.encode(None))

@@ -8,8 +8,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".webm": "video/webm",
-         ".mpd": "application/dash+xml", ".m4a": "audio/mp4", ".vtt": "text/vtt"}
+TYPES = {
+    ".mp4": "video/mp4",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
+    ".mpd": "application/dash+xml",
+    ".m4a": "audio/mp4",
+    ".vtt": "text/vtt",
+}
 
 
 class FolderServer(ThreadingHTTPServer):
@@ -47,7 +53,7 @@ class FolderHandler(BaseHTTPRequestHandler):
         if asked:
             first = int(asked[1])
             last = min(int(asked[2] or len(content) - 1), len(content) - 1)
-            status, part = 206, content[first:last + 1]
+            status, part = 206, content[first : last + 1]
         self.send_response(status)
         self.send_header("Content-Type", TYPES.get(path.suffix, "application/octet-stream"))
         self.send_header("Content-Length", str(len(part)))

@@ -19,8 +19,10 @@ LIP_LEAD_S = 0.030
 LIP_SMOOTH_S, VOICE_SMOOTH_S = 0.040, 0.022
 VOWELS = {
     # name: (F1, F2, F3 in Hz, opening in eye distances, spread of the corners)
-    "a": (750, 1250, 2550, 0.32, 1.00), "e": (520, 1850, 2500, 0.19, 1.08),
-    "i": (310, 2200, 2900, 0.13, 1.14), "o": (480, 900, 2400, 0.20, 0.86),
+    "a": (750, 1250, 2550, 0.32, 1.00),
+    "e": (520, 1850, 2500, 0.19, 1.08),
+    "i": (310, 2200, 2900, 0.13, 1.14),
+    "o": (480, 900, 2400, 0.20, 0.86),
     "u": (330, 850, 2300, 0.11, 0.78),
 }
 
@@ -40,13 +42,16 @@ class Speech:
             return 0.0, 1.0
         index = int(position)
         share = position - index
-        opening, spread = (float((1 - share) * c[index] + share * c[index + 1])
-                           for c in (self.opening, self.spread))
+        opening, spread = (
+            float((1 - share) * c[index] + share * c[index + 1])
+            for c in (self.opening, self.spread)
+        )
         return opening, spread
 
 
-def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int,
-          articulation: float = 1.0) -> Speech:
+def speak(
+    duration_s: float, pitch_hz: float, formant_scale: float, seed: int, articulation: float = 1.0
+) -> Speech:
     """Random syllables in phrases with pauses, for about `duration_s`; `articulation` scales the
     movements of the lips."""
     random = np.random.default_rng(seed)
@@ -64,10 +69,10 @@ def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int,
         loud[vowel] = random.uniform(0.7, 1.0)
         opening[vowel] = gap * random.uniform(0.85, 1.15)
         spread[vowel] = wide
-        formants[at:vowel.stop] = (f1, f2, f3)
+        formants[at : vowel.stop] = (f1, f2, f3)
         if random.random() < 0.3:
-            hiss[at:at + closure] = 0.25
-            opening[at:at + closure] = 0.03
+            hiss[at : at + closure] = 0.25
+            opening[at : at + closure] = 0.03
         at = vowel.stop
         until_pause -= 1
         if until_pause == 0:
@@ -75,11 +80,17 @@ def speak(duration_s: float, pitch_hz: float, formant_scale: float, seed: int,
             until_pause = random.integers(5, 10)
     ahead = round(LIP_LEAD_S * CONTROL_HZ)
     opening, spread = (
-        np.pad(gaussian_filter1d(c, LIP_SMOOTH_S * CONTROL_HZ, mode="nearest")[ahead:],
-               (0, ahead), mode="edge") for c in (opening, spread))
+        np.pad(
+            gaussian_filter1d(c, LIP_SMOOTH_S * CONTROL_HZ, mode="nearest")[ahead:],
+            (0, ahead),
+            mode="edge",
+        )
+        for c in (opening, spread)
+    )
     opening, spread = articulation * opening, 1 + articulation * (spread - 1)
-    loud, hiss = (gaussian_filter1d(c, VOICE_SMOOTH_S * CONTROL_HZ, mode="nearest")
-                  for c in (loud, hiss))
+    loud, hiss = (
+        gaussian_filter1d(c, VOICE_SMOOTH_S * CONTROL_HZ, mode="nearest") for c in (loud, hiss)
+    )
     formants = gaussian_filter1d(formants, VOICE_SMOOTH_S * CONTROL_HZ, axis=0, mode="nearest")
     pcm = _sound(loud, hiss, formants * formant_scale, pitch_hz, random)
     return Speech(pcm, opening, spread)
@@ -96,8 +107,14 @@ def _sound(loud, hiss, formants, pitch_hz, random) -> np.ndarray:
     noise = random.standard_normal(size)
     # Three resonators one after the other, all-pole and of unit gain at rest.
     radius = np.exp(-np.pi * np.array([80.0, 100.0, 140.0]) / RATE)
-    poles = np.stack([np.ones_like(formants), -2 * radius * np.cos(2 * np.pi * formants / RATE),
-                      np.broadcast_to(radius**2, formants.shape)], 2)
+    poles = np.stack(
+        [
+            np.ones_like(formants),
+            -2 * radius * np.cos(2 * np.pi * formants / RATE),
+            np.broadcast_to(radius**2, formants.shape),
+        ],
+        2,
+    )
     sections = np.zeros((len(loud), 3, 6))
     sections[:, :, 0], sections[:, :, 3:] = poles.sum(2), poles
     output, state = np.zeros(size), np.zeros((3, 2))

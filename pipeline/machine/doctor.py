@@ -13,12 +13,18 @@ from manifests.plain_words import SAYINGS
 
 MODULES = (
     # (import name, distribution, what needs it)
-    ("av", "av", "all media"), ("cv2", "opencv-python-headless", "shots, registration"),
-    ("dlib", "dlib-bin", "faces"), ("ray", "ray", "every run"),
-    ("torch", "torch", "voice activity, training"), ("silero_vad", "silero-vad", "speech"),
-    ("scenedetect", "scenedetect", "shots"), ("yt_dlp", "yt-dlp", "downloads"),
-    ("pyarrow", "pyarrow", "manifests"), ("webdataset", "webdataset", "reading shards"),
-    ("ffmpeg", "ffmpeg-python", "the demo"), ("fsspec", "fsspec", "remote folders"),
+    ("av", "av", "all media"),
+    ("cv2", "opencv-python-headless", "shots, registration"),
+    ("dlib", "dlib-bin", "faces"),
+    ("ray", "ray", "every run"),
+    ("torch", "torch", "voice activity, training"),
+    ("silero_vad", "silero-vad", "speech"),
+    ("scenedetect", "scenedetect", "shots"),
+    ("yt_dlp", "yt-dlp", "downloads"),
+    ("pyarrow", "pyarrow", "manifests"),
+    ("webdataset", "webdataset", "reading shards"),
+    ("ffmpeg", "ffmpeg-python", "the demo"),
+    ("fsspec", "fsspec", "remote folders"),
 )
 
 
@@ -28,13 +34,29 @@ def examine() -> list[dict[str, Any]]:
     for module, distribution, purpose in MODULES:
         try:
             importlib.import_module(module)
-            rows.append(_row(f"{distribution} ({purpose})", "ok",
-                             importlib.metadata.version(distribution)))
+            rows.append(
+                _row(f"{distribution} ({purpose})", "ok", importlib.metadata.version(distribution))
+            )
         except Exception as error:  # a broken wheel can raise anything on import
-            rows.append(_row(f"{distribution} ({purpose})", "missing",
-                             f"{type(error).__name__}: {error}"[:80], "make setup"))
-    return [*rows, _weights(), _ffmpeg(), _runtime(), _gpu(), _space(), _metrics(),
-            _backends(), _fetched()]
+            rows.append(
+                _row(
+                    f"{distribution} ({purpose})",
+                    "missing",
+                    f"{type(error).__name__}: {error}"[:80],
+                    "make setup",
+                )
+            )
+    return [
+        *rows,
+        _weights(),
+        _ffmpeg(),
+        _runtime(),
+        _gpu(),
+        _space(),
+        _metrics(),
+        _backends(),
+        _fetched(),
+    ]
 
 
 def _row(part: str, state: str, found: str, remedy: str = "") -> dict[str, Any]:
@@ -44,8 +66,12 @@ def _row(part: str, state: str, found: str, remedy: str = "") -> dict[str, Any]:
 def _python() -> dict[str, Any]:
     version = sys.version_info[:2]
     good = (3, 11) <= version <= (3, 13)
-    return _row("Python", "ok" if good else "missing", sys.version.split()[0],
-                "" if good else "use Python 3.11, 3.12 or 3.13")
+    return _row(
+        "Python",
+        "ok" if good else "missing",
+        sys.version.split()[0],
+        "" if good else "use Python 3.11, 3.12 or 3.13",
+    )
 
 
 def _weights() -> dict[str, Any]:
@@ -65,14 +91,24 @@ def _ffmpeg() -> dict[str, Any]:
 
     try:
         path = ffmpeg_path()
-        line = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, errors="replace", timeout=20, check=True
-                              ).stdout.splitlines()[0]
+        line = subprocess.run(
+            [path, "-version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=20,
+            check=True,
+        ).stdout.splitlines()[0]
     except SetupError:
         return _row("ffmpeg (merging downloads)", "missing", "none", "make setup")
     except (OSError, subprocess.SubprocessError, IndexError) as error:
-        return _row("ffmpeg (merging downloads)", "missing", f"{path} {_why(error)}",
-                    "put a working one first in PATH, or take it out and run make setup")
+        return _row(
+            "ffmpeg (merging downloads)",
+            "missing",
+            f"{path} {_why(error)}",
+            "put a working one first in PATH, or take it out and run make setup",
+        )
     return _row("ffmpeg (merging downloads)", "ok", " ".join(line.split()[:3]))
 
 
@@ -110,22 +146,34 @@ def _gpu() -> dict[str, Any]:
 
 def _space() -> dict[str, Any]:
     free = shutil.disk_usage(".").free / 1e9
-    return _row("free disk space here", "ok" if free > 5 else "optional", f"{free:.0f} GB",
-                "" if free > 5 else "build where there is more room")
+    return _row(
+        "free disk space here",
+        "ok" if free > 5 else "optional",
+        f"{free:.0f} GB",
+        "" if free > 5 else "build where there is more room",
+    )
 
 
 def _metrics() -> dict[str, Any]:
     have = [n for n in ("pesq", "pyworld") if importlib.util.find_spec(n)]
-    return _row("native-metrics (pesq, pyworld)", "ok" if len(have) == 2 else "optional",
-                ", ".join(have) or "none", "" if len(have) == 2 else "needs a compiler")
+    return _row(
+        "native-metrics (pesq, pyworld)",
+        "ok" if len(have) == 2 else "optional",
+        ", ".join(have) or "none",
+        "" if len(have) == 2 else "needs a compiler",
+    )
 
 
 def _backends() -> dict[str, Any]:
     names = ("insightface", "facexlib", "face_alignment", "mediapipe")
     have = [n for n in names if importlib.util.find_spec(n)]
     whole = len(have) == len(names)
-    return _row("other face backends (docs/backends.md)", "ok" if whole else "optional",
-                ", ".join(have) or "none", "" if whole else "uv pip install -e '.[faces]'")
+    return _row(
+        "other face backends (docs/backends.md)",
+        "ok" if whole else "optional",
+        ", ".join(have) or "none",
+        "" if whole else "uv pip install -e '.[faces]'",
+    )
 
 
 def _fetched() -> dict[str, Any]:
@@ -134,5 +182,9 @@ def _fetched() -> dict[str, Any]:
 
     folder = cache_folder()
     have = [name for name in REGISTRY if (folder / name).exists()]
-    return _row("fetched weight files", "ok" if have else "optional",
-                f"{len(have)} of {len(REGISTRY)} in {folder}", "" if have else "yld models list")
+    return _row(
+        "fetched weight files",
+        "ok" if have else "optional",
+        f"{len(have)} of {len(REGISTRY)} in {folder}",
+        "" if have else "yld models list",
+    )

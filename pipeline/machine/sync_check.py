@@ -53,13 +53,26 @@ class Source:
 
 SOURCES = (
     Source("MP4, 25 fps, AAC", "a.mp4", Fraction(25), {"acodec": "aac"}),
-    Source("MP4, 29.97 fps, B-frames, AAC", "b.mp4", Fraction(30000, 1001),
-           {"acodec": "aac", "bf": "2"}),
+    Source(
+        "MP4, 29.97 fps, B-frames, AAC",
+        "b.mp4",
+        Fraction(30000, 1001),
+        {"acodec": "aac", "bf": "2"},
+    ),
     Source("MP4, 60 fps, AAC", "c.mp4", Fraction(60), {"acodec": "aac"}),
-    Source("MP4, 29.97 fps, sound begins 0.4 s late", "d.mp4", Fraction(30000, 1001),
-           {"acodec": "aac"}, 0.4),
-    Source("MPEG-TS, 23.976 fps, B-frames, AAC", "e.ts", Fraction(24000, 1001),
-           {"acodec": "aac", "bf": "2"}),
+    Source(
+        "MP4, 29.97 fps, sound begins 0.4 s late",
+        "d.mp4",
+        Fraction(30000, 1001),
+        {"acodec": "aac"},
+        0.4,
+    ),
+    Source(
+        "MPEG-TS, 23.976 fps, B-frames, AAC",
+        "e.ts",
+        Fraction(24000, 1001),
+        {"acodec": "aac", "bf": "2"},
+    ),
     Source("Matroska, 29.97 fps, FLAC", "f.mkv", Fraction(30000, 1001), {"acodec": "flac"}),
 )
 
@@ -93,14 +106,30 @@ def _rows_of(source: Source, folder: Path) -> list[dict[str, Any]]:
         except RuntimeError as error:  # releases of ffmpeg have been seen to crash here
             # A file that could not be made is in no path's hands: tried once.
             titles = [title] if path else list(PATHS)
-            rows += [{"source": source.name, "path": t, "events": 0, "bias_ms": None,
-                      "spread_ms": None, "verdict": str(error)} for t in titles]
+            rows += [
+                {
+                    "source": source.name,
+                    "path": t,
+                    "events": 0,
+                    "bias_ms": None,
+                    "spread_ms": None,
+                    "verdict": str(error),
+                }
+                for t in titles
+            ]
             if not path:
                 break
         except (ValueError, av.FFmpegError) as error:
-            rows.append({"source": source.name, "path": title, "events": 0, "bias_ms": None,
-                         "spread_ms": None,
-                         "verdict": f"what ffmpeg gave cannot be read ({error}); {REMEDY}"})
+            rows.append(
+                {
+                    "source": source.name,
+                    "path": title,
+                    "events": 0,
+                    "bias_ms": None,
+                    "spread_ms": None,
+                    "verdict": f"what ffmpeg gave cannot be read ({error}); {REMEDY}",
+                }
+            )
     return rows
 
 
@@ -115,17 +144,19 @@ def make(source: Source, folder: Path) -> Path:
     beep = 12000 * np.sin(2 * np.pi * BEEP_HZ * np.arange(int(BEEP_S * SOUND_RATE)) / SOUND_RATE)
     for time in times:
         at = round(time * SOUND_RATE)
-        sound[at:at + len(beep)] = beep[:max(0, len(sound) - at)]
+        sound[at : at + len(beep)] = beep[: max(0, len(sound) - at)]
     raw = folder / "sound.raw"
-    raw.write_bytes(sound[round(source.late_sound_s * SOUND_RATE):].tobytes())
+    raw.write_bytes(sound[round(source.late_sound_s * SOUND_RATE) :].tobytes())
     target = folder / source.file
-    picture = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="gray", r=str(source.rate),
-                           s=f"{SIZE_PX}x{SIZE_PX}")
+    picture = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="gray", r=str(source.rate), s=f"{SIZE_PX}x{SIZE_PX}"
+    )
     audio = ffmpeg.input(str(raw), format="s16le", ar=SOUND_RATE, ac=1)
     if source.late_sound_s:
         audio = audio.filter("asetpts", f"PTS+{source.late_sound_s}/TB")
-    command = ffmpeg.output(picture, audio, str(target), vcodec="libx264", pix_fmt="yuv420p",
-                            crf=12, **source.options).overwrite_output()
+    command = ffmpeg.output(
+        picture, audio, str(target), vcodec="libx264", pix_fmt="yuv420p", crf=12, **source.options
+    ).overwrite_output()
     _run(command.compile(cmd=_tool()), frames.tobytes())
     if not target.is_file():
         raise ToolError(f"ffmpeg ended well and wrote nothing; {REMEDY}")
@@ -145,15 +176,21 @@ def _tool() -> str:
 
 def _run(command: Sequence[str], content: bytes | None = None) -> bytes:
     try:
-        done = subprocess.run([command[0], "-loglevel", "error", *command[1:]], input=content,
-                              capture_output=True, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            [command[0], "-loglevel", "error", *command[1:]],
+            input=content,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+        )
     except subprocess.TimeoutExpired:
         raise ToolError(f"{NO_TOOL}it gave no answer within {TIMEOUT_S:g} s; {REMEDY}") from None
     except OSError as error:
         raise ToolError(f"{NO_TOOL}it does not start: {sentence(error)}; {REMEDY}") from None
     if done.returncode < 0:
-        raise ToolError(f"ffmpeg was killed by {_signal(-done.returncode)}; another release may "
-                        f"not be: {REMEDY}")
+        raise ToolError(
+            f"ffmpeg was killed by {_signal(-done.returncode)}; another release may "
+            f"not be: {REMEDY}"
+        )
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         said = f", saying: {lines[-1][:160]}" if lines else " without a word"
@@ -198,14 +235,42 @@ def by_index(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _light(path: Path) -> list[float]:
-    raw = _run([_tool(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray",
-                "-fps_mode", "passthrough", "-"])
+    raw = _run(
+        [
+            _tool(),
+            "-i",
+            str(path),
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "-fps_mode",
+            "passthrough",
+            "-",
+        ]
+    )
     return list(np.frombuffer(raw, np.uint8).reshape(-1, SIZE_PX * SIZE_PX).mean(1))
 
 
 def _samples(path: Path) -> np.ndarray:
-    return np.frombuffer(_run([_tool(), "-i", str(path), "-vn", "-ac", "1", "-ar",
-                               str(SAMPLE_RATE), "-f", "s16le", "-"]), np.int16)
+    return np.frombuffer(
+        _run(
+            [
+                _tool(),
+                "-i",
+                str(path),
+                "-vn",
+                "-ac",
+                "1",
+                "-ar",
+                str(SAMPLE_RATE),
+                "-f",
+                "s16le",
+                "-",
+            ]
+        ),
+        np.int16,
+    )
 
 
 def changes(light: Sequence[float], rate: float) -> np.ndarray:
@@ -223,21 +288,39 @@ def onsets(pcm: np.ndarray) -> np.ndarray:
 
 
 OURS = "yld's clock"
-PATHS = {OURS: by_clock, "shell recipe: -r 25, AVI, WAV": by_shell,
-         "frames by index, sound from its start": by_index}
+PATHS = {
+    OURS: by_clock,
+    "shell recipe: -r 25, AVI, WAV": by_shell,
+    "frames by index, sound from its start": by_index,
+}
 
 
 def _row(source: str, path: str, flashes: np.ndarray, beeps: np.ndarray) -> dict[str, Any]:
     times = event_times_s()
     reference = float(np.mean(np.ceil(times * 25 - 1e-9) / 25 - times))
     # Each event by the nearest in time: a path may lose the first or the last.
-    lags = [flashes[int(np.argmin(np.abs(flashes - b)))] - b for b in beeps] if (
-        len(flashes) and len(beeps)) else []
+    lags = (
+        [flashes[int(np.argmin(np.abs(flashes - b)))] - b for b in beeps]
+        if (len(flashes) and len(beeps))
+        else []
+    )
     if len(lags) < NUM_EVENTS // 2:
-        return {"source": source, "path": path, "events": len(lags), "bias_ms": None,
-                "spread_ms": None, "verdict": "too few events were seen"}
+        return {
+            "source": source,
+            "path": path,
+            "events": len(lags),
+            "bias_ms": None,
+            "spread_ms": None,
+            "verdict": "too few events were seen",
+        }
     bias = 1000 * (float(np.mean(lags)) - reference)
-    return {"source": source, "path": path, "events": len(lags), "bias_ms": round(bias, 1),
-            "spread_ms": round(1000 * float(np.std(lags)), 1),
-            "verdict": "in sync" if abs(bias) <= GOOD_MS else
-            f"picture {'late' if bias > 0 else 'early'}"}
+    return {
+        "source": source,
+        "path": path,
+        "events": len(lags),
+        "bias_ms": round(bias, 1),
+        "spread_ms": round(1000 * float(np.std(lags)), 1),
+        "verdict": "in sync"
+        if abs(bias) <= GOOD_MS
+        else f"picture {'late' if bias > 0 else 'early'}",
+    }

@@ -36,16 +36,46 @@ from pipeline.storage.own_folder import OwnFolder, claim
 from pipeline.storage.work_files import WorkFiles
 from stages.sync.correct import CorrectConfig
 
-COLUMNS = ["clip_id", "speaker", "fate", "video_lag_ms", "container_lag_ms", "applied_lag_ms",
-           "applied_drift_ppm", "residual_lag_ms", "residual_status", "reason"]
-MORE_COLUMNS = ["path", "target", "offset_status", "confidence", "estimator", "corrected_by",
-                "drift_status", "drift_ppm", "drift_error_ppm", "start_lag_ms", "end_lag_ms",
-                "residual_start_ms", "residual_end_ms", "residual_drift_ppm"]
+COLUMNS = [
+    "clip_id",
+    "speaker",
+    "fate",
+    "video_lag_ms",
+    "container_lag_ms",
+    "applied_lag_ms",
+    "applied_drift_ppm",
+    "residual_lag_ms",
+    "residual_status",
+    "reason",
+]
+MORE_COLUMNS = [
+    "path",
+    "target",
+    "offset_status",
+    "confidence",
+    "estimator",
+    "corrected_by",
+    "drift_status",
+    "drift_ppm",
+    "drift_error_ppm",
+    "start_lag_ms",
+    "end_lag_ms",
+    "residual_start_ms",
+    "residual_end_ms",
+    "residual_drift_ppm",
+]
 NUMBERS = ("_ms", "_ppm", "confidence")
 
 
-def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop",
-           layout: str | None = None, address: str | None = None) -> list[dict[str, Any]]:
+def resync(
+    path: Path,
+    out: Path,
+    config: BuildConfig,
+    *,
+    undecided: str = "drop",
+    layout: str | None = None,
+    address: str | None = None,
+) -> list[dict[str, Any]]:
     """Correct the clips of `path` into `out/media` or `out/shards`; a row per clip, and one for
     every other file that lies there. Written only below `out`.
 
@@ -78,26 +108,51 @@ def resync(path: Path, out: Path, config: BuildConfig, *, undecided: str = "drop
     _place(rows, own, kind)
     own.about_to_write(made)
     _write(rows, out / "resync.parquet")
-    write_atomic(out / "summary.json", json.dumps(
-        {"before": before.summary, "after": summarize(again),
-         "fates": dict(sorted(Counter(r["fate"] for r in rows).items()))}, indent=1))
+    write_atomic(
+        out / "summary.json",
+        json.dumps(
+            {
+                "before": before.summary,
+                "after": summarize(again),
+                "fates": dict(sorted(Counter(r["fate"] for r in rows).items())),
+            },
+            indent=1,
+        ),
+    )
     from pipeline.resync.report import write_report
 
     write_report(out / "report.html", as_text(path.name), rows)
     own.wrote(made)
-    print("; ".join(f"{count} {fate}" for fate, count in Counter(
-        r["fate"] for r in rows).most_common()) + f"; {out}", file=sys.stderr)
+    print(
+        "; ".join(
+            f"{count} {fate}" for fate, count in Counter(r["fate"] for r in rows).most_common()
+        )
+        + f"; {out}",
+        file=sys.stderr,
+    )
     return rows
 
 
-def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], own: OwnFolder,
-             config: BuildConfig, address: str | None) -> None:
+def _correct(
+    rows: list[dict[str, Any]],
+    corrections: Sequence[Correction],
+    own: OwnFolder,
+    config: BuildConfig,
+    address: str | None,
+) -> None:
     """Write them; a clip that could not be written is left out, and says why."""
     work = (own.root / "work").resolve()
     with CorpusLock(work) as lock:
         forget_lost(corrections, work, own.files.values())
-        with running(CORRECT_JOB, {"correct": CorrectConfig()}, config, WorkFiles(work), lock,
-                     corrections, address=address) as runner:
+        with running(
+            CORRECT_JOB,
+            {"correct": CorrectConfig()},
+            config,
+            WorkFiles(work),
+            lock,
+            corrections,
+            address=address,
+        ) as runner:
             entries = runner.run(corrections)
     lost: dict[str, str] = {}
     for entry in entries["correct"].values():
@@ -111,15 +166,33 @@ def _correct(rows: list[dict[str, Any]], corrections: Sequence[Correction], own:
             lost[item.item_id] = f"{item.target} is gone since it was made; run again"
     for row in rows:
         if row.get("item_id") in lost:
-            row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
-                       made=None, reason=lost[row["item_id"]])
+            row.update(
+                fate=fates.LEFT_OUT,
+                applied_lag_ms=None,
+                applied_drift_ppm=None,
+                made=None,
+                reason=lost[row["item_id"]],
+            )
 
 
-def _measure_again(rows, tried: Path, out: Path, name: str, config: BuildConfig, is_shards: bool,
-                   address: str | None) -> list[dict[str, Any]]:
+def _measure_again(
+    rows,
+    tried: Path,
+    out: Path,
+    name: str,
+    config: BuildConfig,
+    is_shards: bool,
+    address: str | None,
+) -> list[dict[str, Any]]:
     """Residuals into `rows`; the rows of the second measurement, with their speakers."""
-    again = audit(tried, out / "after", config, layout="shards" if is_shards else "folder",
-                  address=address, name=name)
+    again = audit(
+        tried,
+        out / "after",
+        config,
+        layout="shards" if is_shards else "folder",
+        address=address,
+        name=name,
+    )
     found = {(r["path"], r["clip_id"] if is_shards else None): r for r in again.rows}
     seen = []
     for row in rows:
@@ -129,11 +202,13 @@ def _measure_again(rows, tried: Path, out: Path, name: str, config: BuildConfig,
         row["after"] = after
         if after is not None:
             seen.append({**after, "speaker": row.get("speaker")})
-            row |= {"residual_lag_ms": after.get("video_lag_ms"),
-                    "residual_status": after["offset_status"],
-                    "residual_start_ms": after.get("start_lag_ms"),
-                    "residual_end_ms": after.get("end_lag_ms"),
-                    "residual_drift_ppm": after.get("drift_ppm")}
+            row |= {
+                "residual_lag_ms": after.get("video_lag_ms"),
+                "residual_status": after["offset_status"],
+                "residual_start_ms": after.get("start_lag_ms"),
+                "residual_end_ms": after.get("end_lag_ms"),
+                "residual_drift_ppm": after.get("drift_ppm"),
+            }
     return seen
 
 
@@ -149,8 +224,11 @@ def _after_verdict(rows: list[dict[str, Any]], undecided: str, work: Path) -> li
         if row["fate"] in fates.CONTRADICTED:
             changed.add(row["item_id"])
             stays = undecided == "keep"
-            row.update(applied_lag_ms=0.0 if stays else None,
-                       applied_drift_ppm=0.0 if stays else None, made=None)
+            row.update(
+                applied_lag_ms=0.0 if stays else None,
+                applied_drift_ppm=0.0 if stays else None,
+                made=None,
+            )
     if not changed:
         return []
     # Of a shard all samples that stay are written again, of files only those put back.
@@ -162,16 +240,23 @@ def _place(rows: list[dict[str, Any]], own: OwnFolder, kind: str) -> None:
     refused = place(made, own, kind)
     for row in rows:
         if row.get("made") and row["to"] in refused:
-            row.update(fate=fates.LEFT_OUT, applied_lag_ms=None, applied_drift_ppm=None,
-                       made=None, reason=refused[row["to"]])
+            row.update(
+                fate=fates.LEFT_OUT,
+                applied_lag_ms=None,
+                applied_drift_ppm=None,
+                made=None,
+                reason=refused[row["to"]],
+            )
         row["target"] = as_text(own.root.resolve() / kind / row["to"]) if row.get("made") else None
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
     columns = [*COLUMNS, *MORE_COLUMNS]
-    schema = pa.schema([pa.field(n, pa.float64() if n.endswith(NUMBERS) else pa.string())
-                        for n in columns])
-    table = [{n: names.shown(v) if isinstance(v := r.get(n), str) else v for n in columns}
-             for r in rows]
+    schema = pa.schema(
+        [pa.field(n, pa.float64() if n.endswith(NUMBERS) else pa.string()) for n in columns]
+    )
+    table = [
+        {n: names.shown(v) if isinstance(v := r.get(n), str) else v for n in columns} for r in rows
+    ]
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(table, schema), temporary)

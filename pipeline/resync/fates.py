@@ -36,8 +36,11 @@ def judged(row: dict[str, Any], after: dict[str, Any] | None) -> tuple[str, str 
         return UNVERIFIED, f"measured again: {after['offset_status']}, {after.get('reason')}"
     if after.get("drift_status") == "uneven":
         return NOT_CORRECTED, f"measured again: {after['drift_reason']}"
-    found = {"": left, " where it begins": after.get("start_lag_ms"),
-             " where it ends": after.get("end_lag_ms")}
+    found = {
+        "": left,
+        " where it begins": after.get("start_lag_ms"),
+        " where it ends": after.get("end_lag_ms"),
+    }
     # Only of a recording that is or was moving must both ends be known.
     moves = row.get("applied_drift_ppm") or after.get("drift_status") == "drifts"
     unknown = [where for where, lag in found.items() if lag is None and moves]
@@ -50,7 +53,12 @@ def judged(row: dict[str, Any], after: dict[str, Any] | None) -> tuple[str, str 
         return CORRECTED, None
     was = [row.get(n) for n in ("video_lag_ms", "start_lag_ms", "end_lag_ms")]
     before = max((abs(x) for x in was if x is not None), default=None)
-    text = (f"measured again it is off by {worst:+.0f} ms{where}, {RESIDUAL_MS:.0f} are allowed; "
-            + ("it had no number of its own" if before is None
-               else f"it was measured {before:.0f} ms off before"))
+    text = (
+        f"measured again it is off by {worst:+.0f} ms{where}, {RESIDUAL_MS:.0f} are allowed; "
+        + (
+            "it had no number of its own"
+            if before is None
+            else f"it was measured {before:.0f} ms off before"
+        )
+    )
     return (WORSE if before is not None and abs(worst) > before else NOT_CORRECTED), text

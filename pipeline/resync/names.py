@@ -33,9 +33,13 @@ class Wanted:
 def shown(text: str) -> str:
     """`text` with bytes that are no UTF-8 and control characters as %XX: every table can say it."""
     return "".join(
-        f"%{ord(c) - 0xdc00:02X}" if 0xdc80 <= ord(c) <= 0xdcff
-        else f"%{ord(c):02X}" if ord(c) < 32 or ord(c) == 127 else c
-        for c in os.fsencode(text).decode("utf-8", "surrogateescape"))
+        f"%{ord(c) - 0xDC00:02X}"
+        if 0xDC80 <= ord(c) <= 0xDCFF
+        else f"%{ord(c):02X}"
+        if ord(c) < 32 or ord(c) == 127
+        else c
+        for c in os.fsencode(text).decode("utf-8", "surrogateescape")
+    )
 
 
 def plain(text: str) -> str:
@@ -50,9 +54,17 @@ def targets(wanted: Sequence[Wanted], tells_case: bool = True) -> list[PurePosix
     Independent of the order of `wanted`.
     """
     key: Callable[[PurePosixPath], str] = (
-        (lambda p: str(p)) if tells_case else (lambda p: str(p).casefold()))
-    order = sorted(range(len(wanted)), key=lambda i: (
-        not _keeps(wanted[i]), wanted[i].inside, wanted[i].start_s or 0.0, wanted[i].end_s or 0.0))
+        (lambda p: str(p)) if tells_case else (lambda p: str(p).casefold())
+    )
+    order = sorted(
+        range(len(wanted)),
+        key=lambda i: (
+            not _keeps(wanted[i]),
+            wanted[i].inside,
+            wanted[i].start_s or 0.0,
+            wanted[i].end_s or 0.0,
+        ),
+    )
     taken: set[str] = set()
     found: dict[int, PurePosixPath] = {}
     for index in order:
@@ -101,5 +113,5 @@ def _short(name: str) -> str:
     if len(name.encode()) <= MAX_BYTES:
         return name
     suffix = PurePosixPath(name).suffix[:16]
-    head = name.encode()[:MAX_BYTES - 40].decode(errors="ignore")
+    head = name.encode()[: MAX_BYTES - 40].decode(errors="ignore")
     return f"{head}-{hash_id('name', name, length=8)}{suffix}"

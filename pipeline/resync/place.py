@@ -17,8 +17,9 @@ def place(made: Mapping[str, Path], own: OwnFolder, kind: str) -> dict[str, str]
 
     Raises FileInTheWayError, with nothing changed, for what the folder's mark does not name.
     """
-    refused = {name: why for name in made
-               if (why := _leads_out(own.root, f"{kind}/{name}")) is not None}
+    refused = {
+        name: why for name in made if (why := _leads_out(own.root, f"{kind}/{name}")) is not None
+    }
     wanted = {f"{kind}/{name}": file for name, file in made.items() if name not in refused}
     own.refuse_foreign(wanted)
     new = {name: file for name, file in wanted.items() if not _is_there(own, name, file)}
@@ -26,16 +27,27 @@ def place(made: Mapping[str, Path], own: OwnFolder, kind: str) -> dict[str, str]
     for name, file in new.items():
         _copy(file, own.root / name)
     own.wrote(new)
-    own.remove([name for name in own.files if name.startswith(f"{kind}/") and name not in wanted
-                and _leads_out(own.root, name) is None])
+    own.remove(
+        [
+            name
+            for name in own.files
+            if name.startswith(f"{kind}/")
+            and name not in wanted
+            and _leads_out(own.root, name) is None
+        ]
+    )
     return refused
 
 
 def _is_there(own: OwnFolder, name: str, file: Path) -> bool:
     """Whether an earlier run put just this there, and nobody touched it since."""
     target, written = own.root / name, own.files.get(name)
-    return (written is not None and target.is_file() and not target.samefile(file)
-            and sha256_of(target) == written == sha256_of(file))
+    return (
+        written is not None
+        and target.is_file()
+        and not target.samefile(file)
+        and sha256_of(target) == written == sha256_of(file)
+    )
 
 
 def _leads_out(root: Path, name: str) -> str | None:

@@ -41,17 +41,29 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
         return left_out
     if row.get("video_lag_ms") is not None:
         if row.get("drift_status") == "drifts":
-            return {"fate": fates.CORRECTED, "applied_lag_ms": row["zero_lag_ms"],
-                    "applied_drift_ppm": row["drift_ppm"], "corrected_by": "line"}
-        return {"fate": fates.CORRECTED, "applied_lag_ms": row["video_lag_ms"],
-                "applied_drift_ppm": 0.0, "corrected_by": "own"}
+            return {
+                "fate": fates.CORRECTED,
+                "applied_lag_ms": row["zero_lag_ms"],
+                "applied_drift_ppm": row["drift_ppm"],
+                "corrected_by": "line",
+            }
+        return {
+            "fate": fates.CORRECTED,
+            "applied_lag_ms": row["video_lag_ms"],
+            "applied_drift_ppm": 0.0,
+            "corrected_by": "own",
+        }
     if undecided == "keep":
         return {"fate": fates.KEPT, "applied_lag_ms": 0.0, "applied_drift_ppm": 0.0}
     lag = centre.get(row.get("speaker")) if undecided == "speaker" else None
     if lag is None:
         return left_out
-    return {"fate": fates.CORRECTED, "applied_lag_ms": lag, "applied_drift_ppm": 0.0,
-            "corrected_by": "speaker"}
+    return {
+        "fate": fates.CORRECTED,
+        "applied_lag_ms": lag,
+        "applied_drift_ppm": 0.0,
+        "corrected_by": "speaker",
+    }
 
 
 def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
@@ -64,19 +76,34 @@ def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
     seen: set[str] = set()
     for file in [*walk.walk(root).files, *_links_not_followed(root)]:
         inside = as_text(file.relative_to(root).as_posix())
-        if inside in taken | seen or file == path or out.resolve() in file.resolve().parents or (
-                file.is_dir() and any(t.startswith(f"{inside}/") for t in taken | seen)):
+        if (
+            inside in taken | seen
+            or file == path
+            or out.resolve() in file.resolve().parents
+            or (file.is_dir() and any(t.startswith(f"{inside}/") for t in taken | seen))
+        ):
             continue
         seen.add(inside)
-        rows.append({"path": as_text(file), "clip_id": inside, "inside": inside,
-                     "fate": fates.PASSED_OVER, "reason": _why_not(file, root, found.layout)})
+        rows.append(
+            {
+                "path": as_text(file),
+                "clip_id": inside,
+                "inside": inside,
+                "fate": fates.PASSED_OVER,
+                "reason": _why_not(file, root, found.layout),
+            }
+        )
     return rows
 
 
 def _links_not_followed(root: Path) -> list[Path]:
     """Links to folders (one that was entered has files in it), and those that lead nowhere."""
-    links = [Path(folder) / n for folder, folders, files in os.walk(root)
-             for n in [*folders, *files] if (Path(folder) / n).is_symlink()]
+    links = [
+        Path(folder) / n
+        for folder, folders, files in os.walk(root)
+        for n in [*folders, *files]
+        if (Path(folder) / n).is_symlink()
+    ]
     return sorted(p for p in links if p.is_dir() or not p.exists())
 
 
@@ -107,8 +134,12 @@ def corrections_of(rows: Sequence[dict[str, Any]], work: Path) -> list[Correctio
         ids = [r["clip_id"] for r in group]
         ppm = 0.0 if is_shard else float(first["applied_drift_ppm"] or 0.0)
         span = (first.get("start_s"), first.get("end_s"))
-        item_id = hash_id("shard" if is_shard else "file", first["path"], first["to"],
-                          *map(str, (*ids, *lags, ppm, *span)))
+        item_id = hash_id(
+            "shard" if is_shard else "file",
+            first["path"],
+            first["to"],
+            *map(str, (*ids, *lags, ppm, *span)),
+        )
         target = work / item_id[:12] / first["to"]
         for row in group:
             row["made"], row["item_id"] = as_text(target), item_id
@@ -136,7 +167,8 @@ def name_targets(rows: Sequence[dict[str, Any]], is_shards: bool, tells_case: bo
         for row in named:
             row["to"] = "/".join(map(names.plain, as_path(row["inside"]).as_posix().split("/")))
         return
-    wanted = [names.Wanted(as_path(r["inside"]).as_posix(), r["start_s"], r["end_s"])
-              for r in named]
+    wanted = [
+        names.Wanted(as_path(r["inside"]).as_posix(), r["start_s"], r["end_s"]) for r in named
+    ]
     for row, target in zip(named, names.targets(wanted, tells_case), strict=True):
         row["to"] = str(target)

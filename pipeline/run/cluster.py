@@ -40,8 +40,7 @@ _watch: health.Watch | None = None
 
 def visible_cpus() -> int:
     """CPUs this process may use (what `taskset` or a container leaves it)."""
-    return len(os.sched_getaffinity(0)) if hasattr(
-        os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start(address: str | None, num_cpus: int | None = None) -> None:
@@ -74,17 +73,22 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
                 with stdin_closed():
                     # "local" by name: without it Ray joins whatever cluster runs here.
                     ray.init(
-                        address="local", num_cpus=num_cpus or visible_cpus(),
-                        include_dashboard=False, object_store_memory=200 * 2**20,
-                        log_to_driver=False, logging_level=logging.CRITICAL,
-                        _temp_dir=home.ray_folder, _system_config=PATIENCE,
+                        address="local",
+                        num_cpus=num_cpus or visible_cpus(),
+                        include_dashboard=False,
+                        object_store_memory=200 * 2**20,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                        _temp_dir=home.ray_folder,
+                        _system_config=PATIENCE,
                     )
         except (Exception, SystemExit) as error:  # Ray raises many kinds, and may try to exit
             with contextlib.suppress(Exception, SystemExit):
                 ray.shutdown()
             words = " ".join(str(error).split())[:300] or type(error).__name__
             raise ClusterLostError(
-                f"Ray at {address or 'this machine'} did not start: {words}") from None
+                f"Ray at {address or 'this machine'} did not start: {words}"
+            ) from None
         _watch = health.Watch(ray._private.worker._global_node, is_own=not address)
     _stop_on_sigterm()
 
@@ -169,8 +173,12 @@ def _present_token(address: str) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         asked = subprocess.run(
             [sys.executable, "-c", ASK_WITHOUT_TOKEN, address.rpartition("://")[2]],
-            env={**os.environ, "RAY_AUTH_MODE": "disabled"}, stdin=subprocess.DEVNULL,
-            capture_output=True, timeout=60, check=False)
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
         if asked.returncode == WANTS_TOKEN:
             os.environ["RAY_AUTH_MODE"] = "token"
 
@@ -185,11 +193,13 @@ def _reach(address: str, timeout_s: float = 5.0) -> None:
     except OSError as error:
         raise ClusterError(
             f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
-            f"or leave --address out to work on this machine") from None
+            f"or leave --address out to work on this machine"
+        ) from None
 
 
-def prove_nodes(files: WorkFiles, own_files: Sequence[str] = (),
-                timeout_s: float = 60.0) -> list[dict[str, str]]:
+def prove_nodes(
+    files: WorkFiles, own_files: Sequence[str] = (), timeout_s: float = 60.0
+) -> list[dict[str, str]]:
     """Let each live node read and write `files` and look for `own_files`, media of the user's.
 
     Raises ClusterError naming those that cannot.
@@ -226,7 +236,6 @@ def prove_nodes(files: WorkFiles, own_files: Sequence[str] = (),
         check()
         raise ClusterError(
             "nodes that cannot work on the corpus (its folder must be on a file system that all "
-            "share, or an fsspec address):\n  "
-            + "\n  ".join(problems)
+            "share, or an fsspec address):\n  " + "\n  ".join(problems)
         )
     return proven

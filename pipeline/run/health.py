@@ -68,8 +68,11 @@ class Watch:
         while True:
             self._asked_anew()
             self.check()
-            if (self.num_dead() > num_dead if node_id is None
-                    else not self._alive.get(node_id, True)):
+            if (
+                self.num_dead() > num_dead
+                if node_id is None
+                else not self._alive.get(node_id, True)
+            ):
                 return True
             if time.monotonic() >= deadline:
                 return False
@@ -91,7 +94,7 @@ class Watch:
 
     def kill(self) -> None:
         """End the processes of a Ray of our own."""
-        for infos in (self._node.all_processes.values() if self._is_own else ()):
+        for infos in self._node.all_processes.values() if self._is_own else ():
             for info in infos:
                 info.process.kill()
 
@@ -151,8 +154,10 @@ class Watch:
             self._silent_s = 0.0
             self._alive = {n["NodeID"]: n["Alive"] for n in nodes}
             if not self._alive.get(self._node_id, True) and self.lost is None:
-                self.lost = ("Ray gave up the node this runs on (it missed its heartbeats: the "
-                             "machine was suspended or too busy, or its raylet ended)")
+                self.lost = (
+                    "Ray gave up the node this runs on (it missed its heartbeats: the "
+                    "machine was suspended or too busy, or its raylet ended)"
+                )
             self._num_answers += 1
 
 

@@ -80,8 +80,9 @@ def _is_in_key(item: dataclasses.Field[Any], value: Any) -> bool:
     in_key = item.metadata.get("in_key", "always")
     if in_key != "unless_default":
         return in_key == "always"
-    default = (item.default if item.default_factory is dataclasses.MISSING
-               else item.default_factory())
+    default = (
+        item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+    )
     return value != default
 
 
@@ -134,9 +135,7 @@ def decode(kind: type, data: dict[str, Any]) -> Any:
     """A record from its JSON mapping; integers stay integers, floats become floats."""
     hints = typing.get_type_hints(kind)
     floats = {name for name, hint in hints.items() if float in (hint, *typing.get_args(hint))}
-    values = {
-        k: float(v) if k in floats and isinstance(v, int) else v for k, v in data.items()
-    }
+    values = {k: float(v) if k in floats and isinstance(v, int) else v for k, v in data.items()}
     return kind(**values)
 
 

@@ -34,14 +34,17 @@ def check(config: BuildConfig) -> None:
     """Whether the settings of the workers can be meant. Raises ConfigError."""
     workers = config.workers
     if workers.gpu_stages and not workers.gpu_workers:
-        raise ConfigError(f"workers.gpu_stages names {', '.join(workers.gpu_stages)} and "
-                          "workers.gpu_workers is 0: nobody would run them; set it to 1 or more")
+        raise ConfigError(
+            f"workers.gpu_stages names {', '.join(workers.gpu_stages)} and "
+            "workers.gpu_workers is 0: nobody would run them; set it to 1 or more"
+        )
     for name in workers.gpu_stages if not workers.gpus_per_worker else ():
         devices = NODES[name].stage().devices(getattr(config, name))
         for setting in [s for s, device in devices.items() if device == "cuda"]:
             raise ConfigError(
                 f"{name}.{setting} is cuda and workers.gpus_per_worker is 0: workers without a "
-                "share of a GPU cannot run it; give them one, or set the device to cpu")
+                "share of a GPU cannot run it; give them one, or set the device to cpu"
+            )
 
 
 def pools(workers: WorkersConfig, resources: Mapping[str, float]) -> dict[str, Any]:
@@ -55,11 +58,17 @@ def pools(workers: WorkersConfig, resources: Mapping[str, float]) -> dict[str, A
             f"workers.gpu_workers={workers.gpu_workers} with gpus_per_worker="
             f"{workers.gpus_per_worker:g} want {wanted:g} GPUs and Ray sees {gpus:g}; ask for "
             "less, or join a cluster that has them (to try such workers without a GPU, set the "
-            "devices to cpu and workers.gpus_per_worker=0)")
+            "devices to cpu and workers.gpus_per_worker=0)"
+        )
     num_cpu = workers.cpu_workers or cpus
     return {
         "cpu": PoolSize(num_cpu, min(1.0, cpus / num_cpu), 0.0),
         "net": PoolSize(workers.net_workers, 0.0, 0.0),
-        "gpu": PoolSize(workers.gpu_workers, 0.0, workers.gpus_per_worker,
-                        workers.videos_per_gpu_worker, workers.pictures_per_batch),
+        "gpu": PoolSize(
+            workers.gpu_workers,
+            0.0,
+            workers.gpus_per_worker,
+            workers.videos_per_gpu_worker,
+            workers.pictures_per_batch,
+        ),
     }

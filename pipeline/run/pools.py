@@ -104,11 +104,16 @@ class Pools:
     pool's number bounds how many exist at a time.
     """
 
-    def __init__(self, files: WorkFiles, fence: int, sizes: dict[str, PoolSize],
-                 node_cache_gb: float = 50.0, watch: Watch | None = None,
-                 sizes_now: Callable[[], dict[str, PoolSize]] | None = None) -> None:
-        """`watch` tells of nodes that died, `sizes_now` gives the sizes for those that are left.
-        """
+    def __init__(
+        self,
+        files: WorkFiles,
+        fence: int,
+        sizes: dict[str, PoolSize],
+        node_cache_gb: float = 50.0,
+        watch: Watch | None = None,
+        sizes_now: Callable[[], dict[str, PoolSize]] | None = None,
+    ) -> None:
+        """`watch` tells of nodes that died, `sizes_now` gives the sizes for those that are left."""
         self._files, self._fence, self.sizes = files, fence, sizes
         self._node_cache_gb, self._watch, self._sizes_now = node_cache_gb, watch, sizes_now
         self._owner, self._num_dead = Owner.here(), watch.num_dead() if watch else 0
@@ -153,11 +158,21 @@ class Pools:
         size, name = self.sizes[pool], f"{pool}-{self._fence}-{self._serial}"
         more = {"max_concurrency": size.videos} if size.videos > 1 else {}
         actor = StageActor.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
-            self._files, self._fence, name, self._node_cache_gb, self._owner,
-            size.pictures if size.videos > 1 else None
+            self._files,
+            self._fence,
+            name,
+            self._node_cache_gb,
+            self._owner,
+            size.pictures if size.videos > 1 else None,
         )
-        worker = Worker(actor, name, pool, actor.is_up.remote(), self._clock(),
-                        self._watch.num_dead() if self._watch else 0)
+        worker = Worker(
+            actor,
+            name,
+            pool,
+            actor.is_up.remote(),
+            self._clock(),
+            self._watch.num_dead() if self._watch else 0,
+        )
         self._workers[pool].append(worker)
         return worker
 
@@ -168,9 +183,7 @@ class Pools:
             return []
         ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if ready:  # take all that is ready, not one a round
-            ready, _ = ray.wait(
-                list(self._running), num_returns=len(self._running), timeout=0
-            )
+            ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
         ended = [self._collect(reference) for reference in ready]
         now = self._clock()
         self._wait_for_starts(now)
@@ -178,14 +191,23 @@ class Pools:
         for reference in [r for r, x in self._running.items() if now > x.since + x.timeout_s]:
             running = self._running.pop(reference)
             self._drop(running.worker)
-            ended.append(Ended(running, None, "timeout",
-                               f"no end within {running.timeout_s:.0f} s",
-                               running.worker.had_company))
+            ended.append(
+                Ended(
+                    running,
+                    None,
+                    "timeout",
+                    f"no end within {running.timeout_s:.0f} s",
+                    running.worker.had_company,
+                )
+            )
         return ended
 
     def _wait_for_starts(self, now: float) -> None:
-        starting = {x.worker.starting: x.worker for x in self._running.values()
-                    if x.worker.starting is not None}
+        starting = {
+            x.worker.starting: x.worker
+            for x in self._running.values()
+            if x.worker.starting is not None
+        }
         if not starting:
             return
         ready, _ = ray.wait(list(starting), num_returns=len(starting), timeout=0)
@@ -209,7 +231,7 @@ class Pools:
             self.sizes = {pool: _within(size, now[pool]) for pool, size in self.sizes.items()}
         for pool, workers in self._workers.items():
             waiting = [w for w in workers if w.starting is not None]
-            for worker in waiting[:max(0, len(workers) - self.sizes[pool].workers)]:
+            for worker in waiting[: max(0, len(workers) - self.sizes[pool].workers)]:
                 mine = [r for r, x in self._running.items() if x.worker is worker]
                 ended += [Ended(self._running.pop(r), None, NODE, "its node died") for r in mine]
                 self._drop(worker)

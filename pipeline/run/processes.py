@@ -52,8 +52,9 @@ def is_alive(who: tuple[int, float]) -> bool:
     """Whether the process of `identity` still runs; one that waits to be collected does not."""
     try:
         process = psutil.Process(who[0])
-        return (abs(process.create_time() - who[1]) < 1.0
-                and process.status() != psutil.STATUS_ZOMBIE)
+        return (
+            abs(process.create_time() - who[1]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.NoSuchProcess:
         return False
     except psutil.Error:
@@ -118,8 +119,9 @@ def of_run(mark: str, folder: Path, spare: set[int]) -> list[psutil.Process]:
             continue
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE and (
-                    process.environ().get(MARK) == mark
-                    or any(f.path.startswith(below) for f in process.open_files())):
+                process.environ().get(MARK) == mark
+                or any(f.path.startswith(below) for f in process.open_files())
+            ):
                 found.append(process)
     return found
 

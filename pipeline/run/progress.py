@@ -47,8 +47,10 @@ class Progress:
         elif event == "broken":
             self._say(f"{name}: {item.name} broke its worker (attempt {item.attempts})")
         elif event == "parted":
-            self._say(f"{name}: {item.name} was in a worker that ended with several in hand; it is "
-                      "tried again by itself")
+            self._say(
+                f"{name}: {item.name} was in a worker that ended with several in hand; it is "
+                "tried again by itself"
+            )
         elif event == "moved":
             self._say(f"{name}: the node of {item.name} died; it goes on on another")
         self._draw()
@@ -99,20 +101,21 @@ class Progress:
 
 def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
     """Rows as aligned text; numbers to the right, None as a dash."""
+
     def text(value: Any) -> str:
         if value is None:
             return "-"
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
     cells = [[text(row.get(c)) for c in columns] for row in rows]
-    widths = [max(len(c), *(len(r[i]) for r in cells)) if cells else len(c)
-              for i, c in enumerate(columns)]
+    widths = [
+        max(len(c), *(len(r[i]) for r in cells)) if cells else len(c) for i, c in enumerate(columns)
+    ]
     numeric = [all(isinstance(r.get(c), (int, float, type(None))) for r in rows) for c in columns]
 
     def line(values: list[str]) -> str:
         return "  ".join(
-            v.rjust(w) if n else v.ljust(w)
-            for v, w, n in zip(values, widths, numeric, strict=True)
+            v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric, strict=True)
         ).rstrip()
 
     return "\n".join([line(columns), line(["-" * w for w in widths]), *map(line, cells)])

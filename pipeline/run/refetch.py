@@ -59,28 +59,43 @@ class Refetch:
         """Units that wait now."""
         return [unit for units in self._waiting.values() for unit in units]
 
-    def release(self, entry: Entry, go: Callable[[Unit], None],
-                fail: Callable[[Unit, str, str], None]) -> None:
+    def release(
+        self, entry: Entry, go: Callable[[Unit], None], fail: Callable[[Unit, str, str], None]
+    ) -> None:
         """The source has an outcome: its units go on, or fail with what became of it."""
-        was = {f.media_path: f.sha256 for before in of_kind(self.entries, rec.Fetched)
-               if before.unit == entry.unit for f in before.outputs}
+        was = {
+            f.media_path: f.sha256
+            for before in of_kind(self.entries, rec.Fetched)
+            if before.unit == entry.unit
+            for f in before.outputs
+        }
         now = {f.media_path: f.sha256 for f in entry.outputs}
         for unit in self._waiting.pop(entry.unit):
             path = _media_of(unit)
             if path in now and now[path] == was.get(path):
                 go(unit)
             elif now:
-                fail(unit, "source_changed", f"{path} was let go and its source gives other "
-                     "bytes now; build it into a new folder")
+                fail(
+                    unit,
+                    "source_changed",
+                    f"{path} was let go and its source gives other "
+                    "bytes now; build it into a new folder",
+                )
             else:
-                fail(unit, "source_gone", f"{path} was let go and could not be fetched again: "
-                     f"{_why(entry)}")
+                fail(
+                    unit,
+                    "source_gone",
+                    f"{path} was let go and could not be fetched again: {_why(entry)}",
+                )
 
 
 def _media_of(unit: Unit) -> str:
     """The media that a stage reads which reads media: that of its records, or of their video."""
-    return next(path for record in (*unit.records, *records_in(unit.earlier))
-                for path in rec.files_of(record, "media"))
+    return next(
+        path
+        for record in (*unit.records, *records_in(unit.earlier))
+        for path in rec.files_of(record, "media")
+    )
 
 
 def _why(entry: Entry) -> str:
@@ -92,8 +107,9 @@ def _why(entry: Entry) -> str:
     return "no reason is known"
 
 
-def drop(files: WorkFiles, entries: dict[str, dict[str, Entry]],
-         video_id: str | None = None) -> None:
+def drop(
+    files: WorkFiles, entries: dict[str, dict[str, Entry]], video_id: str | None = None
+) -> None:
     """Delete fetched media (never the user's own files), of one video or of all."""
     for entry in of_kind(entries, rec.Fetched):
         for fetched in entry.outputs:

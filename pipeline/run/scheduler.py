@@ -34,8 +34,14 @@ class Runner:
     `check()` raises what must end the run (a lost cluster)."""
 
     def __init__(
-        self, nodes: Sequence[Node], configs: dict[str, Any], files: WorkFiles, ledger: Ledger,
-        pools: Pools, policy: Policy, rate_limiter: RateLimiter | None = None,
+        self,
+        nodes: Sequence[Node],
+        configs: dict[str, Any],
+        files: WorkFiles,
+        ledger: Ledger,
+        pools: Pools,
+        policy: Policy,
+        rate_limiter: RateLimiter | None = None,
         observe: Callable[[str, Node, Any], None] = lambda *_: None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -66,8 +72,12 @@ class Runner:
             self._dispatch()
             if self._queue.num_waiting and not (self.pools.num_running or self._queue.num_ready):
                 for unit in self._queue.give_up(self.policy.parked_wait_s):
-                    self._fail(unit, "blocked", "the host asked for a rest longer than this run "
-                               "waits", retryable=True)
+                    self._fail(
+                        unit,
+                        "blocked",
+                        "the host asked for a rest longer than this run waits",
+                        retryable=True,
+                    )
             for ended in self.pools.wait(POLL_S):
                 self._handle(ended)
         return self.entries
@@ -89,8 +99,9 @@ class Runner:
         earlier = self._earlier(node.context, name)
         key = self._key(node, records, earlier)
         once = self._key(node, records, earlier | self._earlier(node.once_context, name))
-        unit = Unit(node, name, records, self._serial, key=key, side_name=once[:16],
-                    earlier=earlier)
+        unit = Unit(
+            node, name, records, self._serial, key=key, side_name=once[:16], earlier=earlier
+        )
         entry = self._finished_before(unit, once)
         if entry is not None:
             self._finish(node, entry, "reused")
@@ -107,8 +118,7 @@ class Runner:
     def _finished_before(self, unit: Unit, once: str) -> Entry | None:
         """Its entry, where it need not be done again; `once` is the key of an earlier release."""
         name = unit.node.name
-        entry = (self.ledger.get(name, unit.name, unit.key)
-                 or self.ledger.get(name, unit.name, once))
+        entry = self.ledger.get(name, unit.name, unit.key) or self.ledger.get(name, unit.name, once)
         if entry is None or failed_retryable(entry):
             return None
         if self.policy.retry_failed and any(r.failure for r in entry.results):
@@ -117,8 +127,11 @@ class Runner:
 
     def _side_files_exist(self, entry: Entry) -> bool:
         """A power cut leaves empty ones."""
-        return all(self.files.size(name) for record in entry.outputs
-                   for name in rec.files_of(record, "side_file"))
+        return all(
+            self.files.size(name)
+            for record in entry.outputs
+            for name in rec.files_of(record, "side_file")
+        )
 
     # -- dispatching ---------------------------------------------------------------------
 
@@ -129,8 +142,11 @@ class Runner:
             pool = self.policy.pool_of.get(unit.node.name, unit.node.pool)
             if self._waits_for_media(unit):
                 continue
-            too_far = (unit.node is self._fetcher and self._is_too_far_ahead()
-                       and not self._refetch.is_pending(unit.name))
+            too_far = (
+                unit.node is self._fetcher
+                and self._is_too_far_ahead()
+                and not self._refetch.is_pending(unit.name)
+            )
             if too_far or pool in kept or not self.pools.has_room(pool, unit.alone):
                 if unit.alone and not too_far:
                     kept.add(pool)  # nobody overtakes it, or no worker would ever be empty
@@ -145,12 +161,23 @@ class Runner:
     def _start(self, unit: Unit, pool: str) -> None:
         name = unit.node.name
         limits = self.policy.limits(name, self._stages[name].resources)
-        job = Job(name, unit.node.target, self.configs.get(name), unit.name, unit.key,
-                  unit.side_name, unit.records, limits.memory_gb, unit.earlier,
-                  self.rate_limiter, unit.is_media_needed)
+        job = Job(
+            name,
+            unit.node.target,
+            self.configs.get(name),
+            unit.name,
+            unit.key,
+            unit.side_name,
+            unit.records,
+            limits.memory_gb,
+            unit.earlier,
+            self.rate_limiter,
+            unit.is_media_needed,
+        )
         unit.attempts += 1
-        self.pools.start(pool, job, limits.timeout_s + SECONDS_PER_VIDEO_S * unit.length_s(),
-                         unit.alone)
+        self.pools.start(
+            pool, job, limits.timeout_s + SECONDS_PER_VIDEO_S * unit.length_s(), unit.alone
+        )
         self._at_work[_job_id(job)] = unit
         self.observe("started", unit.node, unit)
 
@@ -161,14 +188,28 @@ class Runner:
         if source is None:
             gone = self._refetch.missing_file(unit)
             if gone is not None:
-                self._fail(unit, "source_gone", f"{gone} is no longer there; put it, or a link to "
-                           "it, back and run the same command again", retryable=True)
+                self._fail(
+                    unit,
+                    "source_gone",
+                    f"{gone} is no longer there; put it, or a link to "
+                    "it, back and run the same command again",
+                    retryable=True,
+                )
             return gone is not None
         if self._refetch.hold(source.source_id, unit):
             self._serial += 1
             key = digest([self._salt[self._fetcher.name], [source], {}])
-            self._queue.push(Unit(self._fetcher, source.source_id, [source], self._serial,
-                                  key=key, side_name=key[:16], is_media_needed=True))
+            self._queue.push(
+                Unit(
+                    self._fetcher,
+                    source.source_id,
+                    [source],
+                    self._serial,
+                    key=key,
+                    side_name=key[:16],
+                    is_media_needed=True,
+                )
+            )
         return True
 
     def _is_too_far_ahead(self) -> bool:
@@ -192,8 +233,14 @@ class Runner:
             self._try_again(unit, verdict)
 
     def _try_again(self, unit: Unit, verdict: Verdict) -> None:
-        told = {"park": "parked", "move": "moved", "part": "parted", "retry": "broken",
-                "split": "broken", "fail": "" if verdict.reason == "blocked" else "broken"}
+        told = {
+            "park": "parked",
+            "move": "moved",
+            "part": "parted",
+            "retry": "broken",
+            "split": "broken",
+            "fail": "" if verdict.reason == "blocked" else "broken",
+        }
         unit.parks += verdict.fate == "park"
         unit.moves += verdict.fate == "move"
         unit.alone |= verdict.fate == "part"
@@ -226,8 +273,11 @@ class Runner:
             return
         entry = whole.entry()
         if self._refetch.is_pending(entry.unit):
-            self._refetch.release(entry, self._queue.push, lambda u, reason, why: self._fail(
-                u, reason, why, retryable=True))
+            self._refetch.release(
+                entry,
+                self._queue.push,
+                lambda u, reason, why: self._fail(u, reason, why, retryable=True),
+            )
             return  # its rows stand already; only the media was missing
         self.ledger.put(entry, whole.node.outputs)
         self._finish(whole.node, entry, "finished")
@@ -245,8 +295,9 @@ class Runner:
         kept_as = context_name(node)
         for name, records in groups.items():
             if kept_as is not None:
-                self._kept[name][kept_as] = (records[0] if kept_as == "video" else
-                                             {rec.record_id(r): r for r in records})
+                self._kept[name][kept_as] = (
+                    records[0] if kept_as == "video" else {rec.record_id(r): r for r in records}
+                )
             self._submit(following, name, records)
 
 

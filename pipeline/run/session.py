@@ -26,11 +26,18 @@ STATUS_INTERVAL_S = 5.0
 
 
 @contextmanager
-def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfig,
-            files: WorkFiles, lock: CorpusLock, requests: Sequence[Any], *,
-            address: str | None = None, retry_failed: bool = False,
-            observe: Callable[[str, Node, Any, dict[str, Any]], None] | None = None
-            ) -> Iterator[Runner]:
+def running(
+    nodes: tuple[Node, ...],
+    configs: dict[str, Any],
+    config: BuildConfig,
+    files: WorkFiles,
+    lock: CorpusLock,
+    requests: Sequence[Any],
+    *,
+    address: str | None = None,
+    retry_failed: bool = False,
+    observe: Callable[[str, Node, Any, dict[str, Any]], None] | None = None,
+) -> Iterator[Runner]:
     """A Runner of `nodes` with its pools; `observe` also gets the entries so far.
 
     Raises ClusterError when a node cannot read and write `files`, ClusterLostError when Ray ends
@@ -41,10 +48,13 @@ def running(nodes: tuple[Node, ...], configs: dict[str, Any], config: BuildConfi
         with cluster.errors_told():
             num_nodes = len(cluster.prove_nodes(files, _own_files(requests)))
             pools = _pools(config, files, lock)
-            print(f"{len(requests)} sources; {num_nodes} node(s), {_words(pools, config)}",
-                  file=sys.stderr)
-            yield from _running(nodes, configs, config, files, pools, len(requests), retry_failed,
-                                observe)
+            print(
+                f"{len(requests)} sources; {num_nodes} node(s), {_words(pools, config)}",
+                file=sys.stderr,
+            )
+            yield from _running(
+                nodes, configs, config, files, pools, len(requests), retry_failed, observe
+            )
     finally:
         cluster.stop()
 
@@ -62,14 +72,19 @@ def _pools(config: BuildConfig, files: WorkFiles, lock: CorpusLock) -> Pools:
 
 def _words(pools: Pools, config: BuildConfig) -> str:
     workers = config.workers
-    gpu = (f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
-           if workers.gpu_workers else "")
-    return (f"{pools.sizes['cpu'].workers} CPU workers, {gpu}{workers.net_workers} downloads at a "
-            "time")
+    gpu = (
+        f"{workers.gpu_workers} GPU workers of {workers.videos_per_gpu_worker} videos, "
+        if workers.gpu_workers
+        else ""
+    )
+    return (
+        f"{pools.sizes['cpu'].workers} CPU workers, {gpu}{workers.net_workers} downloads at a time"
+    )
 
 
-def _running(nodes, configs, config, files, pools, num_requests, retry_failed, observe
-             ) -> Iterator[Runner]:
+def _running(
+    nodes, configs, config, files, pools, num_requests, retry_failed, observe
+) -> Iterator[Runner]:
     from pipeline.run.cluster_limiter import ClusterLimiter, RemoteLimiter
     from pipeline.run.processes import Owner
     from pipeline.run.scheduler import Runner
@@ -79,8 +94,10 @@ def _running(nodes, configs, config, files, pools, num_requests, retry_failed, o
     progress = Progress(num_requests, [n.name for n in nodes])
 
     def write_status() -> None:
-        write_atomic(files.folder / "status.json", json.dumps(
-            status.rows(nodes, runner.entries, runner.pending())))
+        write_atomic(
+            files.folder / "status.json",
+            json.dumps(status.rows(nodes, runner.entries, runner.pending())),
+        )
 
     def seen(event, node, item) -> None:
         nonlocal next_status
@@ -95,12 +112,23 @@ def _running(nodes, configs, config, files, pools, num_requests, retry_failed, o
             observe(event, node, item, runner.entries)
 
     runner = Runner(
-        nodes, configs, files, Ledger(files.folder / "ledger", files), pools,
-        Policy(workers.attempts, workers.max_ahead, workers.parked_wait_s, retry_failed,
-               pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
-               limits=lambda name, declared: resources_for(config, name, declared)),
-        ClusterLimiter(RemoteLimiter.remote(config.download.limits, Owner.here())), seen,
-        cluster.check)
+        nodes,
+        configs,
+        files,
+        Ledger(files.folder / "ledger", files),
+        pools,
+        Policy(
+            workers.attempts,
+            workers.max_ahead,
+            workers.parked_wait_s,
+            retry_failed,
+            pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
+            limits=lambda name, declared: resources_for(config, name, declared),
+        ),
+        ClusterLimiter(RemoteLimiter.remote(config.download.limits, Owner.here())),
+        seen,
+        cluster.check,
+    )
     try:
         yield runner
         files.flush()

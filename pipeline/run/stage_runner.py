@@ -100,8 +100,13 @@ class StageRunner:
             return self._run(stage, job)
 
     def _run(self, stage: Stage, job: Job) -> Done:
-        context = Context(self.work, job.side_name, rate_limiter=job.rate_limiter,
-                          is_media_needed=job.is_media_needed, **job.earlier)
+        context = Context(
+            self.work,
+            job.side_name,
+            rate_limiter=job.rate_limiter,
+            is_media_needed=job.is_media_needed,
+            **job.earlier,
+        )
         usage, wall, decoded = self._cpu_s(), time.monotonic(), _decoded_s()
         try:
             with self._clock.share() as share:
@@ -190,7 +195,8 @@ def failure_of(stage: str, record: Any, error: BaseException, attempt: int = 1) 
         stage=stage,
         item_id=rec.record_id(record),
         video_id=getattr(record, "video_id", None),
-        reason="transient" if transient and not isinstance(error, TransientError)
+        reason="transient"
+        if transient and not isinstance(error, TransientError)
         else (getattr(error, "reason", None) or ("transient" if transient else "error")),
         exception=printable(f"{type(error).__name__}: {error}")[:2000],
         detail=printable("".join(traceback.format_exception(error)))[-4000:],
@@ -206,16 +212,23 @@ def _result(stage: str, item_id: str, record: Any, outcome: Any) -> Result:
         return Result(
             item_id,
             reject=dataclasses.replace(
-                outcome, stage=stage, item_id=item_id, video_id=video_id,
-                detail=None if outcome.detail is None else printable(outcome.detail)),
+                outcome,
+                stage=stage,
+                item_id=item_id,
+                video_id=video_id,
+                detail=None if outcome.detail is None else printable(outcome.detail),
+            ),
         )
     return Result(item_id, records=[_as_text_only(r) for r in outcome])
 
 
 def _as_text_only(record: Any) -> Any:
     """A record without half characters, which sites' titles may hold and no table can."""
-    odd = {name: made for name, value in vars(record).items()
-           if isinstance(value, str) and (made := printable(value)) != value}
+    odd = {
+        name: made
+        for name, value in vars(record).items()
+        if isinstance(value, str) and (made := printable(value)) != value
+    }
     return dataclasses.replace(record, **odd) if odd else record
 
 

@@ -11,37 +11,55 @@ from pipeline.graph import Node, of_kind
 from pipeline.run.ledger import Entry
 
 COLUMNS = ["stage", "inputs", "accepted", "rejected", "failed", "outputs", "pending"]
-COST_COLUMNS = ["stage", "cpu_s", "cpu_s_per_video_s", "decoded_s_per_video_s", "peak_rss_mb",
-                "pictures", "pictures_per_network_s", "pictures_per_worker_s", "faces",
-                "faces_per_network_s"]
+COST_COLUMNS = [
+    "stage",
+    "cpu_s",
+    "cpu_s_per_video_s",
+    "decoded_s_per_video_s",
+    "peak_rss_mb",
+    "pictures",
+    "pictures_per_network_s",
+    "pictures_per_worker_s",
+    "faces",
+    "faces_per_network_s",
+]
 """Pictures shown to the face detector and faces fitted with landmarks (`speed`)."""
 
 
-def rows(nodes: tuple[Node, ...], entries: dict[str, dict[str, Entry]],
-         pending: dict[str, int] | None = None) -> list[dict[str, Any]]:
+def rows(
+    nodes: tuple[Node, ...],
+    entries: dict[str, dict[str, Entry]],
+    pending: dict[str, int] | None = None,
+) -> list[dict[str, Any]]:
     """accepted + rejected + failed + pending = inputs in every row."""
     video_s = sum(
-        record.duration_us / 1e6 for entry in of_kind(entries, Video)
-        for record in entry.outputs)
+        record.duration_us / 1e6 for entry in of_kind(entries, Video) for record in entry.outputs
+    )
     table = []
     for node in nodes:
         units = entries.get(node.name, {}).values()
         results = [r for entry in units for r in entry.results]
         waiting = (pending or {}).get(node.name, 0)
-        table.append({
-            "stage": node.name, "inputs": len(results) + waiting,
-            "accepted": sum(r.records is not None for r in results),
-            "rejected": sum(r.reject is not None for r in results),
-            "failed": sum(r.failure is not None for r in results),
-            "outputs": sum(len(r.records or []) for r in results), "pending": waiting,
-            "cpu_s": round(sum(e.cpu_s for e in units), 2),
-            "cpu_s_per_video_s": round(sum(e.cpu_s for e in units) / video_s, 4)
-            if video_s else None,
-            "decoded_s_per_video_s": round(sum(e.decoded_s for e in units) / video_s, 3)
-            if video_s else None,
-            "peak_rss_mb": round(max((e.peak_rss_mb for e in units), default=0.0), 1),
-            **speed(units),
-        })
+        table.append(
+            {
+                "stage": node.name,
+                "inputs": len(results) + waiting,
+                "accepted": sum(r.records is not None for r in results),
+                "rejected": sum(r.reject is not None for r in results),
+                "failed": sum(r.failure is not None for r in results),
+                "outputs": sum(len(r.records or []) for r in results),
+                "pending": waiting,
+                "cpu_s": round(sum(e.cpu_s for e in units), 2),
+                "cpu_s_per_video_s": round(sum(e.cpu_s for e in units) / video_s, 4)
+                if video_s
+                else None,
+                "decoded_s_per_video_s": round(sum(e.decoded_s for e in units) / video_s, 3)
+                if video_s
+                else None,
+                "peak_rss_mb": round(max((e.peak_rss_mb for e in units), default=0.0), 1),
+                **speed(units),
+            }
+        )
     return table
 
 
@@ -59,16 +77,27 @@ def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:
 
 def failed_units(entries: dict[str, dict[str, Entry]]) -> set[str]:
     """Sources and videos in which something failed."""
-    return {unit for units in entries.values() for unit, entry in units.items()
-            if any(r.failure is not None for r in entry.results)}
+    return {
+        unit
+        for units in entries.values()
+        for unit, entry in units.items()
+        if any(r.failure is not None for r in entry.results)
+    }
 
 
 def notes(corpus: Any) -> list[dict[str, Any]]:
     """What is odd about videos that were kept, as rows like those of rejects."""
     return [
-        {"stage": "probe", "reason": note.partition(": ")[0], "item_id": video["video_id"],
-         "video_id": video["video_id"], "detail": f"kept: {note.partition(': ')[2]}"}
-        for video in corpus.rows("videos") for note in video.get("notes") or []]
+        {
+            "stage": "probe",
+            "reason": note.partition(": ")[0],
+            "item_id": video["video_id"],
+            "video_id": video["video_id"],
+            "detail": f"kept: {note.partition(': ')[2]}",
+        }
+        for video in corpus.rows("videos")
+        for note in video.get("notes") or []
+    ]
 
 
 def note_line(entries: dict[str, dict[str, Entry]]) -> str | None:
@@ -114,8 +143,10 @@ def speed_line(rows: list[dict[str, Any]], detector: str, landmarks: str) -> str
     row = next((r for r in rows if r.get("pictures")), None)
     if row is None:
         return None
-    text = (f"{detector}: {row['pictures']} pictures, {row['pictures_per_network_s']} per second "
-            f"of its own, {row['pictures_per_worker_s']} per second of a worker")
+    text = (
+        f"{detector}: {row['pictures']} pictures, {row['pictures_per_network_s']} per second "
+        f"of its own, {row['pictures_per_worker_s']} per second of a worker"
+    )
     if row["faces"]:
         text += f"; {landmarks}: {row['faces']} faces, {row['faces_per_network_s']} per second"
     return text

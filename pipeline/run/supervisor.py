@@ -38,8 +38,13 @@ _tell: Callable[[str], None] | None = None
 
 def is_wanted(words: Sequence[str]) -> bool:
     """Whether the command line is one that may start Ray."""
-    return (bool(words) and words[0] in COMMANDS and not SHORT & set(words)
-            and hasattr(os, "fork") and threading.active_count() == 1)
+    return (
+        bool(words)
+        and words[0] in COMMANDS
+        and not SHORT & set(words)
+        and hasattr(os, "fork")
+        and threading.active_count() == 1
+    )
 
 
 def is_supervised() -> bool:
@@ -156,8 +161,12 @@ def _ended(said: str, code: int) -> Ended:
     if reason:
         return Ended(None, reason, has_progressed)
     if code == -signal.SIGKILL:
-        return Ended(None, "the run was killed (by hand, or by the system for want of memory)",
-                     has_progressed, is_killed=True)
+        return Ended(
+            None,
+            "the run was killed (by hand, or by the system for want of memory)",
+            has_progressed,
+            is_killed=True,
+        )
     how = f"died of {signal.Signals(-code).name}" if code < 0 else f"left with code {code}"
     return Ended(None, f"Ray took the run along as it ended (the driver {how})", has_progressed)
 
@@ -192,8 +201,11 @@ def _drive(command: Callable[[], object], writer: int, supervisor: int) -> NoRet
 
 def _heeded() -> list[signal.Signals]:
     """What ends a run, but for what whoever started it (nohup, a shell's `&`) had it ignore."""
-    return [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) is not signal.SIG_IGN]
+    return [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
 
 _last_interrupt = [0.0]

@@ -70,8 +70,12 @@ class Unit:
     def parts(self) -> list[Unit]:
         """One unit for each record, to be tried apart; `joined` puts their results together."""
         self.parts_left = len(self.records)
-        return [dataclasses.replace(self, records=[record], attempts=0, results=[], whole=self,
-                                    cost=self.cost) for record in self.records]
+        return [
+            dataclasses.replace(
+                self, records=[record], attempts=0, results=[], whole=self, cost=self.cost
+            )
+            for record in self.records
+        ]
 
     def joined(self) -> Unit | None:
         """The unit that is complete with this one's results; None while parts are missing."""
@@ -90,17 +94,29 @@ class Unit:
         """Every record of it is a row of the table of failures."""
         for record in self.records:
             failure = rec.Failure(
-                stage=self.node.name, item_id=rec.record_id(record),
-                video_id=getattr(record, "video_id", None), reason=reason,
-                exception=f"{reason}: {detail}"[:2000], detail=None,
-                attempt=self.attempts, retryable=retryable)
+                stage=self.node.name,
+                item_id=rec.record_id(record),
+                video_id=getattr(record, "video_id", None),
+                reason=reason,
+                exception=f"{reason}: {detail}"[:2000],
+                detail=None,
+                attempt=self.attempts,
+                retryable=retryable,
+            )
             self.results.append(Result(failure.item_id, failure=failure))
 
     def entry(self) -> Entry:
         """What goes to the ledger."""
-        return Entry(self.node.name, self.name, self.key, self.results, attempts=self.attempts,
-                     video_s=_video_s(self.records) or _video_s(self._video()),
-                     extra=dict(self.measured), **self.cost)
+        return Entry(
+            self.node.name,
+            self.name,
+            self.key,
+            self.results,
+            attempts=self.attempts,
+            video_s=_video_s(self.records) or _video_s(self._video()),
+            extra=dict(self.measured),
+            **self.cost,
+        )
 
     def length_s(self) -> float:
         """Seconds of video that it may have to decode."""

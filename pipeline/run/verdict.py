@@ -34,8 +34,13 @@ def judge(unit: Unit, ended: Ended, policy: Policy, *, is_splittable: bool) -> V
         return Verdict("stop", detail=done.stop_run)
     if done is not None and done.wait_s is not None:
         if unit.parks >= policy.max_parks:
-            return Verdict("fail", "blocked", f"its host refused {unit.parks + 1} times",
-                           retryable=True, is_charged=False)
+            return Verdict(
+                "fail",
+                "blocked",
+                f"its host refused {unit.parks + 1} times",
+                retryable=True,
+                is_charged=False,
+            )
         return Verdict("park", wait_s=done.wait_s, is_charged=False)
     if done is not None:
         return Verdict("finish")

@@ -13,8 +13,11 @@ from pipeline.run.ledger import Entry
 NUM_SHOWN = 3
 
 
-def grouped(rejects: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]],
-            stages: Sequence[str] = ()) -> list[dict[str, Any]]:
+def grouped(
+    rejects: Iterable[dict[str, Any]],
+    failures: Iterable[dict[str, Any]],
+    stages: Sequence[str] = (),
+) -> list[dict[str, Any]]:
     """One row per stage, kind and reason, most frequent first within a stage; `measured` is the
     median, as text."""
     groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
@@ -28,17 +31,23 @@ def grouped(rejects: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]
         measured = [r["measured"] for r in rows if r.get("measured") is not None]
         limits = {r["threshold"] for r in rows if r.get("threshold") is not None}
         example = rows[0].get("detail") if kind == "rejected" else rows[0]["exception"]
-        table.append({
-            "stage": stage, "kind": kind, "reason": reason, "count": len(rows),
-            "measured": f"{statistics.median(measured):.3g}" if measured else "",
-            "threshold": ", ".join(f"{x:.3g}" for x in sorted(limits)),
-            "example": ((example or "").splitlines() or [rows[0]["item_id"]])[0][:110],
-        })
+        table.append(
+            {
+                "stage": stage,
+                "kind": kind,
+                "reason": reason,
+                "count": len(rows),
+                "measured": f"{statistics.median(measured):.3g}" if measured else "",
+                "threshold": ", ".join(f"{x:.3g}" for x in sorted(limits)),
+                "example": ((example or "").splitlines() or [rows[0]["item_id"]])[0][:110],
+            }
+        )
     return sorted(table, key=lambda r: (order.get(r["stage"], 99), -r["count"], r["reason"]))
 
 
-def of_entries(entries: dict[str, dict[str, Entry]], *, offsets: bool = False
-               ) -> list[dict[str, Any]]:
+def of_entries(
+    entries: dict[str, dict[str, Entry]], *, offsets: bool = False
+) -> list[dict[str, Any]]:
     """As `grouped`, from the ledger's entries; with `offsets` one that has no number counts as a
     reject whose reason is its status."""
     rejects, failures = [], []
@@ -49,10 +58,17 @@ def of_entries(entries: dict[str, dict[str, Entry]], *, offsets: bool = False
             elif result.failure is not None:
                 failures.append(vars(result.failure) | {"stage": stage})
             rejects += [
-                {"stage": stage, "reason": row.offset_status, "measured": row.confidence,
-                 "threshold": None, "detail": row.reason, "item_id": row.track_id}
+                {
+                    "stage": stage,
+                    "reason": row.offset_status,
+                    "measured": row.confidence,
+                    "threshold": None,
+                    "detail": row.reason,
+                    "item_id": row.track_id,
+                }
                 for row in result.records or []
-                if offsets and getattr(row, "offset_status", "measured") != "measured"]
+                if offsets and getattr(row, "offset_status", "measured") != "measured"
+            ]
     return grouped(rejects, failures, list(entries))
 
 
@@ -62,8 +78,10 @@ def commonest(groups: Sequence[dict[str, Any]], count: int = NUM_SHOWN) -> list[
     for row in sorted(groups, key=lambda r: -r["count"])[:count]:
         judged = [f"{name} {row[name]}" for name in ("measured", "threshold") if row[name]]
         numbers = f" ({', '.join(judged)})" if judged else ""
-        lines.append(f"  {row['count']} x {row['reason']}, {row['kind']} in {row['stage']}"
-                     f"{numbers}: {row['example']}")
+        lines.append(
+            f"  {row['count']} x {row['reason']}, {row['kind']} in {row['stage']}"
+            f"{numbers}: {row['example']}"
+        )
     if len(groups) > count:
         lines.append(f"  {len(groups) - count} other reason{'s' * (len(groups) - count > 1)}")
     return lines
@@ -85,8 +103,10 @@ def failed_words(entries: dict[str, dict[str, Entry]], corpus: Path | str) -> st
         ways.append(f"the same command tries {_them(passing, len(failed))} again by itself")
     if passing < len(failed):
         ways.append(f"--retry-failed tries {_them(len(failed) - passing, len(failed))} again")
-    return (f"{len(failed)} source{'s' * (len(failed) > 1)} failed in a stage; {', '.join(ways)}; "
-            f"`yld status {corpus} --why` lists what failed")
+    return (
+        f"{len(failed)} source{'s' * (len(failed) > 1)} failed in a stage; {', '.join(ways)}; "
+        f"`yld status {corpus} --why` lists what failed"
+    )
 
 
 def _them(count: int, total: int) -> str:

@@ -58,8 +58,15 @@ class StageWorker:
     """One process that runs any stage: one job at a time, or with `pictures` (the size of shared
     batches) as many as the actor has threads."""
 
-    def __init__(self, files: WorkFiles, fence: int, name: str, node_cache_gb: float,
-                 owner: Owner, pictures: int | None = None) -> None:
+    def __init__(
+        self,
+        files: WorkFiles,
+        fence: int,
+        name: str,
+        node_cache_gb: float,
+        owner: Owner,
+        pictures: int | None = None,
+    ) -> None:
         leave_terminal()
         leave_with(owner)
         with contextlib.suppress(ImportError):
@@ -87,19 +94,22 @@ class StageWorker:
         files = self._files
         self._set_limit(job.memory_gb)
         try:
-            files.bring(read_by(load_stage(job.target), job.unit,
-                               [*job.records, *records_in(job.earlier)]))
+            files.bring(
+                read_by(load_stage(job.target), job.unit, [*job.records, *records_in(job.earlier)])
+            )
             done = self._runner.run(job)
             if files.address is not None:
                 self._hand_over(job, done)
-            return dataclasses.replace(done, peak_rss_mb=max(
-                done.peak_rss_mb, self._limit["peak"] / 2**20))
+            return dataclasses.replace(
+                done, peak_rss_mb=max(done.peak_rss_mb, self._limit["peak"] / 2**20)
+            )
         except RemoteError as error:
             return Done([], stop_run=str(error))
         except RuntimeError as error:
             if is_lost(error):
-                files.write(f"tmp/{self._name}.device",
-                            f"the GPU is lost to its worker: {error}"[:600])
+                files.write(
+                    f"tmp/{self._name}.device", f"the GPU is lost to its worker: {error}"[:600]
+                )
                 leave(DEVICE_EXIT)
             raise
         finally:
@@ -114,8 +124,7 @@ class StageWorker:
         self._files.trim(self._cache_gb, side_folders())
 
     def _set_limit(self, memory_gb: float | None) -> None:
-        """The process may hold what the jobs in its threads may; None as this thread's job ends.
-        """
+        """The process may hold what the jobs in its threads may; None as this thread's job ends."""
         with self._lock:
             if memory_gb is None:
                 del self._at_work[threading.get_ident()]
@@ -130,8 +139,7 @@ StageActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(StageWorker)
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
-               ) -> dict[str, str]:
+def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str) -> dict[str, str]:
     """That this node reads what the driver wrote, can write `answer` beside it, and sees the
     user's own files; what earlier runs left half written here goes. Raises OSError."""
     leave_terminal()
@@ -139,12 +147,16 @@ def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str
     sweep_temporaries(files.folder / RECORDS)
     found = files.read("tmp/token")
     if found != token:
-        raise OSError(f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
-                      "another file system")
+        raise OSError(
+            f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
+            "another file system"
+        )
     for path in own_files:
         if not as_path(path).exists():
-            raise OSError(f"{path} is not here; sources that are files must lie at the same "
-                          "path on every node")
+            raise OSError(
+                f"{path} is not here; sources that are files must lie at the same "
+                "path on every node"
+            )
     node = ray.get_runtime_context().get_node_id()
     files.write(answer, token)
     return {"node": node, "host": os.uname().nodename, "python": sys.version.split()[0]}

@@ -63,11 +63,15 @@ class FaceFinder:
             return _why(next((o for o in outcomes if isinstance(o, Reject)), None))
         track = max(made, key=lambda t: t.end_frame - t.start_frame)
         faces = TrackFaces.load(track, work)
-        arrays = {"landmarks": interpolate(faces.landmarks), "mouths": faces.mouths,
-                  "start_frame": np.array([track.start_frame])}
+        arrays = {
+            "landmarks": interpolate(faces.landmarks),
+            "mouths": faces.mouths,
+            "start_frame": np.array([track.start_frame]),
+        }
         if with_crops:
-            arrays["crops"] = np.stack(list(
-                iter_crops(video, path, track.start_frame, faces.boxes)))
+            arrays["crops"] = np.stack(
+                list(iter_crops(video, path, track.start_frame, faces.boxes))
+            )
         return arrays
 
 
@@ -113,8 +117,13 @@ def _why(reject: Reject | None) -> str:
     return f"{why}: {reject.detail}" if reject.detail else why
 
 
-def face_paths(folder: Path, wanted: dict[str, Path | None], with_crops: bool,
-               finder: FaceFinder, name: Callable[[Path], str]) -> dict[str, str]:
+def face_paths(
+    folder: Path,
+    wanted: dict[str, Path | None],
+    with_crops: bool,
+    finder: FaceFinder,
+    name: Callable[[Path], str],
+) -> dict[str, str]:
     """Fields of an Utterance to face files, made where they are not there yet."""
     given = {}
     for field, media in wanted.items():

@@ -49,9 +49,16 @@ class Outcome:
 
 
 def evaluate(
-    reference: Path, hypothesis: Path, out: Path, names: Sequence[str], *,
-    video: Path | None = None, text: Path | None = None, speakers: Path | None = None,
-    ceilings: bool = True, address: str | None = None,
+    reference: Path,
+    hypothesis: Path,
+    out: Path,
+    names: Sequence[str],
+    *,
+    video: Path | None = None,
+    text: Path | None = None,
+    speakers: Path | None = None,
+    ceilings: bool = True,
+    address: str | None = None,
 ) -> Outcome:
     """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
 
@@ -73,25 +80,34 @@ def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
-    wanted = {(system, u.utterance, n): keys.of(system, u, n)
-              for system, u in tasks for n in names}
+    wanted = {(system, u.utterance, n): keys.of(system, u, n) for system, u in tasks for n in names}
     jobs = [
         Job(system, u, left, system == GRIFFIN_LIM)
         for system, u in tasks
-        if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))]
-    trips = sorted({os.path.relpath(Path(job.utterance.hypothesis).with_suffix(suffix),
-                                    out.resolve())
-                    for job in jobs if job.round_trip for suffix in (".flac", ".wav")})
+        if (left := tuple(n for n in names if wanted[system, u.utterance, n] not in store.rows))
+    ]
+    trips = sorted(
+        {
+            os.path.relpath(Path(job.utterance.hypothesis).with_suffix(suffix), out.resolve())
+            for job in jobs
+            if job.round_trip
+            for suffix in (".flac", ".wav")
+        }
+    )
     own.about_to_write(trips)
     reused = len(wanted) - sum(len(job.names) for job in jobs)
     if jobs:
         _run(jobs, store, wanted, address)
-    rows = {system: [store.rows[key] for (s, _, _), key in wanted.items() if s == system]
-            for system in dict.fromkeys(system for system, _ in tasks)}
+    rows = {
+        system: [store.rows[key] for (s, _, _), key in wanted.items() if s == system]
+        for system in dict.fromkeys(system for system, _ in tasks)
+    }
     # A change of the speakers' file changes no score.
     speaker = {u.utterance: u.speaker for u in utterances}
-    rows = {system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
-            for system, group in rows.items()}
+    rows = {
+        system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
+        for system, group in rows.items()
+    }
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
     own.about_to_write(MADE)
     _write(out, outcome)
@@ -99,8 +115,9 @@ def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -
     return outcome
 
 
-def _tasks(utterances: Sequence[Utterance], out: Path, ceilings: bool
-           ) -> Iterator[tuple[str, Utterance]]:
+def _tasks(
+    utterances: Sequence[Utterance], out: Path, ceilings: bool
+) -> Iterator[tuple[str, Utterance]]:
     for utterance in utterances:
         yield HYPOTHESIS, utterance
         if ceilings:
@@ -126,9 +143,16 @@ class Keys:
     def of(self, system: str, utterance: Utterance, name: str) -> str:
         """Everything that the row depends on. The round trip depends on the reference alone."""
         made = "" if system == GRIFFIN_LIM else self._hash(utterance.hypothesis)
-        return hash_id(system, utterance.utterance, self._hash(utterance.reference), made,
-                       self._hash(utterance.video), utterance.text or "", signature(name),
-                       length=32)
+        return hash_id(
+            system,
+            utterance.utterance,
+            self._hash(utterance.reference),
+            made,
+            self._hash(utterance.video),
+            utterance.text or "",
+            signature(name),
+            length=32,
+        )
 
 
 class RowStore:
@@ -160,8 +184,7 @@ def _kept_row(line: bytes) -> tuple[str, Score] | None:
     try:
         entry = json.loads(line)
         key, row = str(entry["key"]), Score(**entry["row"])
-        is_sound = (row.status == "ok") == (row.value is not None) and math.isfinite(
-            row.value or 0)
+        is_sound = (row.status == "ok") == (row.value is not None) and math.isfinite(row.value or 0)
     except (ValueError, TypeError, KeyError):
         return None
     return (key, row) if is_sound else None
@@ -170,7 +193,8 @@ def _kept_row(line: bytes) -> tuple[str, Score] | None:
 def is_passing(row: Score) -> bool:
     """Whether another run may give another row: the worker's death, time, a missing package."""
     return row.status == "error" and (row.reason or "").startswith(
-        ("crash:", "no end within", "unavailable:", "worker:"))
+        ("crash:", "no end within", "unavailable:", "worker:")
+    )
 
 
 def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None) -> None:
@@ -183,8 +207,9 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
         progress = _Progress(sum(len(job.names) for job in jobs))
         with cluster.errors_told():
             for job, rows in parallel(jobs):
-                store.add([(wanted[job.system, job.utterance.utterance, row.metric], row)
-                           for row in rows])
+                store.add(
+                    [(wanted[job.system, job.utterance.utterance, row.metric], row) for row in rows]
+                )
                 if not all(is_passing(row) for row in rows):
                     supervisor.progressed()
                 progress.add(len(rows))
@@ -216,17 +241,31 @@ class _Progress:
 
 def table_rows(summaries: dict[str, list[Summary]]) -> list[dict[str, Any]]:
     """The table for a terminal or JSON: one row per system and metric."""
-    return [{"system": system, **dataclasses.asdict(summary)}
-            for system, group in summaries.items() for summary in group]
+    return [
+        {"system": system, **dataclasses.asdict(summary)}
+        for system, group in summaries.items()
+        for summary in group
+    ]
 
 
 def _write(out: Path, outcome: Outcome) -> None:
     write_table(out / "scores.parquet", Score, outcome.rows[HYPOTHESIS])
-    ceilings = [dataclasses.replace(row, utterance=f"{system}/{row.utterance}")
-                for system in CEILINGS for row in outcome.rows.get(system, [])]
+    ceilings = [
+        dataclasses.replace(row, utterance=f"{system}/{row.utterance}")
+        for system in CEILINGS
+        for row in outcome.rows.get(system, [])
+    ]
     if ceilings:
         write_table(out / "ceilings.parquet", Score, ceilings)
-    write_atomic(out / "scores.json", json.dumps({
-        "table": table_rows(outcome.summaries),
-        "offset_r2": agreement(outcome.rows[HYPOTHESIS]), "num_utterances": len(outcome.utterances),
-        "hypotheses_without_reference": outcome.only_hypotheses}, indent=1))
+    write_atomic(
+        out / "scores.json",
+        json.dumps(
+            {
+                "table": table_rows(outcome.summaries),
+                "offset_r2": agreement(outcome.rows[HYPOTHESIS]),
+                "num_utterances": len(outcome.utterances),
+                "hypotheses_without_reference": outcome.only_hypotheses,
+            },
+            indent=1,
+        ),
+    )

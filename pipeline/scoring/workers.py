@@ -93,8 +93,10 @@ class Worker:
     def run(self, job: Job) -> list[Score]:
         """One row per metric of the job."""
         if not job.utterance.hypothesis:
-            return [no_score(job.utterance, name, "error", "there is no hypothesis of this name")
-                    for name in job.names]
+            return [
+                no_score(job.utterance, name, "error", "there is no hypothesis of this name")
+                for name in job.names
+            ]
         if job.round_trip:
             from evaluation.griffin_lim import write_round_trip
 
@@ -105,7 +107,8 @@ class Worker:
                 reason = f"the reference has no round trip: {error}"
                 return [no_score(job.utterance, name, status, reason) for name in job.names]
             job = dataclasses.replace(
-                job, utterance=dataclasses.replace(job.utterance, hypothesis=str(made)))
+                job, utterance=dataclasses.replace(job.utterance, hypothesis=str(made))
+            )
         utterance = self._with_faces(job)
         try:
             return list(self._process.score(utterance, job.names))
@@ -125,8 +128,12 @@ class Worker:
             wanted["reference_face"] = _pictures(utterance.reference)
             wanted["hypothesis_face"] = _pictures(utterance.hypothesis)
         paths = face_paths(
-            self.faces, {k: Path(v) if v else None for k, v in wanted.items()},
-            any(m.needs_crops for m in metrics), self._finder, lambda media: hash_id(str(media)))
+            self.faces,
+            {k: Path(v) if v else None for k, v in wanted.items()},
+            any(m.needs_crops for m in metrics),
+            self._finder,
+            lambda media: hash_id(str(media)),
+        )
         return dataclasses.replace(utterance, **paths)
 
 

@@ -55,7 +55,8 @@ def check(address: str) -> None:
             raise NotOursError(
                 f"{address} is not empty and was not made by `yld build` (it holds {foreign!r} and "
                 f"no {MARK}); nothing at it was touched. Name another address, say "
-                f"{address.rstrip('/')}/corpus")
+                f"{address.rstrip('/')}/corpus"
+            )
         probe = f"{base}/.yld-probe-{secrets.token_hex(8)}"
         system.pipe_file(probe, b"yld")
         system.rm_file(probe)
@@ -68,8 +69,11 @@ def check(address: str) -> None:
 def _first_foreign(system: Any, base: str) -> str | None:
     """A name at an address without our mark; None where it is ours or empty."""
     try:
-        there = [str(e["name"]).rstrip("/") for e in system.ls(base, detail=True)
-                 if str(e["name"]).rstrip("/") != base.rstrip("/")]
+        there = [
+            str(e["name"]).rstrip("/")
+            for e in system.ls(base, detail=True)
+            if str(e["name"]).rstrip("/") != base.rstrip("/")
+        ]
     except FileNotFoundError:
         return None
     if not there or any(system.exists(f"{base}/{name}") for name in (MARK, "work/lease.json")):

@@ -46,8 +46,12 @@ class Lease:
             self._refuse_if_held(there)
             lock.raise_fence(there["fence"] + 1)
             self.was_elsewhere = last is None or last["token"] != there["token"]
-        self._facts = {"fence": lock.fence, "token": secrets.token_hex(8),
-                       "host": socket.gethostname(), "process": os.getpid()}
+        self._facts = {
+            "fence": lock.fence,
+            "token": secrets.token_hex(8),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+        }
         self._write(time.time() + HELD_S)
         time.sleep(SETTLE_S)
         self._refuse_if_taken()
@@ -62,14 +66,15 @@ class Lease:
         raise CorpusBusyError(
             f"{self._files.corpus_address} is being built by process "
             f"{there['process']} on {there['host']}. Wait for it, or stop it; if it was killed, "
-            f"its claim ends in {there['until'] - time.time():.0f} s.")
+            f"its claim ends in {there['until'] - time.time():.0f} s."
+        )
 
     def _refuse_if_taken(self) -> None:
         there = json.loads(self._files.read(NAME) or "null")
         if there is None or there["token"] != self._facts["token"]:
             raise CorpusBusyError(
-                f"another run took {self._files.corpus_address} over: "
-                f"{there and there['host']}")
+                f"another run took {self._files.corpus_address} over: {there and there['host']}"
+            )
 
     def _write(self, until: float) -> None:
         self._files.write(NAME, json.dumps({**self._facts, "until": until}))

@@ -40,7 +40,8 @@ def push(root: Path, files: WorkFiles) -> int:
         if foreign:
             raise FileInTheWayError(
                 f"yld did not write what lies at {address} where it would write: "
-                f"{', '.join(foreign[:20])}. Nothing was sent; move it away and run again")
+                f"{', '.join(foreign[:20])}. Nothing was sent; move it away and run again"
+            )
         system.pipe_file(f"{base}/{MARK}", json.dumps({"format": 1, "kind": "corpus"}).encode())
         # Named before they are sent: a run that dies between leaves nothing that looks foreign.
         files.write(RECORD, json.dumps({**dict.fromkeys(now), **before}))
@@ -55,8 +56,10 @@ def push(root: Path, files: WorkFiles) -> int:
     except FileInTheWayError:
         raise
     except Exception as error:
-        raise RemoteError(f"{address}: {type(error).__name__}: {error}; run the same command "
-                          "again, what was sent is kept") from None
+        raise RemoteError(
+            f"{address}: {type(error).__name__}: {error}; run the same command "
+            "again, what was sent is kept"
+        ) from None
     files.write(RECORD, json.dumps(now))
     return sent
 
@@ -70,8 +73,9 @@ def open_corpus(address: str) -> tuple[Path, WorkFiles]:
     files = WorkFiles(root / "work", f"{address.rstrip('/')}/work")
     lease = files.read(NAME)
     if lease is None:
-        raise RemoteError(f"{address} holds no corpus; `yld build SOURCES... --out {address}` "
-                          "makes one")
+        raise RemoteError(
+            f"{address} holds no corpus; `yld build SOURCES... --out {address}` makes one"
+        )
     token, seen = json.loads(lease)["token"], root / "work" / "seen"
     if not seen.exists() or seen.read_text() != token:
         pull(root, files)
@@ -92,8 +96,12 @@ def differences(root: Path, files: WorkFiles) -> list[dict[str, str]]:
             found.append({"where": name, "problem": "is not at the address; build again"})
             continue
         if not (root / name).exists() or (root / name).stat().st_size != size:
-            found.append({"where": name, "problem": f"has {size} bytes at the address and others "
-                          "here; build again"})
+            found.append(
+                {
+                    "where": name,
+                    "problem": f"has {size} bytes at the address and others here; build again",
+                }
+            )
     return found
 
 
@@ -122,8 +130,11 @@ def pull(root: Path, files: WorkFiles) -> int:
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise RemoteError(f"{address} lists {name!r}, which is no name of a corpus file")
     own = claim(root, "corpus")
-    lacking = [name for name, digest in wanted.items()
-               if not (root / name).exists() or sha256_of(root / name) != digest]
+    lacking = [
+        name
+        for name, digest in wanted.items()
+        if not (root / name).exists() or sha256_of(root / name) != digest
+    ]
     own.about_to_write(lacking)
     try:
         system, base = open_address(address)

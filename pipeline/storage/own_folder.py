@@ -25,8 +25,13 @@ from manifests.walk import OWN_MARK
 from pipeline.storage.lock import RECORDS
 
 MARK = OWN_MARK
-KINDS = {"corpus": "yld build", "audit": "yld audit", "resync": "yld resync",
-         "scores": "yld evaluate", "demo": "yld demo"}
+KINDS = {
+    "corpus": "yld build",
+    "audit": "yld audit",
+    "resync": "yld resync",
+    "scores": "yld evaluate",
+    "demo": "yld demo",
+}
 """What a folder can be, and the command that makes one."""
 
 
@@ -54,7 +59,8 @@ class OwnFolder:
             more = f"\n  and {len(foreign) - 20} more" if len(foreign) > 20 else ""
             raise FileInTheWayError(
                 f"yld did not write what lies where it would write:\n  {shown}{more}\nNothing was "
-                "changed. Move it away and give the same command again")
+                "changed. Move it away and give the same command again"
+            )
 
     def about_to_write(self, names: Iterable[str]) -> None:
         """Call right before `names` are written, and before anything is removed that they stand
@@ -70,8 +76,11 @@ class OwnFolder:
         """Raises FileInTheWayError for files of `pattern` that would be read as ours and that no
         record, and none of `but`, names."""
         ours = {*self.files, *but}
-        self.refuse_foreign(name for path in self.root.glob(pattern)
-                            if (name := path.relative_to(self.root).as_posix()) not in ours)
+        self.refuse_foreign(
+            name
+            for path in self.root.glob(pattern)
+            if (name := path.relative_to(self.root).as_posix()) not in ours
+        )
 
     def is_whole(self, name: str) -> bool:
         """Whether the recorded file is there as it was written."""
@@ -119,15 +128,21 @@ class OwnFolder:
             return
         kept = free_name(path)
         os.replace(path, kept)
-        print(f"yld: {path} was changed since it was written; the changed one is kept as {kept}",
-              file=sys.stderr)
+        print(
+            f"yld: {path} was changed since it was written; the changed one is kept as {kept}",
+            file=sys.stderr,
+        )
 
     def save(self) -> None:
         """Write the mark."""
         with recording(self.root / "work" / RECORDS):
-            write_atomic(self.root / MARK, json.dumps({
-                "format": 1, "kind": self.kind, "files": self.files}, indent=0, sort_keys=True)
-                + "\n")
+            write_atomic(
+                self.root / MARK,
+                json.dumps(
+                    {"format": 1, "kind": self.kind, "files": self.files}, indent=0, sort_keys=True
+                )
+                + "\n",
+            )
 
 
 def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
@@ -152,8 +167,10 @@ def check(root: Path, kind: str) -> OwnFolder | None:
     if own is None:
         _refuse_foreign(root, kind)
     elif own.kind != kind:
-        raise NotOursError(f"{root} was made by `{KINDS.get(own.kind, own.kind)}`; give "
-                           f"`{KINDS[kind]}` a folder of its own")
+        raise NotOursError(
+            f"{root} was made by `{KINDS.get(own.kind, own.kind)}`; give "
+            f"`{KINDS[kind]}` a folder of its own"
+        )
     return own
 
 
@@ -168,15 +185,18 @@ def find(root: Path) -> OwnFolder | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NotOursError(
             f"{root / MARK} cannot be read ({sentence(error)}), so nobody knows which files there "
-            "are yld's; give another folder, or put the mark back") from None
+            "are yld's; give another folder, or put the mark back"
+        ) from None
 
 
 def _refuse_foreign(root: Path, kind: str) -> None:
     """Raises NotOursError where `root` is a file, or holds anything and is not known to be ours."""
     for path in (root, *root.parents):
         if os.path.lexists(path) and not path.is_dir():
-            raise NotOursError(f"nothing can be written to {root}: {path} is a file; name a "
-                               "folder, a new one or one that the same command made")
+            raise NotOursError(
+                f"nothing can be written to {root}: {path} is a file; name a "
+                "folder, a new one or one that the same command made"
+            )
     if not root.is_dir() or is_from_before(root, kind):
         return
     sweep_temporaries(root / "work" / RECORDS)  # of a run that was killed as it wrote the mark
@@ -186,15 +206,18 @@ def _refuse_foreign(root: Path, kind: str) -> None:
         raise NotOursError(
             f"{root} is not empty and was not made by `{KINDS[kind]}` (it holds "
             f"'{as_text(os.fsdecode(first))}' and no {MARK}); nothing in it was touched. Name "
-            f"a new folder, say {root / kind}")
+            f"a new folder, say {root / kind}"
+        )
 
 
 def refuse_existing(*paths: Path) -> None:
     """For commands that write single files. Raises NotOursError where one is there."""
     for path in paths:
         if os.path.lexists(path):
-            raise NotOursError(f"{path} is there already and is not written over; name "
-                                    "another file, or move it away")
+            raise NotOursError(
+                f"{path} is there already and is not written over; name "
+                "another file, or move it away"
+            )
 
 
 def free_name(path: Path) -> Path:
@@ -223,9 +246,13 @@ def _is_inside(name: str) -> bool:
 
 def is_from_before(root: Path, kind: str) -> bool:
     """Whether a version without marks made `root`: its own records tell."""
-    notes = {"corpus": ("work/requests.json", "work/fence"), "audit": ("work/audited.json",),
-             "resync": ("before/work/audited.json",), "scores": ("work/rows.jsonl",),
-             "demo": ()}[kind]
+    notes = {
+        "corpus": ("work/requests.json", "work/fence"),
+        "audit": ("work/audited.json",),
+        "resync": ("before/work/audited.json",),
+        "scores": ("work/rows.jsonl",),
+        "demo": (),
+    }[kind]
     return bool(notes) and all((root / note).is_file() for note in notes)
 
 
@@ -234,24 +261,39 @@ def _adopted(root: Path, kind: str) -> dict[str, str | None]:
     if not root.is_dir() or not is_from_before(root, kind):
         return {}
     if kind != "corpus":
-        fixed = {"audit": ("offsets.parquet", "summary.json", "report.html"),
-                 "resync": ("resync.parquet", "summary.json", "report.html"),
-                 "scores": ("scores.parquet", "ceilings.parquet", "scores.json", "report.html"),
-                 }[kind]
+        fixed = {
+            "audit": ("offsets.parquet", "summary.json", "report.html"),
+            "resync": ("resync.parquet", "summary.json", "report.html"),
+            "scores": ("scores.parquet", "ceilings.parquet", "scores.json", "report.html"),
+        }[kind]
         trips = root.glob("work/griffin_lim/*.flac") if kind == "scores" else ()
-        return {name: None for name in (*fixed, *(p.relative_to(root).as_posix() for p in trips))
-                if (root / name).is_file()}
+        return {
+            name: None
+            for name in (*fixed, *(p.relative_to(root).as_posix() for p in trips))
+            if (root / name).is_file()
+        }
     published = root / "work" / "published.json"
-    shards = {s["shard"] for s in json.loads(published.read_text())["samples"]} if (
-        published.exists()) else set()
-    return {name: None for name in {*fixed_names(), "report.html", *shards}
-            if (root / name).is_file()}
+    shards = (
+        {s["shard"] for s in json.loads(published.read_text())["samples"]}
+        if (published.exists())
+        else set()
+    )
+    return {
+        name: None for name in {*fixed_names(), "report.html", *shards} if (root / name).is_file()
+    }
 
 
 def fixed_names() -> list[str]:
     """What every publication writes beside the shards."""
     from manifests.schema import TABLES
 
-    return [*(f"manifests/{table}/part-000000.parquet" for table in TABLES),
-            "manifests/status.json", "manifests/splits.json", "manifests/SHA256SUMS",
-            "config.yaml", "dataset.json", "README.md", "SHA256SUMS"]
+    return [
+        *(f"manifests/{table}/part-000000.parquet" for table in TABLES),
+        "manifests/status.json",
+        "manifests/splits.json",
+        "manifests/SHA256SUMS",
+        "config.yaml",
+        "dataset.json",
+        "README.md",
+        "SHA256SUMS",
+    ]

@@ -101,8 +101,11 @@ class WorkFiles:
         for future in self._later:
             if future.done():
                 future.result()
-        self._later.append(self._threads.submit(
-            self._do, lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content))))
+        self._later.append(
+            self._threads.submit(
+                self._do, lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content))
+            )
+        )
 
     def flush(self) -> None:
         """Wait for all that `write_later` began. Raises RemoteError."""
@@ -179,7 +182,8 @@ class WorkFiles:
                 if pause_s is None or _is_refusal(error):
                     raise RemoteError(
                         f"{self.address}: {type(error).__name__}: {error}. Look at the address and "
-                        "its credentials; the same command goes on from what was done") from None
+                        "its credentials; the same command goes on from what was done"
+                    ) from None
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
 

@@ -34,8 +34,9 @@ class InsightFaceEmbedder:
         """Open the file. Raises SetupError (library, weights or GPU wanting)."""
         if self._network is not None:
             return
-        network = open_insightface(lambda: weights(self.weights_name), "ArcFaceONNX",
-                                   self.device_name)
+        network = open_insightface(
+            lambda: weights(self.weights_name), "ArcFaceONNX", self.device_name
+        )
         self._network = network
         # What follows normalizes by itself: the published files differ in it.
         network.input_mean, network.input_std = 0.0, 1.0
@@ -46,8 +47,10 @@ class InsightFaceEmbedder:
         self.setup()
         made = [np.zeros((0, self._network.output_shape[-1]), np.float32)]
         for start in range(0, len(chips), self.batch_size):
-            part = (chips[start:start + self.batch_size].astype(np.float32)
-                    - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+            part = (
+                chips[start : start + self.batch_size].astype(np.float32)
+                - np.array(self.mean, np.float32)
+            ) / np.array(self.std, np.float32)
             made.append(self._network.forward(np.ascontiguousarray(part.transpose(0, 3, 1, 2))))
         return unit(np.concatenate(made))
 
@@ -81,7 +84,8 @@ class ArcFaceFacexlib(TorchNetwork):
 
     def build(self) -> Any:
         return need("facexlib.recognition.arcface_arch", "facexlib").Backbone(
-            num_layers=50, drop_ratio=0.6, mode="ir_se")
+            num_layers=50, drop_ratio=0.6, mode="ir_se"
+        )
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         import torch
@@ -91,7 +95,7 @@ class ArcFaceFacexlib(TorchNetwork):
         for start in range(0, len(chips), self.batch_size):
             with torch.inference_mode(), half_precision(self.device):
                 # In rows of channels: facexlib flattens by `view`, which takes no other order.
-                shown = to_device(chips[start:start + self.batch_size], self.device).contiguous()
+                shown = to_device(chips[start : start + self.batch_size], self.device).contiguous()
                 # As InsightFace_Pytorch trained it: RGB from a file, -1..1.
                 made.append(self._network(shown / 127.5 - 1).float().cpu().numpy())
         return unit(np.concatenate(made))

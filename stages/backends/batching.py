@@ -132,8 +132,9 @@ class Batcher:
         except BaseException as error:  # the thread must live: all others wait for it
             for request in requests:
                 own = [i for i, entry in enumerate(batch) if entry[1] is request]
-                results |= dict(zip(own, self._alone(request, own, batch, len(requests), error),
-                                    strict=True))
+                results |= dict(
+                    zip(own, self._alone(request, own, batch, len(requests), error), strict=True)
+                )
         wall, cpu = time.monotonic() - wall, time.thread_time() - cpu
         for _, request, _, _ in batch:
             request.network_s += wall / len(batch)
@@ -144,8 +145,9 @@ class Batcher:
         return [results[i] for i in range(len(batch))]
 
     @staticmethod
-    def _alone(request: _Request, own: list[int], batch: list, num_requests: int,
-               error: BaseException) -> Sequence[Any]:
+    def _alone(
+        request: _Request, own: list[int], batch: list, num_requests: int, error: BaseException
+    ) -> Sequence[Any]:
         """The results of one request's items after the batch raised; Nones and an error if those
         raise by themselves."""
         if num_requests > 1:

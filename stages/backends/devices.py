@@ -1,5 +1,4 @@
-"""Where a backend runs. A device that is asked for and is not active is an error, never a CPU run.
-"""
+"""Where a backend runs. A device that is asked for and not active is an error, never a CPU run."""
 
 from __future__ import annotations
 
@@ -25,16 +24,20 @@ def need(module: str, extra: str) -> ModuleType:
 
 def missing(library: str, extra: str, why: str) -> str:
     """What to say of a library that a backend needs."""
-    return (f"{library} is needed for this backend and cannot be imported ({why}); in the "
-            f"checkout: .venv/bin/uv pip install -e '.[{extra}]'")
+    return (
+        f"{library} is needed for this backend and cannot be imported ({why}); in the "
+        f"checkout: .venv/bin/uv pip install -e '.[{extra}]'"
+    )
 
 
 def cpu_only(device: str, backend: str) -> None:
     """Raises SetupError where a backend that knows no GPU is asked to use one."""
     _known(device)
     if device != "cpu":
-        raise SetupError(f"{backend} runs on the CPU alone; set its device to cpu, or choose "
-                         "another backend (docs/backends.md lists those for GPUs)")
+        raise SetupError(
+            f"{backend} runs on the CPU alone; set its device to cpu, or choose "
+            "another backend (docs/backends.md lists those for GPUs)"
+        )
 
 
 def torch_device(device: str) -> Any:
@@ -43,8 +46,10 @@ def torch_device(device: str) -> Any:
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise SetupError("the device cuda was asked for and no GPU is active here; set the device "
-                         "to cpu, or run where `yld doctor` shows a GPU")
+        raise SetupError(
+            "the device cuda was asked for and no GPU is active here; set the device "
+            "to cpu, or run where `yld doctor` shows a GPU"
+        )
     if device == "cuda":
         # Not `benchmark`: it chooses kernels by how fast they ran, so that two workers, or a run
         # and its repetition, would differ in the last bits.
@@ -60,8 +65,11 @@ def is_lost(error: BaseException) -> bool:
     A GPU that is merely out of memory is not lost.
     """
     text = str(error)
-    return isinstance(error, RuntimeError) and "out of memory" not in text and (
-        text.startswith("CUDA error") or "CUBLAS_STATUS" in text or "CUDNN_STATUS" in text)
+    return (
+        isinstance(error, RuntimeError)
+        and "out of memory" not in text
+        and (text.startswith("CUDA error") or "CUBLAS_STATUS" in text or "CUDNN_STATUS" in text)
+    )
 
 
 def onnx_options(device: str) -> dict[str, Any]:
@@ -74,17 +82,21 @@ def onnx_options(device: str) -> dict[str, Any]:
     if device == "cpu":
         return {"providers": ["CPUExecutionProvider"], "sess_options": options}
     if "CUDAExecutionProvider" not in runtime.get_available_providers():
-        raise SetupError("the device cuda was asked for and this onnxruntime has no GPU part; put "
-                         "onnxruntime-gpu in its place, or set the device to cpu")
+        raise SetupError(
+            "the device cuda was asked for and this onnxruntime has no GPU part; put "
+            "onnxruntime-gpu in its place, or set the device to cpu"
+        )
     return {"providers": ["CUDAExecutionProvider"], "sess_options": options}
 
 
 def check_active(session: Any, device: str) -> None:
     """onnxruntime falls back to the CPU with a mere log line. Raises SetupError if it did."""
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise SetupError("the device cuda was asked for and onnxruntime fell back to "
-                         f"{session.get_providers()[0]}; its CUDA libraries are wanting, or set "
-                         "the device to cpu")
+        raise SetupError(
+            "the device cuda was asked for and onnxruntime fell back to "
+            f"{session.get_providers()[0]}; its CUDA libraries are wanting, or set "
+            "the device to cpu"
+        )
 
 
 def open_insightface(find: Callable[[], Path], kind: str, device: str, **more: Any) -> Any:

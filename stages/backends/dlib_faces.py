@@ -60,8 +60,7 @@ class DlibHog:
         for picture in pictures:
             rectangles, scores, _ = self._detector.run(picture, 0, self.threshold)
             boxes = [[r.left(), r.top(), r.right() + 1, r.bottom() + 1] for r in rectangles]
-            found.append((np.array(boxes, np.float32).reshape(-1, 4),
-                          np.array(scores, np.float32)))
+            found.append((np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)))
         return found
 
 
@@ -113,13 +112,16 @@ class DlibResNet:
         import dlib
 
         return dlib.face_recognition_model_v1(
-            model_file("dlib_face_recognition_resnet_model_v1.dat"))
+            model_file("dlib_face_recognition_resnet_model_v1.dat")
+        )
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         if not len(chips):
             return np.zeros((0, 128), np.float32)
-        made = [np.asarray(self._network.compute_face_descriptor(np.ascontiguousarray(c)))
-                for c in chips]
+        made = [
+            np.asarray(self._network.compute_face_descriptor(np.ascontiguousarray(c)))
+            for c in chips
+        ]
         return np.stack(made).astype(np.float32)
 
 

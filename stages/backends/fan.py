@@ -45,8 +45,7 @@ class Fan2D(TorchNetwork):
         return fit_in_batches(pictures, boxes, self.batch_size, self.places)
 
     def places(self, crops: np.ndarray) -> np.ndarray:
-        """Crops uint8 [N, 256, 256, 3] RGB -> places float32 [N, 68, 2] in map px, from the edge.
-        """
+        """Crops uint8 [N, 256, 256, 3] RGB -> places float32 [N, 68, 2] in px of the map."""
         import torch
 
         with torch.inference_mode(), half_precision(self.device):
@@ -56,16 +55,20 @@ class Fan2D(TorchNetwork):
             return peaks(maps + mirrored[:, list(MIRROR_68)]).cpu().numpy()
 
 
-def fit_in_batches(pictures: Sequence[np.ndarray], boxes: np.ndarray, batch_size: int,
-                   places: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Points float32 [N, 68, 2] px of a picture and a square xyxy px each; `places` is the network.
-    """
+def fit_in_batches(
+    pictures: Sequence[np.ndarray],
+    boxes: np.ndarray,
+    batch_size: int,
+    places: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Points float32 [N, 68, 2] px of a picture and a square xyxy each; `places` is the network."""
     points = np.empty((len(boxes), 68, 2), np.float32)
     for start in range(0, len(boxes), batch_size):
         rows = range(start, min(start + batch_size, len(boxes)))
         frames = [crop_frame(boxes[i]) for i in rows]
-        crops = np.stack([cut_crop(pictures[i], *frame)
-                          for i, frame in zip(rows, frames, strict=True)])
+        crops = np.stack(
+            [cut_crop(pictures[i], *frame) for i, frame in zip(rows, frames, strict=True)]
+        )
         for i, place, (centre, side) in zip(rows, places(crops), frames, strict=True):
             points[i] = to_picture(place, centre, side)
     return points
@@ -111,6 +114,9 @@ def cut_crop(picture: np.ndarray, centre: np.ndarray, side: float) -> np.ndarray
     x0, y0 = np.maximum(low, 0)
     x1, y1 = min(low[0] + size, width), min(low[1] + size, height)
     if x0 < x1 and y0 < y1:
-        window[y0 - low[1]:y1 - low[1], x0 - low[0]:x1 - low[0]] = picture[y0:y1, x0:x1]
-    return cv2.resize(window, (CROP_PX, CROP_PX),
-                      interpolation=cv2.INTER_AREA if size > CROP_PX else cv2.INTER_LINEAR)
+        window[y0 - low[1] : y1 - low[1], x0 - low[0] : x1 - low[0]] = picture[y0:y1, x0:x1]
+    return cv2.resize(
+        window,
+        (CROP_PX, CROP_PX),
+        interpolation=cv2.INTER_AREA if size > CROP_PX else cv2.INTER_LINEAR,
+    )

@@ -32,7 +32,8 @@ def _task(kind: str, weights_name: str, **options: Any) -> Any:
     path = weights(weights_name)
     try:
         made = getattr(vision, f"{kind}Options")(
-            base_options=core.BaseOptions(model_asset_path=str(path)), **options)
+            base_options=core.BaseOptions(model_asset_path=str(path)), **options
+        )
         task = getattr(vision, kind).create_from_options(made)
     except (RuntimeError, ValueError, OSError) as error:
         raise SetupError(f"{path} cannot be opened by MediaPipe: {error}") from error
@@ -46,8 +47,9 @@ def _image(picture: np.ndarray) -> Any:
 
     if picture.ndim == 2:
         picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB,
-                           data=np.ascontiguousarray(picture))
+    return mediapipe.Image(
+        image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture)
+    )
 
 
 class MediaPipeDetector:
@@ -68,16 +70,22 @@ class MediaPipeDetector:
     def setup(self) -> None:
         """Open the task. Raises SetupError."""
         if self._network is None:
-            self._network = _task("FaceDetector", self.weights_name,
-                                  min_detection_confidence=self.keep_score)
+            self._network = _task(
+                "FaceDetector", self.weights_name, min_detection_confidence=self.keep_score
+            )
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         self.setup()
         found = []
         for picture in pictures:
             faces = self._network.detect(_image(picture)).detections
-            boxes = np.array([[b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height]
-                              for b in (f.bounding_box for f in faces)], np.float32).reshape(-1, 4)
+            boxes = np.array(
+                [
+                    [b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height]
+                    for b in (f.bounding_box for f in faces)
+                ],
+                np.float32,
+            ).reshape(-1, 4)
             scores = np.array([f.categories[0].score for f in faces], np.float32)
             sure = scores >= self.threshold
             found.append((boxes[sure], scores[sure]))
@@ -98,9 +106,13 @@ class MediaPipeMesh:
     def setup(self) -> None:
         """Open the task. Raises SetupError."""
         if self._network is None:
-            self._network = _task("FaceLandmarker", self.weights_name, num_faces=1,
-                                  min_face_detection_confidence=0.2,
-                                  min_face_presence_confidence=0.2)
+            self._network = _task(
+                "FaceLandmarker",
+                self.weights_name,
+                num_faces=1,
+                min_face_detection_confidence=0.2,
+                min_face_presence_confidence=0.2,
+            )
 
     def fit(self, picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         points = np.full((len(boxes), 68, 2), np.nan, np.float32)
@@ -120,18 +132,23 @@ class MediaPipeMesh:
         centre = (box[:2] + box[2:]) / 2
         scale = CROP_PX / side
         if scale < 0.5:  # warpAffine does not average: shrink by area first
-            small = cv2.resize(picture, None, fx=2 * scale, fy=2 * scale,
-                               interpolation=cv2.INTER_AREA)
-            ratio = np.array([small.shape[1] / picture.shape[1],
-                              small.shape[0] / picture.shape[0]])
+            small = cv2.resize(
+                picture, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA
+            )
+            ratio = np.array([small.shape[1] / picture.shape[1], small.shape[0] / picture.shape[0]])
         else:
             small, ratio = picture, np.ones(2)
         zoom = scale / ratio
         # Pixel centres: crop x = (x - centre) * scale + half, with x of the unshrunk picture.
         shift = (CROP_PX - 1) / 2 - scale * centre + (zoom - scale) / 2
         matrix = np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
-        crop = cv2.warpAffine(small, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR,
-                              borderMode=cv2.BORDER_REPLICATE)
+        crop = cv2.warpAffine(
+            small,
+            matrix,
+            (CROP_PX, CROP_PX),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         faces = self._network.detect(_image(crop)).face_landmarks
         if not faces:
             return None

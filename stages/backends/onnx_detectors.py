@@ -38,14 +38,19 @@ class Scrfd:
     def setup(self) -> None:
         """Open the file. Raises SetupError (library, weights or GPU wanting)."""
         if self._network is None:
-            self._network = open_insightface(lambda: weights(self.weights_name), "SCRFD",
-                                             self.device_name, static_shape_sessions=False)
+            self._network = open_insightface(
+                lambda: weights(self.weights_name),
+                "SCRFD",
+                self.device_name,
+                static_shape_sessions=False,
+            )
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [(boxes, scores) for boxes, scores, _ in self.detect_points(pictures)]
 
     def detect_points(
-        self, pictures: Sequence[np.ndarray],
+        self,
+        pictures: Sequence[np.ndarray],
     ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """As `detect`, with float32 [N, 5, 2] px: eyes, nose, corners of the mouth, left to
         right in the picture."""
@@ -57,13 +62,24 @@ class Scrfd:
         for batch in letterboxes(pictures, self.batch_size, self.side_px, square=True):
             for picture, scale in zip(batch.pictures, batch.scales, strict=True):
                 scores, boxes, points = (
-                    np.concatenate(levels) for levels in self._network.forward(
-                        np.ascontiguousarray(picture[..., ::-1]), self.threshold))
+                    np.concatenate(levels)
+                    for levels in self._network.forward(
+                        np.ascontiguousarray(picture[..., ::-1]), self.threshold
+                    )
+                )
                 scores = scores.ravel().astype(np.float32)
-                kept = nms(torch.from_numpy(boxes.astype(np.float32)), torch.from_numpy(scores),
-                           self.max_overlap).numpy()
-                found.append((boxes[kept].astype(np.float32) / scale, scores[kept],
-                              points[kept].astype(np.float32) / scale))
+                kept = nms(
+                    torch.from_numpy(boxes.astype(np.float32)),
+                    torch.from_numpy(scores),
+                    self.max_overlap,
+                ).numpy()
+                found.append(
+                    (
+                        boxes[kept].astype(np.float32) / scale,
+                        scores[kept],
+                        points[kept].astype(np.float32) / scale,
+                    )
+                )
         return found
 
 
@@ -96,7 +112,8 @@ class YuNet:
         path = weights(self.weights_name)
         try:
             self._network = cv2.FaceDetectorYN.create(
-                str(path), "", (self.side_px, self.side_px), self.threshold, self.max_overlap)
+                str(path), "", (self.side_px, self.side_px), self.threshold, self.max_overlap
+            )
         except cv2.error as error:
             raise SetupError(f"{path} cannot be opened: {error}") from error
 

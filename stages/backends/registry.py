@@ -21,13 +21,25 @@ from stages.backends.torch_detectors import S3FD, RetinaFaceMobileNet, RetinaFac
 from stages.backends.weights import weights
 from stages.base import SetupError
 
-DETECTORS: dict[str, type[Detector]] = {kind.name: kind for kind in (
-    DlibHog, S3FD, RetinaFaceResNet50, RetinaFaceMobileNet, Scrfd, Scrfd500m, MediaPipeDetector,
-    YuNet)}
+DETECTORS: dict[str, type[Detector]] = {
+    kind.name: kind
+    for kind in (
+        DlibHog,
+        S3FD,
+        RetinaFaceResNet50,
+        RetinaFaceMobileNet,
+        Scrfd,
+        Scrfd500m,
+        MediaPipeDetector,
+        YuNet,
+    )
+}
 LANDMARKERS: dict[str, type[Landmarker]] = {
-    kind.name: kind for kind in (Dlib68, Fan2D, MediaPipeMesh)}
-EMBEDDERS: dict[str, type[Embedder]] = {kind.name: kind for kind in (
-    DlibResNet, ArcFaceInsight, ArcFaceFacexlib, MobileFaceNet)}
+    kind.name: kind for kind in (Dlib68, Fan2D, MediaPipeMesh)
+}
+EMBEDDERS: dict[str, type[Embedder]] = {
+    kind.name: kind for kind in (DlibResNet, ArcFaceInsight, ArcFaceFacexlib, MobileFaceNet)
+}
 
 T = TypeVar("T")
 HOUSE_DISTANCE = DlibResNet.same_person_distance
@@ -41,10 +53,18 @@ def make(table: Mapping[str, type[T]], name: str, **arguments: Any) -> T:
     return table[name](**arguments)
 
 
-LIBRARIES = {"scrfd": "insightface", "scrfd_500m": "insightface", "mobilefacenet": "insightface",
-             "arcface_insightface": "insightface", "retinaface_mobilenet": "facexlib",
-             "retinaface_resnet50": "facexlib", "arcface_facexlib": "facexlib",
-             "s3fd": "face_alignment", "fan_2d": "face_alignment", "mediapipe": "mediapipe"}
+LIBRARIES = {
+    "scrfd": "insightface",
+    "scrfd_500m": "insightface",
+    "mobilefacenet": "insightface",
+    "arcface_insightface": "insightface",
+    "retinaface_mobilenet": "facexlib",
+    "retinaface_resnet50": "facexlib",
+    "arcface_facexlib": "facexlib",
+    "s3fd": "face_alignment",
+    "fan_2d": "face_alignment",
+    "mediapipe": "mediapipe",
+}
 """The library of each backend that needs an extra; the extra has its name, with hyphens."""
 
 
@@ -61,8 +81,7 @@ def check_at_hand(table: Mapping[str, type], name: str) -> None:
 
 
 def fingerprint(table: Mapping[str, type], name: str) -> str:
-    """Name, version and weights of a backend; a name that is not in the table stands for itself.
-    """
+    """Name, version and weights of a backend; a name that is not in the table stands for itself."""
     kind = table.get(name)
     file = REGISTRY.get(getattr(kind, "weights_name", ""))
     parts = [name, getattr(kind, "version", ""), (file.sha256 or file.url)[:16] if file else ""]

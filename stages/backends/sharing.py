@@ -83,7 +83,8 @@ class SharedDetector:
         for i, picture in enumerate(pictures):
             boxed = letterbox([picture], self.network.side_px, step=CANVAS_STEP)
             items.setdefault(boxed.pictures.shape[1:], []).append(
-                (i, boxed.pictures[0], boxed.scales[0], self.threshold))
+                (i, boxed.pictures[0], boxed.scales[0], self.threshold)
+            )
         found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.network_s = 0.0
         for shape, own in items.items():
@@ -99,8 +100,10 @@ class SharedDetector:
             pictures[i], scales[i] = picture, scale
         found = self.network.run(Batch(pictures, scales), min(item[3] for item in items))
         # Suppression goes from the best score down, so boxes below a threshold changed nothing.
-        return [(boxes[scores >= item[3]], scores[scores >= item[3]])
-                for item, (boxes, scores) in zip(items, found, strict=False)]
+        return [
+            (boxes[scores >= item[3]], scores[scores >= item[3]])
+            for item, (boxes, scores) in zip(items, found, strict=False)
+        ]
 
 
 class SharedLandmarker:
@@ -126,11 +129,12 @@ class SharedLandmarker:
 
     def _places(self, crops: np.ndarray) -> np.ndarray:
         made, took = self.batcher.submit(
-            (id(self.network), crops.shape[1:]), self._run, list(crops))
+            (id(self.network), crops.shape[1:]), self._run, list(crops)
+        )
         self.network_s += took
         return np.stack(made)
 
     def _run(self, items: list) -> list[np.ndarray]:
         crops = np.zeros((self.batcher.size, *items[0].shape), np.uint8)
-        crops[:len(items)] = items
-        return list(self.network.places(crops)[:len(items)])
+        crops[: len(items)] = items
+        return list(self.network.places(crops)[: len(items)])

@@ -44,8 +44,11 @@ class TorchDetector(TorchNetwork):
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         self.setup()
-        return [found for batch in letterboxes(pictures, self.batch_size, self.side_px)
-                for found in self.run(batch, self.threshold)]
+        return [
+            found
+            for batch in letterboxes(pictures, self.batch_size, self.side_px)
+            for found in self.run(batch, self.threshold)
+        ]
 
     def run(self, batch: Batch, threshold: float) -> list[tuple[np.ndarray, np.ndarray]]:
         """Boxes xyxy float32 px of each picture, best first, and scores from `threshold` up."""
@@ -116,8 +119,9 @@ class S3FD(TorchDetector):
 
 
 @lru_cache(maxsize=64)
-def grid_priors(rows: int, columns: int, stride: int, sizes: tuple[float, ...],
-                device: Any = "cpu") -> Any:
+def grid_priors(
+    rows: int, columns: int, stride: int, sizes: tuple[float, ...], device: Any = "cpu"
+) -> Any:
     """Anchors (centre x, y, width, height) in px, float32 [rows * columns * len(sizes), 4].
 
     They are kept where they are needed: pictures come in few shapes.
@@ -125,8 +129,11 @@ def grid_priors(rows: int, columns: int, stride: int, sizes: tuple[float, ...],
     import torch
 
     y, x, size = torch.meshgrid(
-        (torch.arange(rows) + 0.5) * stride, (torch.arange(columns) + 0.5) * stride,
-        torch.tensor([float(s) for s in sizes]), indexing="ij")
+        (torch.arange(rows) + 0.5) * stride,
+        (torch.arange(columns) + 0.5) * stride,
+        torch.tensor([float(s) for s in sizes]),
+        indexing="ij",
+    )
     return torch.stack([x, y, size, size], -1).reshape(-1, 4).to(device)
 
 
@@ -134,8 +141,12 @@ def retina_priors(height: int, width: int, device: Any = "cpu") -> Any:
     """RetinaFace's anchors for a picture of this size, float32 [A, 4] px."""
     import torch
 
-    return torch.cat([grid_priors(-(-height // s), -(-width // s), s, sizes, device)
-                      for s, sizes in RETINA_SIZES])
+    return torch.cat(
+        [
+            grid_priors(-(-height // s), -(-width // s), s, sizes, device)
+            for s, sizes in RETINA_SIZES
+        ]
+    )
 
 
 def decode_offsets(offsets: Any, priors: Any) -> Any:

@@ -35,19 +35,25 @@ class ClipsConfig:
 
     mode: Literal["yld", "fixed", "whole"] = col("yld: cut at pauses", default="yld")
     min_frames: int = col("shortest clip", "frame", at_least=5, default=25)
-    max_frames: int = col("longest clip, and the length in `fixed` mode", "frame", at_least=5,
-                          default=75)
-    min_speech_share: float = col("least share of speech in a clip", at_least=0, at_most=1,
-                                    default=0.3)
-    max_gap_frames: int = col("longest run of missing landmarks that is interpolated", "frame",
-                              at_least=0, default=2)
-    max_residual_px: float = col("largest registration residual", "px of 256", at_least=0,
-                                   default=14.0)
+    max_frames: int = col(
+        "longest clip, and the length in `fixed` mode", "frame", at_least=5, default=75
+    )
+    min_speech_share: float = col(
+        "least share of speech in a clip", at_least=0, at_most=1, default=0.3
+    )
+    max_gap_frames: int = col(
+        "longest run of missing landmarks that is interpolated", "frame", at_least=0, default=2
+    )
+    max_residual_px: float = col(
+        "largest registration residual", "px of 256", at_least=0, default=14.0
+    )
 
     def __post_init__(self) -> None:
         if self.max_frames < self.min_frames:
-            raise ValueError(f"max_frames={self.max_frames} is below min_frames="
-                             f"{self.min_frames}; raise the one or lower the other")
+            raise ValueError(
+                f"max_frames={self.max_frames} is below min_frames="
+                f"{self.min_frames}; raise the one or lower the other"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,15 @@ class Clips(Stage[Offset, Clip]):
     """Tracks with an offset -> clips, each with its encoded members in a side file."""
 
     name = "clips"
-    reasons = frozenset({"undecided_offset", "landmark_gap", "too_little_speech",
-                         "outside_audio", "bad_registration"})
+    reasons = frozenset(
+        {
+            "undecided_offset",
+            "landmark_gap",
+            "too_little_speech",
+            "outside_audio",
+            "bad_registration",
+        }
+    )
     resources = Resources(memory_gb=6.0, timeout_s=600.0)
     reads_media = True
     side_folder = "clips"
@@ -110,15 +123,23 @@ class Clips(Stage[Offset, Clip]):
                 outcomes.append(group)
                 continue
             made = [p.clip for p in group if p.clip is not None]
-            residual = min(registration.residual_px(
-                registration.apply(p.matrices, p.landmarks)) for p in group)
-            outcomes.append(made or Reject("bad_registration", residual,
-                                           self.config.clips.max_residual_px,
-                                           "pixels from the template"))
+            residual = min(
+                registration.residual_px(registration.apply(p.matrices, p.landmarks)) for p in group
+            )
+            outcomes.append(
+                made
+                or Reject(
+                    "bad_registration",
+                    residual,
+                    self.config.clips.max_residual_px,
+                    "pixels from the template",
+                )
+            )
         return outcomes
 
-    def plan(self, offset: Offset, track: Track, faces: TrackFaces,
-             num_samples: int) -> list[Plan] | Reject:
+    def plan(
+        self, offset: Offset, track: Track, faces: TrackFaces, num_samples: int
+    ) -> list[Plan] | Reject:
         """Spans of one track. `num_samples` is the length of the sound."""
         config = self.config.clips
         measured = offset.offset_status == "measured"
@@ -131,36 +152,62 @@ class Clips(Stage[Offset, Clip]):
         runs = usable_runs(observed, config.max_gap_frames)
         longest = max(b - a for a, b in runs)
         if longest < config.min_frames:
-            return Reject("landmark_gap", longest, config.min_frames,
-                          "frames in the longest run of landmarks")
+            return Reject(
+                "landmark_gap", longest, config.min_frames, "frames in the longest run of landmarks"
+            )
         # The sound that matches frame f begins at 640 f - shift: keep it inside the recording.
         low = -(-max(0, shift) // SAMPLES_PER_FRAME)
         high = (num_samples + min(0, shift)) // SAMPLES_PER_FRAME
         shift_frames = shift / SAMPLES_PER_FRAME
-        speech = [(round(a + shift_frames), round(b + shift_frames)) for a, b in zip(
-            offset.speech_start_frames, offset.speech_end_frames, strict=True)]
+        speech = [
+            (round(a + shift_frames), round(b + shift_frames))
+            for a, b in zip(offset.speech_start_frames, offset.speech_end_frames, strict=True)
+        ]
         spans, inside = [], 0
         for a, b in runs:
             start, end = max(track.start_frame + a, low), min(track.start_frame + b, high)
             inside = max(inside, end - start)
-            spans += segment(start, end, speech, config.mode, config.min_frames,
-                             config.max_frames, config.min_speech_share)
+            spans += segment(
+                start,
+                end,
+                speech,
+                config.mode,
+                config.min_frames,
+                config.max_frames,
+                config.min_speech_share,
+            )
         if inside < config.min_frames:
             return Reject("outside_audio", inside, config.min_frames, "frames with sound")
         if not spans:
-            return Reject("too_little_speech", offset.speech_share, config.min_speech_share,
-                          f"no span of {config.min_frames} frames has enough speech")
+            return Reject(
+                "too_little_speech",
+                offset.speech_share,
+                config.min_speech_share,
+                f"no span of {config.min_frames} frames has enough speech",
+            )
         whole = interpolate(landmarks)
         plans = []
         for number, (start, end) in enumerate(spans):
             rows = slice(start - track.start_frame, end - track.start_frame)
-            plans.append(Plan(
-                offset, track, number, start, end, start * SAMPLES_PER_FRAME - shift,
-                whole[rows], ~observed[rows], registration.transforms(whole[rows]), lag_ms))
+            plans.append(
+                Plan(
+                    offset,
+                    track,
+                    number,
+                    start,
+                    end,
+                    start * SAMPLES_PER_FRAME - shift,
+                    whole[rows],
+                    ~observed[rows],
+                    registration.transforms(whole[rows]),
+                    lag_ms,
+                )
+            )
         return plans
 
-    def _render(self, video: Video, path, pcm: np.ndarray, plans: list[Plan],
-                context: Context) -> None:
+    def _render(
+        self, video: Video, path, pcm: np.ndarray, plans: list[Plan], context: Context
+    ) -> None:
         again = {}
         for plan in plans:
             if plan.offset.track_id not in again:
@@ -180,7 +227,8 @@ class Clips(Stage[Offset, Clip]):
                         if shown is not picture:
                             shown, rgb = picture, picture.rgb()
                         plan.frames.append(
-                            registration.warp(rgb, plan.matrices[frame - plan.start]))
+                            registration.warp(rgb, plan.matrices[frame - plan.start])
+                        )
                         if frame + 1 == plan.end:
                             self._encode(plan, pcm, again[plan.offset.track_id], context)
 
@@ -200,7 +248,7 @@ class Clips(Stage[Offset, Clip]):
             plan.frames = []
             return
         length = plan.end - plan.start
-        sound = pcm[plan.audio_start:plan.audio_start + length * SAMPLES_PER_FRAME]
+        sound = pcm[plan.audio_start : plan.audio_start + length * SAMPLES_PER_FRAME]
         content, psnr = encode_video(plan.frames)
         plan.frames = []
         points = io.BytesIO()
@@ -208,21 +256,42 @@ class Clips(Stage[Offset, Clip]):
         name = clip_id(track.track_id, plan.number)
         status, _, residual_lag, _ = again
         shift_frames = plan.lag_ms / FRAME_MS
-        speech = [(a + shift_frames, b + shift_frames) for a, b in zip(
-            offset.speech_start_frames, offset.speech_end_frames, strict=True)]
+        speech = [
+            (a + shift_frames, b + shift_frames)
+            for a, b in zip(offset.speech_start_frames, offset.speech_end_frames, strict=True)
+        ]
         talk = sum(max(0.0, min(b, plan.end) - max(a, plan.start)) for a, b in speech) / length
         path = context.side_path(Clips.side_folder, name, ".tar")
         clip = Clip(
-            name, track.track_id, track.shot_id, track.video_id, plan.start, plan.end, length,
-            plan.audio_start, plan.lag_ms,
-            None if residual_lag is None else round(residual_lag, 1), status,
-            offset.video_lag_ms, offset.offset_status, offset.confidence, round(residual, 3),
-            int(plan.is_interpolated.sum()), round(psnr, 2), round(talk, 4),
+            name,
+            track.track_id,
+            track.shot_id,
+            track.video_id,
+            plan.start,
+            plan.end,
+            length,
+            plan.audio_start,
+            plan.lag_ms,
+            None if residual_lag is None else round(residual_lag, 1),
+            status,
+            offset.video_lag_ms,
+            offset.offset_status,
+            offset.confidence,
+            round(residual, 3),
+            int(plan.is_interpolated.sum()),
+            round(psnr, 2),
+            round(talk, 4),
             str(path.relative_to(context.work)),
         )
         buffer = io.BytesIO()
-        sample = ShardSample(name, {"face.mp4": content, "audio.flac": encode_flac(sound),
-                                    "landmarks.npy": points.getvalue()})
+        sample = ShardSample(
+            name,
+            {
+                "face.mp4": content,
+                "audio.flac": encode_flac(sound),
+                "landmarks.npy": points.getvalue(),
+            },
+        )
         write_samples(buffer, [sample.with_facts(sample_json(clip, offset, plan.is_interpolated))])
         write_atomic(path, buffer.getvalue())
         plan.clip = clip
@@ -232,18 +301,35 @@ def sample_json(clip: Clip, offset: Offset, is_interpolated: np.ndarray) -> dict
     """The sample's `json` member; speaker, split and text are added when it goes into a
     shard."""
     return {
-        "clip_id": clip.clip_id, "track_id": clip.track_id, "shot_id": clip.shot_id,
-        "video_id": clip.video_id, "start_frame": clip.start_frame, "end_frame": clip.end_frame,
-        "num_frames": clip.num_frames, "frame_rate": str(FRAME_RATE), "sample_rate": SAMPLE_RATE,
-        "audio_start_sample": clip.audio_start_sample, "video_lag_ms": clip.video_lag_ms,
-        "applied_lag_ms": clip.applied_lag_ms, "residual_lag_ms": clip.residual_lag_ms,
-        "residual_status": clip.residual_status, "offset_status": clip.offset_status,
-        "offset_reason": offset.reason, "offset_scope": offset.offset_scope,
-        "confidence": clip.confidence, "raw_score": offset.raw_score,
-        "estimator": offset.estimator, "search_ms": offset.search_ms,
-        "speaking_score": offset.speaking_score, "speech_share": clip.speech_share,
+        "clip_id": clip.clip_id,
+        "track_id": clip.track_id,
+        "shot_id": clip.shot_id,
+        "video_id": clip.video_id,
+        "start_frame": clip.start_frame,
+        "end_frame": clip.end_frame,
+        "num_frames": clip.num_frames,
+        "frame_rate": str(FRAME_RATE),
+        "sample_rate": SAMPLE_RATE,
+        "audio_start_sample": clip.audio_start_sample,
+        "video_lag_ms": clip.video_lag_ms,
+        "applied_lag_ms": clip.applied_lag_ms,
+        "residual_lag_ms": clip.residual_lag_ms,
+        "residual_status": clip.residual_status,
+        "offset_status": clip.offset_status,
+        "offset_reason": offset.reason,
+        "offset_scope": offset.offset_scope,
+        "confidence": clip.confidence,
+        "raw_score": offset.raw_score,
+        "estimator": offset.estimator,
+        "search_ms": offset.search_ms,
+        "speaking_score": offset.speaking_score,
+        "speech_share": clip.speech_share,
         "registration_residual_px": clip.registration_residual_px,
         "interpolated_frames": np.flatnonzero(is_interpolated).tolist(),
-        "text": None, "text_source": None, "text_reason": None, "words": None,
-        "speaker_id": None, "split": None,
+        "text": None,
+        "text_source": None,
+        "text_reason": None,
+        "words": None,
+        "speaker_id": None,
+        "split": None,
     }

@@ -25,8 +25,13 @@ def usable_runs(is_observed: np.ndarray, max_gap: int) -> list[tuple[int, int]]:
 
 
 def segment(
-    start: int, end: int, speech: Sequence[tuple[int, int]], mode: str,
-    min_frames: int, max_frames: int, min_speech_share: float,
+    start: int,
+    end: int,
+    speech: Sequence[tuple[int, int]],
+    mode: str,
+    min_frames: int,
+    max_frames: int,
+    min_speech_share: float,
 ) -> list[tuple[int, int]]:
     """Half-open spans inside `[start, end)`, in order and disjoint.
 
@@ -60,8 +65,7 @@ def _at_pauses(start, end, speech, low, high) -> list[tuple[int, int]]:
     pauses = [(a[1], b[0]) for a, b in zip(talk, talk[1:], strict=False)]
     spans, at = [], first
     while last - at > high:
-        reach = [(b - a, (a + b) // 2) for a, b in pauses
-                 if at + low <= (a + b) // 2 <= at + high]
+        reach = [(b - a, (a + b) // 2) for a, b in pauses if at + low <= (a + b) // 2 <= at + high]
         # No pause in reach: leave at least a shortest clip behind the cut.
         cut = max(reach)[1] if reach else min(at + high, max(at + low, last - low))
         spans.append((at, cut))

@@ -24,8 +24,7 @@ class ShardsConfig:
     """When a shard closes."""
 
     max_samples: int = col("most samples in a shard", at_least=1, default=1000)
-    max_bytes: int = col("most bytes of members in a shard", "B", at_least=1,
-                         default=500_000_000)
+    max_bytes: int = col("most bytes of members in a shard", "B", at_least=1, default=500_000_000)
 
 
 @dataclass(frozen=True)
@@ -43,19 +42,23 @@ def order_key(clip_id: str) -> bytes:
     return hashlib.sha256(clip_id.encode()).digest()
 
 
-def plan_shards(entries: Sequence[Entry], sizes: dict[str, int], config: ShardsConfig,
-                first_index: dict[str, int]) -> list[tuple[str, list[Entry]]]:
+def plan_shards(
+    entries: Sequence[Entry],
+    sizes: dict[str, int],
+    config: ShardsConfig,
+    first_index: dict[str, int],
+) -> list[tuple[str, list[Entry]]]:
     """(relative path, entries) of each new shard; `first_index` is the next free one by split."""
     shards: list[tuple[str, list[Entry]]] = []
     for split in ("train", "val", "test"):
-        chosen = sorted((e for e in entries if e.split == split),
-                        key=lambda e: order_key(e.clip.clip_id))
+        chosen = sorted(
+            (e for e in entries if e.split == split), key=lambda e: order_key(e.clip.clip_id)
+        )
         current: list[Entry] = []
         groups, total = [], 0
         for entry in chosen:
             size = sizes[entry.clip.clip_id]
-            if current and (len(current) == config.max_samples
-                            or total + size > config.max_bytes):
+            if current and (len(current) == config.max_samples or total + size > config.max_bytes):
                 groups.append(current)
                 current, total = [], 0
             current.append(entry)
@@ -63,8 +66,9 @@ def plan_shards(entries: Sequence[Entry], sizes: dict[str, int], config: ShardsC
         if current:
             groups.append(current)
         start = first_index.get(split, 0)
-        shards += [(f"shards/{split}/{split}-{start + i:06d}.tar", group)
-                   for i, group in enumerate(groups)]
+        shards += [
+            (f"shards/{split}/{split}-{start + i:06d}.tar", group) for i, group in enumerate(groups)
+        ]
     return shards
 
 
@@ -77,11 +81,29 @@ def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> 
         for index, entry in enumerate(entries):
             clip = entry.clip
             made = SampleIndex.of(work / clip.payload_path)[check_key(clip.clip_id)]
-            made = made.with_facts(typed(made.facts | {
-                "num_frames": clip.num_frames, "speaker_id": entry.speaker_id,
-                "split": entry.split, **entry.text.facts()}))
-            rows.append(Sample(clip.clip_id, clip.video_id, entry.speaker_id, entry.split, name,
-                               index, made.num_bytes, made.sha256()))
+            made = made.with_facts(
+                typed(
+                    made.facts
+                    | {
+                        "num_frames": clip.num_frames,
+                        "speaker_id": entry.speaker_id,
+                        "split": entry.split,
+                        **entry.text.facts(),
+                    }
+                )
+            )
+            rows.append(
+                Sample(
+                    clip.clip_id,
+                    clip.video_id,
+                    entry.speaker_id,
+                    entry.split,
+                    name,
+                    index,
+                    made.num_bytes,
+                    made.sha256(),
+                )
+            )
             yield made
 
     with atomic_path(root / name) as temporary, open(temporary, "wb") as stream:

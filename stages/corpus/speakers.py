@@ -19,12 +19,16 @@ from stages.backends.registry import distance_scale
 class SpeakersConfig:
     """When two tracks show one person."""
 
-    distance: float = col("mean embedding distance under which tracks are one person, in "
-                          "dlib_resnet's unit", at_least=0, default=0.42)
+    distance: float = col(
+        "mean embedding distance under which tracks are one person, in dlib_resnet's unit",
+        at_least=0,
+        default=0.42,
+    )
 
 
 def assign_speakers(
-    identities: Sequence[Identity], config: SpeakersConfig,
+    identities: Sequence[Identity],
+    config: SpeakersConfig,
     known: Sequence[tuple[Speaker, Identity]] = (),
 ) -> list[Speaker]:
     """A Speaker for each identity, in the given order.
@@ -47,8 +51,9 @@ def assign_speakers(
         members = vectors[labels == label]
         best, best_distance = None, limit
         for name in sorted(centres):
-            distance = float(np.linalg.norm(
-                members[:, None] - np.array(centres[name])[None], axis=-1).mean())
+            distance = float(
+                np.linalg.norm(members[:, None] - np.array(centres[name])[None], axis=-1).mean()
+            )
             if distance < best_distance:
                 best, best_distance = name, distance
         first = identities[order[int(np.argmax(labels == label))]].track_id
@@ -56,8 +61,12 @@ def assign_speakers(
     result: dict[int, Speaker] = {}
     for row, i in enumerate(order):
         centre = vectors[labels == labels[row]].mean(0)
-        result[i] = Speaker(identities[i].track_id, identities[i].video_id, named[labels[row]],
-                            round(float(np.linalg.norm(vectors[row] - centre)), 4))
+        result[i] = Speaker(
+            identities[i].track_id,
+            identities[i].video_id,
+            named[labels[row]],
+            round(float(np.linalg.norm(vectors[row] - centre)), 4),
+        )
     return [result[i] for i in range(len(identities))]
 
 

@@ -38,7 +38,7 @@ def likeness_of(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
     size = luma.shape[::-1]
     low = np.clip(np.floor(centre - reach), 0, np.subtract(size, 2)).astype(int)
     high = np.clip(np.ceil(centre + reach), low + 2, size).astype(int)
-    window = luma[low[1]:high[1], low[0]:high[0]]
+    window = luma[low[1] : high[1], low[0] : high[0]]
     shrink = min(1.0, 2 * EYES_APART_PX / apart)
     if shrink < 1:
         wanted = np.maximum(np.round((high - low) * shrink), 2).astype(int)
@@ -48,8 +48,13 @@ def likeness_of(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
     turn = np.array([[cosine, sine], [-sine, cosine]])
     shift = np.array([LIKENESS_PX / 2 - 0.5, EYES_DOWN_PX]) - turn @ (centre - low)
     warp = np.c_[turn / scale, shift]
-    face = cv2.warpAffine(window, warp, (LIKENESS_PX, LIKENESS_PX), flags=cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    face = cv2.warpAffine(
+        window,
+        warp,
+        (LIKENESS_PX, LIKENESS_PX),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).astype(np.float32)
     face -= face.mean()
     return face / max(float(np.linalg.norm(face)), 1e-6)
 
@@ -59,16 +64,21 @@ class ChipKeeper:
     likeness to the last regular chip is 1 for regular ones and at the ends. Whoever takes chips
     away may do so at any time."""
 
-    def __init__(self, make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
-                 chip_every: int, look_every: int) -> None:
+    def __init__(
+        self,
+        make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
+        chip_every: int,
+        look_every: int,
+    ) -> None:
         self.make_chip, self.chip_every, self.look_every = make_chip, chip_every, look_every
         self.chips: list[tuple[int, FaceChips, float]] = []
         self._reference: np.ndarray | None = None
         self._last_frame = -1
         self._recent: deque[tuple[int, Any, np.ndarray]] = deque(maxlen=TAIL_FRAMES)
 
-    def offer(self, frame: int, luma: np.ndarray, rgb: Callable[[], np.ndarray],
-              points: np.ndarray) -> None:
+    def offer(
+        self, frame: int, luma: np.ndarray, rgb: Callable[[], np.ndarray], points: np.ndarray
+    ) -> None:
         """Take a chip of this frame, or let it go. Call with each frame in order."""
         self._recent.append((frame, rgb, points))
         if self._reference is None or frame % self.chip_every == 0:
@@ -85,7 +95,8 @@ class ChipKeeper:
             self._take(*self._recent[0])
         self._recent.clear()
 
-    def _take(self, frame: int, rgb: Callable[[], np.ndarray], points: np.ndarray,
-              likeness: float = 1.0) -> None:
+    def _take(
+        self, frame: int, rgb: Callable[[], np.ndarray], points: np.ndarray, likeness: float = 1.0
+    ) -> None:
         self.chips.append((frame, self.make_chip(rgb(), points), likeness))
         self._last_frame = frame

@@ -16,8 +16,16 @@ from stages.faces.registration import warp
 from stages.networks.lipsync_linear import similarity
 
 ARCFACE_PX = 112
-ARCFACE_POINTS = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
-                           [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)
+ARCFACE_POINTS = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    np.float32,
+)
 """Template of ArcFace (Deng et al. 2019, arXiv 1801.07698): eyes, nose, corners of the mouth."""
 
 CHIP_SHAPES = {"chips": (CHIP_PX, CHIP_PX, 3), "aligned": (ARCFACE_PX, ARCFACE_PX, 3)}
@@ -38,8 +46,9 @@ def face_chips(picture: np.ndarray, points: np.ndarray) -> FaceChips:
 
 def five_points(points: np.ndarray) -> np.ndarray:
     """Eyes, nose and corners of the mouth, float32 [5, 2], of 68 points [68, 2]."""
-    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48],
-                     points[54]]).astype(np.float32)
+    return np.stack(
+        [points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]
+    ).astype(np.float32)
 
 
 def arcface_chip(picture: np.ndarray, five: np.ndarray) -> np.ndarray:

@@ -29,22 +29,25 @@ class CutConfig:
 
     detectors: list[Literal["content", "adaptive", "histogram"]] = col(
         "PySceneDetect's detectors, any of which makes a cut",
-        default_factory=lambda: ["content", "adaptive"])
+        default_factory=lambda: ["content", "adaptive"],
+    )
     content_threshold: float = col("mean HSV change of a cut", at_least=0, default=27.0)
     adaptive_threshold: float = col("ratio to the neighbours' change", at_least=0, default=3.0)
-    histogram_threshold: float = col("difference of luma histograms (Speech2Vid, section 2)",
-                                     at_least=0, default=0.2)
+    histogram_threshold: float = col(
+        "difference of luma histograms (Speech2Vid, section 2)", at_least=0, default=0.2
+    )
     min_shot_frames: int = col("shortest shot", "frame", at_least=1, default=5)
     find_jumps: bool = col("also cut where one frame's change stands alone", default=True)
-    jump_ratio: float = col("change over the largest of the neighbours' changes", at_least=0,
-                            default=2.0)
-    jump_min: float = col("smallest mean luma change of a jump", "of 255", at_least=0,
-                          default=1.8)
+    jump_ratio: float = col(
+        "change over the largest of the neighbours' changes", at_least=0, default=2.0
+    )
+    jump_min: float = col("smallest mean luma change of a jump", "of 255", at_least=0, default=1.8)
 
     def __post_init__(self) -> None:
         if not self.detectors:
-            raise ValueError("detectors must name at least one of content, adaptive, histogram, "
-                             "not []")
+            raise ValueError(
+                "detectors must name at least one of content, adaptive, histogram, not []"
+            )
 
 
 class CutFinder:
@@ -57,16 +60,20 @@ class CutFinder:
         length = config.min_shot_frames
         makers = {
             "content": lambda: detectors.ContentDetector(
-                threshold=config.content_threshold, min_scene_len=length),
+                threshold=config.content_threshold, min_scene_len=length
+            ),
             "adaptive": lambda: detectors.AdaptiveDetector(
-                adaptive_threshold=config.adaptive_threshold, min_scene_len=length),
+                adaptive_threshold=config.adaptive_threshold, min_scene_len=length
+            ),
             "histogram": lambda: detectors.HistogramDetector(
-                threshold=config.histogram_threshold, min_scene_len=length),
+                threshold=config.histogram_threshold, min_scene_len=length
+            ),
         }
         self._detectors = [makers[name]() for name in config.detectors]
         self._found: set[int] = set()
         self._changes: deque[tuple[int, float]] = deque(
-            maxlen=LOOK_BACK_FRAMES + 1 + LOOKAHEAD_FRAMES)
+            maxlen=LOOK_BACK_FRAMES + 1 + LOOKAHEAD_FRAMES
+        )
         self._last: np.ndarray | None = None
         self._count, self._was_held = 0, False
         self.jumps: list[int] = []
@@ -99,8 +106,10 @@ class CutFinder:
     def _judge_at(self, index: int) -> None:
         frame, change = self._changes[index]
         around = [c for i, (_, c) in enumerate(self._changes) if i != index]
-        if around and change >= self.config.jump_min and (
-            change >= self.config.jump_ratio * max(around)
+        if (
+            around
+            and change >= self.config.jump_min
+            and (change >= self.config.jump_ratio * max(around))
         ):
             self.jumps.append(frame)
 

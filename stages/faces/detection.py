@@ -19,8 +19,16 @@ from stages.backends.boxes import overlap
 from stages.backends.protocols import Detector
 from stages.cost_meter import Meter
 
-DetectorName = Literal["dlib_hog", "s3fd", "retinaface_resnet50", "retinaface_mobilenet", "scrfd",
-                       "scrfd_500m", "mediapipe", "yunet"]
+DetectorName = Literal[
+    "dlib_hog",
+    "s3fd",
+    "retinaface_resnet50",
+    "retinaface_mobilenet",
+    "scrfd",
+    "scrfd_500m",
+    "mediapipe",
+    "yunet",
+]
 LandmarkerName = Literal["dlib_68", "fan_2d", "mediapipe"]
 
 Detection: TypeAlias = tuple[np.ndarray, float]
@@ -36,21 +44,28 @@ class FollowConfig:
     device: Literal["cpu", "cuda"] = col("where the detector runs", default="cpu")
     landmarks_device: Literal["cpu", "cuda"] = col("where the landmarker runs", default="cpu")
     detect_every: int = col("detection interval", "frame", at_least=1, default=5)
-    search_every: int = col("interval of a search of the whole picture", "frame",
-                            at_least=1, default=25)
+    search_every: int = col(
+        "interval of a search of the whole picture", "frame", at_least=1, default=25
+    )
     search_side_px: int = col("longer side of a searched picture", "px", at_least=64, default=720)
-    face_side_px: int = col("size a followed face is shown to the detector in", "px", at_least=32,
-                            default=110)
-    min_score: float | None = col("detector score of a new face; null: the detector's own",
-                                  default=None)
-    keep_score: float | None = col("detector score that keeps a face; null: the detector's own",
-                                   default=None)
-    min_overlap: float = col("intersection over union that links detections", at_least=0, at_most=1,
-                             default=0.3)
-    min_similarity: float = col("correlation of a face with itself one frame before",
-                                at_least=-1, at_most=1, default=0.5)
-    chip_every: int = col("longest interval of face chips for identity", "frame", at_least=1,
-                          default=50)
+    face_side_px: int = col(
+        "size a followed face is shown to the detector in", "px", at_least=32, default=110
+    )
+    min_score: float | None = col(
+        "detector score of a new face; null: the detector's own", default=None
+    )
+    keep_score: float | None = col(
+        "detector score that keeps a face; null: the detector's own", default=None
+    )
+    min_overlap: float = col(
+        "intersection over union that links detections", at_least=0, at_most=1, default=0.3
+    )
+    min_similarity: float = col(
+        "correlation of a face with itself one frame before", at_least=-1, at_most=1, default=0.5
+    )
+    chip_every: int = col(
+        "longest interval of face chips for identity", "frame", at_least=1, default=50
+    )
 
 
 class Frame(NamedTuple):
@@ -70,8 +85,9 @@ class FrameDetector(Protocol):
         """The last frame that must be at hand before the faces of frame `number` are asked for."""
         ...
 
-    def detect(self, frame: Frame, followed: Sequence[np.ndarray],
-               coming: Sequence[Frame]) -> list[Detection]:
+    def detect(
+        self, frame: Frame, followed: Sequence[np.ndarray], coming: Sequence[Frame]
+    ) -> list[Detection]:
         """Faces of `frame`, of which `followed` are the boxes one interval before; `coming` are
         the frames after it that are at hand."""
         ...
@@ -94,8 +110,9 @@ class _Shown:
         self.min_score = detector.min_score if config.min_score is None else config.min_score
         self.keep_score = detector.keep_score if config.keep_score is None else config.keep_score
 
-    def show(self, pictures: list[np.ndarray], threshold: float
-             ) -> list[tuple[np.ndarray, np.ndarray]]:
+    def show(
+        self, pictures: list[np.ndarray], threshold: float
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """The detector's own boxes xyxy [N, 4] px and scores [N] of each picture."""
         self.detector.threshold = threshold
         with self.meter.timed("detector", len(pictures), self.detector):
@@ -115,12 +132,13 @@ class WholePictures(_Shown):
             return number
         return number + (self.detector.batch_size - 1) * self.config.detect_every
 
-    def detect(self, frame: Frame, followed: Sequence[np.ndarray],
-               coming: Sequence[Frame]) -> list[Detection]:
+    def detect(
+        self, frame: Frame, followed: Sequence[np.ndarray], coming: Sequence[Frame]
+    ) -> list[Detection]:
         if frame.number not in self._ahead:
             every = self.config.detect_every
             later = [f for f in coming if (f.number - frame.number) % every == 0]
-            self._see([frame, *later][:self.detector.batch_size])
+            self._see([frame, *later][: self.detector.batch_size])
         found = self._ahead.pop(frame.number)
         known = set(linked(followed, found, self.config.min_overlap).values())
         return [f for j, f in enumerate(found) if j in known or f[1] >= self.min_score]
@@ -132,8 +150,9 @@ class WholePictures(_Shown):
         found = self.show([frame.rgb() for frame in batch], self.keep_score)
         for frame, (boxes, scores) in zip(batch, found, strict=True):
             squares = self.detector.house.of(boxes)
-            self._ahead[frame.number] = [(b, float(s))
-                                         for b, s in zip(squares, scores, strict=True)]
+            self._ahead[frame.number] = [
+                (b, float(s)) for b, s in zip(squares, scores, strict=True)
+            ]
 
 
 class AroundFaces(_Shown):
@@ -146,17 +165,21 @@ class AroundFaces(_Shown):
     def last_needed(self, number: int) -> int:
         return number
 
-    def detect(self, frame: Frame, followed: Sequence[np.ndarray],
-               coming: Sequence[Frame]) -> list[Detection]:
+    def detect(
+        self, frame: Frame, followed: Sequence[np.ndarray], coming: Sequence[Frame]
+    ) -> list[Detection]:
         config = self.config
         search = self._search_next or frame.number % config.search_every < config.detect_every
         self._search_next = False
         found = distinct([d for box in followed for d in self._near(frame.luma, box)])
         if not search and len(linked(followed, found, config.min_overlap)) == len(followed):
             return found
-        new = [(box, score) for box, score in self._search(frame.luma)
-               if score >= self.min_score
-               and all(overlap(box, other) < config.min_overlap for other, _ in found)]
+        new = [
+            (box, score)
+            for box, score in self._search(frame.luma)
+            if score >= self.min_score
+            and all(overlap(box, other) < config.min_overlap for other, _ in found)
+        ]
         return found + new
 
     def jumped(self) -> None:
@@ -174,31 +197,42 @@ class AroundFaces(_Shown):
         high = np.minimum(np.ceil(centre + side), luma.shape[::-1]).astype(int)
         if (high - low < 16).any():
             return []
-        window = luma[low[1]:high[1], low[0]:high[0]]
-        found = self._scaled(window, self.config.face_side_px / side, (low[0], low[1]),
-                             self.keep_score)
+        window = luma[low[1] : high[1], low[0] : high[0]]
+        found = self._scaled(
+            window, self.config.face_side_px / side, (low[0], low[1]), self.keep_score
+        )
         found = [f for f in found if overlap(f[0], box) >= self.config.min_overlap]
         return [max(found, key=lambda f: f[1])] if found else []
 
-    def _scaled(self, luma: np.ndarray, scale: float, origin: tuple[int, int], threshold: float
-                ) -> list[Detection]:
+    def _scaled(
+        self, luma: np.ndarray, scale: float, origin: tuple[int, int], threshold: float
+    ) -> list[Detection]:
         """What is found in a window [H, W] whose corner is at `origin`, shown at `scale`; boxes in
         px of the frame."""
         size = (max(1, round(luma.shape[1] * scale)), max(1, round(luma.shape[0] * scale)))
-        shown = cv2.resize(luma, size, interpolation=cv2.INTER_AREA if scale < 1
-                           else cv2.INTER_LINEAR)
+        shown = cv2.resize(
+            luma, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
         boxes, scores = self.show([shown], threshold)[0]
         real = np.array([size[0] / luma.shape[1], size[1] / luma.shape[0]] * 2, np.float32)
         offset = np.array([*origin, *origin], np.float32)
-        return [(box / real + offset, float(score))
-                for box, score in zip(boxes, scores, strict=True)]
+        return [
+            (box / real + offset, float(score)) for box, score in zip(boxes, scores, strict=True)
+        ]
 
 
-def linked(boxes: Sequence[np.ndarray], found: Sequence[Detection], min_overlap: float
-           ) -> dict[int, int]:
+def linked(
+    boxes: Sequence[np.ndarray], found: Sequence[Detection], min_overlap: float
+) -> dict[int, int]:
     """Index of a followed box -> index of its detection, best overlaps first."""
-    pairs = sorted(((overlap(box, other), i, j) for i, box in enumerate(boxes)
-                    for j, (other, _) in enumerate(found)), key=lambda p: (-p[0], p[1], p[2]))
+    pairs = sorted(
+        (
+            (overlap(box, other), i, j)
+            for i, box in enumerate(boxes)
+            for j, (other, _) in enumerate(found)
+        ),
+        key=lambda p: (-p[0], p[1], p[2]),
+    )
     links: dict[int, int] = {}
     for value, i, j in pairs:
         if value >= min_overlap and i not in links and j not in links.values():

@@ -36,9 +36,15 @@ class FaceFollower:
     """`push` every frame in order, then `finish`, once `jumps` has seen the same; `take` the
     faces whenever it suits: what is taken is no longer held here."""
 
-    def __init__(self, config: FollowConfig, detector: Detector, landmarker: Any,
-                 make_chip: Callable[[np.ndarray, np.ndarray], FaceChips], jumps: Jumps,
-                 meter: Meter | None = None) -> None:
+    def __init__(
+        self,
+        config: FollowConfig,
+        detector: Detector,
+        landmarker: Any,
+        make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
+        jumps: Jumps,
+        meter: Meter | None = None,
+    ) -> None:
         self.config, self.landmarker, self.make_chip = config, landmarker, make_chip
         self.jumps, self.meter = jumps, meter or Meter()
         self._detector = frame_detector(config, detector, self.meter)
@@ -75,9 +81,11 @@ class FaceFollower:
     def _is_ready(self) -> bool:
         """The frames that the next detection needs wait, and the jumps up to it are known."""
         wanted = self._next()
-        return (bool(self._waiting)
-                and self._waiting[-1].number >= self._detector.last_needed(wanted)
-                and self.jumps.known_until(wanted))
+        return (
+            bool(self._waiting)
+            and self._waiting[-1].number >= self._detector.last_needed(wanted)
+            and self.jumps.known_until(wanted)
+        )
 
     def _advance(self, target: int) -> None:
         """Detect in frame `target`, and follow faces through the frames up to it."""
@@ -108,8 +116,9 @@ class FaceFollower:
                 if not self._add(tracklet, frame, tracklet.box, tracklet.score):
                     break
 
-    def _follow(self, batch: Sequence[Frame], found: Sequence[Detection], links: Mapping[int, int]
-                ) -> list[Tracklet]:
+    def _follow(
+        self, batch: Sequence[Frame], found: Sequence[Detection], links: Mapping[int, int]
+    ) -> list[Tracklet]:
         """Take faces to their detections; those that go on, or begin in another's place."""
         alive = []
         fitted = self._fitted(batch, {i: found[j][0] for i, j in links.items()})
@@ -118,8 +127,9 @@ class FaceFollower:
                 self._close(tracklet)
                 continue
             box, score = found[links[i]]
-            lost = self._lost_at(tracklet, batch, box, score,
-                                 [fitted.get((i, step)) for step in range(len(batch))])
+            lost = self._lost_at(
+                tracklet, batch, box, score, [fitted.get((i, step)) for step in range(len(batch))]
+            )
             if lost is None:
                 tracklet.box, tracklet.score = box, score
                 alive.append(tracklet)
@@ -131,19 +141,31 @@ class FaceFollower:
                 alive.append(fresh)
         return alive
 
-    def _lost_at(self, tracklet: Tracklet, batch: Sequence[Frame], box: np.ndarray, score: float,
-                 fitted: Sequence[np.ndarray | None]) -> int | None:
+    def _lost_at(
+        self,
+        tracklet: Tracklet,
+        batch: Sequence[Frame],
+        box: np.ndarray,
+        score: float,
+        fitted: Sequence[np.ndarray | None],
+    ) -> int | None:
         """The step of `batch` at which `slot`, on its way to `box`, is no longer the same face."""
         start = tracklet.box
         for step, frame in enumerate(batch):
             share = (step + 1) / len(batch)
-            if not self._add(tracklet, frame, between(start, box, step, len(batch)),
-                             (1 - share) * tracklet.score + share * score, fitted[step]):
+            if not self._add(
+                tracklet,
+                frame,
+                between(start, box, step, len(batch)),
+                (1 - share) * tracklet.score + share * score,
+                fitted[step],
+            ):
                 return step
         return None
 
-    def _begin(self, alive: list[Tracklet], found: Sequence[Detection], frames: Sequence[Frame]
-               ) -> None:
+    def _begin(
+        self, alive: list[Tracklet], found: Sequence[Detection], frames: Sequence[Frame]
+    ) -> None:
         """New faces for detections that no face of `alive` covers, from `frames` on."""
         for box, score in found:
             if any(overlap(box, tracklet.box) > 0.5 for tracklet in alive):
@@ -153,8 +175,9 @@ class FaceFollower:
                 self._add(tracklet, frame, box, score)
             alive.append(tracklet)
 
-    def _fitted(self, batch: Sequence[Frame], ends: Mapping[int, np.ndarray]
-                ) -> dict[tuple[int, int], np.ndarray]:
+    def _fitted(
+        self, batch: Sequence[Frame], ends: Mapping[int, np.ndarray]
+    ) -> dict[tuple[int, int], np.ndarray]:
         """Points by tracklet index and step, for landmarkers that take many faces at a time."""
         if not (self.landmarker.batched and ends):
             return {}
@@ -162,12 +185,17 @@ class FaceFollower:
         keys = [(i, step) for i in ends for step in range(len(batch))]
         boxes = [between(self._active[i].box, ends[i], step, len(batch)) for i, step in keys]
         with self.meter.timed("landmarker", len(keys), self.landmarker):
-            points = self.landmarker.fit_many([pictures[step] for _, step in keys],
-                                              np.stack(boxes))
+            points = self.landmarker.fit_many([pictures[step] for _, step in keys], np.stack(boxes))
         return dict(zip(keys, points, strict=True))
 
-    def _add(self, tracklet: Tracklet, frame: Frame, box: np.ndarray, score: float,
-             points: np.ndarray | None = None) -> bool:
+    def _add(
+        self,
+        tracklet: Tracklet,
+        frame: Frame,
+        box: np.ndarray,
+        score: float,
+        points: np.ndarray | None = None,
+    ) -> bool:
         """Fit and keep one frame; False if the face is not the one of the frame before.
 
         A frame in which nothing fits is left out: the face is there and not observed.

@@ -30,17 +30,19 @@ class IdentityConfig:
     embedder: EmbedderName = col("identity embedding", default="dlib_resnet")
     device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
     min_frames: int = col("shortest track", "frame", at_least=1, default=25)
-    min_face_px: float = col("smallest longer side of the face box", "px", at_least=0,
-                               default=40.0)
-    min_sharpness: float = col("least variance of the Laplacian on the face chip", at_least=0,
-                                 default=8.0)
+    min_face_px: float = col("smallest longer side of the face box", "px", at_least=0, default=40.0)
+    min_sharpness: float = col(
+        "least variance of the Laplacian on the face chip", at_least=0, default=8.0
+    )
     max_yaw_deg: float = col("most turned head", "deg", at_least=0, default=65.0)
     max_pitch_deg: float = col("most raised or lowered head", "deg", at_least=0, default=40.0)
     min_score: float = col("least mean detector score", default=0.0)
     target: list[str] = col("photos of the one person to keep", default_factory=list)
     target_distance: float = col(
-        "farthest embedding still taken as the target, in dlib_resnet's unit", at_least=0,
-        default=0.55)
+        "farthest embedding still taken as the target, in dlib_resnet's unit",
+        at_least=0,
+        default=0.55,
+    )
 
 
 class PhotoError(ValueError):
@@ -60,15 +62,17 @@ def face_of_photo(photo: str) -> tuple[np.ndarray, np.ndarray]:
         content = np.empty(0, np.uint8)
     picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if picture is None:
-        raise PhotoError(f"the target photo {photo} cannot be read as a picture; give a JPEG or "
-                         "PNG file")
+        raise PhotoError(
+            f"the target photo {photo} cannot be read as a picture; give a JPEG or PNG file"
+        )
     picture = np.ascontiguousarray(picture[..., ::-1])
     scale = min(1.0, 1000 / max(picture.shape))
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     boxes, _ = registry.make(registry.DETECTORS, "dlib_hog").detect([picture])[0]
     if len(boxes) != 1:
-        raise PhotoError(f"the target photo {photo} shows {len(boxes)} faces; give one "
-                         "with exactly one, frontal")
+        raise PhotoError(
+            f"the target photo {photo} shows {len(boxes)} faces; give one with exactly one, frontal"
+        )
     return picture, boxes
 
 
@@ -76,8 +80,9 @@ class Identify(Stage[Track, Identity]):
     """A quality gate, then a mean embedding per track."""
 
     name = "identity"
-    reasons = frozenset({"too_brief", "small_face", "blurred", "turned", "low_score",
-                         "not_target", "no_chip"})
+    reasons = frozenset(
+        {"too_brief", "small_face", "blurred", "turned", "low_score", "not_target", "no_chip"}
+    )
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
 
     @classmethod
@@ -94,15 +99,19 @@ class Identify(Stage[Track, Identity]):
         registry.check_at_hand(registry.EMBEDDERS, config.embedder)
 
     def setup(self) -> None:
-        self.embedder, self.unit = registry.ready_embedder(self.config.embedder,
-                                                           self.config.device)
+        self.embedder, self.unit = registry.ready_embedder(self.config.embedder, self.config.device)
         self.targets = [(photo, self._photo(photo)) for photo in self.config.target]
 
     def fingerprint(self) -> dict[str, str]:
-        photos = {Path(photo).name: sha256_of(as_path(photo)) for photo in self.config.target
-                  if as_path(photo).exists()}
-        return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder),
-                **photos}
+        photos = {
+            Path(photo).name: sha256_of(as_path(photo))
+            for photo in self.config.target
+            if as_path(photo).exists()
+        }
+        return {
+            "embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder),
+            **photos,
+        }
 
     def _photo(self, photo: str) -> np.ndarray:
         picture, boxes = face_of_photo(photo)
@@ -130,23 +139,38 @@ class Identify(Stage[Track, Identity]):
         if self.targets:
             photo, distance = min(
                 ((p, float(np.linalg.norm(mean - e))) for p, e in self.targets),
-                key=lambda pair: pair[1])
+                key=lambda pair: pair[1],
+            )
             if distance > self.config.target_distance * self.unit:
-                return Reject("not_target", distance, self.config.target_distance * self.unit,
-                              f"nearest photo: {as_text(Path(photo).name)}")
-        return [Identity(track.track_id, track.video_id, track.shot_id,
-                         f"{self.embedder.name}-{self.embedder.version}",
-                         [round(float(v), 6) for v in mean], len(vectors), distance,
-                         None if photo is None else as_text(Path(photo).name))]
+                return Reject(
+                    "not_target",
+                    distance,
+                    self.config.target_distance * self.unit,
+                    f"nearest photo: {as_text(Path(photo).name)}",
+                )
+        return [
+            Identity(
+                track.track_id,
+                track.video_id,
+                track.shot_id,
+                f"{self.embedder.name}-{self.embedder.version}",
+                [round(float(v), 6) for v in mean],
+                len(vectors),
+                distance,
+                None if photo is None else as_text(Path(photo).name),
+            )
+        ]
 
     def _judge(self, track: Track) -> Reject | None:
         limits = self.config
         length = track.end_frame - track.start_frame
-        return (below("too_brief", length, limits.min_frames, "frames with the face")
-                or below("small_face", track.median_box_px, limits.min_face_px,
-                         "pixels of the face box")
-                or below("blurred", track.sharpness, limits.min_sharpness,
-                         "variance of the Laplacian")
-                or above("turned", abs(track.yaw_deg), limits.max_yaw_deg, "degrees of yaw")
-                or above("turned", abs(track.pitch_deg), limits.max_pitch_deg, "degrees of pitch")
-                or below("low_score", track.mean_score, limits.min_score, "detector score"))
+        return (
+            below("too_brief", length, limits.min_frames, "frames with the face")
+            or below(
+                "small_face", track.median_box_px, limits.min_face_px, "pixels of the face box"
+            )
+            or below("blurred", track.sharpness, limits.min_sharpness, "variance of the Laplacian")
+            or above("turned", abs(track.yaw_deg), limits.max_yaw_deg, "degrees of yaw")
+            or above("turned", abs(track.pitch_deg), limits.max_pitch_deg, "degrees of pitch")
+            or below("low_score", track.mean_score, limits.min_score, "detector score")
+        )

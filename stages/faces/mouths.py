@@ -56,8 +56,13 @@ class MouthCropper:
             linear = np.mean(self._linear[low:high], 0)
             centre = np.mean(self._centres[low:high], 0)
             shift = self._target.mean(0) - linear @ centre
-            made.append(warp(self._pictures[self._done - self._first],
-                             _window_of(np.c_[linear, shift]), (WINDOW.width, WINDOW.height)))
+            made.append(
+                warp(
+                    self._pictures[self._done - self._first],
+                    _window_of(np.c_[linear, shift]),
+                    (WINDOW.width, WINDOW.height),
+                )
+            )
             self._done += 1
             drop = max(0, self._done - HALF_SMOOTH - self._first)
             self._linear, self._centres = self._linear[drop:], self._centres[drop:]
@@ -73,4 +78,3 @@ def _window_of(matrix: np.ndarray) -> np.ndarray:
     # Pixel centres: window x = (canonical x - x0 + 0.5) * scale - 0.5.
     moved[:, 2] += (0.5 - np.array([WINDOW.x0, WINDOW.y0])) * scale - 0.5
     return moved
-

@@ -36,11 +36,14 @@ class ChipEmbeddings:
         """float32 [len(rows), D]."""
         wanted = [int(r) for r in rows if int(r) not in self._made]
         for start in range(0, len(wanted), AT_ONCE):
-            some = wanted[start:start + AT_ONCE]
+            some = wanted[start : start + AT_ONCE]
             made = self.embedder.embed(self.faces.chips(self.embedder.chips, some))
             self._made.update(zip(some, made, strict=True))
-        return np.stack([self._made[int(r)] for r in rows]) if len(rows) else (
-            self.embedder.embed(self.faces.chips(self.embedder.chips, [])))
+        return (
+            np.stack([self._made[int(r)] for r in rows])
+            if len(rows)
+            else (self.embedder.embed(self.faces.chips(self.embedder.chips, [])))
+        )
 
 
 @dataclass
@@ -61,19 +64,32 @@ class Piece:
         """The frames in [low, high)."""
         rows = (self.frames >= low) & (self.frames < high)
         chips = (self.chip_frames >= low) & (self.chip_frames < high)
-        return Piece(*(getattr(self, f.name)[chips if f.name.startswith("chip") else rows]
-                       for f in fields(self)))
+        return Piece(
+            *(
+                getattr(self, f.name)[chips if f.name.startswith("chip") else rows]
+                for f in fields(self)
+            )
+        )
 
     def with_chips(self, kept: np.ndarray) -> Piece:
         """The same frames with the chips of a mask [len(chip_rows)]."""
-        return Piece(self.frames, self.boxes, self.landmarks, self.scores, self.rows,
-                     self.chip_frames[kept], self.chip_rows[kept], self.chip_likeness[kept])
+        return Piece(
+            self.frames,
+            self.boxes,
+            self.landmarks,
+            self.scores,
+            self.rows,
+            self.chip_frames[kept],
+            self.chip_rows[kept],
+            self.chip_likeness[kept],
+        )
 
 
 def joined(first: Piece, second: Piece) -> Piece:
     """One piece of two that follow each other."""
-    return Piece(*(np.concatenate([getattr(first, f.name), getattr(second, f.name)])
-                   for f in fields(Piece)))
+    return Piece(
+        *(np.concatenate([getattr(first, f.name), getattr(second, f.name)]) for f in fields(Piece))
+    )
 
 
 def split_people(piece: Piece, embeddings: ChipEmbeddings, distance: float) -> list[Piece]:
@@ -88,7 +104,7 @@ def split_people(piece: Piece, embeddings: ChipEmbeddings, distance: float) -> l
         changes = _changes(embeddings(piece.chip_rows[places]), distance)
         more = asked.copy()
         for i in changes:  # between neighbours that disagree, and beside them, ask all
-            more[places[max(i - 2, 0)]:places[min(i + 1, len(places) - 1)] + 1] = True
+            more[places[max(i - 2, 0)] : places[min(i + 1, len(places) - 1)] + 1] = True
         if (more == asked).all():
             break
         asked = more

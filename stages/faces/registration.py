@@ -23,8 +23,7 @@ def transforms(landmarks: np.ndarray) -> np.ndarray:
     Smoothed by a quadratic Savitzky-Golay filter (zero phase) over 9 frames.
     """
     target = template()
-    fitted = np.stack([similarity(p[list(ANCHORS)].astype(np.float64), target)
-                       for p in landmarks])
+    fitted = np.stack([similarity(p[list(ANCHORS)].astype(np.float64), target) for p in landmarks])
     if len(fitted) >= SMOOTH_FRAMES:
         # Scale and rotation first, then the shift that keeps the anchors' centre in place.
         linear = savgol_filter(fitted[:, :, :2], SMOOTH_FRAMES, 2, axis=0, mode="interp")
@@ -47,8 +46,9 @@ def residual_px(canonical: np.ndarray) -> float:
     return float(np.sqrt((gap**2).sum(2).mean()))
 
 
-def warp(picture: np.ndarray, matrix: np.ndarray,
-         size: tuple[int, int] = (CANVAS_PX, CANVAS_PX)) -> np.ndarray:
+def warp(
+    picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int] = (CANVAS_PX, CANVAS_PX)
+) -> np.ndarray:
     """uint8 [H, W] or [H, W, 3] and [2, 3] -> uint8 of `size` (width, height), canonical.
 
     Large faces are averaged down by a whole factor first: bilinear sampling alone would skip
@@ -65,10 +65,11 @@ def warp(picture: np.ndarray, matrix: np.ndarray,
         high = np.clip(np.ceil(seen.max(0) + factor), low + factor, [width, height])
         small = ((high - low) // factor).astype(int)
         low = low.astype(int)
-        region = picture[low[1]:low[1] + small[1] * factor, low[0]:low[0] + small[0] * factor]
+        region = picture[low[1] : low[1] + small[1] * factor, low[0] : low[0] + small[0] * factor]
         picture = cv2.resize(region, tuple(int(v) for v in small), interpolation=cv2.INTER_AREA)
         # Pixel centres: small x = (large x - low + 0.5) / factor - 0.5.
         shift = matrix[:, :2] @ (low + (factor - 1) / 2)
         matrix = np.concatenate([matrix[:, :2] * factor, (matrix[:, 2] + shift)[:, None]], 1)
-    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

@@ -42,8 +42,7 @@ class ShotsConfig:
 
     cuts: CutConfig = field(default_factory=CutConfig)
     faces: FollowConfig = field(default_factory=FollowConfig)
-    max_side_px: int = col("longer side of the pictures looked at", "px", at_least=64,
-                           default=960)
+    max_side_px: int = col("longer side of the pictures looked at", "px", at_least=64, default=960)
     guard_frames: int = col("frames left out at each cut", "frame", at_least=0, default=1)
 
 
@@ -59,8 +58,10 @@ class Shots(Stage[Video, Shot]):
 
     @classmethod
     def devices(cls, config: ShotsConfig) -> dict[str, str]:
-        return {"faces.device": config.faces.device,
-                "faces.landmarks_device": config.faces.landmarks_device}
+        return {
+            "faces.device": config.faces.device,
+            "faces.landmarks_device": config.faces.landmarks_device,
+        }
 
     @classmethod
     def check_here(cls, config: ShotsConfig) -> None:
@@ -71,8 +72,9 @@ class Shots(Stage[Video, Shot]):
         faces = self.config.faces
         if self.sharing is None:
             self.detector = registry.make(registry.DETECTORS, faces.detector, device=faces.device)
-            self.landmarker = registry.make(registry.LANDMARKERS, faces.landmarks,
-                                            device=faces.landmarks_device)
+            self.landmarker = registry.make(
+                registry.LANDMARKERS, faces.landmarks, device=faces.landmarks_device
+            )
         else:
             self.detector = self.sharing.detector(faces.detector, faces.device)
             self.landmarker = self.sharing.landmarker(faces.landmarks, faces.landmarks_device)
@@ -81,8 +83,10 @@ class Shots(Stage[Video, Shot]):
 
     def fingerprint(self) -> dict[str, str]:
         faces = self.config.faces
-        return {"detector": registry.fingerprint(registry.DETECTORS, faces.detector),
-                "landmarks": registry.fingerprint(registry.LANDMARKERS, faces.landmarks)}
+        return {
+            "detector": registry.fingerprint(registry.DETECTORS, faces.detector),
+            "landmarks": registry.fingerprint(registry.LANDMARKERS, faces.landmarks),
+        }
 
     def process(self, batch: Sequence[Video], context: Context) -> list[list[Shot] | Reject]:
         with nullcontext() if self.sharing is None else self.sharing.video():
@@ -99,18 +103,31 @@ class Shots(Stage[Video, Shot]):
         frames = np.array(rows.frames, int)
         edges = [0, *cuts, video.num_frames]
         return [
-            Shot(shot_id(video.video_id, i), video.video_id, start, end,
-                 self.config.guard_frames, str(path.relative_to(context.work)),
-                 int(((frames >= start) & (frames < end)).sum()))
+            Shot(
+                shot_id(video.video_id, i),
+                video.video_id,
+                start,
+                end,
+                self.config.guard_frames,
+                str(path.relative_to(context.work)),
+                int(((frames >= start) & (frames < end)).sum()),
+            )
             for i, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
         ]
 
-    def _follow(self, video: Video, context: Context, rows: FaceRowsWriter
-                ) -> tuple[list[int], int]:
+    def _follow(
+        self, video: Video, context: Context, rows: FaceRowsWriter
+    ) -> tuple[list[int], int]:
         """The cuts, and how many frames there were; faces go to `rows` as they are known."""
         cuts = CutFinder(self.config.cuts)
-        follower = FaceFollower(self.config.faces, self.detector, self.landmarker, face_chips,
-                                cuts, Meter(context.measured))
+        follower = FaceFollower(
+            self.config.faces,
+            self.detector,
+            self.landmarker,
+            face_chips,
+            cuts,
+            Meter(context.measured),
+        )
         side, scale, last = self.config.max_side_px, 1.0, -1
         shown = None
         for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):

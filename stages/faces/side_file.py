@@ -18,12 +18,20 @@ from stages.faces.tracklets import TrackletRows
 from stages.networks.lipsync_features import MOUTH_SHAPE
 
 PIECE_ROWS = 3000
-FACE_COLUMNS = {"frame": ((), np.int32), "slot": ((), np.int32), "boxes": ((4,), np.float32),
-                "landmarks": ((68, 2), np.float32), "score": ((), np.float32),
-                "mouths": (MOUTH_SHAPE, np.uint8)}
-CHIP_COLUMNS = {"chip_frame": ((), np.int32), "chip_slot": ((), np.int32),
-                "chip_likeness": ((), np.float32),
-                **{name: (shape, np.uint8) for name, shape in CHIP_SHAPES.items()}}
+FACE_COLUMNS = {
+    "frame": ((), np.int32),
+    "slot": ((), np.int32),
+    "boxes": ((4,), np.float32),
+    "landmarks": ((68, 2), np.float32),
+    "score": ((), np.float32),
+    "mouths": (MOUTH_SHAPE, np.uint8),
+}
+CHIP_COLUMNS = {
+    "chip_frame": ((), np.int32),
+    "chip_slot": ((), np.int32),
+    "chip_likeness": ((), np.float32),
+    **{name: (shape, np.uint8) for name, shape in CHIP_SHAPES.items()},
+}
 
 
 class FaceRowsWriter:
@@ -59,12 +67,17 @@ class FaceRowsWriter:
             "chip_frame": [f for p in held for f, _, _ in p.chips],
             "chip_slot": [p.number for p in held for _ in p.chips],
             "chip_likeness": [v for p in held for _, _, v in p.chips],
-            **{name: [getattr(c, name) for p in held for _, c, _ in p.chips]
-               for name in CHIP_SHAPES},
+            **{
+                name: [getattr(c, name) for p in held for _, c, _ in p.chips]
+                for name in CHIP_SHAPES
+            },
         }
-        self._out.add({
-            f"{self._number:06d}/{name}": np.array(arrays[name], kind).reshape(-1, *shape)
-            for name, (shape, kind) in (FACE_COLUMNS | CHIP_COLUMNS).items()})
+        self._out.add(
+            {
+                f"{self._number:06d}/{name}": np.array(arrays[name], kind).reshape(-1, *shape)
+                for name, (shape, kind) in (FACE_COLUMNS | CHIP_COLUMNS).items()
+            }
+        )
         self._number, self._held = self._number + 1, []
 
 
@@ -78,11 +91,14 @@ class FaceRows:
         self._pieces = [(n, self._file[f"{n}/frame"]) for n in numbers]
         self.chip_frame, self.chip_slot, self.chip_likeness = (
             np.concatenate([self._file[f"{n}/{name}"] for n in numbers])
-            for name in ("chip_frame", "chip_slot", "chip_likeness"))
-        self._chip_piece = np.concatenate([
-            np.full(len(self._file[f"{n}/chip_frame"]), i) for i, n in enumerate(numbers)])
-        self._chip_index = np.concatenate([
-            np.arange(len(self._file[f"{n}/chip_frame"])) for n in numbers])
+            for name in ("chip_frame", "chip_slot", "chip_likeness")
+        )
+        self._chip_piece = np.concatenate(
+            [np.full(len(self._file[f"{n}/chip_frame"]), i) for i, n in enumerate(numbers)]
+        )
+        self._chip_index = np.concatenate(
+            [np.arange(len(self._file[f"{n}/chip_frame"])) for n in numbers]
+        )
 
     def between(self, start: int, end: int) -> dict[str, np.ndarray]:
         """The face columns of the rows whose frame is in [start, end)."""
@@ -92,9 +108,12 @@ class FaceRows:
             if inside.any():
                 for name, found in parts.items():
                     found.append(self._file[f"{number}/{name}"][inside])
-        return {name: np.concatenate(found) if found
-                else np.zeros((0, *FACE_COLUMNS[name][0]), FACE_COLUMNS[name][1])
-                for name, found in parts.items()}
+        return {
+            name: np.concatenate(found)
+            if found
+            else np.zeros((0, *FACE_COLUMNS[name][0]), FACE_COLUMNS[name][1])
+            for name, found in parts.items()
+        }
 
     def chips(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Chips `name` (`chips` or `aligned`) uint8 [len(rows), side, side, 3] by their rows."""

@@ -41,8 +41,9 @@ def smooth_squares(boxes: np.ndarray, repair_ends: bool = False) -> np.ndarray:
         raise ValueError("every frame needs a finite box with an area; see fill_boxes")
     half = (boxes[:, 2:] - boxes[:, :2]).max(1) / 2
     squares = np.column_stack([half, (boxes[:, :2] + boxes[:, 2:]) / 2])
-    return median_filter(squares, (FILTER_FRAMES, 1),
-                         mode="nearest" if repair_ends else "constant", cval=0.0)
+    return median_filter(
+        squares, (FILTER_FRAMES, 1), mode="nearest" if repair_ends else "constant", cval=0.0
+    )
 
 
 def fill_boxes(boxes: np.ndarray) -> np.ndarray:
@@ -75,8 +76,9 @@ def crop(frame: np.ndarray, square: np.ndarray) -> np.ndarray:
     top, left, bottom, right = top - pad, left - pad, bottom - pad, right - pad
     rows, columns = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
     if rows.start < rows.stop and columns.start < columns.stop:
-        picture[rows.start - top:rows.stop - top,
-                columns.start - left:columns.stop - left] = frame[rows, columns]
+        picture[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = (
+            frame[rows, columns]
+        )
     return cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
 
 
@@ -87,7 +89,10 @@ def gray_middle(picture: np.ndarray) -> np.ndarray:
 
 
 def iter_crops(
-    video: Video, path: str | Path, start_frame: int, boxes: np.ndarray,
+    video: Video,
+    path: str | Path,
+    start_frame: int,
+    boxes: np.ndarray,
     repair_ends: bool = False,
 ) -> Iterator[np.ndarray]:
     """RGB crops uint8 [224, 224, 3] of the T canonical frames from `start_frame` on.
@@ -100,8 +105,9 @@ def iter_crops(
     squares = smooth_squares(fill_boxes(boxes), repair_ends)
     end_frame = start_frame + len(squares)
     if start_frame < 0 or end_frame > video.num_frames:
-        raise ValueError(f"frames {start_frame}..{end_frame} are not in a video "
-                         f"of {video.num_frames}")
+        raise ValueError(
+            f"frames {start_frame}..{end_frame} are not in a video of {video.num_frames}"
+        )
     count = 0
     for frame, picture in iter_frames(video, path, start_frame, end_frame):
         yield crop(picture, squares[frame - start_frame])
@@ -111,7 +117,10 @@ def iter_crops(
 
 
 def gray_crops(
-    video: Video, path: str | Path, start_frame: int, boxes: np.ndarray,
+    video: Video,
+    path: str | Path,
+    start_frame: int,
+    boxes: np.ndarray,
     repair_ends: bool = False,
 ) -> np.ndarray:
     """uint8 [T, 112, 112] for Light-ASD: 12.5 kB a frame. See `iter_crops`."""

@@ -43,8 +43,13 @@ class TrackFaces:
         """A sample of a shard seen as a track of its own, in pixels of its 256 px faces; boxes and
         scores are not known there and are NaN. Raises ShardError."""
         count = len(sample.landmarks)
-        return cls(sample.landmarks, mouths_of_faces(sample.faces()), np.ones(count, bool),
-                   np.full((count, 4), np.nan, np.float32), np.full(count, np.nan, np.float32))
+        return cls(
+            sample.landmarks,
+            mouths_of_faces(sample.faces()),
+            np.ones(count, bool),
+            np.full((count, 4), np.nan, np.float32),
+            np.full(count, np.nan, np.float32),
+        )
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,15 @@ class TrackChips:
 
 def as_arrays(track_id: str, *parts: TrackFaces | TrackChips) -> dict[str, np.ndarray]:
     """What goes into the side file for one track."""
-    return {f"{track_id}/{item.name}": getattr(part, item.name)
-            for part in parts for item in fields(part)}
+    return {
+        f"{track_id}/{item.name}": getattr(part, item.name)
+        for part in parts
+        for item in fields(part)
+    }
 
 
-def _arrays(kind: type[TrackFaces] | type[TrackChips], track: Track, work: Path
-            ) -> dict[str, np.ndarray]:
+def _arrays(
+    kind: type[TrackFaces] | type[TrackChips], track: Track, work: Path
+) -> dict[str, np.ndarray]:
     archive = open_npz(work / track.faces_path)
     return {item.name: archive[f"{track.track_id}/{item.name}"] for item in fields(kind)}

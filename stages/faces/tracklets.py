@@ -31,9 +31,15 @@ class Tracklet:
     def take(self) -> TrackletRows:
         """The rows that nothing more will be added to, no longer kept here."""
         count = len(self.mouths)  # a mouth comes out some frames after its frame
-        made = TrackletRows(self.number, self.frames[:count], self.boxes[:count],
-                        self.points[:count], self.scores[:count], self.mouths[:count],
-                        self.keeper.chips)
+        made = TrackletRows(
+            self.number,
+            self.frames[:count],
+            self.boxes[:count],
+            self.points[:count],
+            self.scores[:count],
+            self.mouths[:count],
+            self.keeper.chips,
+        )
         self.frames, self.boxes = self.frames[count:], self.boxes[count:]
         self.points, self.scores = self.points[count:], self.scores[count:]
         self.mouths, self.keeper.chips = [], []

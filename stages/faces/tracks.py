@@ -35,25 +35,31 @@ class TracksConfig:
 
     embedder: EmbedderName = col("identity embedding that guards tracks", default="dlib_resnet")
     device: Literal["cpu", "cuda"] = col("where the embedding runs", default="cpu")
-    max_gap_frames: int = col("longest gap bridged inside a track", "frame", at_least=0,
-                              default=12)
-    min_overlap: float = col("intersection over union across a gap", at_least=0, at_most=1,
-                             default=0.15)
+    max_gap_frames: int = col("longest gap bridged inside a track", "frame", at_least=0, default=12)
+    min_overlap: float = col(
+        "intersection over union across a gap", at_least=0, at_most=1, default=0.15
+    )
     join_distance: float = col(
         "embedding distance under which tracklets are one person, in dlib_resnet's unit",
-        at_least=0, default=0.5)
+        at_least=0,
+        default=0.5,
+    )
     split_distance: float = col(
         "distance of a chip to the mean of those before it above which it is someone else, in "
-        "dlib_resnet's unit", at_least=0, default=0.55,
+        "dlib_resnet's unit",
+        at_least=0,
+        default=0.55,
     )
-    smooth_frames: int = col("odd window of the smoothing of points, 5 or more; 0: none",
-                             "frame", at_least=0, default=5)
+    smooth_frames: int = col(
+        "odd window of the smoothing of points, 5 or more; 0: none", "frame", at_least=0, default=5
+    )
     min_frames: int = col("shortest track kept", "frame", at_least=1, default=5)
 
     def __post_init__(self) -> None:
         if self.smooth_frames and (self.smooth_frames < 5 or self.smooth_frames % 2 == 0):
-            raise ValueError(f"smooth_frames must be 0 or an odd number of 5 or more, not "
-                             f"{self.smooth_frames}")
+            raise ValueError(
+                f"smooth_frames must be 0 or an odd number of 5 or more, not {self.smooth_frames}"
+            )
 
 
 class Tracks(Stage[Shot, Track]):
@@ -74,8 +80,7 @@ class Tracks(Stage[Shot, Track]):
         registry.check_at_hand(registry.EMBEDDERS, config.embedder)
 
     def setup(self) -> None:
-        self.embedder, self.unit = registry.ready_embedder(self.config.embedder,
-                                                           self.config.device)
+        self.embedder, self.unit = registry.ready_embedder(self.config.embedder, self.config.device)
 
     def fingerprint(self) -> dict[str, str]:
         return {"embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder)}
@@ -88,25 +93,36 @@ class Tracks(Stage[Shot, Track]):
         with npz_writer(path) as out:
             return [self._shot(shot, video.num_frames, faces, name, out) for shot in batch]
 
-    def _shot(self, shot: Shot, num_frames: int, faces: FaceRows, path: str, out: NpzWriter
-              ) -> list[Track] | Reject:
+    def _shot(
+        self, shot: Shot, num_frames: int, faces: FaceRows, path: str, out: NpzWriter
+    ) -> list[Track] | Reject:
         arrays = faces.between(shot.start_frame, shot.end_frame)
         embeddings = ChipEmbeddings(self.embedder, faces)
         pieces = self._pieces(shot, num_frames, arrays, embeddings)
         if not pieces:
             return Reject("no_face", 0, 1, "no face was found in the shot")
-        people = [p for p in self._join(pieces, embeddings)
-                  if len(p.frames) >= self.config.min_frames]
+        people = [
+            p for p in self._join(pieces, embeddings) if len(p.frames) >= self.config.min_frames
+        ]
         if not people:
             longest = max(len(p.frames) for p in pieces)
-            return Reject("face_too_brief", longest, self.config.min_frames,
-                          f"the longest face lasts {longest} frames")
+            return Reject(
+                "face_too_brief",
+                longest,
+                self.config.min_frames,
+                f"the longest face lasts {longest} frames",
+            )
         people.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
-        return [self._track(shot, number, piece, embeddings, arrays["mouths"], path, out)
-                for number, piece in enumerate(people)]
+        return [
+            self._track(shot, number, piece, embeddings, arrays["mouths"], path, out)
+            for number, piece in enumerate(people)
+        ]
 
     def _pieces(
-        self, shot: Shot, num_frames: int, arrays: dict[str, np.ndarray],
+        self,
+        shot: Shot,
+        num_frames: int,
+        arrays: dict[str, np.ndarray],
         embeddings: ChipEmbeddings,
     ) -> list[Piece]:
         faces = embeddings.faces
@@ -131,9 +147,7 @@ class Tracks(Stage[Shot, Track]):
                 chips,
                 faces.chip_likeness[chips],
             )
-            for person in split_people(
-                piece, embeddings, self.config.split_distance * self.unit
-            ):
+            for person in split_people(piece, embeddings, self.config.split_distance * self.unit):
                 kept = person.part(low, high)
                 if len(kept.frames):
                     pieces.append(kept)
@@ -151,8 +165,11 @@ class Tracks(Stage[Shot, Track]):
                     continue
                 if not (len(track.chip_rows) and len(piece.chip_rows)):
                     continue  # nothing vouches for the person: doubt separates
-                distance = float(np.linalg.norm(
-                    embeddings(track.chip_rows).mean(0) - embeddings(piece.chip_rows).mean(0)))
+                distance = float(
+                    np.linalg.norm(
+                        embeddings(track.chip_rows).mean(0) - embeddings(piece.chip_rows).mean(0)
+                    )
+                )
                 if distance < best_distance:
                     best, best_distance = i, distance
             if best is None:
@@ -162,8 +179,14 @@ class Tracks(Stage[Shot, Track]):
         return tracks
 
     def _track(
-        self, shot: Shot, number: int, piece: Piece, embeddings: ChipEmbeddings,
-        all_mouths: np.ndarray, path: str, out: NpzWriter,
+        self,
+        shot: Shot,
+        number: int,
+        piece: Piece,
+        embeddings: ChipEmbeddings,
+        all_mouths: np.ndarray,
+        path: str,
+        out: NpzWriter,
     ) -> Track:
         name = track_id(shot.shot_id, number)
         start, end = int(piece.frames[0]), int(piece.frames[-1]) + 1
@@ -181,12 +204,19 @@ class Tracks(Stage[Shot, Track]):
         chips = embeddings.faces.chips("chips", piece.chip_rows)
         landmarks = smooth(landmarks, self.config.smooth_frames)
         boxes = smooth(boxes, self.config.smooth_frames)
-        out.add(as_arrays(
-            name,
-            TrackFaces(landmarks, mouths, observed, boxes, scores),
-            TrackChips(piece.chip_frames, chips,
-                       embeddings.faces.chips("aligned", piece.chip_rows),
-                       embeddings(piece.chip_rows), np.array(self.embedder.name))))
+        out.add(
+            as_arrays(
+                name,
+                TrackFaces(landmarks, mouths, observed, boxes, scores),
+                TrackChips(
+                    piece.chip_frames,
+                    chips,
+                    embeddings.faces.chips("aligned", piece.chip_rows),
+                    embeddings(piece.chip_rows),
+                    np.array(self.embedder.name),
+                ),
+            )
+        )
         seen = landmarks[observed]
         eyes = seen[:, 42:48].mean(1) - seen[:, 36:42].mean(1)
         yaw, pitch, roll = head_pose(seen)

@@ -51,16 +51,21 @@ def find_peak(curve: np.ndarray, step_ms: float) -> Peak | None:
     margin = float(curve[best] - rest.max()) if len(rest) else 0.0
     shift = 0.0
     if valid[0] < best < valid[-1]:
-        left, middle, right = curve[best - 1:best + 2]
+        left, middle, right = curve[best - 1 : best + 2]
         bend = left - 2 * middle + right
         if bend < 0:
             shift = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
-    return Peak(float(lags[best] + shift * step_ms), float(curve[best]), margin,
-                best in (valid[0], valid[-1]))
+    return Peak(
+        float(lags[best] + shift * step_ms),
+        float(curve[best]),
+        margin,
+        best in (valid[0], valid[-1]),
+    )
 
 
-def find_votes(curves: np.ndarray, step_ms: float, temperature: float,
-               shift_ms: float = 0.0) -> Peak | None:
+def find_votes(
+    curves: np.ndarray, step_ms: float, temperature: float, shift_ms: float = 0.0
+) -> Peak | None:
     """The common peak of several estimators' curves [M, L], with how far they agree.
 
     `temperature` turns correlation into log-odds, `shift_ms` is added to the lag.
@@ -106,19 +111,27 @@ def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
     return float(1 / (1 + np.exp(-evidence(peak, seconds) @ calibration)))
 
 
-def drift_ms_per_min(starts_frame: Sequence[int], lags_ms: Sequence[float | None],
-                     rate: float = 25.0) -> float | None:
+def drift_ms_per_min(
+    starts_frame: Sequence[int], lags_ms: Sequence[float | None], rate: float = 25.0
+) -> float | None:
     """Trend of the windows' lags (Theil-Sen).
 
     None with fewer than five measured windows, and where the windows scatter so much, or span so
     little, that the trend's standard error is above `DRIFT_ERROR`.
     """
-    points = [(s / rate / 60, lag) for s, lag in zip(starts_frame, lags_ms, strict=True)
-              if lag is not None]
+    points = [
+        (s / rate / 60, lag)
+        for s, lag in zip(starts_frame, lags_ms, strict=True)
+        if lag is not None
+    ]
     if len(points) < 5:
         return None
-    slopes = [(b[1] - a[1]) / (b[0] - a[0])
-              for i, a in enumerate(points) for b in points[i + 1:] if b[0] > a[0]]
+    slopes = [
+        (b[1] - a[1]) / (b[0] - a[0])
+        for i, a in enumerate(points)
+        for b in points[i + 1 :]
+        if b[0] > a[0]
+    ]
     slope = float(np.median(slopes))
     times, lags = np.array(points).T
     residual = lags - slope * times

@@ -52,8 +52,14 @@ class _Block(nn.Module):
         for size in (3, 5):
             half = size // 2
             if first == "s":
-                across = nn.Conv3d(inputs, outputs, (1, size, size), (1, stride, stride),
-                                   (0, half, half), bias=False)
+                across = nn.Conv3d(
+                    inputs,
+                    outputs,
+                    (1, size, size),
+                    (1, stride, stride),
+                    (0, half, half),
+                    bias=False,
+                )
                 along = nn.Conv3d(outputs, outputs, (size, 1, 1), 1, (half, 0, 0), bias=False)
             else:
                 across = nn.Conv2d(inputs, outputs, (size, 1), 1, (half, 0), bias=False)
@@ -175,7 +181,7 @@ class LightAsd(nn.Module):
             raise ValueError(f"cepstra must be [4 T, 13], not {list(cepstra.shape)}")
 
         def encode(low: int, high: int) -> Tensor:
-            rows = cepstra[low * COLUMNS_PER_FRAME:high * COLUMNS_PER_FRAME]
+            rows = cepstra[low * COLUMNS_PER_FRAME : high * COLUMNS_PER_FRAME]
             columns = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32))
             return self.model.audioEncoder(columns.to(self._device())[None, None])[0]
 
@@ -188,8 +194,9 @@ class LightAsd(nn.Module):
             raise ValueError(f"{len(seen)} frames of pictures, {len(heard)} of sound")
         return self.lossAV.FC(self.model.GRU((seen + heard)[None])[0]).float().cpu().numpy()
 
-    def scores_of(self, crops: np.ndarray, cepstra: np.ndarray,
-                  windows_s: Sequence[float] | None = PASSES_S) -> np.ndarray:
+    def scores_of(
+        self, crops: np.ndarray, cepstra: np.ndarray, windows_s: Sequence[float] | None = PASSES_S
+    ) -> np.ndarray:
         """Gray crops uint8 [T, 112, 112] and cepstra [4 T, 13] -> scores float32 [T].
 
         For each length in `windows_s` (seconds) the track is cut from its start into windows
@@ -212,13 +219,14 @@ class LightAsd(nn.Module):
                 span = (low, min(low + size, count))
                 if span not in known:
                     known[span] = self.decide(
-                        self.see(crops[slice(*span)]),
-                        self.hear(cepstra[4 * span[0]:4 * span[1]]))[:, 1]
+                        self.see(crops[slice(*span)]), self.hear(cepstra[4 * span[0] : 4 * span[1]])
+                    )[:, 1]
                 total[slice(*span)] += known[span]
         return (total / len(windows_s)).astype(np.float32)
 
-    def scores(self, crops: np.ndarray, pcm: np.ndarray,
-               windows_s: Sequence[float] | None = PASSES_S) -> np.ndarray:
+    def scores(
+        self, crops: np.ndarray, pcm: np.ndarray, windows_s: Sequence[float] | None = PASSES_S
+    ) -> np.ndarray:
         """Gray crops uint8 [T, 112, 112] at 25 fps and int16 [N] at 16 kHz that begins with
         the first crop -> a score per frame, float32 [T]. See `features` and `scores_of`."""
         return self.scores_of(crops, features(pcm, len(crops)), windows_s)
@@ -237,7 +245,7 @@ def features(pcm: np.ndarray, num_frames: int) -> np.ndarray:
     needed = num_frames * SAMPLES_PER_FRAME
     if len(pcm) < needed:
         raise ValueError(f"{num_frames} frames need {needed} samples, not {len(pcm)}")
-    known = pcm[:needed + _LOOK_AHEAD]
+    known = pcm[: needed + _LOOK_AHEAD]
     return mfcc(np.pad(known, (0, needed + _LOOK_AHEAD - len(known))))
 
 
@@ -255,5 +263,5 @@ def _in_pieces(encode, count: int) -> Tensor:
     for low in range(0, count, CHUNK_FRAMES):
         high = min(low + CHUNK_FRAMES, count)
         begin, end = max(low - REACH_FRAMES, 0), min(high + REACH_FRAMES, count)
-        parts.append(encode(begin, end)[low - begin:high - begin])
+        parts.append(encode(begin, end)[low - begin : high - begin])
     return torch.cat(parts)

@@ -32,7 +32,10 @@ SEARCH_MS = 700.0
 def _block(inputs: int, outputs: int, kernel: int, dilation: int, dropout: float) -> nn.Module:
     return nn.Sequential(
         nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2 * dilation, dilation=dilation),
-        nn.BatchNorm1d(outputs), nn.GELU(), nn.Dropout(dropout))
+        nn.BatchNorm1d(outputs),
+        nn.GELU(),
+        nn.Dropout(dropout),
+    )
 
 
 class Towers(nn.Module):
@@ -41,15 +44,21 @@ class Towers(nn.Module):
     def __init__(self, dropout: float = 0.2) -> None:
         super().__init__()
         self.see = nn.Sequential(
-            _block(SEEN_SIZE, HIDDEN, 3, 1, dropout), _block(HIDDEN, HIDDEN, 3, 1, dropout),
-            nn.Conv1d(HIDDEN, DIM, 3, padding=1))
+            _block(SEEN_SIZE, HIDDEN, 3, 1, dropout),
+            _block(HIDDEN, HIDDEN, 3, 1, dropout),
+            nn.Conv1d(HIDDEN, DIM, 3, padding=1),
+        )
         self.hear = nn.Sequential(
-            _block(feat.NUM_BANDS, HIDDEN, 5, 1, dropout), _block(HIDDEN, HIDDEN, 5, 2, dropout),
-            _block(HIDDEN, HIDDEN, 5, 3, dropout), nn.Conv1d(HIDDEN, DIM, 3, padding=1))
+            _block(feat.NUM_BANDS, HIDDEN, 5, 1, dropout),
+            _block(HIDDEN, HIDDEN, 5, 2, dropout),
+            _block(HIDDEN, HIDDEN, 5, 3, dropout),
+            nn.Conv1d(HIDDEN, DIM, 3, padding=1),
+        )
 
 
-def lag_correlation(seen: torch.Tensor, heard: torch.Tensor, exists: torch.Tensor,
-                    steps: int) -> torch.Tensor:
+def lag_correlation(
+    seen: torch.Tensor, heard: torch.Tensor, exists: torch.Tensor, steps: int
+) -> torch.Tensor:
     """Windows `seen` [B, K, T], sounds `heard` [C, K, 4 T + 2 steps] -> [B, C, 2 steps + 1].
 
     Column j is the lag (j - steps) * 10 ms; > 0: the picture is late. Sound row `steps` is the
@@ -67,8 +76,7 @@ def lag_correlation(seen: torch.Tensor, heard: torch.Tensor, exists: torch.Tenso
     ones = torch.ones(1, 1, frames)
     count = slide(mask, ones).clamp_min(1.0)
     product = slide(heard, seen)
-    seen_sum = slide(mask, seen.reshape(batch * size, 1, frames)).reshape(
-        sounds, batch, size, lags)
+    seen_sum = slide(mask, seen.reshape(batch * size, 1, frames)).reshape(sounds, batch, size, lags)
     heard_sum = slide(heard.reshape(sounds * size, 1, -1), ones).reshape(sounds, size, lags)
     seen_power = slide(mask, (seen**2).sum(1, keepdim=True))
     heard_power = slide((heard**2).sum(1, keepdim=True), ones)
@@ -114,8 +122,9 @@ class LipSync:
         return np.stack([t.hear(x)[0].T.numpy() for t in self.towers])
 
     @torch.inference_mode()
-    def curves(self, seen: np.ndarray, heard: np.ndarray, exists: np.ndarray, start: int,
-               search_ms: float) -> np.ndarray:
+    def curves(
+        self, seen: np.ndarray, heard: np.ndarray, exists: np.ndarray, start: int, search_ms: float
+    ) -> np.ndarray:
         """Correlation over lags of one window, float32 [num towers, 2 S + 1].
 
         `seen` [M, T, 16]; `heard` [M, N, 16], of which row `start` (may be negative) belongs to
@@ -131,15 +140,21 @@ class LipSync:
         a = torch.from_numpy(np.ascontiguousarray(seen.transpose(0, 2, 1)))
         b = torch.from_numpy(np.ascontiguousarray(window.transpose(0, 2, 1)))
         mask = torch.from_numpy(real)[None]
-        curves = np.stack([lag_correlation(a[[m]], b[[m]], mask, steps)[0, 0].numpy()
-                           for m in range(len(a))])
+        curves = np.stack(
+            [lag_correlation(a[[m]], b[[m]], mask, steps)[0, 0].numpy() for m in range(len(a))]
+        )
         windows = np.lib.stride_tricks.sliding_window_view(real, 4 * frames)[:, ::4]
-        share = windows.mean(1)[:2 * steps + 1][::-1]
+        share = windows.mean(1)[: 2 * steps + 1][::-1]
         curves[:, share < MIN_SOUND] = np.nan
         return curves
 
-    def clip_peak(self, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray,
-                  search_ms: float = SEARCH_MS) -> Peak | None:
+    def clip_peak(
+        self,
+        landmarks: np.ndarray,
+        mouths: np.ndarray,
+        pcm: np.ndarray,
+        search_ms: float = SEARCH_MS,
+    ) -> Peak | None:
         """The lag of a whole clip: points [T, 68, 2], pictures [T, 40, 48], int16 [640 T].
 
         Clips longer than 3 s pool windows of 3 s, one a second. None where nothing moves or
@@ -150,11 +165,11 @@ class LipSync:
         exists = np.ones(heard.shape[1], bool)
         length = len(landmarks)
         starts = sorted({*range(0, max(1, length - 74), 25), max(0, length - 75)})
-        curves = [self.curves(seen[:, s:s + 75], heard, exists, 4 * s, search_ms)
-                  for s in starts]
+        curves = [self.curves(seen[:, s : s + 75], heard, exists, 4 * s, search_ms) for s in starts]
         pooled = pool(curves, [1.0] * len(curves))
-        return None if pooled is None else find_votes(pooled, STEP_MS, self.temperature,
-                                                      -self.bias_ms)
+        return (
+            None if pooled is None else find_votes(pooled, STEP_MS, self.temperature, -self.bias_ms)
+        )
 
     def save(self, path: Path) -> None:
         """Write safetensors. Raises ValueError for an uncalibrated model."""
@@ -162,16 +177,22 @@ class LipSync:
 
         if self.calibration is None:
             raise ValueError("calibrate the model before it is saved")
-        arrays = {"lip_scale": self.lip_scale, "pixels": self.pixels,
-                  "calibration": self.calibration,
-                  "scalars": np.array([self.temperature, self.bias_ms])}
+        arrays = {
+            "lip_scale": self.lip_scale,
+            "pixels": self.pixels,
+            "calibration": self.calibration,
+            "scalars": np.array([self.temperature, self.bias_ms]),
+        }
         for i, towers in enumerate(self.towers):
             for name, value in towers.state_dict().items():
                 if not name.endswith("num_batches_tracked"):
                     arrays[f"towers.{i}.{name}"] = value.numpy()
         # safetensors writes the memory as it lies: a transposed view would come back scrambled.
-        save_file({n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()}, path,
-                  metadata={"facts": json.dumps(self.facts or {}, sort_keys=True)})
+        save_file(
+            {n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()},
+            path,
+            metadata={"facts": json.dumps(self.facts or {}, sort_keys=True)},
+        )
         path.chmod(0o644)
 
     @staticmethod
@@ -185,13 +206,23 @@ class LipSync:
         towers: list[Towers] = []
         while any(n.startswith(f"towers.{len(towers)}.") for n in arrays):
             prefix = f"towers.{len(towers)}."
-            state = {n[len(prefix):]: torch.from_numpy(a) for n, a in arrays.items()
-                     if n.startswith(prefix)}
+            state = {
+                n[len(prefix) :]: torch.from_numpy(a)
+                for n, a in arrays.items()
+                if n.startswith(prefix)
+            }
             tower = Towers()
             missing, unexpected = tower.load_state_dict(state, strict=False)
             if unexpected or any(not m.endswith("num_batches_tracked") for m in missing):
                 raise KeyError(f"{path} is of another model")
             towers.append(tower.eval())
         temperature, bias_ms = arrays["scalars"].astype(float)
-        return LipSync(towers, arrays["lip_scale"], arrays["pixels"], float(temperature),
-                       float(bias_ms), arrays["calibration"], facts)
+        return LipSync(
+            towers,
+            arrays["lip_scale"],
+            arrays["pixels"],
+            float(temperature),
+            float(bias_ms),
+            arrays["calibration"],
+            facts,
+        )

@@ -41,8 +41,7 @@ def lip_shape(landmarks: np.ndarray) -> np.ndarray:
     eye distances of the template.
     """
     target = template().astype(np.float64) / EYE_DISTANCE_PX
-    fitted = np.stack([similarity(p[list(ANCHORS)].astype(np.float64), target)
-                       for p in landmarks])
+    fitted = np.stack([similarity(p[list(ANCHORS)].astype(np.float64), target) for p in landmarks])
     linear = np.median(fitted[:, :, :2], axis=0)
     head = landmarks[:, list(ANCHORS)].mean(1, keepdims=True)
     mouth = (landmarks[:, list(MOUTH_POINTS)] - head) @ linear.T

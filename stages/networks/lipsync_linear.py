@@ -48,8 +48,13 @@ class LinearModel:
     facts: dict | None = None
     """Where the weights come from: recipe, data; nothing in the file that ships."""
 
-    def clip_peak(self, landmarks: np.ndarray, mouths: np.ndarray | None, pcm: np.ndarray,
-                  search_ms: float = 700.0) -> Peak | None:
+    def clip_peak(
+        self,
+        landmarks: np.ndarray,
+        mouths: np.ndarray | None,
+        pcm: np.ndarray,
+        search_ms: float = 700.0,
+    ) -> Peak | None:
         """The lag of a whole clip: points [T, 68, 2], int16 [640 T]; pictures are not looked at.
 
         Clips longer than 3 s pool windows of 3 s, one a second. None where nothing moves or
@@ -58,8 +63,10 @@ class LinearModel:
         lips, expected = seen(self, landmarks), predict(self, pcm)
         shift = round(self.bias_ms / STEP_MS)
         starts = range(0, max(1, len(lips) - WINDOW_FRAMES + 1), FRAMES_PER_S)
-        curves = [correlation_curve(lips[s:s + WINDOW_FRAMES], expected, 4 * s - shift, search_ms)
-                  for s in starts]
+        curves = [
+            correlation_curve(lips[s : s + WINDOW_FRAMES], expected, 4 * s - shift, search_ms)
+            for s in starts
+        ]
         pooled = pool(curves, [1.0] * len(curves))
         return None if pooled is None else find_peak(pooled, STEP_MS)
 
@@ -70,12 +77,18 @@ class LinearModel:
         if self.calibration is None:
             raise ValueError("calibrate the model before it is saved")
         arrays = {
-            "matrix": self.matrix, "components": self.components, "anchors": self.anchors,
-            "lag_bias_ms": np.array([self.bias_ms]), "calibration": self.calibration,
+            "matrix": self.matrix,
+            "components": self.components,
+            "anchors": self.anchors,
+            "lag_bias_ms": np.array([self.bias_ms]),
+            "calibration": self.calibration,
         }
         # safetensors writes the memory as it lies: a transposed view would come back scrambled.
-        save_file({n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()}, path,
-                  metadata={"facts": json.dumps(self.facts or {}, sort_keys=True)})
+        save_file(
+            {n: np.ascontiguousarray(a, np.float32) for n, a in arrays.items()},
+            path,
+            metadata={"facts": json.dumps(self.facts or {}, sort_keys=True)},
+        )
         path.chmod(0o644)
 
     @staticmethod
@@ -86,8 +99,14 @@ class LinearModel:
         with safe_open(path, "numpy") as file:
             data = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-        return LinearModel(data["matrix"], data["components"], data["anchors"],
-                           float(data["lag_bias_ms"][0]), data["calibration"], facts)
+        return LinearModel(
+            data["matrix"],
+            data["components"],
+            data["anchors"],
+            float(data["lag_bias_ms"][0]),
+            data["calibration"],
+            facts,
+        )
 
 
 @cache
@@ -156,7 +175,7 @@ def lip_features(landmarks: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     mouth = head_fixed_mouth(landmarks, anchors).reshape(len(landmarks), 20, 2)
     mouth = detrend((mouth - mouth.mean(1, keepdims=True)).reshape(len(landmarks), -1))
     padded = np.pad(mouth, ((LIP_CONTEXT, LIP_CONTEXT), (0, 0)), mode="edge")
-    parts = [padded[i:i + len(mouth)] for i in range(2 * LIP_CONTEXT + 1)]
+    parts = [padded[i : i + len(mouth)] for i in range(2 * LIP_CONTEXT + 1)]
     return np.concatenate(parts, 1).astype(np.float32)
 
 

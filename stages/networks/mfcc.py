@@ -50,10 +50,10 @@ def _columns(pcm: np.ndarray, first: int, last: int) -> np.ndarray:
     low, high = first * STEP, (last - 1) * STEP + WINDOW
     # One sample before the chunk, so that pre-emphasis does not know where chunks begin.
     signal = np.zeros(high - low + 1)
-    known = pcm[max(low - 1, 0):high]
+    known = pcm[max(low - 1, 0) : high]
     begin = 1 if low == 0 else 0
-    signal[begin:begin + len(known)] = known
-    signal[1:1 + min(high, len(pcm)) - low] -= PRE_EMPHASIS * signal[:min(high, len(pcm)) - low]
+    signal[begin : begin + len(known)] = known
+    signal[1 : 1 + min(high, len(pcm)) - low] -= PRE_EMPHASIS * signal[: min(high, len(pcm)) - low]
     spectrum = np.fft.rfft(windows(signal[1:], WINDOW, STEP), NUM_FFT)
     return cepstra((spectrum.real**2 + spectrum.imag**2) / NUM_FFT)
 

@@ -18,8 +18,14 @@ def read_state(path: Path | str) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, EOFError, KeyError,
-            UnicodeDecodeError) as error:
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        AttributeError,
+        EOFError,
+        KeyError,
+        UnicodeDecodeError,
+    ) as error:
         raise unusable(path, "it holds no weights that can be read") from error
     if not isinstance(state, dict):
         raise unusable(path, f"it holds a {type(state).__name__}, not weights by name")

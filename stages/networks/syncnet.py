@@ -44,8 +44,11 @@ def _conv2d(inputs: int, outputs: int, size, padding: int) -> list[nn.Module]:
 
 
 def _conv3d(inputs: int, outputs: int, size, stride: int, padding: int) -> list[nn.Module]:
-    return [nn.Conv3d(inputs, outputs, size, (1, stride, stride), (0, padding, padding)),
-            nn.BatchNorm3d(outputs), nn.ReLU()]
+    return [
+        nn.Conv3d(inputs, outputs, size, (1, stride, stride), (0, padding, padding)),
+        nn.BatchNorm3d(outputs),
+        nn.ReLU(),
+    ]
 
 
 def _pool3d(padding: int = 0) -> nn.Module:
@@ -53,8 +56,9 @@ def _pool3d(padding: int = 0) -> nn.Module:
 
 
 def _head() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(),
-                         nn.Linear(512, DIMENSIONS))
+    return nn.Sequential(
+        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, DIMENSIONS)
+    )
 
 
 class SyncNet(nn.Module):
@@ -65,18 +69,25 @@ class SyncNet(nn.Module):
         self.netcnnaud = nn.Sequential(
             *_conv2d(1, 64, 3, 1),
             nn.MaxPool2d(1, 1),  # does nothing, but later layers are numbered after it
-            *_conv2d(64, 192, 3, 1), nn.MaxPool2d(3, (1, 2)),
-            *_conv2d(192, 384, 3, 1), *_conv2d(384, 256, 3, 1),
-            *_conv2d(256, 256, 3, 1), nn.MaxPool2d(3, 2),
+            *_conv2d(64, 192, 3, 1),
+            nn.MaxPool2d(3, (1, 2)),
+            *_conv2d(192, 384, 3, 1),
+            *_conv2d(384, 256, 3, 1),
+            *_conv2d(256, 256, 3, 1),
+            nn.MaxPool2d(3, 2),
             *_conv2d(256, 512, (5, 4), 0),
         )
         self.netfcaud = _head()
         self.netfclip = _head()
         self.netcnnlip = nn.Sequential(
-            *_conv3d(3, 96, (5, 7, 7), 2, 0), _pool3d(),
-            *_conv3d(96, 256, (1, 5, 5), 2, 1), _pool3d(1),
-            *_conv3d(256, 256, (1, 3, 3), 1, 1), *_conv3d(256, 256, (1, 3, 3), 1, 1),
-            *_conv3d(256, 256, (1, 3, 3), 1, 1), _pool3d(),
+            *_conv3d(3, 96, (5, 7, 7), 2, 0),
+            _pool3d(),
+            *_conv3d(96, 256, (1, 5, 5), 2, 1),
+            _pool3d(1),
+            *_conv3d(256, 256, (1, 3, 3), 1, 1),
+            *_conv3d(256, 256, (1, 3, 3), 1, 1),
+            *_conv3d(256, 256, (1, 3, 3), 1, 1),
+            _pool3d(),
             *_conv3d(256, 512, (1, 6, 6), 1, 0),
         )
 
@@ -91,8 +102,11 @@ class SyncNet(nn.Module):
         missing, foreign = network.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         if missing or foreign:
-            raise unusable(path, f"it is not SyncNet v2: it lacks {missing or 'nothing'}, "
-                                 f"and has {foreign or 'nothing'} besides")
+            raise unusable(
+                path,
+                f"it is not SyncNet v2: it lacks {missing or 'nothing'}, "
+                f"and has {foreign or 'nothing'} besides",
+            )
         return network.eval()
 
     @torch.inference_mode()
@@ -124,14 +138,16 @@ class SyncNet(nn.Module):
         rows = [np.zeros((0, DIMENSIONS), np.float32)]
         for low in range(0, count, CHUNK_SOUNDS):
             high = min(low + CHUNK_SOUNDS, count)
-            windows = cepstra[low * COLUMNS_PER_FRAME:].unfold(0, WINDOW_COLUMNS,
-                                                               COLUMNS_PER_FRAME)
-            heard = self.netcnnaud(windows[:high - low, None])
+            windows = cepstra[low * COLUMNS_PER_FRAME :].unfold(
+                0, WINDOW_COLUMNS, COLUMNS_PER_FRAME
+            )
+            heard = self.netcnnaud(windows[: high - low, None])
             rows.append(self.netfcaud(heard.flatten(1)).float().cpu().numpy())
         return np.concatenate(rows)
 
-    def measure(self, crops: np.ndarray | Iterable[np.ndarray], pcm: np.ndarray,
-                vshift: int = VSHIFT) -> Synchrony:
+    def measure(
+        self, crops: np.ndarray | Iterable[np.ndarray], pcm: np.ndarray, vshift: int = VSHIFT
+    ) -> Synchrony:
         """RGB crops of T frames and the sound that begins with them -> `Synchrony`.
 
         n = min(T, N // 640) - 5 windows are compared, one fewer than exist, as published.
@@ -187,14 +203,15 @@ def synchrony(seen: np.ndarray, heard: np.ndarray, vshift: int = VSHIFT) -> Sync
     padded = torch.from_numpy(np.pad(heard, ((vshift, vshift), (0, 0))))
     pictures = torch.from_numpy(np.ascontiguousarray(seen))
     columns = [
-        functional.pairwise_distance(pictures, padded[j:j + len(seen)]).numpy()
+        functional.pairwise_distance(pictures, padded[j : j + len(seen)]).numpy()
         for j in range(2 * vshift + 1)
     ]
     distances = np.stack(columns, 1)
     means = distances.mean(0)
     best = int(means.argmin())
-    return Synchrony(vshift - best, float(means[best]),
-                     float(_lower_median(means) - means[best]), distances)
+    return Synchrony(
+        vshift - best, float(means[best]), float(_lower_median(means) - means[best]), distances
+    )
 
 
 def _lower_median(values: np.ndarray) -> np.floating:
@@ -214,6 +231,6 @@ def _chunks(crops: np.ndarray | Iterable[np.ndarray], size: int) -> Iterator[np.
         is_new = True
         if len(held) == size:
             yield np.stack(held)
-            held, is_new = held[-(WINDOW_FRAMES - 1):], False
+            held, is_new = held[-(WINDOW_FRAMES - 1) :], False
     if is_new and len(held) >= WINDOW_FRAMES:
         yield np.stack(held)

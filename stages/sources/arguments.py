@@ -49,8 +49,10 @@ def no_source(text: str) -> str:
         return "is a link that names no host, or is written wrongly"
     if scheme[1].lower() == "file":
         return "is a link of the scheme file; give the path alone"
-    return (f"is a link of the scheme {scheme[1].lower()}, and those of http and https are taken; "
-            "fetch the file and give its path")
+    return (
+        f"is a link of the scheme {scheme[1].lower()}, and those of http and https are taken; "
+        "fetch the file and give its path"
+    )
 
 
 def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
@@ -62,17 +64,25 @@ def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
             found.setdefault(request.address, request)
     if bad:
         more = len(bad) - MOST_TOLD
-        raise BadSourceError("\n  ".join([
-            f"{len(bad)} line{'s' * (len(bad) > 1)} of the lists cannot be used; mend each, or "
-            "comment it out with #:", *bad[:MOST_TOLD],
-            *([f"and {more} more"] if more > 0 else [])]))
+        raise BadSourceError(
+            "\n  ".join(
+                [
+                    f"{len(bad)} line{'s' * (len(bad) > 1)} of the lists cannot be used; mend or "
+                    "comment it out with #:",
+                    *bad[:MOST_TOLD],
+                    *([f"and {more} more"] if more > 0 else []),
+                ]
+            )
+        )
     return list(found.values())
 
 
 def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
     if not argument.strip():  # Path("") would be the current folder
-        raise BadSourceError("one of the sources is empty (a shell variable that is not set?); "
-                             "give a link, a file or a folder, `.` for the current one")
+        raise BadSourceError(
+            "one of the sources is empty (a shell variable that is not set?); "
+            "give a link, a file or a folder, `.` for the current one"
+        )
     if is_link(argument):
         link = _ascii_bytes(argument)
         return [_request(link, "link", link)]
@@ -88,7 +98,8 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
         if not found.files:
             raise BadSourceError(
                 f"{shown} holds no media file (looked for "
-                f"{', '.join(sorted(walk.VIDEO_SUFFIXES))}, and into files of other names)")
+                f"{', '.join(sorted(walk.VIDEO_SUFFIXES))}, and into files of other names)"
+            )
         return [_file(p, argument) for p in found.files]
     if not is_file:
         raise BadSourceError(f"{shown} {no_source(argument)}")
@@ -117,8 +128,13 @@ def read_list(path: Path, bad: list[str]) -> list[Request]:
             requests.append(found)
         elif text and not text.startswith("#"):
             cut = COMMENT.split(text)[0]
-            what = ("holds a tab; a list has one link a line" if is_link(cut)
-                    else no_source(cut) if SCHEME.match(cut) else "is neither a link nor a file")
+            what = (
+                "holds a tab; a list has one link a line"
+                if is_link(cut)
+                else no_source(cut)
+                if SCHEME.match(cut)
+                else "is neither a link nor a file"
+            )
             bad.append(f"{as_text(path)}, line {number}: '{as_text(cut)}' {what}")
     if not requests and len(bad) == known_bad:
         raise BadSourceError(f"{as_text(path)} holds no links")
@@ -160,8 +176,11 @@ def _lines(path: Path) -> list[str]:
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = (content.decode("utf-16") if wide
-                else content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
+        text = (
+            content.decode("utf-16")
+            if wide
+            else content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+        )
     except UnicodeDecodeError:
         raise BadSourceError(f"{as_text(path)} is no whole UTF-16 text file of links") from None
     if "\0" in text:
@@ -171,8 +190,11 @@ def _lines(path: Path) -> list[str]:
 
 def _ascii_bytes(link: str) -> str:
     """A link whose bytes that are no UTF-8 are written %HH, as browsers do."""
-    return re.sub("[\ud800-\udfff]+", lambda odd: quote_from_bytes(
-        odd[0].encode("utf-8", "surrogateescape")), link)
+    return re.sub(
+        "[\ud800-\udfff]+",
+        lambda odd: quote_from_bytes(odd[0].encode("utf-8", "surrogateescape")),
+        link,
+    )
 
 
 def _file(path: Path, requested_as: str, line: int | None = None) -> Request:

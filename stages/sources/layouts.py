@@ -28,8 +28,7 @@ from manifests import walk
 from manifests.paths import as_text
 from manifests.plain_words import read_text
 
-LAYOUTS = ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb", "avspeech", "yld", "shards",
-           "folder")
+LAYOUTS = ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb", "avspeech", "yld", "shards", "folder")
 
 
 class LayoutError(ValueError):
@@ -52,8 +51,7 @@ class Item:
     """Path below what is audited, as it was found there; null for what is missing."""
 
 
-def find(path: Path, layout: str | None = None, skip: Path | None = None
-         ) -> tuple[str, list[Item]]:
+def find(path: Path, layout: str | None = None, skip: Path | None = None) -> tuple[str, list[Item]]:
     """The layout of `path` and what is in it, in a fixed order. Raises LayoutError.
 
     `skip` is a folder for results: it may lie beside a list, and holds none of its downloads.
@@ -69,13 +67,21 @@ def find(path: Path, layout: str | None = None, skip: Path | None = None
         return layout, _shards(path, layout)
     files = [path] if path.is_file() else _media(path, aloud=True)
     if not files:
-        raise LayoutError(f"{as_text(path)} holds no media file, shard or list that could be "
-                          "audited")
+        raise LayoutError(
+            f"{as_text(path)} holds no media file, shard or list that could be audited"
+        )
     root = root_of(path, layout)
     names = Counter(p.stem for p in files)
-    return layout, [Item(as_text(p.resolve()),
-                         as_text(p.stem) if names[p.stem] == 1 else _long_name(p, root),
-                         speaker_of(p, layout), "file", inside=_inside(p, root)) for p in files]
+    return layout, [
+        Item(
+            as_text(p.resolve()),
+            as_text(p.stem) if names[p.stem] == 1 else _long_name(p, root),
+            speaker_of(p, layout),
+            "file",
+            inside=_inside(p, root),
+        )
+        for p in files
+    ]
 
 
 def _media(folder: Path, aloud: bool = False) -> list[Path]:
@@ -117,7 +123,7 @@ def _fits(path: Path, layout: str) -> re.Match | None:
     text = path.as_posix()
     patterns = {
         "grid": r"/(?P<speaker>(?:[\w-]*_)?s\d{1,2})/(?:video/)?"
-                r"[blps][bgrw][abiw][a-z][0-9z][anps]\.(?:mpg|mpeg|mp4|avi|mov)$",
+        r"[blps][bgrw][abiw][a-z][0-9z][anps]\.(?:mpg|mpeg|mp4|avi|mov)$",
         "tcd_timit": r"/(?P<speaker>\d{2}[MF]|[Ll]ipspkr\d)/",
         "lrw": r"/(?P<word>[A-Z]+)/(?:train|val|test)/(?P=word)_\d+\.mp4$",
         "lip2wav": r"/(?:Dataset|lip2wav|Lip2Wav)/(?P<speaker>[^/]+)/",
@@ -140,8 +146,10 @@ def _shards(path: Path, layout: str) -> list[Item]:
     tars = [path] if path.is_file() else _tars(root)
     if not tars:
         raise LayoutError(f"{as_text(path)} holds no shard (*.tar)")
-    return [Item(as_text(t.resolve()), as_text(t.stem), None, "shard", inside=_inside(t, root))
-            for t in tars]
+    return [
+        Item(as_text(t.resolve()), as_text(t.stem), None, "shard", inside=_inside(t, root))
+        for t in tars
+    ]
 
 
 def _inside(path: Path, root: Path) -> str:
@@ -162,8 +170,11 @@ def _listed(path: Path, skip: Path | None) -> list[Item]:
         rows = [r for r in table if r and not r[0].startswith("#")]
     except csv.Error as error:
         raise LayoutError(f"{path} is no list of id,start,end: {error}") from None
-    files = [p for p in _media(path.parent, aloud=True)
-             if skip is None or skip.resolve() not in p.resolve().parents]
+    files = [
+        p
+        for p in _media(path.parent, aloud=True)
+        if skip is None or skip.resolve() not in p.resolve().parents
+    ]
     items = []
     for number, row in enumerate(rows, 1):
         try:
@@ -177,20 +188,41 @@ def _listed(path: Path, skip: Path | None) -> list[Item]:
         name = f"{row[0]}_{row[1]}"
         found = _download(files, row[0], start_s)
         if found is None:
-            items.append(Item(as_text(path), name, None, "file", start_s, end_s,
-                              f"no download of {row[0]} lies beside {path.name}"))
+            items.append(
+                Item(
+                    as_text(path),
+                    name,
+                    None,
+                    "file",
+                    start_s,
+                    end_s,
+                    f"no download of {row[0]} lies beside {path.name}",
+                )
+            )
             continue
         is_cut = found.stem != row[0]
-        items.append(Item(as_text(found.resolve()), name, None, "file",
-                          None if is_cut else start_s, None if is_cut else end_s,
-                          inside=_inside(found, path.parent)))
+        items.append(
+            Item(
+                as_text(found.resolve()),
+                name,
+                None,
+                "file",
+                None if is_cut else start_s,
+                None if is_cut else end_s,
+                inside=_inside(found, path.parent),
+            )
+        )
     return items
 
 
 def _download(files: Sequence[Path], name: str, start_s: float) -> Path | None:
     """`<id>_<start>.mp4` (already cut) before `<id>.mp4` (the whole video)."""
-    cut = [f for f in files if f.stem.startswith(f"{name}_") and _number(
-        f.stem[len(name) + 1:].split("_")[0]) == start_s]
+    cut = [
+        f
+        for f in files
+        if f.stem.startswith(f"{name}_")
+        and _number(f.stem[len(name) + 1 :].split("_")[0]) == start_s
+    ]
     whole = [f for f in files if f.stem == name]
     return next(iter(cut or whole), None)
 

@@ -25,8 +25,19 @@ class Probe(Stage[Fetched, Video]):
 
     name = "probe"
     version = 2
-    reasons = frozenset({"no_video", "no_audio", "no_decoder", "encrypted", "too_many_channels",
-                         "clock_jump", "truncated", "unreadable", "too_short"})
+    reasons = frozenset(
+        {
+            "no_video",
+            "no_audio",
+            "no_decoder",
+            "encrypted",
+            "too_many_channels",
+            "clock_jump",
+            "truncated",
+            "unreadable",
+            "too_short",
+        }
+    )
     resources = Resources(memory_gb=4.0, timeout_s=600.0)
     reads_media = True
 
@@ -41,7 +52,14 @@ class Probe(Stage[Fetched, Video]):
             return Reject(error.reason, error.measured, error.threshold, str(error))
         length_s = facts.duration_us / 1e6
         if length_s < self.config.min_duration_s:
-            return Reject("too_short", length_s, self.config.min_duration_s,
-                          f"{length_s:.2f} s of video")
-        return [Video(video_id=item.video_id, media_path=item.media_path, sha256=item.sha256,
-                      **dataclasses.asdict(facts))]
+            return Reject(
+                "too_short", length_s, self.config.min_duration_s, f"{length_s:.2f} s of video"
+            )
+        return [
+            Video(
+                video_id=item.video_id,
+                media_path=item.media_path,
+                sha256=item.sha256,
+                **dataclasses.asdict(facts),
+            )
+        ]

@@ -139,11 +139,11 @@ def _over_span(face: FaceInView, score: Callable[[FaceInView, int, int], float])
 
 
 def _boxes(face: FaceInView, start: int, end: int) -> np.ndarray:
-    return face.boxes[start - face.track.start_frame:end - face.track.start_frame]
+    return face.boxes[start - face.track.start_frame : end - face.track.start_frame]
 
 
 def _sound(pcm: np.ndarray, start: int, end: int) -> np.ndarray:
-    part = pcm[start * SAMPLES_PER_FRAME:end * SAMPLES_PER_FRAME]
+    part = pcm[start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
     return np.pad(part, (0, (end - start) * SAMPLES_PER_FRAME - len(part)))
 
 
@@ -152,4 +152,7 @@ def _spoken(regions: list[tuple[int, int]], start: int, end: int) -> np.ndarray:
 
 
 ACTIVE_SPEAKER_DETECTORS: dict[str, type[ActiveSpeakerDetector]] = {
-    "lipsync": ByAgreement, "light_asd": ByLightAsd, "syncnet": BySyncNet}
+    "lipsync": ByAgreement,
+    "light_asd": ByLightAsd,
+    "syncnet": BySyncNet,
+}

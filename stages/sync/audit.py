@@ -33,8 +33,9 @@ from stages.sync.speech import SpeechDetector
 class MeasureConfig:
     """What is measured, and how."""
 
-    estimators: list[str] = col("offset estimators, the first one counts",
-                                default_factory=lambda: ["lipsync"])
+    estimators: list[str] = col(
+        "offset estimators, the first one counts", default_factory=lambda: ["lipsync"]
+    )
     sync: SyncConfig = field(default_factory=SyncConfig)
 
 
@@ -46,21 +47,26 @@ class _Measurer:
         for sync in self.syncs:
             sync.setup()
 
-    def judge(self, track: Track, faces: TrackFaces, pcm: np.ndarray, regions,
-              crops) -> list[Judged]:
+    def judge(
+        self, track: Track, faces: TrackFaces, pcm: np.ndarray, regions, crops
+    ) -> list[Judged]:
         return [sync.judge(track, faces, pcm, regions, crops=crops) for sync in self.syncs]
 
     def offset(self, sync: Sync, item: Judged, regions) -> Offset:
         row, config = sync.offset_of(item, regions), sync.config
         if item.speech_s < config.min_speech_s:
             why = f"{item.speech_s:.2f} s of speech, {config.min_speech_s} s are needed"
-            return dataclasses.replace(row, offset_status="no_speech", video_lag_ms=None,
-                                       confidence=None, reason=why)
+            return dataclasses.replace(
+                row, offset_status="no_speech", video_lag_ms=None, confidence=None, reason=why
+            )
         if item.lip_motion < config.min_lip_motion:
-            why = (f"still lips: they move by {item.lip_motion:.4f} eye distances during speech, "
-                   f"{config.min_lip_motion} are needed")
-            return dataclasses.replace(row, offset_status="undecided", video_lag_ms=None,
-                                       reason=why)
+            why = (
+                f"still lips: they move by {item.lip_motion:.4f} eye distances during speech, "
+                f"{config.min_lip_motion} are needed"
+            )
+            return dataclasses.replace(
+                row, offset_status="undecided", video_lag_ms=None, reason=why
+            )
         return row
 
 
@@ -94,9 +100,13 @@ class Measure(Stage[Track, Measured]):
             crops = source_pictures(video, context.work, track, faces)
             judged.append(self.measurer.judge(track, faces, pcm, regions, crops))
         drifts = [drift_of(sync, [row[i] for row in judged]) for i, sync in enumerate(syncs)]
-        return [[Measured(**vars(self.measurer.offset(sync, item, regions)), **drift)
-                 for sync, item, drift in zip(syncs, row, drifts, strict=True)]
-                for row in judged]
+        return [
+            [
+                Measured(**vars(self.measurer.offset(sync, item, regions)), **drift)
+                for sync, item, drift in zip(syncs, row, drifts, strict=True)
+            ]
+            for row in judged
+        ]
 
 
 class MeasureShard(Stage[Request, Offset]):
@@ -120,12 +130,15 @@ class MeasureShard(Stage[Request, Offset]):
         made = []
         for sample in read_samples(as_path(request.address)):
             faces, pcm = TrackFaces.of_sample(sample), sample.sound
-            track = sample_track(sample.key, sample.facts.get("video_id", sample.key),
-                                 len(faces.landmarks))
+            track = sample_track(
+                sample.key, sample.facts.get("video_id", sample.key), len(faces.landmarks)
+            )
             regions = self.speech.regions(pcm)
             judged = self.measurer.judge(track, faces, pcm, regions, partial(_crops, sample))
-            made += [self.measurer.offset(sync, item, regions)
-                     for sync, item in zip(self.measurer.syncs, judged, strict=True)]
+            made += [
+                self.measurer.offset(sync, item, regions)
+                for sync, item in zip(self.measurer.syncs, judged, strict=True)
+            ]
         return made
 
 
@@ -137,8 +150,16 @@ def _crops(sample: ShardSample) -> np.ndarray:
 def sample_track(key: str, video_id: str, num_frames: int) -> Track:
     """A sample seen as a track of its own."""
     nothing: dict[str, Any] = {f.name: None for f in dataclasses.fields(Track)}
-    return Track(**nothing | {"track_id": key, "shot_id": key, "video_id": video_id,
-                              "start_frame": 0, "end_frame": num_frames})
+    return Track(
+        **nothing
+        | {
+            "track_id": key,
+            "shot_id": key,
+            "video_id": video_id,
+            "start_frame": 0,
+            "end_frame": num_frames,
+        }
+    )
 
 
 def _sync_of(config: MeasureConfig, estimator: str) -> Sync:

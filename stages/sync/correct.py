@@ -42,18 +42,28 @@ class Correct(Stage[Correction, Correction]):
     reasons = frozenset({"unreadable", "no_video", "no_audio"})
     resources = Resources(memory_gb=6.0, timeout_s=3600.0)
 
-    def process(self, batch: Sequence[Correction], context: Context
-                ) -> list[list[Correction] | Reject]:
+    def process(
+        self, batch: Sequence[Correction], context: Context
+    ) -> list[list[Correction] | Reject]:
         return [self._one(c) for c in batch]
 
     def _one(self, item: Correction) -> list[Correction] | Reject:
         if item.path.endswith(".tar"):
-            correct_shard(as_path(item.path), as_path(item.target),
-                          dict(zip(item.clip_ids, item.lags_ms, strict=True)))
+            correct_shard(
+                as_path(item.path),
+                as_path(item.target),
+                dict(zip(item.clip_ids, item.lags_ms, strict=True)),
+            )
             return [item]
         try:
-            correct_file(as_path(item.path), as_path(item.target), item.lags_ms[0], self.config.crf,
-                         item.drift_ppm, (item.start_s, item.end_s))
+            correct_file(
+                as_path(item.path),
+                as_path(item.target),
+                item.lags_ms[0],
+                self.config.crf,
+                item.drift_ppm,
+                (item.start_s, item.end_s),
+            )
         except MediaError as error:
             reason = error.reason if error.reason in self.reasons else "unreadable"
             return Reject(reason, detail=str(error))
@@ -68,7 +78,7 @@ def moved(pcm: np.ndarray, lag_ms: float) -> np.ndarray:
     shift = lag_to_samples(lag_ms)
     made = np.zeros_like(pcm)
     if shift >= 0:
-        made[shift:] = pcm[:len(pcm) - shift] if shift else pcm
+        made[shift:] = pcm[: len(pcm) - shift] if shift else pcm
     else:
         made[:shift] = pcm[-shift:]
     return made
@@ -86,8 +96,8 @@ def retimed(pcm: np.ndarray, lag_ms: float, drift_ppm: float) -> np.ndarray:
     kept = 1.0 - 1e-6 * drift_ppm
     first = -lag_to_samples(lag_ms)
     # Everything from the first sample wanted on, which may be silence before the recording.
-    source = np.pad(pcm[max(first, 0):], (max(-first, 0), 0)).astype(np.float32)
-    made = soxr.resample(source, kept, 1.0, quality="VHQ")[:len(pcm)]
+    source = np.pad(pcm[max(first, 0) :], (max(-first, 0), 0)).astype(np.float32)
+    made = soxr.resample(source, kept, 1.0, quality="VHQ")[: len(pcm)]
     made = np.clip(np.rint(made), -32768, 32767).astype(np.int16)
     return np.pad(made, (0, len(pcm) - len(made)))
 
@@ -100,8 +110,14 @@ def steady_rate(source_fps: str | None, is_vfr: bool) -> Fraction:
     return Fraction(source_fps)
 
 
-def correct_file(path: Path, target: Path, lag_ms: float, crf: int, drift_ppm: float = 0.0,
-                 span_s: tuple[float | None, float | None] = (None, None)) -> None:
+def correct_file(
+    path: Path,
+    target: Path,
+    lag_ms: float,
+    crf: int,
+    drift_ppm: float = 0.0,
+    span_s: tuple[float | None, float | None] = (None, None),
+) -> None:
     """Write `target`: same pictures at a constant rate from zero, mono sound at 16 kHz moved.
 
     `lag_ms` is that at the beginning of `path`, `drift_ppm` its growth; `span_s` what to keep of
@@ -111,43 +127,63 @@ def correct_file(path: Path, target: Path, lag_ms: float, crf: int, drift_ppm: f
     rate = steady_rate(video.source_fps, video.is_vfr)
     if rate != Fraction(video.frame_rate):
         video = open_video(path, rate)
-    start, end = (0 if span_s[0] is None else max(0, round(span_s[0] * rate)),
-                  video.num_frames if span_s[1] is None else min(
-                      video.num_frames, round(span_s[1] * rate)))
+    start, end = (
+        0 if span_s[0] is None else max(0, round(span_s[0] * rate)),
+        video.num_frames if span_s[1] is None else min(video.num_frames, round(span_s[1] * rate)),
+    )
     if start >= end:
-        raise MediaError("unreadable", (
-            f"{path.name}: nothing lies between {span_s[0]} and {span_s[1]} s; it lasts "
-            f"{float(video.num_frames / rate):.2f} s"))
+        raise MediaError(
+            "unreadable",
+            (
+                f"{path.name}: nothing lies between {span_s[0]} and {span_s[1]} s; it lasts "
+                f"{float(video.num_frames / rate):.2f} s"
+            ),
+        )
     sound = retimed(read_audio(video, path), lag_ms, drift_ppm)
-    sound = sound[samples_of(start, rate):samples_of(end, rate)]
+    sound = sound[samples_of(start, rate) : samples_of(end, rate)]
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as temporary:
         _write(temporary, video, path, rate, sound, crf, start, end)
 
 
-def _write(temporary: Path, video: Video, path: Path, rate: Fraction, sound: np.ndarray,
-           crf: int, start_frame: int, end_frame: int) -> None:
+def _write(
+    temporary: Path,
+    video: Video,
+    path: Path,
+    rate: Fraction,
+    sound: np.ndarray,
+    crf: int,
+    start_frame: int,
+    end_frame: int,
+) -> None:
     # Without an edit list nobody can fail to apply it; without B-frames and with FLAC, which
     # has no priming, none is needed.
-    with av.open(str(temporary), "w", format="mp4",
-                 container_options={"use_editlist": "0", "movflags": "faststart"}) as out:
-        stream = out.add_stream("libx264", rate=rate, options={
-            "crf": str(crf), "preset": "veryfast", "bf": "0", "threads": "1"})
+    with av.open(
+        str(temporary),
+        "w",
+        format="mp4",
+        container_options={"use_editlist": "0", "movflags": "faststart"},
+    ) as out:
+        stream = out.add_stream(
+            "libx264",
+            rate=rate,
+            options={"crf": str(crf), "preset": "veryfast", "bf": "0", "threads": "1"},
+        )
         # Odd sizes lose their last row or column: 4:2:0 has none.
         stream.width, stream.height = video.width_px // 2 * 2, video.height_px // 2 * 2
         stream.pix_fmt, stream.time_base = "yuv420p", 1 / rate
         audio = out.add_stream("flac", rate=SAMPLE_RATE)
         audio.layout = "mono"
         for number, picture in iter_pictures(video, path, start_frame, end_frame):
-            rgb = picture.rgb()[:stream.height, :stream.width]
+            rgb = picture.rgb()[: stream.height, : stream.width]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
             frame.pts, frame.time_base = number - start_frame, 1 / rate
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
         for start in range(0, len(sound), 4096):
             block = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(sound[None, start:start + 4096]), format="s16",
-                layout="mono")
+                np.ascontiguousarray(sound[None, start : start + 4096]), format="s16", layout="mono"
+            )
             block.sample_rate, block.pts = SAMPLE_RATE, start
             block.time_base = Fraction(1, SAMPLE_RATE)
             out.mux(audio.encode(block))

@@ -57,20 +57,26 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
     edges = np.linspace(line.start_s, line.end_s, count + 1)
     parts = [peak_of(low, high) for low, high in zip(edges, edges[1:], strict=False)]
     off_ms = [p.lag_ms - whole.lag_ms for p in parts if p is not None]
-    first, last = peak_of(line.start_s, line.start_s + span / 4), peak_of(
-        line.end_s - span / 4, line.end_s)
+    first, last = (
+        peak_of(line.start_s, line.start_s + span / 4),
+        peak_of(line.end_s - span / 4, line.end_s),
+    )
     slope = 1e-3 * line.ppm  # ms per s
     sure = sync.confidence(whole, span)
     status, reason = verdict(line, off_ms, count)
     return {
-        "drift_status": status, "drift_reason": reason, "drift_ppm": round(line.ppm, 2),
+        "drift_status": status,
+        "drift_reason": reason,
+        "drift_ppm": round(line.ppm, 2),
         "drift_error_ppm": round(line.error_ppm, 2),
         "drift_confidence": None if sure is None else round(sure, 4),
         "zero_lag_ms": round(whole.lag_ms - slope * line.middle_s, 2),
-        "start_lag_ms": None if first is None else round(
-            first.lag_ms + slope * (line.start_s - line.middle_s), 1),
-        "end_lag_ms": None if last is None else round(
-            last.lag_ms + slope * (line.end_s - line.middle_s), 1),
+        "start_lag_ms": None
+        if first is None
+        else round(first.lag_ms + slope * (line.start_s - line.middle_s), 1),
+        "end_lag_ms": None
+        if last is None
+        else round(last.lag_ms + slope * (line.end_s - line.middle_s), 1),
     }
 
 
@@ -84,15 +90,21 @@ def verdict(line: Line, off_ms: list[float], parts: int) -> tuple[str, str | Non
     drifts = moved >= MATTERS_MS and abs(line.ppm) >= SIGNIFICANT * line.error_ppm
     farthest = max(off_ms, key=abs)
     if abs(farthest) > STRAIGHT_MS:
-        return "uneven", (f"a part lies {farthest:+.0f} ms off the straight line, "
-                          f"{STRAIGHT_MS:.0f} are allowed: the sound jumps, which no clock does")
+        return "uneven", (
+            f"a part lies {farthest:+.0f} ms off the straight line, "
+            f"{STRAIGHT_MS:.0f} are allowed: the sound jumps, which no clock does"
+        )
     if drifts and line.lead < JUMP:
-        return "uneven", ("one jump between two lags fits better than a straight line: the sound "
-                          "jumps, which no clock does")
+        return "uneven", (
+            "one jump between two lags fits better than a straight line: the sound "
+            "jumps, which no clock does"
+        )
     known = 2 * line.error_ppm * 1e-3 * span / 2
     if known > KNOWN_MS:
-        return "unknown", (f"known to {line.error_ppm:.0f} ppm: {known:.0f} ms at either end, "
-                           f"{KNOWN_MS:.0f} are allowed")
+        return "unknown", (
+            f"known to {line.error_ppm:.0f} ppm: {known:.0f} ms at either end, "
+            f"{KNOWN_MS:.0f} are allowed"
+        )
     return ("drifts" if drifts else "steady"), None
 
 
@@ -103,11 +115,15 @@ def _windows(judged: list[Judged]) -> tuple[list[float], list[np.ndarray], list[
     times, curves, weights = [], [], []
     for item in judged:
         own = height.get(id(item))
-        if own is None or any(concurrent(item.track, o.track) and height.get(id(o), -1.0) > own
-                              for o in judged if o is not item):
+        if own is None or any(
+            concurrent(item.track, o.track) and height.get(id(o), -1.0) > own
+            for o in judged
+            if o is not item
+        ):
             continue
-        for (start, end), curve, weight in zip(item.windows, item.curves, item.weights,
-                                               strict=True):
+        for (start, end), curve, weight in zip(
+            item.windows, item.curves, item.weights, strict=True
+        ):
             times.append(seconds_of(item.track.start_frame + (start + end) / 2))
             curves.append(curve)
             weights.append(weight)

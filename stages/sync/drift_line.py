@@ -53,8 +53,9 @@ class Line:
         return self.lag_ms + 1e-3 * self.ppm * (time_s - self.middle_s)
 
 
-def find_line(times_s: Sequence[float], curves: Sequence[np.ndarray], weights: Sequence[float],
-              step_ms: float) -> Line | None:
+def find_line(
+    times_s: Sequence[float], curves: Sequence[np.ndarray], weights: Sequence[float], step_ms: float
+) -> Line | None:
     """The line of best agreement, or None where the windows span too little.
 
     `times_s` [N] are the windows' centres, `curves` [N] their curves [M, L] of M voters over lags
@@ -72,8 +73,9 @@ def find_line(times_s: Sequence[float], curves: Sequence[np.ndarray], weights: S
     weight = np.array([weights[i] for i in used], float)[order]
     common = np.stack([np.nan_to_num(np.asarray(curves[i], float).mean(0)) for i in used])[order]
     common *= weight[:, None]
-    line = Line(0.0, 0.0, float((times * weight).sum() / weight.sum()), float(times[0]),
-                float(times[-1]))
+    line = Line(
+        0.0, 0.0, float((times * weight).sum() / weight.sum()), float(times[0]), float(times[-1])
+    )
     line = _coarse(line, times, common, step_ms)
     lags = lag_axis_ms(common[0], step_ms)
     splines = [CubicSpline(lags, c) for c in common]
@@ -83,12 +85,14 @@ def find_line(times_s: Sequence[float], curves: Sequence[np.ndarray], weights: S
     for count in BLOCKS:
         slopes = _fine(line, times, splines, count)[1]
         squares.append((count - 1) / count * ((slopes - slopes.mean()) ** 2).sum())
-    return replace(line, error_ppm=float(np.sqrt(np.mean(squares))),
-                   lead=_lead_over_jump(line, times, splines))
+    return replace(
+        line, error_ppm=float(np.sqrt(np.mean(squares))), lead=_lead_over_jump(line, times, splines)
+    )
 
 
-def aligned(curves: Sequence[np.ndarray], times_s: Sequence[float], line: Line, step_ms: float
-            ) -> list[np.ndarray]:
+def aligned(
+    curves: Sequence[np.ndarray], times_s: Sequence[float], line: Line, step_ms: float
+) -> list[np.ndarray]:
     """Curves [M, L] moved so that the line lies at its middle's lag in each: what pooling needs."""
     made = []
     for time, curve in zip(times_s, curves, strict=True):
@@ -113,19 +117,28 @@ def _coarse(line: Line, times: np.ndarray, common: np.ndarray, step_ms: float) -
         total = padded[rows, columns + 2 * steps + shift[:, None]].sum(0)
         top = int(total.argmax())
         if total[top] > best:
-            best, found = total[top], replace(line, ppm=float(ppm),
-                                              lag_ms=float((top - steps) * step_ms))
+            best, found = (
+                total[top],
+                replace(line, ppm=float(ppm), lag_ms=float((top - steps) * step_ms)),
+            )
     return found
 
 
-def _fine(line: Line, times: np.ndarray, splines: list[CubicSpline],
-          blocks: int | None = None) -> tuple[Line, np.ndarray]:
+def _fine(
+    line: Line, times: np.ndarray, splines: list[CubicSpline], blocks: int | None = None
+) -> tuple[Line, np.ndarray]:
     """The best line within `REACH_MS` of `line` at its ends, and the slope without each block."""
     reach = np.arange(-REACH_MS, REACH_MS + FINE_MS / 2, FINE_MS)
     wide = np.arange(-2 * REACH_MS, 2 * REACH_MS + FINE_MS / 2, FINE_MS)
     # A spline, because straight pieces have their tops on the grid and hold the line there.
-    around = np.nan_to_num(np.stack([spline(line.at(t) + wide, extrapolate=False)
-                                     for t, spline in zip(times, splines, strict=True)]))
+    around = np.nan_to_num(
+        np.stack(
+            [
+                spline(line.at(t) + wide, extrapolate=False)
+                for t, spline in zip(times, splines, strict=True)
+            ]
+        )
+    )
     half = max(line.middle_s - line.start_s, line.end_s - line.middle_s)
     place = (times - line.start_s) / (line.end_s - line.start_s)
     # Along the line, neighbours can be one: what is sought moves half a millisecond over a bin.
@@ -142,13 +155,14 @@ def _fine(line: Line, times: np.ndarray, splines: list[CubicSpline],
 
     def best(score: np.ndarray) -> tuple[float, float]:
         row, column = map(int, np.unravel_index(int(score.argmax()), score.shape))
-        return (reach[row] + FINE_MS * _vertex(score[:, column], row),
-                reach[column] + FINE_MS * _vertex(score[row], column))
+        return (
+            reach[row] + FINE_MS * _vertex(score[:, column], row),
+            reach[column] + FINE_MS * _vertex(score[row], column),
+        )
 
     tilt, lift = best(total)
     slopes = np.array([1e3 * best(total - s)[0] / half for s in sums]) if blocks else np.empty(0)
-    found = replace(line, ppm=float(line.ppm + 1e3 * tilt / half),
-                    lag_ms=float(line.lag_ms + lift))
+    found = replace(line, ppm=float(line.ppm + 1e3 * tilt / half), lag_ms=float(line.lag_ms + lift))
     return found, slopes
 
 
@@ -156,14 +170,21 @@ def _lead_over_jump(line: Line, times: np.ndarray, splines: list[CubicSpline]) -
     """`Line.lead`: the best jump at any time, from any level to any other."""
     half = max(abs(line.at(line.start_s) - line.lag_ms), abs(line.at(line.end_s) - line.lag_ms))
     lags = np.arange(-half - REACH_MS, half + REACH_MS + FINE_MS / 2, FINE_MS) + line.lag_ms
-    along = np.nan_to_num([float(spline(line.at(t), extrapolate=False))
-                           for t, spline in zip(times, splines, strict=True)])
+    along = np.nan_to_num(
+        [
+            float(spline(line.at(t), extrapolate=False))
+            for t, spline in zip(times, splines, strict=True)
+        ]
+    )
     levels = np.nan_to_num([s(lags, extrapolate=False) for s in splines])
     before = np.cumsum(levels, 0)
     after = before[-1] - before
     turn = int((before.max(1) + after.max(1)).argmax())
-    jump = np.where(np.arange(len(times)) <= turn, levels[:, before[turn].argmax()],
-                    levels[:, after[turn].argmax()])
+    jump = np.where(
+        np.arange(len(times)) <= turn,
+        levels[:, before[turn].argmax()],
+        levels[:, after[turn].argmax()],
+    )
     place = (times - line.start_s) / (line.end_s - line.start_s)
     blocks = np.minimum((place * BLOCKS[-1]).astype(int), BLOCKS[-1] - 1)
     gains = np.array([(along - jump)[blocks == b].sum() for b in range(BLOCKS[-1])])
@@ -174,6 +195,6 @@ def _vertex(values: np.ndarray, top: int) -> float:
     """Where a parabola through three points has its top, in steps from the middle one."""
     if not 0 < top < len(values) - 1:
         return 0.0
-    left, middle, right = values[top - 1:top + 2]
+    left, middle, right = values[top - 1 : top + 2]
     bend = left - 2 * middle + right
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0

@@ -63,8 +63,9 @@ class OffsetEstimator(Protocol):
 
     def fingerprint(self) -> str: ...
 
-    def curves(self, track: TrackSignals, windows: Sequence[tuple[int, int]],
-               search_ms: float) -> list[np.ndarray]:
+    def curves(
+        self, track: TrackSignals, windows: Sequence[tuple[int, int]], search_ms: float
+    ) -> list[np.ndarray]:
         """A curve float32 [M, 2 S + 1] per half-open window of frames; M voters."""
         ...
 
@@ -101,7 +102,7 @@ class LipSyncLandmarks:
         made: list[np.ndarray] = []
         while len(made) < len(windows):
             low = windows[len(made)][0]
-            group = [w for w in windows[len(made):] if w[1] <= low + SPAN_FRAMES]
+            group = [w for w in windows[len(made) :] if w[1] <= low + SPAN_FRAMES]
             group = group or [windows[len(made)]]
             made += self._span(track, low, max(b for _, b in group), group, search_ms)
         return made
@@ -119,10 +120,12 @@ class LipSyncLandmarks:
         sound = np.zeros(len(rows) * HOP, np.int16)
         start, end = max(int(rows[0]), 0), min(int(rows[-1]) + HOP, len(track.pcm))
         if end > start:
-            sound[start - int(rows[0]):end - int(rows[0])] = track.pcm[start:end]
+            sound[start - int(rows[0]) : end - int(rows[0])] = track.pcm[start:end]
         heard = model.hear(log_mel(sound, exists))
-        return [model.curves(seen[:, a - low:b - low], heard, exists, lead + 4 * (a - low),
-                             search_ms) for a, b in windows]
+        return [
+            model.curves(seen[:, a - low : b - low], heard, exists, lead + 4 * (a - low), search_ms)
+            for a, b in windows
+        ]
 
     def peak(self, curve):
         return find_votes(curve, self.step_ms, self._model.temperature, -self._model.bias_ms)
@@ -159,7 +162,7 @@ class LipsyncLinear:
             lips = net.seen(self._model, track.landmarks[a:b])
             low = track.first_sample + a * SAMPLES_PER_FRAME - around
             start = max(low, 0)
-            sound = track.pcm[start:max(start, low + 2 * around + (b - a) * SAMPLES_PER_FRAME)]
+            sound = track.pcm[start : max(start, low + 2 * around + (b - a) * SAMPLES_PER_FRAME)]
             expected = net.predict(self._model, sound)
             first = round((low + around - start) / net.HOP)
             made.append(net.correlation_curve(lips, expected, first - bias, search_ms)[None])
@@ -196,9 +199,9 @@ class SyncNetOffsets:
         seen = self._network.see(track.crops())
         shift = round(search_ms / self.step_ms)
         low = track.first_sample
-        sound = track.pcm[max(low, 0):max(low + len(track.landmarks) * SAMPLES_PER_FRAME, 0)]
+        sound = track.pcm[max(low, 0) : max(low + len(track.landmarks) * SAMPLES_PER_FRAME, 0)]
         heard = self._network.hear(np.pad(sound, (max(-low, 0), 0)))
-        return [self._curve(seen[a:b - 5], heard[a:b - 5], shift) for a, b in windows]
+        return [self._curve(seen[a : b - 5], heard[a : b - 5], shift) for a, b in windows]
 
     def _curve(self, seen, heard, shift):
         from stages.networks.syncnet import synchrony
@@ -220,4 +223,7 @@ class SyncNetOffsets:
 
 
 ESTIMATORS: dict[str, type[OffsetEstimator]] = {
-    "lipsync": LipSyncLandmarks, "lipsync_linear": LipsyncLinear, "syncnet_v2": SyncNetOffsets}
+    "lipsync": LipSyncLandmarks,
+    "lipsync_linear": LipsyncLinear,
+    "syncnet_v2": SyncNetOffsets,
+}

@@ -36,27 +36,39 @@ class SyncConfig:
     """Speech, speaker choice and the offset search."""
 
     estimator: EstimatorName = col("offset estimator", default="lipsync")
-    search_ms: float = col("search range, plus and minus", "ms", at_least=40, at_most=10_000,
-                           default=700.0)
+    search_ms: float = col(
+        "search range, plus and minus", "ms", at_least=40, at_most=10_000, default=700.0
+    )
     window_frames: int = col("window", "frame", at_least=5, default=75)
     hop_frames: int = col("window hop", "frame", at_least=1, default=25)
-    vad_threshold: float = col("silero-vad's speech probability", at_least=0, at_most=1,
-                                default=0.5)
+    vad_threshold: float = col(
+        "silero-vad's speech probability", at_least=0, at_most=1, default=0.5
+    )
     min_speech_s: float = col("least speech in a track", "s", at_least=0, default=0.6)
-    min_lip_motion: float = col("least deviation of the inner-lip gap during speech, in eye "
-                                "distances", at_least=0, default=0.008)
-    min_window_speech: float = col("speech share of a window that is compared", at_least=0,
-                                   at_most=1, default=0.25)
-    voice_over_s: float = col("speech without agreement that proves voice-over", "s",
-                              at_least=0, default=6.0)
+    min_lip_motion: float = col(
+        "least deviation of the inner-lip gap during speech, in eye distances",
+        at_least=0,
+        default=0.008,
+    )
+    min_window_speech: float = col(
+        "speech share of a window that is compared", at_least=0, at_most=1, default=0.25
+    )
+    voice_over_s: float = col(
+        "speech without agreement that proves voice-over", "s", at_least=0, default=6.0
+    )
     voice_over_peak: float = col("pooled peak under which nothing agrees", default=0.18)
-    speaker: SpeakerDetectorName = col("what detects the active speaker among several faces",
-                                       default="lipsync")
-    speaker_margin: float | None = col("lead of the speaking face's score over others in view; "
-                                       "null: the detector's own", at_least=0, default=None)
+    speaker: SpeakerDetectorName = col(
+        "what detects the active speaker among several faces", default="lipsync"
+    )
+    speaker_margin: float | None = col(
+        "lead of the speaking face's score over others in view; null: the detector's own",
+        at_least=0,
+        default=None,
+    )
     correct: bool = col("shift the audio by the measured lag", default=True)
-    undecided: Literal["keep", "drop"] = col("what becomes of clips of undecided tracks",
-                                             default="keep")
+    undecided: Literal["keep", "drop"] = col(
+        "what becomes of clips of undecided tracks", default="keep"
+    )
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,9 @@ class Sync(Stage[Identity, Offset]):
 
     name = "sync"
     version = 2
-    reasons = frozenset({"no_speech", "still_face", "voice_over", "not_speaking",
-                         "ambiguous_speaker"})
+    reasons = frozenset(
+        {"no_speech", "still_face", "voice_over", "not_speaking", "ambiguous_speaker"}
+    )
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
     reads_media = True
 
@@ -100,8 +113,11 @@ class Sync(Stage[Identity, Offset]):
     def fingerprint(self) -> dict[str, str]:
         estimator = registry.make(ESTIMATORS, self.config.estimator)
         detector = registry.make(ACTIVE_SPEAKER_DETECTORS, self.config.speaker)
-        return {"estimator": estimator.version, "weights": estimator.fingerprint(),
-                "chooser": f"{detector.name}-{detector.version}"}
+        return {
+            "estimator": estimator.version,
+            "weights": estimator.fingerprint(),
+            "chooser": f"{detector.name}-{detector.version}",
+        }
 
     def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
         video = context.the_video()
@@ -114,13 +130,20 @@ class Sync(Stage[Identity, Offset]):
             crops = source_pictures(video, context.work, track, faces)
             judged.append(self.judge(track, faces, pcm, regions, crops=crops))
             boxes.append(faces.boxes)
-        judged = self.score_speakers(judged, boxes, View(
-            video, resolve(video.media_path, context.work), pcm, regions))
+        judged = self.score_speakers(
+            judged, boxes, View(video, resolve(video.media_path, context.work), pcm, regions)
+        )
         return [self._outcome(item, judged, regions) for item in judged]
 
-    def judge(self, track: Track, faces: TrackFaces, pcm: np.ndarray,
-              regions: list[tuple[int, int]], shift_samples: int = 0,
-              crops: Callable[[], Iterable[np.ndarray]] | None = None) -> Judged:
+    def judge(
+        self,
+        track: Track,
+        faces: TrackFaces,
+        pcm: np.ndarray,
+        regions: list[tuple[int, int]],
+        shift_samples: int = 0,
+        crops: Callable[[], Iterable[np.ndarray]] | None = None,
+    ) -> Judged:
         """Curves of one track; `shift_samples` reads the sound that much earlier; `crops` gives
         SyncNet's pictures where they can be read."""
         config = self.config
@@ -131,8 +154,13 @@ class Sync(Stage[Identity, Offset]):
         length = track.end_frame - track.start_frame
         windows = make_windows(length, config.window_frames, config.hop_frames)
         talks = [share(moved, track.start_frame + a, track.start_frame + b) for a, b in windows]
-        signals = TrackSignals(landmarks, held(faces.mouths, faces.is_observed), pcm,
-                               track.start_frame * SAMPLES_PER_FRAME - shift_samples, crops)
+        signals = TrackSignals(
+            landmarks,
+            held(faces.mouths, faces.is_observed),
+            pcm,
+            track.start_frame * SAMPLES_PER_FRAME - shift_samples,
+            crops,
+        )
         curves = self.estimator.curves(signals, windows, config.search_ms)
         used = [t if t >= config.min_window_speech else 0.0 for t in talks]
         pooled = off.pool(curves, used)
@@ -140,11 +168,21 @@ class Sync(Stage[Identity, Offset]):
         covered = np.zeros(length, bool)
         for (a, b), weight in zip(windows, used, strict=True):
             covered[a:b] |= weight > 0
-        return Judged(track, talk, seconds_of(talk * length), lip_motion(landmarks, moved, track),
-                      windows, curves, used, peak, seconds_of(float(covered.sum())))
+        return Judged(
+            track,
+            talk,
+            seconds_of(talk * length),
+            lip_motion(landmarks, moved, track),
+            windows,
+            curves,
+            used,
+            peak,
+            seconds_of(float(covered.sum())),
+        )
 
-    def score_speakers(self, judged: Sequence[Judged], boxes: Sequence[np.ndarray], view: View
-                       ) -> list[Judged]:
+    def score_speakers(
+        self, judged: Sequence[Judged], boxes: Sequence[np.ndarray], view: View
+    ) -> list[Judged]:
         """The same, with the detector's score of every face that others are in view with, over the
         frames they share. `boxes` xyxy [T, 4] are those of each track."""
         scored = []
@@ -152,19 +190,31 @@ class Sync(Stage[Identity, Offset]):
             track = item.track
             rivals = [o.track for o in judged if o is not item and concurrent(o.track, track)]
             if rivals:
-                face = FaceInView(track, own, item.peak.height if item.peak else None,
-                                  max(track.start_frame, min(r.start_frame for r in rivals)),
-                                  min(track.end_frame, max(r.end_frame for r in rivals)))
+                face = FaceInView(
+                    track,
+                    own,
+                    item.peak.height if item.peak else None,
+                    max(track.start_frame, min(r.start_frame for r in rivals)),
+                    min(track.end_frame, max(r.end_frame for r in rivals)),
+                )
                 item = replace(item, speaking=self.speaker_detector.scores([face], view)[0])
             scored.append(item)
         return scored
 
     def _outcome(self, item: Judged, others: list[Judged], regions) -> list[Offset] | Reject:
         config = self.config
-        silent = below("no_speech", item.speech_s, config.min_speech_s,
-                       "seconds of speech while the face is seen")
-        still = below("still_face", item.lip_motion, config.min_lip_motion,
-                      "deviation of the inner-lip gap in eye distances")
+        silent = below(
+            "no_speech",
+            item.speech_s,
+            config.min_speech_s,
+            "seconds of speech while the face is seen",
+        )
+        still = below(
+            "still_face",
+            item.lip_motion,
+            config.min_lip_motion,
+            "deviation of the inner-lip gap in eye distances",
+        )
         if reject := silent or still:
             return reject
         rivals = [o for o in others if o is not item and concurrent(o.track, item.track)]
@@ -173,17 +223,28 @@ class Sync(Stage[Identity, Offset]):
             margin = self.speaker_detector.margin if margin is None else margin
             own, best = _speaking(item), max(map(_speaking, rivals))
             if own <= best - margin:
-                return Reject("not_speaking", own, best,
-                              f"{self.speaker_detector.name}: another face in view goes better "
-                              "with the sound")
+                return Reject(
+                    "not_speaking",
+                    own,
+                    best,
+                    f"{self.speaker_detector.name}: another face in view goes better "
+                    "with the sound",
+                )
             if own < best + margin:
-                return Reject("ambiguous_speaker", own - best, margin,
-                              f"{self.speaker_detector.name}: faces in view go with the sound "
-                              "about as well")
+                return Reject(
+                    "ambiguous_speaker",
+                    own - best,
+                    margin,
+                    f"{self.speaker_detector.name}: faces in view go with the sound about as well",
+                )
         height = item.peak.height if item.peak else 0.0
         if item.seconds >= config.voice_over_s and height < config.voice_over_peak:
-            return Reject("voice_over", height, config.voice_over_peak,
-                          f"{item.seconds:.1f} s of speech and moving lips do not agree")
+            return Reject(
+                "voice_over",
+                height,
+                config.voice_over_peak,
+                f"{item.seconds:.1f} s of speech and moving lips do not agree",
+            )
         return [self.offset_of(item, regions)]
 
     def offset_of(self, item: Judged, regions) -> Offset:
@@ -203,14 +264,24 @@ class Sync(Stage[Identity, Offset]):
         inside = [(max(a, track.start_frame), min(b, track.end_frame)) for a, b in regions]
         inside = [(a, b) for a, b in inside if a < b]
         return Offset(
-            track.track_id, track.video_id, track.shot_id, "track", status,
-            None if lag is None else round(lag, 1), reason,
+            track.track_id,
+            track.video_id,
+            track.shot_id,
+            "track",
+            status,
+            None if lag is None else round(lag, 1),
+            reason,
             None if sure is None else round(sure, 4),
             None if peak is None else round(peak.height, 4),
-            f"{self.estimator.name}-{self.estimator.version}", self.config.search_ms,
-            round(item.speech_share, 4), None if speaking is None else round(speaking, 4),
-            [track.start_frame + a for a, _ in item.windows], lags, heights,
-            [a for a, _ in inside], [b for _, b in inside],
+            f"{self.estimator.name}-{self.estimator.version}",
+            self.config.search_ms,
+            round(item.speech_share, 4),
+            None if speaking is None else round(speaking, 4),
+            [track.start_frame + a for a, _ in item.windows],
+            lags,
+            heights,
+            [a for a, _ in inside],
+            [b for _, b in inside],
             None if drift is None else round(drift, 2),
         )
 
@@ -254,14 +325,15 @@ def _speaking(item: Judged) -> float:
     return item.speaking
 
 
-def source_pictures(video: Video, work: Path, track: Track, faces: TrackFaces
-                    ) -> Callable[[], Iterable[np.ndarray]]:
+def source_pictures(
+    video: Video, work: Path, track: Track, faces: TrackFaces
+) -> Callable[[], Iterable[np.ndarray]]:
     """SyncNet's crops of a track, decoded when asked for."""
+
     def read() -> Iterable[np.ndarray]:
         from stages.faces.source_crops import iter_crops
 
-        return iter_crops(video, resolve(video.media_path, work), track.start_frame,
-                          faces.boxes)
+        return iter_crops(video, resolve(video.media_path, work), track.start_frame, faces.boxes)
 
     return read
 

@@ -36,9 +36,13 @@ class SpeechDetector:
         if len(pcm) < 512:
             return []
         stamps = get_speech_timestamps(
-            torch.from_numpy(pcm.astype(np.float32) / 32768), self._model,
-            threshold=self.threshold, sampling_rate=SAMPLE_RATE, min_speech_duration_ms=120,
-            min_silence_duration_ms=120, speech_pad_ms=30,
+            torch.from_numpy(pcm.astype(np.float32) / 32768),
+            self._model,
+            threshold=self.threshold,
+            sampling_rate=SAMPLE_RATE,
+            min_speech_duration_ms=120,
+            min_silence_duration_ms=120,
+            speech_pad_ms=30,
         )
         spans: list[tuple[int, int]] = []
         for stamp in stamps:

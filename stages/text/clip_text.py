@@ -55,7 +55,8 @@ def text_of(clip: Clip, video: Video, found: Found) -> ClipText:
                 return _nothing(
                     f"{'a caption' if found.text_source == 'captions' else 'the sentence'} from "
                     f"{start / 1e6:.2f} to {end / 1e6:.2f} s reaches over an end of the clip, "
-                    f"and its words have no times")
+                    f"and its words have no times"
+                )
             inside.append((span, start, end))
     if not inside:
         return _nothing("no words of the transcript lie in the clip")
@@ -64,8 +65,14 @@ def text_of(clip: Clip, video: Video, found: Found) -> ClipText:
         return _nothing(f"{len(text)} characters cannot be said in {length_us / 1e6:.2f} s")
     words = None
     if all(span.is_word for span, _, _ in inside):
-        words = [{"word": span.text, "start_s": round(max(0.0, start) / 1e6, 3),
-                  "end_s": round(min(length_us, end) / 1e6, 3)} for span, start, end in inside]
+        words = [
+            {
+                "word": span.text,
+                "start_s": round(max(0.0, start) / 1e6, 3),
+                "end_s": round(min(length_us, end) / 1e6, 3),
+            }
+            for span, start, end in inside
+        ]
     return ClipText(text, found.text_source, None, words)
 
 
@@ -93,14 +100,16 @@ def moved_text(facts: dict[str, Any], lag_ms: float, length_s: float) -> dict[st
     if not facts.get("words"):
         if abs(lag_ms) * 1000 <= TOLERANCE_US:
             return {}
-        return _nothing(f"the sound was moved by {lag_ms:+.0f} ms, and the words of the text have "
-                        "no times").facts()
+        return _nothing(
+            f"the sound was moved by {lag_ms:+.0f} ms, and the words of the text have no times"
+        ).facts()
     words = []
     for word in facts["words"]:
         start, end = word["start_s"] + lag_ms / 1000, word["end_s"] + lag_ms / 1000
         if 0 <= (start + end) / 2 < length_s:
-            words.append(word | {"start_s": round(max(0.0, start), 3),
-                                 "end_s": round(min(length_s, end), 3)})
+            words.append(
+                word | {"start_s": round(max(0.0, start), 3), "end_s": round(min(length_s, end), 3)}
+            )
     if not words:
         return _nothing("no words of the transcript lie in the clip").facts()
     return {"text": " ".join(w["word"] for w in words), "words": words}

@@ -41,14 +41,18 @@ def beside(media: Path) -> Path | None:
 def _beside(media: Path) -> Path | None:
     folder, speaker, parent = media.parent, media.parent.name, media.parent.parent
     align = f"{media.stem}.align"
-    for place in (folder, folder / "align", folder / "alignments",
-                  parent / "align" / speaker, parent / "alignments" / speaker):
+    for place in (
+        folder,
+        folder / "align",
+        folder / "alignments",
+        parent / "align" / speaker,
+        parent / "alignments" / speaker,
+    ):
         if path := _file(place, align):
             return path
     # Speakers say the same sentences under the same names: one folder for all tells none apart.
     shared = parent / "align" / align
-    if shared.is_file() and sum(
-            (f / media.name).is_file() for f in _folders(parent)) == 1:
+    if shared.is_file() and sum((f / media.name).is_file() for f in _folders(parent)) == 1:
         return shared
     text = _file(folder, f"{media.stem}.txt")
     if text and _is_lrs_file(text):
@@ -64,9 +68,14 @@ def captions_beside(media: Path) -> list[Caption]:
         return []
     made = []
     for name in found:
-        language = name[len(media.stem) + 1:].rpartition(".")[0]
-        made.append(Caption(as_text(media.parent / name), language.removesuffix(".auto"),
-                            language.endswith(".auto")))
+        language = name[len(media.stem) + 1 :].rpartition(".")[0]
+        made.append(
+            Caption(
+                as_text(media.parent / name),
+                language.removesuffix(".auto"),
+                language.endswith(".auto"),
+            )
+        )
     return made
 
 
@@ -91,8 +100,7 @@ def _listing(folder: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
 
 
 @lru_cache(64)
-def _listing_at(folder: Path, changed_ns: int) -> tuple[dict[str, str],
-                                                        dict[str, tuple[str, ...]]]:
+def _listing_at(folder: Path, changed_ns: int) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Transcripts of a folder by name in small letters, and captions by what comes before their
     language. Once for a folder and not for each of its videos."""
     names: dict[str, str] = {}

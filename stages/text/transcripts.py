@@ -32,10 +32,27 @@ PARSERS = {".align": parse_grid, ".txt": parse_lrs, ".vtt": parse_webvtt, ".srt"
 LONGEST_OVERRUN_US = 1_000_000
 """An alignment that goes on for longer after its recording has ended is another one's."""
 BIBLIOGRAPHIC = {
-    "alb": "sqi", "arm": "hye", "baq": "eus", "bur": "mya", "chi": "zho", "cze": "ces",
-    "dut": "nld", "fre": "fra", "geo": "kat", "ger": "deu", "gre": "ell", "ice": "isl",
-    "mac": "mkd", "mao": "mri", "may": "msa", "per": "fas", "rum": "ron", "slo": "slk",
-    "tib": "bod", "wel": "cym"}
+    "alb": "sqi",
+    "arm": "hye",
+    "baq": "eus",
+    "bur": "mya",
+    "chi": "zho",
+    "cze": "ces",
+    "dut": "nld",
+    "fre": "fra",
+    "geo": "kat",
+    "ger": "deu",
+    "gre": "ell",
+    "ice": "isl",
+    "mac": "mkd",
+    "mao": "mri",
+    "may": "msa",
+    "per": "fas",
+    "rum": "ron",
+    "slo": "slk",
+    "tib": "bod",
+    "wel": "cym",
+}
 """ISO 639-2/B codes, which Matroska uses, to those of ISO 639-2/T."""
 NO_TRANSCRIPT = "no transcript came with the source"
 
@@ -52,16 +69,23 @@ class Found:
     sha256: str | None = None
 
 
-def transcript_of(sources: Sequence[Fetched], video: Video, work: Path
-                  ) -> tuple[Found, dict[str, Found]]:
+def transcript_of(
+    sources: Sequence[Fetched], video: Video, work: Path
+) -> tuple[Found, dict[str, Found]]:
     """The transcript of a video that was asked for as `sources`, and what each source has.
 
     Which one counts depends on contents alone: a transcript before none, a corpus's own before
     captions, then by hash.
     """
     by_source = {s.source_id: _of_source(s, video, work) for s in sources}
-    return min(by_source.values(), key=lambda f: (
-        f.transcript is None, f.text_source != "corpus", f.sha256 or "~", f.reason or "")
+    return min(
+        by_source.values(),
+        key=lambda f: (
+            f.transcript is None,
+            f.text_source != "corpus",
+            f.sha256 or "~",
+            f.reason or "",
+        ),
     ), by_source
 
 
@@ -71,8 +95,14 @@ def _of_source(source: Fetched, video: Video, work: Path) -> Found:
         if (path := beside(media)) is not None:
             return _read(path, as_text(path), video)
         captions, text = captions_beside(media), text_beside(media)
-        missing = NO_TRANSCRIPT if text is None else (
-            f"{text.name} lies beside it, but is not in the form of LRS2 and LRS3 (`Text:  ...`)")
+        missing = (
+            NO_TRANSCRIPT
+            if text is None
+            else (
+                f"{text.name} lies beside it, but is not in the form of LRS2 and LRS3 "
+                "(`Text:  ...`)"
+            )
+        )
     else:
         captions, missing = list(map(caption_of, source.caption_paths)), NO_TRANSCRIPT
     if not captions:
@@ -112,8 +142,9 @@ def _check_length(transcript: Transcript, video: Video, suffix: str) -> None:
     end = max((s.end_us or 0 for s in transcript.spans), default=0)
     length = video.duration_us - video.audio_start_us
     if end > length + LONGEST_OVERRUN_US:
-        raise TranscriptError(f"the {suffix} file ends at {end / 1e6:.2f} s, the recording at "
-                              f"{length / 1e6:.2f} s")
+        raise TranscriptError(
+            f"the {suffix} file ends at {end / 1e6:.2f} s, the recording at {length / 1e6:.2f} s"
+        )
 
 
 def caption_of(path: str) -> Caption:
@@ -122,8 +153,7 @@ def caption_of(path: str) -> Caption:
     return Caption(path, language.removesuffix(".auto"), language.endswith(".auto"))
 
 
-def in_order(captions: Iterable[Caption], sound: str | None
-             ) -> tuple[list[Caption], str | None]:
+def in_order(captions: Iterable[Caption], sound: str | None) -> tuple[list[Caption], str | None]:
     """Captions in the language of the sound, best first; none, and the reason.
 
     Made by people before made by machines. Where the sound's language is not known it is that of
@@ -137,15 +167,24 @@ def in_order(captions: Iterable[Caption], sound: str | None
         original = {language_of(c.language) for c in usable if c.language.endswith("-orig")}
         tags = original or {language_of(c.language) for c in usable}
         if len(tags) > 1:
-            return [], (f"there are captions in {', '.join(sorted(map(str, tags)))}, and the "
-                        "language of the sound is not known")
+            return [], (
+                f"there are captions in {', '.join(sorted(map(str, tags)))}, and the "
+                "language of the sound is not known"
+            )
         spoken = tags.pop()
     fitting = [c for c in usable if language_of(c.language) == spoken]
     if not fitting:
         found = sorted({str(language_of(c.language)) for c in usable})
         return [], f"captions are in {', '.join(found)}, the sound is in {spoken}"
-    return sorted(fitting, key=lambda c: (
-        c.is_automatic, c.language != sound, not c.language.endswith("-orig"), c.language, c.path)
+    return sorted(
+        fitting,
+        key=lambda c: (
+            c.is_automatic,
+            c.language != sound,
+            not c.language.endswith("-orig"),
+            c.language,
+            c.path,
+        ),
     ), None
 
 

@@ -27,8 +27,10 @@ def test_detectors_judge_each_other():
     }
     faces = bench.agree(found, 2)
     assert [(f.shown, sorted(f.boxes)) for f in faces] == [
-        (0, ["dlib_hog", "scrfd", "scrfd_500m", "yunet"]), (0, ["scrfd", "scrfd_500m"]),
-        (1, ["scrfd", "scrfd_500m"])]
+        (0, ["dlib_hog", "scrfd", "scrfd_500m", "yunet"]),
+        (0, ["scrfd", "scrfd_500m"]),
+        (1, ["scrfd", "scrfd_500m"]),
+    ]
     assert np.allclose(faces[0].square, [11, 10.5, 51, 50.5])
     assert bench.recall(faces, "mediapipe") == (0, 1)
     assert bench.recall(faces, "dlib_hog") == (1, 1)
@@ -57,7 +59,8 @@ def test_pictures_are_drawn_evenly_from_readable_clips(tmp_path):
     (tmp_path / "b.mp4").write_bytes(b"no video")
     (tmp_path / "INDEX.tsv").write_text(
         "path\ttalking\tspeaker\tfrontal_face_share\tsource_repo\n"
-        "a.mp4\tno\t\t0.00\tx/y\nb.mp4\tyes\ts\t1.00\tx/y\n")
+        "a.mp4\tno\t\t0.00\tx/y\nb.mp4\tyes\ts\t1.00\tx/y\n"
+    )
     shown = list(bench.sample(tmp_path / "INDEX.tsv", 3))
     assert [s.clip for s in shown] == ["a.mp4"] * 3 and not shown[0].has_faces
     levels = [s.pixels.mean() / 8 for s in shown]
@@ -67,10 +70,24 @@ def test_pictures_are_drawn_evenly_from_readable_clips(tmp_path):
 def test_builds_are_compared_by_source():
     span = {"start_frame": 10, "end_frame": 30, "registration_residual_px": 5.0}
     assert frames_of([span, {**span, "end_frame": 12}]) == set(range(10, 30))
-    a = {"x": {"faces": 30, "clips": [span], "frames": set(range(10, 30)), "lag": 3.0,
-               "measured": 1, "residual": 5.0},
-         "y": {"faces": 0, "clips": [], "frames": set(), "lag": None, "measured": 0,
-               "residual": None}}
+    a = {
+        "x": {
+            "faces": 30,
+            "clips": [span],
+            "frames": set(range(10, 30)),
+            "lag": 3.0,
+            "measured": 1,
+            "residual": 5.0,
+        },
+        "y": {
+            "faces": 0,
+            "clips": [],
+            "frames": set(),
+            "lag": None,
+            "measured": 0,
+            "residual": None,
+        },
+    }
     b = {"x": {**a["x"], "frames": set(range(15, 40))}, "z": a["y"], "y": a["y"]}
     rows = compare(a, b)
     assert [r["source"] for r in rows] == ["x", "y"]

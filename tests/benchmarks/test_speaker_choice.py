@@ -33,7 +33,8 @@ def test_scenes_are_of_different_speakers_and_speakers_of_like_weight():
 def test_the_index_is_read(tmp_path):
     (tmp_path / "INDEX.tsv").write_text(
         "path\ttalking\tspeaker\nx/1.mp4\tyes\ta\nx/2.mp4\tno\ta\nx/3.mp4\tyes, turned\tb\n"
-        "x/4.mp4\tyes\t\nx/5.mp4\tyes\tb\n")
+        "x/4.mp4\tyes\t\nx/5.mp4\tyes\tb\n"
+    )
     clips = bench.read_index(tmp_path / "INDEX.tsv")
     assert clips == [Clip(tmp_path / "x/1.mp4", "a"), Clip(tmp_path / "x/5.mp4", "b")]
     many = [Clip(Path(f"{i}.mp4"), "a") for i in range(9)] + clips
@@ -58,8 +59,14 @@ def test_interval():
 
 def test_scores_of_pairs_are_those_of_tracks():
     random, network = np.random.default_rng(0), random_network()
-    faces = [Face(Clip(Path("x"), "a"), random.integers(0, 256, (75, 112, 112)).astype(np.uint8),
-                  random.integers(-5000, 5000, 76 * 640).astype(np.int16)) for _ in range(2)]
+    faces = [
+        Face(
+            Clip(Path("x"), "a"),
+            random.integers(0, 256, (75, 112, 112)).astype(np.uint8),
+            random.integers(-5000, 5000, 76 * 640).astype(np.int16),
+        )
+        for _ in range(2)
+    ]
     table = bench.mean_scores(network, faces)
     assert table.shape == (2, 3)
     alone = network.scores(faces[1].gray, faces[0].pcm, None).mean()

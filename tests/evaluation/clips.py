@@ -24,7 +24,7 @@ def grid(name: str = "bbaf2n") -> np.ndarray:
 
 def delayed(sound: np.ndarray, samples: int) -> np.ndarray:
     """`sound` later by `samples`, zeros before it, cut to its length."""
-    return np.concatenate([np.zeros(samples, sound.dtype), sound])[:len(sound)]
+    return np.concatenate([np.zeros(samples, sound.dtype), sound])[: len(sound)]
 
 
 def speechlike(seconds: float = 3.0, seed: int = 0) -> np.ndarray:

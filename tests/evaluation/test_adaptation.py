@@ -25,8 +25,7 @@ def test_adapting_on_some_clips_helps_on_others(tmp_path):
         edits = 0
         for name in test:
             recognition.hear(decoder, grid(name))
-            edits += recognition.edits(
-                texts[name].split(), recognition.words_of(decoder).split())
+            edits += recognition.edits(texts[name].split(), recognition.words_of(decoder).split())
         rates.append(edits / (6 * len(test)))
     plain, adapted = rates
     assert adapted < 0.75 * plain

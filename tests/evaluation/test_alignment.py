@@ -28,7 +28,7 @@ def test_aligned_scores_equal_the_unshifted_ones(long_pair, late_ms):
     sound, degraded = long_pair
     end = len(sound) - MARGIN
     reference = sound[MARGIN:end]
-    hypothesis = degraded[MARGIN - late_ms * 16:end - late_ms * 16]
+    hypothesis = degraded[MARGIN - late_ms * 16 : end - late_ms * 16]
     found = find_shift(reference, hypothesis)
     assert found.offset_ms == late_ms  # o_f > 0: the hypothesis is late
     assert found.at_limit == (abs(late_ms) == SEARCH_MS)
@@ -70,8 +70,11 @@ def test_silence_has_no_shift():
 
 def test_what_is_too_short_to_align_says_so():
     sound = speechlike()
-    with pytest.raises(TooShort, match="too short to align: the reference is 125 ms long and the "
-                                       "hypothesis 50 ms; 130 ms are needed"):
+    with pytest.raises(
+        TooShort,
+        match="too short to align: the reference is 125 ms long and the "
+        "hypothesis 50 ms; 130 ms are needed",
+    ):
         find_shift(sound[:2000], sound[:800])
     with pytest.raises(LengthMismatch, match="3000 ms long and the hypothesis 50 ms"):
         find_shift(sound, sound[:800])

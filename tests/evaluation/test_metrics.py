@@ -20,8 +20,13 @@ from evaluation.metrics.sync import offset_r2
 from evaluation.pairing import read_texts
 from tests.evaluation.clips import DATA, delayed, grid, speechlike
 
-MODULES = {"pystoi": "pystoi", "pesq": "pesq", "pyworld": "pyworld",
-           "visqol-python": "visqol", "resemblyzer": "resemblyzer"}
+MODULES = {
+    "pystoi": "pystoi",
+    "pesq": "pesq",
+    "pyworld": "pyworld",
+    "visqol-python": "visqol",
+    "resemblyzer": "resemblyzer",
+}
 ON_SOUND = [m for m in METRICS.values() if m.kind == "sound"]
 
 
@@ -35,7 +40,7 @@ def needs(metric):
 def test_identity_is_best_and_noise_makes_it_worse(metric):
     needs(metric)
     sound = grid("bbaf2n")
-    noise = np.random.default_rng(0).standard_normal(len(sound)) * np.sqrt(np.mean(sound ** 2))
+    noise = np.random.default_rng(0).standard_normal(len(sound)) * np.sqrt(np.mean(sound**2))
     score = metric.load()
     assert score(sound, sound) == pytest.approx(metric.best, abs=2e-4)
     values = [score(sound, sound)]
@@ -64,7 +69,7 @@ def test_mfcc_of_a_case_done_by_hand():
     spectrum = np.abs(np.fft.fft(frame)) ** 2 / 512
     assert coefficients[2, 0] == pytest.approx(np.log(spectrum[:257].sum()))
     total = spectrum.sum()
-    assert total == pytest.approx(400 * 0.03 ** 2)
+    assert total == pytest.approx(400 * 0.03**2)
 
 
 def test_mfcc_agrees_with_python_speech_features():
@@ -83,7 +88,8 @@ def test_mcd_in_db_is_the_deviation_of_the_envelopes(ripples):
     ripple_db = 6 * np.cos(ripples * np.pi * np.clip((mel - low) / (high - low), 0, 1))
     flat = np.ones((4, len(mel)))
     assert envelope_distance_db(flat, 10 ** (ripple_db / 10) * flat) == pytest.approx(
-        6 / math.sqrt(2), rel=0.01)
+        6 / math.sqrt(2), rel=0.01
+    )
     assert envelope_distance_db(flat, 7 * flat) == pytest.approx(0, abs=1e-9)
 
 
@@ -98,8 +104,10 @@ def test_edits_agree_with_jiwer():
         assert letters.value == pytest.approx(jiwer.cer(one, other))
 
 
-@pytest.mark.parametrize(("reference", "hypothesis", "rate"), [
-    ("a b c", "a x c", 1 / 3), ("a b", "", 1), ("a", "a b c", 2), ("a b", "b", 0.5)])
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "rate"),
+    [("a b c", "a x c", 1 / 3), ("a b", "", 1), ("a", "a b c", 2), ("a b", "b", 0.5)],
+)
 def test_error_rates_by_hand(reference, hypothesis, rate):
     found = recognition.error_rate(reference.split(), hypothesis.split(), hypothesis)
     assert found.value == pytest.approx(rate)
@@ -165,7 +173,8 @@ def test_lip_distance_is_of_the_lips_and_not_of_where_they_are():
     assert pictures.lip_landmark_distance(points, moved) == pytest.approx(0)
     wide = points.copy()
     wide[:, 48:] = points[:, 48:].mean(1, keepdims=True) + 2 * (
-        points[:, 48:] - points[:, 48:].mean(1, keepdims=True))
+        points[:, 48:] - points[:, 48:].mean(1, keepdims=True)
+    )
     expected = np.linalg.norm(points[:, 48:] - points[:, 48:].mean(1, keepdims=True), axis=2)
     assert pictures.lip_landmark_distance(points, wide) == pytest.approx(expected.mean())
     moved[2] = np.nan
@@ -186,7 +195,7 @@ def test_every_mel_channel_hears_something():
     assert (mel_bank().max(axis=1) > 0).all()
     tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
     loudest = int(log_mel(tone).mean(axis=0).argmax())
-    assert mel_bank()[loudest, round(440 / 25) - 1:round(440 / 25) + 2].max() > 0
+    assert mel_bank()[loudest, round(440 / 25) - 1 : round(440 / 25) + 2].max() > 0
 
 
 def test_the_round_trip_is_close_and_not_the_same():

@@ -15,8 +15,9 @@ from evaluation.mos.answers import score_answers, t_interval
 from evaluation.mos.page import make_test
 from manifests.media.encode import encode_flac
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser",
-                                                "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 @pytest.fixture
@@ -28,8 +29,13 @@ def listening_page(tmp_path):
             tone = 8000 * np.sin(2 * np.pi * pitch * np.arange(3200) / 16000)
             (folder / f"{sample}.flac").write_bytes(encode_flac(tone.astype(np.int16)))
     page, key = tmp_path / "test.html", tmp_path / "key.json"
-    made = make_test(page, key, {s: tmp_path / s for s in ("Secret-A", "Secret-B")},
-                     questions=("quality", "naturalness"), num_samples=2)
+    made = make_test(
+        page,
+        key,
+        {s: tmp_path / s for s in ("Secret-A", "Secret-B")},
+        questions=("quality", "naturalness"),
+        num_samples=2,
+    )
     return page, key, made.num_stimuli
 
 
@@ -65,18 +71,36 @@ def test_a_broken_file_leaves_its_sample_out_of_every_system(listening_page, tmp
 
 def answers(key, rater, value_of, path):
     truth = json.loads(key.read_text())
-    path.write_text(json.dumps({
-        "format": 1, "test": truth["test"], "rater": rater, "answers": {
-            stimulus: {"heard": 1, "ratings": {q: value_of(source["system"], q)
-                                               for q in truth["questions"]}}
-            for stimulus, source in truth["stimuli"].items()}}))
+    path.write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "test": truth["test"],
+                "rater": rater,
+                "answers": {
+                    stimulus: {
+                        "heard": 1,
+                        "ratings": {q: value_of(source["system"], q) for q in truth["questions"]},
+                    }
+                    for stimulus, source in truth["stimuli"].items()
+                },
+            }
+        )
+    )
     return path
 
 
 def test_means_and_t_intervals(listening_page, tmp_path):
     _, key, _ = listening_page
-    files = [answers(key, f"r{i}", lambda system, _, i=i: 5 - i if system == "Secret-A" else 2,
-                     tmp_path / f"{i}.json") for i in range(3)]
+    files = [
+        answers(
+            key,
+            f"r{i}",
+            lambda system, _, i=i: 5 - i if system == "Secret-A" else 2,
+            tmp_path / f"{i}.json",
+        )
+        for i in range(3)
+    ]
     opinions, missing = score_answers(key, files)
     assert missing == 0
     first = opinions[0]
@@ -96,9 +120,16 @@ def test_t_interval_of_a_printed_row():
     assert t_interval(ratings[:1]) is None
 
 
-@pytest.mark.parametrize("change", [
-    {"test": "other"}, {"rater": ""}, {"answers": []}, {"answers": {"x": {"ratings": {}}}},
-    {"format": 2}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test": "other"},
+        {"rater": ""},
+        {"answers": []},
+        {"answers": {"x": {"ratings": {}}}},
+        {"format": 2},
+    ],
+)
 def test_wrong_files_are_refused(listening_page, tmp_path, change):
     _, key, _ = listening_page
     path = answers(key, "r", lambda *_: 3, tmp_path / "a.json")
@@ -140,9 +171,19 @@ async def _listen(page: Path, profile: Path, folder: Path, count: int) -> Path:
 
     folder.mkdir()
     process = subprocess.Popen(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            f"--user-data-dir={profile}",
+            "--remote-debugging-port=0",
+            "about:blank",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         port = await _port(profile)
         async with aiohttp.ClientSession() as session:
@@ -150,8 +191,9 @@ async def _listen(page: Path, profile: Path, folder: Path, count: int) -> Path:
                 tabs = [t for t in await answer.json() if t["type"] == "page"]
             async with session.ws_connect(tabs[0]["webSocketDebuggerUrl"], max_msg_size=0) as ws:
                 tab = Tab(ws)
-                await tab.call("Page.setDownloadBehavior", behavior="allow",
-                               downloadPath=str(folder))
+                await tab.call(
+                    "Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder)
+                )
                 await _answer_all(tab, page, count)
                 for _ in range(100):  # the folder is set for as long as the connection is open
                     if found := list(folder.glob("*.json")):
@@ -175,8 +217,9 @@ async def _answer_all(tab: Tab, page: Path, count: int) -> None:
             await tab.open(page)
             await tab.type("Ann B")
             await tab.key("Enter")
-        await tab.until(f"document.getElementById('where').textContent === "
-                        f"'Recording {i + 1} of {count}'")
+        await tab.until(
+            f"document.getElementById('where').textContent === 'Recording {i + 1} of {count}'"
+        )
         await tab.key("3")  # before listening: must not count
         assert await tab.value("document.querySelectorAll('input:checked').length") == 0
         await tab.key(" ")
@@ -227,8 +270,9 @@ class Tab:
 
     async def open(self, page: Path) -> None:
         await self.call("Page.navigate", url=page.resolve().as_uri())
-        await self.until("document.readyState === 'complete' && "
-                         "document.activeElement?.id === 'rater'")
+        await self.until(
+            "document.readyState === 'complete' && document.activeElement?.id === 'rater'"
+        )
 
     async def type(self, text: str) -> None:
         await self.call("Input.insertText", text=text)
@@ -238,5 +282,6 @@ class Tab:
         code = {"Enter": 13, " ": 32}.get(key) or ord(key)
         for kind in ("keyDown", "keyUp"):
             extra = {"text": text} if kind == "keyDown" else {}
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key,
-                            windowsVirtualKeyCode=code, **extra)
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **extra
+            )

@@ -24,9 +24,13 @@ def folder(tmp_path_factory):
     sound = speechlike()
     noise = 0.05 * np.random.default_rng(0).standard_normal(len(sound))
     for name, signal in {
-        "reference": sound, "noisy": sound + noise, "silent": np.zeros(len(sound)),
-        "faint": sound * 1e-5, "half": sound[:24000], "short": sound[:3000],
-        "late": np.concatenate([np.zeros(1600), sound])[:len(sound)],
+        "reference": sound,
+        "noisy": sound + noise,
+        "silent": np.zeros(len(sound)),
+        "faint": sound * 1e-5,
+        "half": sound[:24000],
+        "short": sound[:3000],
+        "late": np.concatenate([np.zeros(1600), sound])[: len(sound)],
     }.items():
         pcm = np.rint(np.clip(signal, -1, 1) * 32767).astype(np.int16)
         (made / f"{name}.flac").write_bytes(encode_flac(pcm))
@@ -35,14 +39,23 @@ def folder(tmp_path_factory):
 
 
 def rows_of(folder, hypothesis, names, reference="reference", **known):
-    utterance = Utterance("u", str(folder / f"{reference}.flac"),
-                          str(folder / f"{hypothesis}.flac"), **known)
+    utterance = Utterance(
+        "u", str(folder / f"{reference}.flac"), str(folder / f"{hypothesis}.flac"), **known
+    )
     return list(score(utterance, names))
 
 
-@pytest.mark.parametrize(("hypothesis", "status"), [
-    ("noisy", "ok"), ("silent", "silent"), ("faint", "silent"), ("half", "length_mismatch"),
-    ("broken", "error"), ("absent", "error")])
+@pytest.mark.parametrize(
+    ("hypothesis", "status"),
+    [
+        ("noisy", "ok"),
+        ("silent", "silent"),
+        ("faint", "silent"),
+        ("half", "length_mismatch"),
+        ("broken", "error"),
+        ("absent", "error"),
+    ],
+)
 def test_status(folder, hypothesis, status):
     for row in rows_of(folder, hypothesis, ["stoi", "a-stoi", "mcd"]):
         assert row.status == status
@@ -75,8 +88,10 @@ def test_what_is_not_given_says_so(folder):
 def test_a_broken_file_is_named_in_plain_words(folder, name):
     (folder / name).write_bytes(b"nothing" * 100)
     sound = str(folder / "reference.flac")
-    for role, files in (("hypothesis", (sound, str(folder / name))),
-                        ("reference", (str(folder / name), sound))):
+    for role, files in (
+        ("hypothesis", (sound, str(folder / name))),
+        ("reference", (str(folder / name), sound)),
+    ):
         (row,) = score(Utterance("u", *files), ["stoi"])
         assert row.status == "error" and row.reason.startswith(f"the {role} cannot be read: ")
         assert row.reason.count(name) == 1 and row.reason.endswith("not a media file, or damaged")
@@ -104,8 +119,7 @@ def test_a_crash_costs_one_row(folder, monkeypatch):
     assert "exit code 3" in rows["leave"].reason
     assert rows["endless"].reason == "no end within 8 s"
     assert "nan" in rows["not_a_number"].reason
-    assert rows["mistake"].reason == (
-        "a fault in the metric's code (KeyError): 'no such thing'")
+    assert rows["mistake"].reason == ("a fault in the metric's code (KeyError): 'no such thing'")
     assert again[0].value == rows["stoi"].value
 
 

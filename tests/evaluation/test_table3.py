@@ -8,8 +8,12 @@ from evaluation.metrics.intelligibility import estoi, stoi
 from evaluation.metrics.mcd import mcd
 from tests.evaluation.clips import delayed, grid
 
-PRINTED = ((0, 1.000, 1.000, 0.000), (4, 0.916, 0.869, 11.651), (8, 0.770, 0.708, 15.605),
-           (12, 0.660, 0.594, 18.712))
+PRINTED = (
+    (0, 1.000, 1.000, 0.000),
+    (4, 0.916, 0.869, 11.651),
+    (8, 0.770, 0.708, 15.605),
+    (12, 0.660, 0.594, 18.712),
+)
 
 
 @pytest.mark.parametrize(("delay_ms", "want_stoi", "want_estoi", "want_mcd"), PRINTED)

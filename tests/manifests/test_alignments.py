@@ -7,8 +7,10 @@ import pytest
 from manifests.text.alignments import is_lrs, parse_grid, parse_lrs
 from manifests.text.spoken import TranscriptError, decoded
 
-GRID = ("0 23750 sil\n23750 29500 bin\n29500 34000 blue\n34000 35500 at\n35500 41000 f\n"
-        "41000 47250 two\n47250 53000 sp\n53000 74500 now\n")
+GRID = (
+    "0 23750 sil\n23750 29500 bin\n29500 34000 blue\n34000 35500 at\n35500 41000 f\n"
+    "41000 47250 two\n47250 53000 sp\n53000 74500 now\n"
+)
 LRS3 = """Text:  SO THANK YOU
 Ref:  00j9bKdiOjk
 Conf:  5
@@ -36,9 +38,19 @@ def test_grid_counts_in_25000ths_of_a_second_of_the_sound():
     assert got.counts_from == "sound" and all(s.is_word for s in got.spans)
 
 
-@pytest.mark.parametrize("text", [
-    "", "0 100 bin\n50 60 blue\n", "0 100\n", "0 100 bin blue\n", "0.1 0.2 bin\n", "9 1 bin\n",
-    "-5 1 bin\n", "٣ 10 bin\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0 100 bin\n50 60 blue\n",
+        "0 100\n",
+        "0 100 bin blue\n",
+        "0.1 0.2 bin\n",
+        "9 1 bin\n",
+        "-5 1 bin\n",
+        "٣ 10 bin\n",
+    ],
+)
 def test_what_is_no_grid_alignment_says_so(text):
     with pytest.raises(TranscriptError, match=r"\.align"):
         parse_grid(text)
@@ -47,7 +59,10 @@ def test_what_is_no_grid_alignment_says_so(text):
 def test_lrs_words_have_seconds():
     assert is_lrs(LRS3)
     assert rows(parse_lrs(LRS3)) == [
-        ("SO", 100_000, 240_000), ("THANK", 300_000, 555_000), ("YOU", 560_000, 700_000)]
+        ("SO", 100_000, 240_000),
+        ("THANK", 300_000, 555_000),
+        ("YOU", 560_000, 700_000),
+    ]
 
 
 def test_an_lrs_sentence_without_word_times_lasts_as_long_as_the_recording():
@@ -57,8 +72,10 @@ def test_an_lrs_sentence_without_word_times_lasts_as_long_as_the_recording():
     assert (span.text, span.end_us, span.is_word) == ("WHEN THERE ISN'T MUCH", None, False)
 
 
-@pytest.mark.parametrize("text", [
-    "", "hello\n", "Text: a note of mine\n", "Notes\nText: X\nConf: 5\n", "Conf: 5\nRef: x\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "hello\n", "Text: a note of mine\n", "Notes\nText: X\nConf: 5\n", "Conf: 5\nRef: x\n"],
+)
 def test_other_text_files_are_no_transcripts(text):
     assert not is_lrs(text)
 

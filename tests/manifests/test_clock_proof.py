@@ -23,8 +23,17 @@ from tests.synthetic import (
     write_events,
 )
 
-RATES = [Fraction(15), Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001),
-         Fraction(30), Fraction(50), Fraction(60000, 1001), Fraction(60)]
+RATES = [
+    Fraction(15),
+    Fraction(24000, 1001),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30000, 1001),
+    Fraction(30),
+    Fraction(50),
+    Fraction(60000, 1001),
+    Fraction(60),
+]
 NTSC = Fraction(30000, 1001)
 B_FRAMES = {"preset": "veryfast"}
 REALTIME = {"deadline": "realtime", "cpu-used": "8"}
@@ -54,8 +63,7 @@ def frame_before(pts_us, clock, num_frames):
 
 
 def frame_after(pts_us, clock, num_frames):
-    return [min(len(pts_us) - 1, bisect_left(pts_us, clock.time_us(k)))
-            for k in range(num_frames)]
+    return [min(len(pts_us) - 1, bisect_left(pts_us, clock.time_us(k))) for k in range(num_frames)]
 
 
 def vfr_pts_s(cycles: int = 2) -> list[Fraction]:
@@ -79,9 +87,14 @@ def check_lags(lags, reference, source_period_ms, cycle_s) -> None:
 
 
 # The rest of the sweep takes half a minute each on a busy machine: `pytest -m slow`.
-@pytest.mark.parametrize("rate", [
-    rate if rate in (25, NTSC, None) else pytest.param(rate, marks=pytest.mark.slow)
-    for rate in [*RATES, None]], ids=lambda r: "vfr" if r is None else str(r))
+@pytest.mark.parametrize(
+    "rate",
+    [
+        rate if rate in (25, NTSC, None) else pytest.param(rate, marks=pytest.mark.slow)
+        for rate in [*RATES, None]
+    ],
+    ids=lambda r: "vfr" if r is None else str(r),
+)
 def test_no_rate_adds_lag_or_trend(tmp_path, rate):
     if rate is None:
         pts, cycle_s, period_ms = vfr_pts_s(), 25.0, 70
@@ -114,31 +127,56 @@ def test_frame_before_or_after_fails_the_proof(rule, rate):
 
 
 CONTAINERS = {
-    "late audio": dict(audio_start_s=0.85, sample_rate=44100,
-                       container_options={"movie_timescale": "44100"}),
+    "late audio": dict(
+        audio_start_s=0.85, sample_rate=44100, container_options={"movie_timescale": "44100"}
+    ),
     "late video": dict(video_start_s=0.85, sample_rate=44100),
-    "late video, Matroska": dict(video_start_s=0.85, container="matroska",
-                                 audio_codec="pcm_s16le"),
-    "late audio, MOV": dict(audio_start_s=0.333, container="mov", audio_codec="pcm_s16le",
-                            sample_rate=44100, container_options={"movie_timescale": "90000"}),
+    "late video, Matroska": dict(video_start_s=0.85, container="matroska", audio_codec="pcm_s16le"),
+    "late audio, MOV": dict(
+        audio_start_s=0.333,
+        container="mov",
+        audio_codec="pcm_s16le",
+        sample_rate=44100,
+        container_options={"movie_timescale": "90000"},
+    ),
     "MP4 with edit list": dict(video_options=B_FRAMES, sample_rate=48000),
-    "MP4 without edit list": dict(video_options=B_FRAMES, sample_rate=48000,
-                                  container_options={"use_editlist": "0"}),
-    "fragmented MP4": dict(video_options=B_FRAMES, sample_rate=48000, container_options={
-        "movflags": "frag_keyframe+empty_moov"}),
+    "MP4 without edit list": dict(
+        video_options=B_FRAMES, sample_rate=48000, container_options={"use_editlist": "0"}
+    ),
+    "fragmented MP4": dict(
+        video_options=B_FRAMES,
+        sample_rate=48000,
+        container_options={"movflags": "frag_keyframe+empty_moov"},
+    ),
     "MPEG-TS": dict(container="mpegts", video_options=B_FRAMES, sample_rate=48000),
     "MPEG-TS, late audio": dict(container="mpegts", sample_rate=48000, audio_start_s=1.3),
     "MPEG-TS, MP3": dict(container="mpegts", audio_codec="libmp3lame", sample_rate=44100),
     "MP4, MP3 priming": dict(audio_codec="libmp3lame", sample_rate=44100),
     "Matroska, MP3": dict(container="matroska", audio_codec="libmp3lame", sample_rate=44100),
     "Matroska, AAC": dict(container="matroska", video_options=B_FRAMES, sample_rate=44100),
-    "WebM, VP8, Opus": dict(container="webm", video_codec="libvpx", audio_codec="libopus",
-                            sample_rate=48000, video_options=REALTIME),
+    "WebM, VP8, Opus": dict(
+        container="webm",
+        video_codec="libvpx",
+        audio_codec="libopus",
+        sample_rate=48000,
+        video_options=REALTIME,
+    ),
     "Matroska, FLAC 48 kHz": dict(container="matroska", audio_codec="flac", sample_rate=48000),
-    "MPEG-PS": dict(container="mpeg", video_codec="mpeg1video", audio_codec="mp2",
-                    sample_rate=44100, video_options={"bf": "2"}, rate=Fraction(25)),
-    "AVI, PCM": dict(container="avi", video_codec="mpeg4", audio_codec="pcm_s16le",
-                     video_options={"qscale": "2"}, rate=Fraction(25)),
+    "MPEG-PS": dict(
+        container="mpeg",
+        video_codec="mpeg1video",
+        audio_codec="mp2",
+        sample_rate=44100,
+        video_options={"bf": "2"},
+        rate=Fraction(25),
+    ),
+    "AVI, PCM": dict(
+        container="avi",
+        video_codec="mpeg4",
+        audio_codec="pcm_s16le",
+        video_options={"qscale": "2"},
+        rate=Fraction(25),
+    ),
     "FLV": dict(container="flv", sample_rate=44100, video_options=B_FRAMES),
     "stereo": dict(channels=2, sample_rate=44100),
     "10 bit": dict(pixel_format="yuv420p10le", sample_rate=48000),
@@ -166,8 +204,8 @@ def test_no_container_adds_lag(tmp_path, name):
     wanted = tone_bursts(after_zero, SAMPLE_RATE, video.num_frames / 25)
     late = options.get("audio_start_s", 0.0) - start_s
     if late > 0:
-        assert not heard[:int((late - 0.07) * SAMPLE_RATE)].any(), "silence before late sound"
-        wanted[:round(late * SAMPLE_RATE)] = 0
+        assert not heard[: int((late - 0.07) * SAMPLE_RATE)].any(), "silence before late sound"
+        wanted[: round(late * SAMPLE_RATE)] = 0
     assert abs(audio_shift_samples(heard, wanted)) <= 1
     assert np.abs(heard).max() == pytest.approx(0.6 * 32767, rel=0.08), "level kept"
 
@@ -175,7 +213,11 @@ def test_no_container_adds_lag(tmp_path, name):
 def test_container_lag_is_what_an_index_reader_sees(tmp_path):
     pts, times = constant_pts_s(Fraction(25), 6), [1.0 + 0.31 * i for i in range(12)]
     for audio_start_s in (0.0, 0.4):
-        video = open_video(write_events(tmp_path / "a.mov", EventFile(
-            pts, times, audio_start_s, container="mov", audio_codec="pcm_s16le")))
+        video = open_video(
+            write_events(
+                tmp_path / "a.mov",
+                EventFile(pts, times, audio_start_s, container="mov", audio_codec="pcm_s16le"),
+            )
+        )
         assert video.container_lag_ms == pytest.approx(1e3 * audio_start_s, abs=1.5)
         assert video.audio_start_us / 1e3 == pytest.approx(video.container_lag_ms)

@@ -34,7 +34,7 @@ def moving_picture(rng, count=40, height=96, width=96) -> np.ndarray:
     """Smooth texture that drifts: uint8 [count, height, width, 3]."""
     big = cv2.GaussianBlur(rng.integers(0, 256, (height + 80, width + 80, 3), np.uint8), (0, 0), 3)
     big = np.clip((big.astype(np.float32) - 127) * 4 + 127, 0, 255).astype(np.uint8)
-    return np.stack([big[i:i + height, i:i + width] for i in range(count)])
+    return np.stack([big[i : i + height, i : i + width] for i in range(count)])
 
 
 def test_nearest_and_its_incremental_form_agree():
@@ -60,9 +60,18 @@ def test_frames_and_samples():
 def test_a_span_equals_the_same_span_of_the_whole(tmp_path, container):
     pts = constant_pts_s(Fraction(30000, 1001), 9, 0.2)
     times = [0.5 + 0.211 * i for i in range(38)]
-    video = open_video(write_events(tmp_path / "a", EventFile(
-        pts, times, container=container, sample_rate=48000,
-        video_options={"preset": "veryfast", "g": "60"})))
+    video = open_video(
+        write_events(
+            tmp_path / "a",
+            EventFile(
+                pts,
+                times,
+                container=container,
+                sample_rate=48000,
+                video_options={"preset": "veryfast", "g": "60"},
+            ),
+        )
+    )
     whole = [(k, p.luma().tobytes()) for k, p in iter_pictures(video)]
     assert [k for k, _ in whole] == list(range(video.num_frames))
     sound = read_audio(video)
@@ -70,8 +79,9 @@ def test_a_span_equals_the_same_span_of_the_whole(tmp_path, container):
         end = min(start + 6, video.num_frames)
         part = [(k, p.luma().tobytes()) for k, p in iter_pictures(video, None, start, end)]
         assert part == whole[start:end]
-        assert np.array_equal(read_audio(video, None, start * 640, end * 640),
-                              sound[start * 640:end * 640])
+        assert np.array_equal(
+            read_audio(video, None, start * 640, end * 640), sound[start * 640 : end * 640]
+        )
 
 
 def test_real_clips_seek_as_they_decode():
@@ -94,8 +104,10 @@ class _Blocks:
 
     def __init__(self, monkeypatch, stamps_s, size=1024, rate=48000):
         ramp = np.arange(len(stamps_s) * size, dtype=np.float32) + 1
-        blocks = [(ramp[i * size:(i + 1) * size], None if t is None else Fraction(t), rate)
-                  for i, t in enumerate(stamps_s)]
+        blocks = [
+            (ramp[i * size : (i + 1) * size], None if t is None else Fraction(t), rate)
+            for i, t in enumerate(stamps_s)
+        ]
         monkeypatch.setattr("manifests.media.sound._blocks", lambda *_: iter(blocks))
         self.laid = np.concatenate([b for b, _ in _placed(None, None)])
 
@@ -103,7 +115,7 @@ class _Blocks:
 def test_a_lost_packet_is_one_silence_of_its_length(monkeypatch):
     stamps = [Fraction(i * 1024, 48000) for i in range(30) if i != 11]
     laid = _Blocks(monkeypatch, stamps).laid
-    hole = laid[11 * 1024:12 * 1024]
+    hole = laid[11 * 1024 : 12 * 1024]
     assert not hole.any() and laid[11 * 1024 - 1] != 0 and laid[12 * 1024] != 0
     assert len(laid) == 30 * 1024
 
@@ -127,15 +139,30 @@ def test_overlap_is_cut(monkeypatch):
 
 
 def test_two_equal_channels_keep_their_level(tmp_path):
-    video = open_video(write_events(tmp_path / "a.mov", EventFile(
-        constant_pts_s(Fraction(25), 3), [0.5 + 0.3 * i for i in range(7)], container="mov",
-        audio_codec="pcm_s16le", sample_rate=48000, channels=2)))
+    video = open_video(
+        write_events(
+            tmp_path / "a.mov",
+            EventFile(
+                constant_pts_s(Fraction(25), 3),
+                [0.5 + 0.3 * i for i in range(7)],
+                container="mov",
+                audio_codec="pcm_s16le",
+                sample_rate=48000,
+                channels=2,
+            ),
+        )
+    )
     assert np.abs(read_audio(video)).max() == pytest.approx(0.6 * 32767, rel=0.03)
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "x.mp4: an empty file"), (b"not a video at all" * 100, "not a media file, or damaged"),
-    (None, "x.mp4: the file is not there")])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "x.mp4: an empty file"),
+        (b"not a video at all" * 100, "not a media file, or damaged"),
+        (None, "x.mp4: the file is not there"),
+    ],
+)
 def test_what_is_no_media_is_unreadable(tmp_path, content, words):
     path = tmp_path / "x.mp4"
     if content is not None:
@@ -148,12 +175,19 @@ def test_what_is_no_media_is_unreadable(tmp_path, content, words):
 
 def test_damaged_packets_cost_only_themselves(tmp_path):
     times = [0.5 + 0.31 * i for i in range(17)]
-    path = write_events(tmp_path / "a.ts", EventFile(
-        constant_pts_s(Fraction(25), 6), times, container="mpegts", audio_codec="mp2",
-        video_options={"preset": "ultrafast", "g": "10"}))
+    path = write_events(
+        tmp_path / "a.ts",
+        EventFile(
+            constant_pts_s(Fraction(25), 6),
+            times,
+            container="mpegts",
+            audio_codec="mp2",
+            video_options={"preset": "ultrafast", "g": "10"},
+        ),
+    )
     content = bytearray(path.read_bytes())
     middle = len(content) // 2 // 188 * 188
-    content[middle:middle + 188 * 12] = np.random.default_rng(0).bytes(188 * 12)
+    content[middle : middle + 188 * 12] = np.random.default_rng(0).bytes(188 * 12)
     path.write_bytes(content)
     video = open_video(path)
     assert sum(1 for _ in iter_pictures(video)) == video.num_frames >= 140

@@ -32,8 +32,9 @@ def test_the_table_is_large_and_says_why():
     assert len({c.name for c in CASES}) == len(CASES) >= 120
     assert len(FAST) >= 0.4 * len(CASES)
     for case in CASES:
-        departs = replace(case.expected, why="", rejects=frozenset(), words="") != \
-            compare.Expected(video=case.expected.video)
+        departs = replace(case.expected, why="", rejects=frozenset(), words="") != compare.Expected(
+            video=case.expected.video
+        )
         assert case.expected.why or not departs, f"{case.name} departs and does not say why"
 
 
@@ -65,7 +66,7 @@ def test_sound_is_found_again_to_a_part_of_a_sample(late):
 def test_silence_that_should_be_sound_is_told_and_the_other_way_round():
     around = marks.samples(0.5, 3200 + 2 * hearing.SEARCH, 16000) * 32767
     silent = np.zeros_like(around)
-    middle = around[hearing.SEARCH:-hearing.SEARCH]
+    middle = around[hearing.SEARCH : -hearing.SEARCH]
     assert hearing.compare_sound(middle * 0, around).silences == ["silence at 0.0 s"]
     assert hearing.compare_sound(middle, silent).silences == ["sound at 0.0 s"]
     assert not hearing.compare_sound(middle * 0, silent).silences
@@ -79,21 +80,29 @@ def test_a_reader_that_errs_is_found_out(tmp_path, monkeypatch):
     recipe = Recipe(rate=Fraction(30), seconds=1.6)
     assert not faults_of(recipe, tmp_path)
     with monkeypatch.context() as wrong:  # the picture before, not the nearest
-        wrong.setattr(Clock, "last_frame_of",
-                      lambda self, pts_us, next_us: int((next_us - 1 - self.zero_us) // 40_000))
+        wrong.setattr(
+            Clock,
+            "last_frame_of",
+            lambda self, pts_us, next_us: int((next_us - 1 - self.zero_us) // 40_000),
+        )
         assert any("frames wrong" in f for f in faults_of(recipe, tmp_path))
     real = compare.read_audio
-    for name, change in {"late by two samples": lambda pcm: np.roll(pcm, 2),
-                         "twice as loud": lambda pcm: np.clip(pcm * 2, -32767, 32767),
-                         "with a hole": lambda pcm: np.where(
-                             np.arange(len(pcm)) // 3200 == 3, 0, pcm)}.items():
+    for name, change in {
+        "late by two samples": lambda pcm: np.roll(pcm, 2),
+        "twice as loud": lambda pcm: np.clip(pcm * 2, -32767, 32767),
+        "with a hole": lambda pcm: np.where(np.arange(len(pcm)) // 3200 == 3, 0, pcm),
+    }.items():
         with monkeypatch.context() as wrong:
-            wrong.setattr(compare, "read_audio",
-                          lambda video, change=change: change(real(video).astype(np.int32)))
+            wrong.setattr(
+                compare,
+                "read_audio",
+                lambda video, change=change: change(real(video).astype(np.int32)),
+            )
             assert faults_of(recipe, tmp_path), name
     with monkeypatch.context() as wrong:  # every other picture upside down
-        wrong.setattr(media_read.Picture, "rgb",
-                      lambda self, side=None: self._convert(side, "rgb24")[::-1])
+        wrong.setattr(
+            media_read.Picture, "rgb", lambda self, side=None: self._convert(side, "rgb24")[::-1]
+        )
         assert any("upside down" in f for f in faults_of(recipe, tmp_path))
 
 
@@ -105,7 +114,8 @@ def test_a_composition_is_not_what_is_expected_of_it(tmp_path):
     assert compare.judge(path, short, (), compare.Expected()).faults
     turned = replace(short, steps=(display_matrix("mirrored"),))
     assert faults_of(turned, tmp_path)
-    assert faults_of(replace(short, steps=(truncated(0.9),), options={"movflags": "faststart"}),
-                     tmp_path)
+    assert faults_of(
+        replace(short, steps=(truncated(0.9),), options={"movflags": "faststart"}), tmp_path
+    )
     shifted = replace(short, shifts=(Shift(0.08, kinds=("audio",)),))
     assert faults_of(shifted, tmp_path)

@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Last-Modified", server.modified)
         self.end_headers()
         if server.cuts:
-            rest, server.cuts = rest[:server.cuts[0]], server.cuts[1:]
+            rest, server.cuts = rest[: server.cuts[0]], server.cuts[1:]
         self.wfile.write(rest)
 
 
@@ -96,8 +96,9 @@ def cache(tmp_path, monkeypatch):
 
 
 def entry(server: Server, pinned: bool = True) -> ModelFile:
-    file = ModelFile("a.model", server.url, "MIT", "the second opinion", "first opinions",
-                     min_size=1000)
+    file = ModelFile(
+        "a.model", server.url, "MIT", "the second opinion", "first opinions", min_size=1000
+    )
     if not pinned:
         return file
     return dataclasses.replace(file, size=len(BODY), sha256=hashlib.sha256(BODY).hexdigest())
@@ -116,9 +117,13 @@ def test_fetched_once_and_kept(server, cache, pinned):
         assert record["url"] == server.url and record["size"] == len(BODY)
 
 
-@pytest.mark.parametrize("tag, modified", [
-    ('"1"', None), ('W/"1"', "Wed, 21 Oct 2015 07:28:00 GMT"),
-])
+@pytest.mark.parametrize(
+    "tag, modified",
+    [
+        ('"1"', None),
+        ('W/"1"', "Wed, 21 Oct 2015 07:28:00 GMT"),
+    ],
+)
 def test_broken_connections_are_taken_up_again(server, cache, tag, modified):
     server.tag, server.modified = tag, modified
     server.cuts = (100_000, 50_000)
@@ -217,8 +222,15 @@ def test_errors_say_what_to_do(server, cache, status, asked):
     with pytest.raises(ModelFileError) as caught:
         fetch(entry(server))
     text = str(caught.value)
-    for part in ("a.model", server.url, f"HTTP {status}", str(cache), "YLD_MODEL_MIRROR",
-                 "the second opinion", "first opinions"):
+    for part in (
+        "a.model",
+        server.url,
+        f"HTTP {status}",
+        str(cache),
+        "YLD_MODEL_MIRROR",
+        "the second opinion",
+        "first opinions",
+    ):
         assert part in text
     assert len(server.asked) == asked
 
@@ -240,8 +252,9 @@ def test_workers_at_once_fetch_once(server, cache, pinned):
     server.on_request = lambda _: time.sleep(3)  # long enough for all to want it
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    workers = [context.Process(target=_fetch_into, args=(queue, entry(server, pinned)))
-               for _ in range(4)]
+    workers = [
+        context.Process(target=_fetch_into, args=(queue, entry(server, pinned))) for _ in range(4)
+    ]
     for worker in workers:
         worker.start()
     found = {queue.get(timeout=120) for _ in workers}
@@ -256,31 +269,44 @@ def test_a_member_of_an_archive_is_taken_out_and_checked(server, cache):
         archive.writestr("x/weights.onnx", BODY)
     server.body = packed.getvalue()
     file = ModelFile(
-        "weights.onnx", server.url, "MIT", "tests", "nothing", len(BODY),
+        "weights.onnx",
+        server.url,
+        "MIT",
+        "tests",
+        "nothing",
+        len(BODY),
         hashlib.sha256(BODY).hexdigest(),
-        archive=Archive("x/weights.onnx", len(server.body),
-                        hashlib.sha256(server.body).hexdigest()))
+        archive=Archive(
+            "x/weights.onnx", len(server.body), hashlib.sha256(server.body).hexdigest()
+        ),
+    )
     server.cuts = (100_000,)
     assert fetch(file).read_bytes() == BODY
     assert server.asked == [None, "bytes=100000-"]
     assert [p.name for p in cache.iterdir() if "part" in p.name] == []
-    other = dataclasses.replace(file, name="other.onnx", archive=dataclasses.replace(
-        file.archive, member="y/weights.onnx"))
+    other = dataclasses.replace(
+        file, name="other.onnx", archive=dataclasses.replace(file.archive, member="y/weights.onnx")
+    )
     with pytest.raises(ModelFileError, match=r"does not hold y/weights\.onnx"):
         fetch(other)
-    changed = dataclasses.replace(file, name="changed.onnx", archive=dataclasses.replace(
-        file.archive, sha256="0" * 64))
+    changed = dataclasses.replace(
+        file, name="changed.onnx", archive=dataclasses.replace(file.archive, sha256="0" * 64)
+    )
     with pytest.raises(ModelFileError, match="SHA-256"):
         fetch(changed)
 
 
 def test_non_commercial_files_are_downloaded_only_with_the_users_word(
-        server, cache, tmp_path, monkeypatch):
+    server, cache, tmp_path, monkeypatch
+):
     monkeypatch.delenv("YLD_NON_COMMERCIAL", raising=False)
     file = entry(server)
     bound = dataclasses.replace(file, non_commercial=True, licence="research only")
-    with pytest.raises(ModelFileError, match=r"commercial use \(research only\).*"
-                                             "--non-commercial"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"commercial use \(research only\).*"
+        "--non-commercial",
+    ):
         fetch(bound)
     assert server.asked == []
     mirror = tmp_path / "mirror"
@@ -308,10 +334,17 @@ def test_released_files_are_those_of_the_registry(cache, monkeypatch):
     from tests.stages.test_light_asd import SHARED
 
     monkeypatch.setenv("YLD_MODEL_MIRROR", str(SHARED / "models"))
-    for name in ("light_asd_ava.model", "light_asd_talkset.model", "scrfd_2.5g_kps.onnx",
-                 "scrfd_500m_kps.onnx", "retinaface_mobilenet0.25_Final.pth",
-                 "blaze_face_short_range.tflite", "face_landmarker_v2_with_blendshapes.task",
-                 "face_detection_yunet_2026may.onnx", "mobilefacenet_foamliu.onnx"):
+    for name in (
+        "light_asd_ava.model",
+        "light_asd_talkset.model",
+        "scrfd_2.5g_kps.onnx",
+        "scrfd_500m_kps.onnx",
+        "retinaface_mobilenet0.25_Final.pth",
+        "blaze_face_short_range.tflite",
+        "face_landmarker_v2_with_blendshapes.task",
+        "face_detection_yunet_2026may.onnx",
+        "mobilefacenet_foamliu.onnx",
+    ):
         if not (SHARED / "models" / name).is_file():
             pytest.skip(f"{name} is not here; set YLD_SHARED to the shared folder")
         assert fetch(name, may_download=False) == cache / name

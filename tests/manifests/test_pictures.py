@@ -16,8 +16,9 @@ from stages.sources.download.site import ffmpeg_path
 
 
 def ffmpeg(*arguments: str) -> bytes:
-    done = subprocess.run([ffmpeg_path(), "-loglevel", "error", "-y", *arguments],
-                          capture_output=True)
+    done = subprocess.run(
+        [ffmpeg_path(), "-loglevel", "error", "-y", *arguments], capture_output=True
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -66,9 +67,23 @@ def test_hdr_becomes_sdr_of_the_same_order(transfer, tmp_path):
     """A grey ramp stays grey and rising, black stays black; a plain 8-bit reading is not it."""
     path = tmp_path / "hdr.mp4"
     tags = ("-x264-params", f"colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc")
-    ffmpeg("-f", "lavfi", "-i", "gradients=s=256x64:c0=black:c1=white:x0=0:y0=0:x1=255:y1=0:"
-           "d=1:speed=0.00001:r=25", *SOUND, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-crf",
-           "8", *tags, "-c:a", "aac", str(path))
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "gradients=s=256x64:c0=black:c1=white:x0=0:y0=0:x1=255:y1=0:d=1:speed=0.00001:r=25",
+        *SOUND,
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p10le",
+        "-crf",
+        "8",
+        *tags,
+        "-c:a",
+        "aac",
+        str(path),
+    )
     assert read_facts(path).is_hdr
     row = first_frame(path)[32].astype(int)
     assert (np.abs(row - row.mean(1, keepdims=True)) < 8).all(), "grey stays grey"
@@ -80,22 +95,74 @@ def test_hdr_becomes_sdr_of_the_same_order(transfer, tmp_path):
 def test_album_art_is_no_video(upright, tmp_path):
     cover, song, both = tmp_path / "c.jpg", tmp_path / "song.m4a", tmp_path / "both.mp4"
     ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", str(cover))
-    ffmpeg("-i", str(cover), *SOUND, "-map", "0", "-map", "1", "-c:v", "mjpeg", "-c:a", "aac",
-           "-disposition:v:0", "attached_pic", str(song))
+    ffmpeg(
+        "-i",
+        str(cover),
+        *SOUND,
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c:v",
+        "mjpeg",
+        "-c:a",
+        "aac",
+        "-disposition:v:0",
+        "attached_pic",
+        str(song),
+    )
     with pytest.raises(Exception, match="no video stream"):
         read_facts(song)
-    ffmpeg("-i", str(cover), "-i", str(upright), "-map", "0", "-map", "1", "-c", "copy",
-           "-disposition:v:0", "attached_pic", "-disposition:v:1", "default", str(both))
+    ffmpeg(
+        "-i",
+        str(cover),
+        "-i",
+        str(upright),
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c",
+        "copy",
+        "-disposition:v:0",
+        "attached_pic",
+        "-disposition:v:1",
+        "default",
+        str(both),
+    )
     facts = read_facts(both)
     assert facts.video_codec == "h264" and facts.num_frames == 25
 
 
 def test_the_default_sound_track_is_read_and_all_are_counted(upright, tmp_path):
     path = tmp_path / "two.mkv"
-    ffmpeg("-i", str(upright), "-f", "lavfi", "-i", "sine=frequency=1200:duration=1",
-           "-map", "0:v", "-map", "0:a", "-map", "1:a", "-c:v", "copy", "-c:a", "flac",
-           "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=kor",
-           "-disposition:a:0", "0", "-disposition:a:1", "default", str(path))
+    ffmpeg(
+        "-i",
+        str(upright),
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=1200:duration=1",
+        "-map",
+        "0:v",
+        "-map",
+        "0:a",
+        "-map",
+        "1:a",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "flac",
+        "-metadata:s:a:0",
+        "language=eng",
+        "-metadata:s:a:1",
+        "language=kor",
+        "-disposition:a:0",
+        "0",
+        "-disposition:a:1",
+        "default",
+        str(path),
+    )
     facts = read_facts(path)
     assert facts.num_audio_streams == 2 and facts.audio_language == "kor"
     pcm = read_audio(open_video(path), path)[1600:14400].astype(float)

@@ -24,8 +24,9 @@ from tests.readable import FRAMES, Readable
 
 
 def sample(key: str, word: str = "a") -> ShardSample:
-    return ShardSample(key, {"json": json.dumps({"word": word}).encode(),
-                             "face.mp4": key.encode() * 300})
+    return ShardSample(
+        key, {"json": json.dumps({"word": word}).encode(), "face.mp4": key.encode() * 300}
+    )
 
 
 @pytest.fixture
@@ -87,10 +88,13 @@ def test_a_tar_that_is_cut_is_named(shard):
         list(read_samples(shard))
 
 
-@pytest.mark.parametrize("members, why", [
-    ({}, "landmarks.npy: it is missing"),
-    ({"landmarks.npy": b"no array"}, "landmarks.npy: ValueError"),
-])
+@pytest.mark.parametrize(
+    "members, why",
+    [
+        ({}, "landmarks.npy: it is missing"),
+        ({"landmarks.npy": b"no array"}, "landmarks.npy: ValueError"),
+    ],
+)
 def test_a_member_that_is_wanting_or_damaged_is_named_when_it_is_asked_for(members, why):
     damaged = ShardSample("k", members, "train-000000.tar")
     with pytest.raises(SampleError, match=why) as error:

@@ -29,10 +29,16 @@ BANKS = {
 }
 
 
-@pytest.mark.parametrize("name, digest", [
-    ("lipsync", "f3a244dacb0d2c52"), ("lipsync_linear", "a5a0f7670c73166d"),
-    ("mfcc", "759812c893efa383"), ("alignment", "58dc9469ed5ab5da"), ("ge2e", "f78d817ac81d676c"),
-])
+@pytest.mark.parametrize(
+    "name, digest",
+    [
+        ("lipsync", "f3a244dacb0d2c52"),
+        ("lipsync_linear", "a5a0f7670c73166d"),
+        ("mfcc", "759812c893efa383"),
+        ("alignment", "58dc9469ed5ab5da"),
+        ("ge2e", "f78d817ac81d676c"),
+    ],
+)
 def test_a_bank_keeps_its_values(name, digest):
     bank = BANKS[name].astype(np.float32)
     assert hashlib.sha256(bank.tobytes()).hexdigest()[:16] == digest
@@ -45,12 +51,18 @@ def published_signal() -> np.ndarray:
     return ((7 * index * index) % 4001 - 2000).astype(np.int16)
 
 
-@pytest.mark.parametrize("bands, shape, row_10", [
-    (lipsync_features.log_mel, (100, 40), [-1.1239952, 0.31611887, 0.45308065]),
-    (lipsync_linear.log_mel, (100, 26), [-0.27232867, -0.6444221, 0.671651]),
-    (lambda pcm: frontend.log_mel(pcm / 32768), (97, 80),
-     [-4.9913359, -3.55447879, -4.06076314]),
-])
+@pytest.mark.parametrize(
+    "bands, shape, row_10",
+    [
+        (lipsync_features.log_mel, (100, 40), [-1.1239952, 0.31611887, 0.45308065]),
+        (lipsync_linear.log_mel, (100, 26), [-0.27232867, -0.6444221, 0.671651]),
+        (
+            lambda pcm: frontend.log_mel(pcm / 32768),
+            (97, 80),
+            [-4.9913359, -3.55447879, -4.06076314],
+        ),
+    ],
+)
 def test_the_features_of_each_model_keep_their_values(bands, shape, row_10):
     found = bands(published_signal())
     assert found.shape == shape
@@ -66,8 +78,9 @@ def test_scores_and_networks_hear_the_same_cepstra():
 
 
 def test_the_three_banks_are_three():
-    htk, whole, slaney = (bank(26, 512) for bank in (
-        spectra.mel_htk, spectra.mel_htk_whole_bins, spectra.mel_slaney))
+    htk, whole, slaney = (
+        bank(26, 512) for bank in (spectra.mel_htk, spectra.mel_htk_whole_bins, spectra.mel_slaney)
+    )
     assert (whole.max(1) == 1).all() and (htk.max(1) < 1).any()
     assert np.abs(htk - whole).max() > 0.2
     areas = slaney.sum(1) * 16000 / 512
@@ -76,20 +89,27 @@ def test_the_three_banks_are_three():
 
 def test_the_banks_are_librosas():
     filters = pytest.importorskip("librosa").filters
-    for bands, size, low, high in ((80, 640, 0.0, 8000.0), (80, 640, 55.0, 7600.0),
-                                   (40, 400, 0.0, 8000.0)):
-        theirs = filters.mel(sr=16000, n_fft=size, n_mels=bands, fmin=low, fmax=high,
-                             dtype=np.float64)
-        assert np.allclose(spectra.mel_slaney(bands, size, low, high), theirs, rtol=1e-9,
-                           atol=1e-15)
+    for bands, size, low, high in (
+        (80, 640, 0.0, 8000.0),
+        (80, 640, 55.0, 7600.0),
+        (40, 400, 0.0, 8000.0),
+    ):
+        theirs = filters.mel(
+            sr=16000, n_fft=size, n_mels=bands, fmin=low, fmax=high, dtype=np.float64
+        )
+        assert np.allclose(
+            spectra.mel_slaney(bands, size, low, high), theirs, rtol=1e-9, atol=1e-15
+        )
     theirs = filters.mel(sr=16000, n_fft=1024, n_mels=80, htk=True, norm=None, dtype=np.float64)
     assert np.allclose(spectra.mel_htk(80, 1024), theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_scales_and_their_inverses():
     hertz = np.array([0.0, 440.0, 1000.0, 6400.0])
-    for there, back in ((spectra.hertz_to_mel_htk, spectra.mel_to_hertz_htk),
-                        (spectra.hertz_to_mel_slaney, spectra.mel_to_hertz_slaney)):
+    for there, back in (
+        (spectra.hertz_to_mel_htk, spectra.mel_to_hertz_htk),
+        (spectra.hertz_to_mel_slaney, spectra.mel_to_hertz_slaney),
+    ):
         assert np.allclose(back(there(hertz)), hertz)
     assert spectra.hertz_to_mel_slaney(6400.0) == pytest.approx(42)
     assert spectra.hertz_to_mel_htk(1000.0) == pytest.approx(999.99, abs=0.01)
@@ -111,8 +131,10 @@ def test_centred_power_is_centred():
 
 
 def test_no_second_mel_scale_and_no_second_framing():
-    scale = re.compile(r"\b2595\b|\b1127\b|log\(6\.4\)|sliding_window_view\(.*\)\[[^\],]*:[^\],]*:"
-                       r"|hann(ing)?\(|torch\.stft")
+    scale = re.compile(
+        r"\b2595\b|\b1127\b|log\(6\.4\)|sliding_window_view\(.*\)\[[^\],]*:[^\],]*:"
+        r"|hann(ing)?\(|torch\.stft"
+    )
     found = {}
     for package in ("manifests", "stages", "training", "evaluation", "pipeline"):
         for path in (ROOT / package).rglob("*.py"):

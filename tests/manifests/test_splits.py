@@ -12,8 +12,15 @@ from manifests.records import Clip, Video
 
 def make_clip(video: str, number: int, start: int = 0, end: int = 75) -> Clip:
     values = {f.name: None for f in dataclasses.fields(Clip)}
-    return Clip(**{**values, "clip_id": f"{video}-c{number:03d}", "video_id": video,
-                   "start_frame": start, "end_frame": end})
+    return Clip(
+        **{
+            **values,
+            "clip_id": f"{video}-c{number:03d}",
+            "video_id": video,
+            "start_frame": start,
+            "end_frame": end,
+        }
+    )
 
 
 def make_video(name: str, num_frames: int = 5000) -> Video:
@@ -22,8 +29,10 @@ def make_video(name: str, num_frames: int = 5000) -> Video:
 
 
 def parts(frozen, clips, speaker_of):
-    return {c.clip_id: splits.assign(frozen, c, speaker_of[c.clip_id], make_video(c.video_id))
-            for c in clips}
+    return {
+        c.clip_id: splits.assign(frozen, c, speaker_of[c.clip_id], make_video(c.video_id))
+        for c in clips
+    }
 
 
 def test_auto_keeps_speakers_apart_and_fills_every_part():
@@ -55,8 +64,10 @@ def test_blocks_of_time_have_a_guard():
     frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of)
     assert frozen["policy"] == "time"
     found = parts(frozen, clips, speaker_of)
-    spans = {name: [(c.start_frame, c.end_frame) for c in clips if found[c.clip_id] == name]
-             for name in ("train", "val", "test")}
+    spans = {
+        name: [(c.start_frame, c.end_frame) for c in clips if found[c.clip_id] == name]
+        for name in ("train", "val", "test")
+    }
     assert all(spans.values())
     assert min(s for s, _ in spans["val"]) - max(e for _, e in spans["train"]) >= 12
     assert min(s for s, _ in spans["test"]) - max(e for _, e in spans["val"]) >= 12
@@ -74,8 +85,9 @@ def test_a_video_too_short_to_be_divided_loses_nothing():
 
 def test_a_part_that_nobody_wants_has_no_guard():
     clips = [make_clip("v", i, 75 * i, 75 * i + 75) for i in range(66)]
-    frozen = splits.freeze(splits.SplitConfig(val_share=0.0), clips,
-                           {c.clip_id: "one" for c in clips})
+    frozen = splits.freeze(
+        splits.SplitConfig(val_share=0.0), clips, {c.clip_id: "one" for c in clips}
+    )
     found = [splits.assign(frozen, c, "one", make_video("v")) for c in clips]
     assert set(found) == {"train", "test", None} and found.count(None) == 1
     assert found[-1] == "test"

@@ -58,9 +58,15 @@ class Echo(Stage[Request, Source]):
             raise TransientError("try later")
         if how == "reject":
             return Reject("unwanted", measured=1.0, threshold=2.0)
-        return [Source(source_id=f"{record.request_id}-{self.config.word}",
-                       request_id=record.request_id, address=how, kind="file",
-                       requested_as="test")]
+        return [
+            Source(
+                source_id=f"{record.request_id}-{self.config.word}",
+                request_id=record.request_id,
+                address=how,
+                kind="file",
+                requested_as="test",
+            )
+        ]
 
 
 class Upper(Stage[Source, Source]):

@@ -37,8 +37,13 @@ def corpus(tmp_path_factory) -> Path:
     person, random = load_portraits()[0], np.random.default_rng(2)
     times = [Fraction(i, 25) for i in range(200)]
     for i, (name, lag) in enumerate(PLANTED_MS.items()):
-        draw_talk(folder / f"{name}.mp4", [(person, speak(8.0, 205.0, 1.12, 40 + i), 8.0)], times,
-                  lag / 1000, random)
+        draw_talk(
+            folder / f"{name}.mp4",
+            [(person, speak(8.0, 205.0, 1.12, 40 + i), 8.0)],
+            times,
+            lag / 1000,
+            random,
+        )
     (folder / "broken.mp4").write_bytes(b"no media")
     return folder
 
@@ -50,8 +55,10 @@ def corrected(corpus, tmp_path_factory):
 
 
 def test_every_clip_has_a_row_with_a_number_or_a_reason(corpus, corrected):
-    table = {r["clip_id"]: r for r in pq.read_table(
-        corrected[0] / "before" / "offsets.parquet").to_pylist()}
+    table = {
+        r["clip_id"]: r
+        for r in pq.read_table(corrected[0] / "before" / "offsets.parquet").to_pylist()
+    }
     assert sorted(table) == ["broken", "early", "late"]
     assert table["broken"]["offset_status"] == "undecided" and table["broken"]["reason"]
     for name, lag in PLANTED_MS.items():
@@ -76,8 +83,7 @@ def test_every_reader_sees_the_corrected_file_alike(corrected):
     _, table = corrected
     path = next(Path(r["target"]) for r in table if r["clip_id"] == "late")
     with av.open(str(path)) as container:
-        stamps = [float(p.pts * p.time_base) for p in container.demux(video=0)
-                  if p.pts is not None]
+        stamps = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.pts is not None]
         assert np.allclose(stamps, np.arange(len(stamps)) / 25)
     facts = read_facts(path)
     assert facts.container_lag_ms == 0 and facts.num_frames == len(stamps) == 200
@@ -105,8 +111,9 @@ def test_moving_the_sound_and_back():
 def test_an_odd_rate_keeps_its_frames(tmp_path):
     person, times = load_portraits()[0], [Fraction(i * 1001, 30000) for i in range(60)]
     source = tmp_path / "a.mp4"
-    draw_talk(source, [(person, speak(2.0, 200.0, 1.0, 3), 2.0)], times, 0.0,
-              np.random.default_rng(0))
+    draw_talk(
+        source, [(person, speak(2.0, 200.0, 1.0, 3), 2.0)], times, 0.0, np.random.default_rng(0)
+    )
     correct_file(source, tmp_path / "b.mp4", 40.0, 14)
     facts = read_facts(tmp_path / "b.mp4")
     assert facts.source_fps == "30000/1001" and not facts.is_vfr
@@ -119,15 +126,18 @@ def test_out_may_not_lie_inside(corpus):
         audit(corpus, corpus, load_config(None))
 
 
-@pytest.mark.parametrize("path, layout, speaker", [
-    ("grid/s3/bbaf2n.mpg", "grid", "s3"),
-    ("GRID/data/grid_s1/video/lgwm6n.mpg", "grid", "grid_s1"),
-    ("tcd/volunteers/01M/Clips/straightcam/sa1.mp4", "tcd_timit", "01M"),
-    ("lrw/ABOUT/train/ABOUT_00001.mp4", "lrw", None),
-    ("data/Dataset/chem/intervals/x/cut-0.mp4", "lip2wav", "chem"),
-    ("vox/id10270/5r0dWxy17C8/00001.mp4", "voxceleb", "id10270"),
-    ("things/a holiday/film.mp4", "folder", "a holiday"),
-])
+@pytest.mark.parametrize(
+    "path, layout, speaker",
+    [
+        ("grid/s3/bbaf2n.mpg", "grid", "s3"),
+        ("GRID/data/grid_s1/video/lgwm6n.mpg", "grid", "grid_s1"),
+        ("tcd/volunteers/01M/Clips/straightcam/sa1.mp4", "tcd_timit", "01M"),
+        ("lrw/ABOUT/train/ABOUT_00001.mp4", "lrw", None),
+        ("data/Dataset/chem/intervals/x/cut-0.mp4", "lip2wav", "chem"),
+        ("vox/id10270/5r0dWxy17C8/00001.mp4", "voxceleb", "id10270"),
+        ("things/a holiday/film.mp4", "folder", "a holiday"),
+    ],
+)
 def test_layouts_are_recognised(tmp_path, path, layout, speaker):
     file = tmp_path / path
     file.parent.mkdir(parents=True)
@@ -153,9 +163,18 @@ def test_equal_stems_stay_apart_and_a_list_names_what_is_missing(tmp_path):
 
 
 def test_summary_sentence_and_agreement():
-    made = [{"speaker": "s1", "path": "p", "clip_id": str(i), "estimator": f"{e}-1",
-             "video_lag_ms": -80.0 + 2 * i + bias, "offset_status": "measured"}
-            for e, bias in (("a", 0.0), ("b", 1.0)) for i in range(10)]
+    made = [
+        {
+            "speaker": "s1",
+            "path": "p",
+            "clip_id": str(i),
+            "estimator": f"{e}-1",
+            "video_lag_ms": -80.0 + 2 * i + bias,
+            "offset_status": "measured",
+        }
+        for e, bias in (("a", 0.0), ("b", 1.0))
+        for i in range(10)
+    ]
     summary = summarize([r for r in made if r["estimator"] == "a-1"])
     assert "s1 centres at -71 ms" in sentence(summary[0])
     assert summary[0]["within_frame_of_zero"] == 0

@@ -28,13 +28,16 @@ def server():
     server.start()
     host, port = server.get_host_and_port()
     settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
     }
     import s3fs
 
-    system = s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}", key="test", secret="test",
-                               use_listings_cache=False)
+    system = s3fs.S3FileSystem(
+        endpoint_url=f"http://{host}:{port}", key="test", secret="test", use_listings_cache=False
+    )
     if not system.exists("corpora"):  # one store for all servers of a process
         system.mkdir("corpora")
     yield settings, system
@@ -54,8 +57,11 @@ def cluster(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nodes")
     nodes = Cluster()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**server[0], "PYTHONPATH": str(ROOT),
-                            "RAY_USAGE_STATS_ENABLED": "0"}.items():
+        for name, value in {
+            **server[0],
+            "PYTHONPATH": str(ROOT),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }.items():
             patch.setenv(name, value)
         for name in ("one", "two"):  # what runs on a node inherits what the node began with
             patch.setenv("YLD_CACHE", str(folder / name))
@@ -66,22 +72,41 @@ def cluster(server, tmp_path_factory):
 
 def build(server, cache: Path, sources: list[Path], *words: str, code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "build", *map(str, sources), "--out", ADDRESS,
-         *words], cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env={**os.environ, **server[0], "YLD_CACHE": str(cache)})
+        [
+            sys.executable,
+            "-m",
+            "pipeline.cli",
+            "build",
+            *map(str, sources),
+            "--out",
+            ADDRESS,
+            *words,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **server[0], "YLD_CACHE": str(cache)},
+    )
     assert done.returncode == code, done.stderr[-3000:]
     return done.stderr
 
 
 def verified(server, cache: Path) -> str:
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "verify", ADDRESS], cwd=ROOT, text=True,
-        capture_output=True, timeout=120, check=False,
-        env={**os.environ, **server[0], "YLD_CACHE": str(cache)}).stdout
+        [sys.executable, "-m", "pipeline.cli", "verify", ADDRESS],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **server[0], "YLD_CACHE": str(cache)},
+    ).stdout
 
 
 def test_nodes_that_share_an_address_alone_build_what_one_machine_builds(
-        server, cluster, inputs, tmp_path):
+    server, cluster, inputs, tmp_path
+):
     system = server[1]
     first = [inputs / f"talk{i}.mp4" for i in range(2)]
     address, nodes = cluster
@@ -90,8 +115,13 @@ def test_nodes_that_share_an_address_alone_build_what_one_machine_builds(
     at_work = [n for n in ("one", "two") if list((nodes / n).rglob("shots/*.npz"))]
     assert at_work == ["one", "two"], told
     alone = tmp_path / "shared"
-    subprocess.run([sys.executable, "-m", "pipeline.cli", "build", *map(str, first), "--out",
-                    str(alone)], cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "build", *map(str, first), "--out", str(alone)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     there = system.cat_file("corpora/shared/SHA256SUMS").decode()
     assert there == (alone / "SHA256SUMS").read_text()
 
@@ -122,8 +152,13 @@ def test_nodes_that_share_an_address_alone_build_what_one_machine_builds(
 
 def test_a_run_elsewhere_keeps_others_out_until_its_claim_ends(server, inputs, tmp_path):
     system = server[1]
-    claim = {"fence": 50, "token": "x", "host": "elsewhere", "process": 7,
-             "until": time.time() + 60}
+    claim = {
+        "fence": 50,
+        "token": "x",
+        "host": "elsewhere",
+        "process": 7,
+        "until": time.time() + 60,
+    }
     name = "corpora/shared/work/lease.json"
     before = system.cat_file(name) if system.exists(name) else None
     system.pipe_file(name, json.dumps(claim).encode())

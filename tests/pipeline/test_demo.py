@@ -16,7 +16,8 @@ from tests.terminal import at_terminal
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
     return out, at_terminal(
-        [sys.executable, "-m", "pipeline.cli", "demo", "--seed", "7", "--out", str(out)], 280)
+        [sys.executable, "-m", "pipeline.cli", "demo", "--seed", "7", "--out", str(out)], 280
+    )
 
 
 def test_all_comes_back_as_planted(demo):
@@ -32,9 +33,17 @@ def test_the_table_knows_when_it_is_wrong(demo):
 
     out, _ = demo
     truth = [Planted(**p) for p in json.loads((out / "input" / "truth.json").read_text())]
-    moved = [Planted(p.name, p.fate, [c + 3 for c in p.cuts],
-                     None if p.offset_ms is None else p.offset_ms + 60, p.speakers, p.what)
-             for p in truth]
+    moved = [
+        Planted(
+            p.name,
+            p.fate,
+            [c + 3 for c in p.cuts],
+            None if p.offset_ms is None else p.offset_ms + 60,
+            p.speakers,
+            p.what,
+        )
+        for p in truth
+    ]
     rows = compare(Corpus(out / "corpus"), moved)
     wrong = {r["what"].split(" of ")[0] for r in rows if r["ok"] == "NO"}
     assert {"video lag", "cuts (frame)"} <= wrong
@@ -51,8 +60,9 @@ def test_the_corrected_tracks_measure_near_zero(demo):
     clips = Corpus(demo[0] / "corpus").rows("clips")
     corrected = [c for c in clips if c["applied_lag_ms"]]
     assert corrected
-    assert all(abs(c["residual_lag_ms"]) <= 20 for c in corrected
-               if c["residual_lag_ms"] is not None)
+    assert all(
+        abs(c["residual_lag_ms"]) <= 20 for c in corrected if c["residual_lag_ms"] is not None
+    )
 
 
 def test_tables_read_without_our_code(demo):

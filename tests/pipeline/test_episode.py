@@ -17,10 +17,16 @@ from manifests.records import Video
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("YLD_SHARED", ROOT.parent / "shared")) / "data"
 CLIPS = (
-    "wild/LatentSync__demo1_video.mp4", "grid_s1/bbaf2n.mpg", "grid_s1/bgan7a.mpg",
-    "wild/video-retalking__4.mp4", "wild/LivePortrait__d11.mp4", "wild/video-retalking__2.mp4",
-    "wild/SadTalker__WDA_AlexandriaOcasioCortez_000.mp4", "wild/fwo_lipnet_plus__test_video.mp4",
-    "wild/Real3DPortrait__May_5s.mp4", "wild/video-retalking__3.mp4",
+    "wild/LatentSync__demo1_video.mp4",
+    "grid_s1/bbaf2n.mpg",
+    "grid_s1/bgan7a.mpg",
+    "wild/video-retalking__4.mp4",
+    "wild/LivePortrait__d11.mp4",
+    "wild/video-retalking__2.mp4",
+    "wild/SadTalker__WDA_AlexandriaOcasioCortez_000.mp4",
+    "wild/fwo_lipnet_plus__test_video.mp4",
+    "wild/Real3DPortrait__May_5s.mp4",
+    "wild/video-retalking__3.mp4",
 )
 PLANTED_MS = 120
 SIDE_PX = 512
@@ -38,8 +44,11 @@ def square(frame: np.ndarray) -> np.ndarray:
 
     side = min(frame.shape[:2])
     top, left = (frame.shape[0] - side) // 4, (frame.shape[1] - side) // 2
-    return cv2.resize(frame[top:top + side, left:left + side], (SIDE_PX, SIDE_PX),
-                      interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        frame[top : top + side, left : left + side],
+        (SIDE_PX, SIDE_PX),
+        interpolation=cv2.INTER_AREA,
+    )
 
 
 def make_episode(path: Path, lag_ms: float) -> list[int]:
@@ -74,8 +83,20 @@ def built(tmp_path_factory):
     cuts = make_episode(folder / "in" / "plain.mp4", 0)
     make_episode(folder / "in" / "shifted.mp4", PLANTED_MS)
     result = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "build", str(folder / "in"), "--out",
-         str(folder / "out")], cwd=ROOT, capture_output=True, text=True, timeout=280)
+        [
+            sys.executable,
+            "-m",
+            "pipeline.cli",
+            "build",
+            str(folder / "in"),
+            "--out",
+            str(folder / "out"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     from manifests.corpus import Corpus
 
@@ -87,8 +108,11 @@ def built(tmp_path_factory):
 @pytest.mark.parametrize("which", ["plain", "shifted"])
 def test_cuts_come_back_within_one_frame(built, which):
     corpus, videos, cuts = built
-    found = sorted(s["start_frame"] for s in corpus.rows("shots")
-                   if s["video_id"] == videos[which] and s["start_frame"])
+    found = sorted(
+        s["start_frame"]
+        for s in corpus.rows("shots")
+        if s["video_id"] == videos[which] and s["start_frame"]
+    )
     missed = [c for c in cuts if not any(abs(c - f) <= 1 for f in found)]
     extra = [f for f in found if not any(abs(c - f) <= 1 for c in cuts)]
     assert (missed, extra) == ([], [])
@@ -118,6 +142,9 @@ def test_planted_offsets_come_back(built):
 def test_every_part_gives_a_clip(built):
     corpus, videos, cuts = built
     for which, video in videos.items():
-        parts = {sum(c["start_frame"] >= x - 1 for x in cuts) for c in corpus.rows("clips")
-                 if c["video_id"] == video}
+        parts = {
+            sum(c["start_frame"] >= x - 1 for x in cuts)
+            for c in corpus.rows("clips")
+            if c["video_id"] == video
+        }
         assert parts == set(range(len(CLIPS))), which

@@ -47,17 +47,32 @@ def folders(tmp_path_factory):
             sound = 0 * sound
         elif name == "s2/d":
             continue
-        write(root / "hyp" / f"{name}.flac",
-              np.concatenate([np.zeros(800), 0.5 * sound])[:len(sound)])
+        write(
+            root / "hyp" / f"{name}.flac",
+            np.concatenate([np.zeros(800), 0.5 * sound])[: len(sound)],
+        )
     write(root / "hyp" / "s3" / "x.flac", speechlike(1.5))
     return root
 
 
 def run(folders, *more):
-    result = CliRunner().invoke(main, [
-        "evaluate", "--hyp", str(folders / "hyp"), "--ref", str(folders / "ref"),
-        "--out", str(folders / "out"), "--metrics", METRICS, "--json", *more],
-        catch_exceptions=False)
+    result = CliRunner().invoke(
+        main,
+        [
+            "evaluate",
+            "--hyp",
+            str(folders / "hyp"),
+            "--ref",
+            str(folders / "ref"),
+            "--out",
+            str(folders / "out"),
+            "--metrics",
+            METRICS,
+            "--json",
+            *more,
+        ],
+        catch_exceptions=False,
+    )
     assert result.exit_code == 0, result.output
     return {(r["system"], r["metric"]): r for r in json.loads(result.stdout)}, result.stderr
 
@@ -68,7 +83,13 @@ def test_evaluate_and_resume(folders):
     assert "1 hypotheses have no reference: s3/x" in log
     scores = pq.read_table(out / "scores.parquet").to_pylist()
     assert {tuple(r) for r in scores}.pop()[:6] == (
-        "utterance", "metric", "value", "status", "signature", "shift_ms")
+        "utterance",
+        "metric",
+        "value",
+        "status",
+        "signature",
+        "shift_ms",
+    )
     found = {(r["utterance"], r["metric"]): r for r in scores}
     assert len(scores) == len(found) == 4 * 3
     assert found["s1/a", "a-stoi"]["shift_ms"] == -50
@@ -109,8 +130,14 @@ def test_evaluate_and_resume(folders):
 
 
 def test_what_lips_say_of_the_ground_truth_is_explained():
-    row = {"metric": "lm-offset", "n": 3, "num_utterances": 3, "num_reasons": 0,
-           "statuses": {"ok": 3}, "reasons": {}}
+    row = {
+        "metric": "lm-offset",
+        "n": 3,
+        "num_utterances": 3,
+        "num_reasons": 0,
+        "statuses": {"ok": 3},
+        "reasons": {},
+    }
     assert "own offset" in _note({**row, "system": "ground_truth"})
     assert "round trip" in _note({**row, "system": "griffin_lim"})
     assert _note({**row, "system": "hypothesis"}) == ""
@@ -118,15 +145,29 @@ def test_what_lips_say_of_the_ground_truth_is_explained():
 
 
 def test_a_long_reason_is_cut_at_a_word_in_the_table():
-    note = _note({"system": "hypothesis", "metric": "stoi", "n": 0, "num_utterances": 2,
-                  "num_reasons": 1, "statuses": {"error": 2}, "reasons": {"word " * 50: 2}})
+    note = _note(
+        {
+            "system": "hypothesis",
+            "metric": "stoi",
+            "n": 0,
+            "num_utterances": 2,
+            "num_reasons": 1,
+            "statuses": {"error": 2},
+            "reasons": {"word " * 50: 2},
+        }
+    )
     assert note.startswith("2 of 2 have no score: word word") and note.endswith("word ...")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--hyp", "hyp"], "--hyp and --ref"), (["--metrics", "stoy"], "no metric 'stoy'"),
-    (["--hyp", "empty", "--ref", "ref"], "no file of"),
-    (["--shards", "ref"], "wait for the first trainer")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hyp", "hyp"], "--hyp and --ref"),
+        (["--metrics", "stoy"], "no metric 'stoy'"),
+        (["--hyp", "empty", "--ref", "ref"], "no file of"),
+        (["--shards", "ref"], "wait for the first trainer"),
+    ],
+)
 def test_errors_say_what_to_do(folders, arguments, message):
     (folders / "empty").mkdir(exist_ok=True)
     arguments = [str(folders / a) if a in ("hyp", "ref", "empty") else a for a in arguments]

@@ -31,9 +31,10 @@ def clips(tmp_path_factory):
     pictures = [render(person, *speech.mouth_at(float(t)), (0, 0, 0)) for t in times]
     write_media(folder / "talk.mp4", pictures, times, speech.pcm)
     write_media(folder / "mute.mp4", pictures, times, None)
-    write_media(folder / "wall.mp4", [np.full((448, 448, 3), 90, np.uint8)] * len(times), times,
-                speech.pcm)
-    early = np.concatenate([speech.pcm[LAG_MS * 16:], np.zeros(LAG_MS * 16)])
+    write_media(
+        folder / "wall.mp4", [np.full((448, 448, 3), 90, np.uint8)] * len(times), times, speech.pcm
+    )
+    early = np.concatenate([speech.pcm[LAG_MS * 16 :], np.zeros(LAG_MS * 16)])
     with wave.open(str(folder / "early.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -47,8 +48,11 @@ WORKER = Worker()
 
 def rows(clips, names, **utterance):
     """As a worker scores it, without Ray."""
-    job = Job("hypothesis", Utterance("u", **{k: str(clips / v) for k, v in utterance.items()}),
-              tuple(names))
+    job = Job(
+        "hypothesis",
+        Utterance("u", **{k: str(clips / v) for k, v in utterance.items()}),
+        tuple(names),
+    )
     return {row.metric: row for row in WORKER.run(job)}
 
 
@@ -93,8 +97,12 @@ def test_syncnet_scores_with_its_file(clips, tmp_path, monkeypatch):
     for name in ("crops", "mouths", "landmarks"):
         short[name] = short[name][:20]
     np.savez(tmp_path / "short.npz", **short)
-    utterance = Utterance("u", str(clips / "talk.mp4"), str(clips / "talk.mp4"),
-                          video_face=str(tmp_path / "short.npz"))
+    utterance = Utterance(
+        "u",
+        str(clips / "talk.mp4"),
+        str(clips / "talk.mp4"),
+        video_face=str(tmp_path / "short.npz"),
+    )
     found = {r.metric: r for r in score(utterance, names)}
     assert found["lse-d"].status == "ok" and found["lse-d"].value > 0, found["lse-d"].reason
     assert found["lse-c"].value >= 0

@@ -9,8 +9,21 @@ import pytest
 
 from tests.readable import Readable
 
-BUILDERS = ("torch", "torchvision", "ray", "dlib", "scenedetect", "librosa", "silero_vad",
-            "yt_dlp", "insightface", "facexlib", "face_alignment", "mediapipe", "onnxruntime")
+BUILDERS = (
+    "torch",
+    "torchvision",
+    "ray",
+    "dlib",
+    "scenedetect",
+    "librosa",
+    "silero_vad",
+    "yt_dlp",
+    "insightface",
+    "facexlib",
+    "face_alignment",
+    "mediapipe",
+    "onnxruntime",
+)
 WITHOUT = f"""
 import sys
 for name in {BUILDERS!r}:
@@ -21,8 +34,13 @@ main()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True,
-                          text=True, stdin=subprocess.DEVNULL, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +50,9 @@ def corpus(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["status", "--why"], ["verify"],
-                                       ["report", "--out"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["status"], ["status", "--why"], ["verify"], ["report", "--out"]]
+)
 def test_commands_that_read_need_no_library_that_builds(corpus, tmp_path, arguments):
     name, *options = arguments
     if name == "--help":

@@ -29,10 +29,19 @@ def small(monkeypatch):
     """A registry of two files with contents known here; the addresses answer to nobody."""
     import hashlib
 
-    files = [model_registry.ModelFile(
-        name, "http://127.0.0.1:9/x", "Apache-2.0" if free else "research only", "tests",
-        "nothing else", 4, hashlib.sha256(b"good").hexdigest(), non_commercial=not free)
-        for name, free in (("free.onnx", True), ("bound.onnx", False))]
+    files = [
+        model_registry.ModelFile(
+            name,
+            "http://127.0.0.1:9/x",
+            "Apache-2.0" if free else "research only",
+            "tests",
+            "nothing else",
+            4,
+            hashlib.sha256(b"good").hexdigest(),
+            non_commercial=not free,
+        )
+        for name, free in (("free.onnx", True), ("bound.onnx", False))
+    ]
     table = {f.name: f for f in files}
     monkeypatch.setattr(commands_models, "REGISTRY", table)
     return table

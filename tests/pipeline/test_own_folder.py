@@ -26,19 +26,61 @@ from stages.corpus.sharding import ShardsConfig
 from tests.factories import Built
 from tests.pipeline.test_publish import built
 
-PLACES = ["", "shards", "shards/train", "shards/val", "shards/odd", "manifests",
-          "manifests/clips", "manifests/mine", "work", "work/tmp", "work/media", "work/clips",
-          "work/ledger", "work/ledger/clips/v00", "work/download/x", "media", "before"]
-NAMES = ["mine.tar", "train-000000.tar", "train-000007.tar", "notes.md", "README.md",
-         "report.html", "SHA256SUMS", "part-000000.parquet", "part-000001.parquet", ".x.tmp",
-         ".train-000000.tar.abc.tmp", "offsets.parquet", "scores.json", "0123.json", "lock2",
-         "caf\udce9.txt", "dataset.json", "config.yaml", "summary.json", "resync.parquet"]
+PLACES = [
+    "",
+    "shards",
+    "shards/train",
+    "shards/val",
+    "shards/odd",
+    "manifests",
+    "manifests/clips",
+    "manifests/mine",
+    "work",
+    "work/tmp",
+    "work/media",
+    "work/clips",
+    "work/ledger",
+    "work/ledger/clips/v00",
+    "work/download/x",
+    "media",
+    "before",
+]
+NAMES = [
+    "mine.tar",
+    "train-000000.tar",
+    "train-000007.tar",
+    "notes.md",
+    "README.md",
+    "report.html",
+    "SHA256SUMS",
+    "part-000000.parquet",
+    "part-000001.parquet",
+    ".x.tmp",
+    ".train-000000.tar.abc.tmp",
+    "offsets.parquet",
+    "scores.json",
+    "0123.json",
+    "lock2",
+    "caf\udce9.txt",
+    "dataset.json",
+    "config.yaml",
+    "summary.json",
+    "resync.parquet",
+]
 FOREIGN = st.dictionaries(
     st.tuples(st.sampled_from(PLACES), st.sampled_from(NAMES)).map(
-        lambda p: "/".join(p).lstrip("/")),
-    st.binary(max_size=40), min_size=1, max_size=6)
-QUICK = settings(max_examples=25, deadline=None, derandomize=True,
-                 suppress_health_check=[HealthCheck.function_scoped_fixture])
+        lambda p: "/".join(p).lstrip("/")
+    ),
+    st.binary(max_size=40),
+    min_size=1,
+    max_size=6,
+)
+QUICK = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -86,8 +128,16 @@ def test_a_folder_that_is_not_ours_is_refused_and_stays_as_it_is(tmp_path, comma
     source, out = tmp_path / "in", tmp_path / "ds"
     sow(source, {"a.mp4": b"no media"})
     (source / "a.wav").write_bytes(b"RIFF")
-    sow(out, {"shards/train/mine.tar": b"MINE", "README.md": b"mine", "report.html": b"mine",
-              "shards/train/train-000000.tar": b"mine", "manifests/clips/x": b"mine"})
+    sow(
+        out,
+        {
+            "shards/train/mine.tar": b"MINE",
+            "README.md": b"mine",
+            "report.html": b"mine",
+            "shards/train/train-000000.tar": b"mine",
+            "manifests/clips/x": b"mine",
+        },
+    )
     before = contents(out)
     done = CliRunner().invoke(main, COMMANDS[command](str(source), str(out)))
     assert done.exit_code == 2, done.output
@@ -106,11 +156,13 @@ def test_random_files_make_a_folder_anothers(fresh, kind):
         with pytest.raises(NotOursError, match="not empty"):
             claim(root, kind)
         assert contents(root) == before
+
     holds()
 
 
 def test_files_thrown_into_a_corpus_of_ours_stay(fresh):
     """Published again with the same, with another recipe, with more; and taken away."""
+
     @settings(QUICK, max_examples=14)
     @given(FOREIGN, st.sampled_from(["same", "recipe", "more", "clean"]))
     def holds(foreign, then):
@@ -128,7 +180,9 @@ def test_files_thrown_into_a_corpus_of_ours_stay(fresh):
         assert {n: after.get(n) for n in sown} == sown
         if then == "clean":  # what lies in `work` is named by a ledger that is not here
             assert {n for n in after if not n.startswith("work/")} - {MARK} == {
-                n for n in sown if not n.startswith("work/")}
+                n for n in sown if not n.startswith("work/")
+            }
+
     holds()
 
 
@@ -141,7 +195,8 @@ def test_a_file_in_the_way_stops_the_publication_before_anything_is_changed(tmp_
         built(root, 2).publish()
     after = contents(root)
     assert {n: c for n, c in after.items() if not n.startswith("work/")} == {
-        n: c for n, c in before.items() if not n.startswith("work/")}
+        n: c for n, c in before.items() if not n.startswith("work/")
+    }
     (root / "shards" / "train" / "train-000001.tar").unlink()
     built(root, 2).publish()
     assert (root / "shards" / "train" / "train-000001.tar").exists()
@@ -174,7 +229,8 @@ def test_a_table_that_is_not_ours_stops_a_build_before_anything_is_changed(tmp_p
     with pytest.raises(FileInTheWayError, match=r"samples/part-000001\.parquet"):
         built(root, 2).publish()
     assert {n: c for n, c in contents(root).items() if not n.startswith("work/")} == {
-        n: c for n, c in before.items() if not n.startswith("work/")}
+        n: c for n, c in before.items() if not n.startswith("work/")
+    }
 
 
 def test_verify_names_a_shard_that_is_not_the_corpus(tmp_path):
@@ -237,8 +293,15 @@ def test_a_mark_that_names_files_outside_is_not_followed(tmp_path):
     (tmp_path / "mine.txt").write_text("MINE")
     root = tmp_path / "c"
     root.mkdir()
-    (root / MARK).write_text(json.dumps({"format": 1, "kind": "audit", "files": {
-        "../mine.txt": None, str(tmp_path / "mine.txt"): None, "": None}}))
+    (root / MARK).write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "kind": "audit",
+                "files": {"../mine.txt": None, str(tmp_path / "mine.txt"): None, "": None},
+            }
+        )
+    )
     clean(root)
     assert (tmp_path / "mine.txt").read_text() == "MINE"
 
@@ -256,16 +319,20 @@ def test_single_files_are_not_written_over(tmp_path):
     (tmp_path / "s").mkdir()
     for name in ("test.html", "test.key.json", "w.safetensors"):
         (tmp_path / name).write_text("MINE")
-    done = CliRunner().invoke(main, ["mos", "make", "--system", f"a={tmp_path / 's'}",
-                                     "--out", str(tmp_path / "test.html")])
+    done = CliRunner().invoke(
+        main,
+        ["mos", "make", "--system", f"a={tmp_path / 's'}", "--out", str(tmp_path / "test.html")],
+    )
     assert done.exit_code == 2 and "test.html is there already" in done.output
-    done = CliRunner().invoke(main, ["train", "lipsync", str(tmp_path / "s"), "--out",
-                                     str(tmp_path / "w.safetensors")])
+    done = CliRunner().invoke(
+        main, ["train", "lipsync", str(tmp_path / "s"), "--out", str(tmp_path / "w.safetensors")]
+    )
     assert done.exit_code == 2 and "w.safetensors is there already" in done.output
     assert all(c == b"MINE" for c in contents(tmp_path).values())
 
 
 # -- addresses ---------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def address(request):
@@ -316,6 +383,7 @@ def test_objects_thrown_to_an_address_of_ours_stay(address, fresh):
             assert any(name in str(error) for name in sown)
         after = there(system, base)
         assert {n: after.get(n) for n in sown} == sown
+
     holds()
 
 
@@ -329,8 +397,9 @@ def test_a_machine_that_brings_a_corpus_removes_only_what_was_brought(address, t
     mirror.pull(second, theirs)
     sown = sow(second, {"shards/train/mine.tar": b"MINE", "notes.md": b"mine"})
     old = set(contents(second / "shards"))
-    built(first, 2).publish(BuildConfig(shards=ShardsConfig(max_samples=100),
-                                        splits=SplitConfig(policy="auto")))
+    built(first, 2).publish(
+        BuildConfig(shards=ShardsConfig(max_samples=100), splits=SplitConfig(policy="auto"))
+    )
     mirror.push(first, files)
     mirror.pull(second, theirs)
     after = contents(second)

@@ -12,15 +12,24 @@ from stages.base import SetupError
 POOL = ("workers.gpu_workers=1", "workers.gpu_stages=[shots]")
 
 
-@pytest.mark.parametrize("settings, words", [
-    (("workers.gpu_stages=[shot]", "workers.gpu_workers=1"),
-     "must be one of expand, .*, not 'shot'"),
-    (("workers.gpu_stages=[shots]",), r"gpu_workers is 0: nobody would run"),
-    ((*POOL, "workers.gpus_per_worker=0", "faces.device=cuda", "faces.detector=s3fd"),
-     r"shots\.faces\.device is cuda and workers\.gpus_per_worker is 0"),
-    ((*POOL, "workers.gpus_per_worker=0", "landmarks_device=cuda", "landmarks=fan_2d"),
-     r"landmarks_device is cuda"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (
+            ("workers.gpu_stages=[shot]", "workers.gpu_workers=1"),
+            "must be one of expand, .*, not 'shot'",
+        ),
+        (("workers.gpu_stages=[shots]",), r"gpu_workers is 0: nobody would run"),
+        (
+            (*POOL, "workers.gpus_per_worker=0", "faces.device=cuda", "faces.detector=s3fd"),
+            r"shots\.faces\.device is cuda and workers\.gpus_per_worker is 0",
+        ),
+        (
+            (*POOL, "workers.gpus_per_worker=0", "landmarks_device=cuda", "landmarks=fan_2d"),
+            r"landmarks_device is cuda",
+        ),
+    ],
+)
 def test_workers_that_cannot_be_meant_are_named(settings, words):
     with pytest.raises(ConfigError, match=words):
         placement.check(load_config(None, settings))
@@ -34,8 +43,16 @@ def test_gpus_that_the_cluster_lacks_are_named_before_any_wait():
 
 
 def test_gpu_workers_take_several_videos_and_cpu_workers_one():
-    config = load_config(None, (*POOL, "workers.gpus_per_worker=0", "faces.device=cpu",
-                                "workers.videos_per_gpu_worker=3", "pictures_per_batch=5"))
+    config = load_config(
+        None,
+        (
+            *POOL,
+            "workers.gpus_per_worker=0",
+            "faces.device=cpu",
+            "workers.videos_per_gpu_worker=3",
+            "pictures_per_batch=5",
+        ),
+    )
     placement.check(config)
     sizes = placement.pools(config.workers, {"CPU": 2.0})
     assert (sizes["gpu"].videos, sizes["gpu"].pictures, sizes["gpu"].gpus) == (3, 5, 0.0)

@@ -27,14 +27,16 @@ def media(tmp_path) -> Path:
 def test_texts_stand_in_the_shards_and_the_tables(tmp_path, media):
     built = Built(tmp_path / "c", [fetched("a", media), fetched("b", media.with_name("b.mpg"))])
     samples = built.publish()
-    assert samples["a-c0"]["words"] == [{"word": "bin", "start_s": 0.0, "end_s": 0.5},
-                                        {"word": "blue", "start_s": 0.5, "end_s": 1.0}]
+    assert samples["a-c0"]["words"] == [
+        {"word": "bin", "start_s": 0.0, "end_s": 0.5},
+        {"word": "blue", "start_s": 0.5, "end_s": 1.0},
+    ]
     assert [samples[k]["text"] for k in ("a-c0", "a-c1", "b-c0")] == ["bin blue", "now", None]
     assert samples["b-c0"]["text_reason"] == "no transcript came with the source"
     corpus = Corpus(tmp_path / "c")
-    assert {r["clip_id"]: (r["text"], r["text_source"], r["text_reason"])
-            for r in corpus.rows("clips")} == {
-                k: (s["text"], s["text_source"], s["text_reason"]) for k, s in samples.items()}
+    assert {
+        r["clip_id"]: (r["text"], r["text_source"], r["text_reason"]) for r in corpus.rows("clips")
+    } == {k: (s["text"], s["text_source"], s["text_reason"]) for k, s in samples.items()}
     rows = {r["video_id"]: r["transcript_path"] for r in corpus.rows("sources")}
     assert rows == {"a": str(media.with_suffix(".align")), "b": None}
     assert read_texts(tmp_path / "c") == {"a-c0": "bin blue", "a-c1": "now"}
@@ -67,8 +69,13 @@ def test_a_source_that_is_added_leaves_old_shards_as_they_are(tmp_path, media):
 
 def test_transcripts_are_in_no_units_key(media):
     plain = fetched("a", media)
-    told = dataclasses.replace(plain, transcript_path="x", transcript_sha256="y",
-                               transcript_reason="z", caption_paths=["media/a.en.vtt"])
+    told = dataclasses.replace(
+        plain,
+        transcript_path="x",
+        transcript_sha256="y",
+        transcript_reason="z",
+        caption_paths=["media/a.en.vtt"],
+    )
     assert digest(plain) == digest(told)
     assert digest(plain) != digest(dataclasses.replace(plain, sha256="11"))
 

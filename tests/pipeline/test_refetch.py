@@ -37,9 +37,13 @@ def site(tmp_path):
 
 def test_media_let_go_is_fetched_again_when_needed(site, tmp_path):
     out = tmp_path / "corpus"
-    settings = ("download.keep_sources=never", "download.sleep_max_s=0",
-                "download.sleep_min_s=0", "download.min_free_gb=0.01",
-                "download.allow_hosts=127.0.0.1")
+    settings = (
+        "download.keep_sources=never",
+        "download.sleep_max_s=0",
+        "download.sleep_min_s=0",
+        "download.min_free_gb=0.01",
+        "download.allow_hosts=127.0.0.1",
+    )
     with serve(site) as address:
         link = f"{address}/talk.mp4"
         first = build([link], out, load_config(None, settings))

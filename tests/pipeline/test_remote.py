@@ -18,8 +18,10 @@ def bucket(monkeypatch):
     server.start()
     host, port = server.get_host_and_port()
     for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
     import s3fs
@@ -38,8 +40,12 @@ FILES = ("shards/train/train-000000.tar", "SHA256SUMS", "report.html")
 
 def make(root):
     own = claim(root, "corpus")
-    for name, content in (("shards/train/train-000000.tar", b"a" * 5000), ("SHA256SUMS", b"s"),
-                          ("report.html", b"<p>"), ("work/ledger/x.json", b"{}")):
+    for name, content in (
+        ("shards/train/train-000000.tar", b"a" * 5000),
+        ("SHA256SUMS", b"s"),
+        ("report.html", b"<p>"),
+        ("work/ledger/x.json", b"{}"),
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     own.wrote(FILES)
@@ -118,8 +124,9 @@ def test_a_node_drops_what_was_longest_unused(tmp_path):
 
     files = WorkFiles(tmp_path, "memory://corpora/four/work")
     for name in ("old", "newer", "in_use"):  # only copies of what the address has are dropped
-        fsspec.filesystem("memory").pipe_file(f"memory://corpora/four/work/media/{name}",
-                                              b"0" * 1000)
+        fsspec.filesystem("memory").pipe_file(
+            f"memory://corpora/four/work/media/{name}", b"0" * 1000
+        )
     (tmp_path / "media").mkdir()
     for age_s, name in ((9000, "old"), (8000, "newer"), (10, "in_use")):
         path = tmp_path / "media" / name

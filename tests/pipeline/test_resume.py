@@ -31,8 +31,13 @@ def command(inputs: Path, out: Path, *settings: str) -> list[str]:
 
 def run(arguments: list[str], cpus: set[int] | None = None) -> None:
     result = subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=240,
-        preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus))
+        arguments,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),
+    )
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -69,8 +74,13 @@ def test_every_clip_is_a_sample_or_has_a_reason(whole):
 @pytest.mark.parametrize("after_s", [11.0])
 def test_killed_and_run_again_gives_the_same_bytes(inputs, whole, tmp_path, after_s):
     out = tmp_path / "corpus"
-    process = subprocess.Popen(command(inputs, out), cwd=ROOT, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(inputs, out),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     time.sleep(after_s)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

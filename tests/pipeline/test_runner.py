@@ -36,15 +36,21 @@ def build(work, addresses, word="a", policy=None, num_workers=2):
         pools = Pools(WorkFiles(work), lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
         events = []
         runner = Runner(
-            NODES, {"echo": EchoConfig(word), "upper": None}, WorkFiles(work),
-            Ledger(work / "ledger"), pools, policy or Policy(),
+            NODES,
+            {"echo": EchoConfig(word), "upper": None},
+            WorkFiles(work),
+            Ledger(work / "ledger"),
+            pools,
+            policy or Policy(),
             observe=lambda event, node, _: events.append((event, node.name)),
         )
         try:
-            entries = runner.run([
-                Request(f"r{i:02d}", address, "file", "test")
-                for i, address in enumerate(addresses)
-            ])
+            entries = runner.run(
+                [
+                    Request(f"r{i:02d}", address, "file", "test")
+                    for i, address in enumerate(addresses)
+                ]
+            )
         finally:
             pools.close()
     return entries, Counter(events)
@@ -62,7 +68,8 @@ def test_poison_costs_one_item(ray_local, tmp_path, turn):
     results = [r for e in entries["echo"].values() for r in e.results]
     failures = {r.item_id: r.failure for r in results if r.failure}
     assert {i: f.reason for i, f in failures.items()} == {
-        f"r{n:02d}": POISONS[kind] for n, kind in enumerate(addresses) if kind in POISONS}
+        f"r{n:02d}": POISONS[kind] for n, kind in enumerate(addresses) if kind in POISONS
+    }
     assert {f.attempt for f in failures.values()} == {2}
     assert len(entries["upper"]) == 3, "the others went on"
 

@@ -27,7 +27,11 @@ def test_later_stages_come_first_and_then_who_came_first():
         queue.push(unit(stage, index))
     got = [queue.pop() for _ in range(queue.num_ready)]
     assert [(u.node.name, u.index) for u in got] == [
-        ("clips", 3), ("shots", 1), ("shots", 2), ("expand", 0)]
+        ("clips", 3),
+        ("shots", 1),
+        ("shots", 2),
+        ("expand", 0),
+    ]
 
 
 def test_a_unit_waits_for_its_time_and_is_given_up_only_when_that_is_too_far():
@@ -46,19 +50,29 @@ def test_a_unit_waits_for_its_time_and_is_given_up_only_when_that_is_too_far():
 RECORDS = [rec.Request(f"r{i}", "a", "file", "t") for i in range(2)]
 
 
-@pytest.mark.parametrize("done, reason, company, state, expected", [
-    (Done([], stop_run="full"), None, False, {}, Verdict("stop", detail="full")),
-    (Done([]), None, False, {}, Verdict("finish")),
-    (Done([], wait_s=7.0), None, False, {}, Verdict("park", wait_s=7.0, is_charged=False)),
-    (Done([], wait_s=7.0), None, False, {"parks": 4}, Verdict(
-        "fail", "blocked", "its host refused 5 times", retryable=True, is_charged=False)),
-    (None, NODE, False, {}, Verdict("move", is_charged=False)),
-    (None, NODE, False, {"moves": 3, "attempts": 2}, Verdict("fail", NODE, "why")),
-    (None, "crash", True, {"attempts": 2}, Verdict("part", is_charged=False)),
-    (None, "crash", False, {"attempts": 1}, Verdict("retry")),
-    (None, "crash", False, {"attempts": 2}, Verdict("fail", "crash", "why")),
-    (None, "crash", False, {"attempts": 2, "records": RECORDS}, Verdict("split")),
-])
+@pytest.mark.parametrize(
+    "done, reason, company, state, expected",
+    [
+        (Done([], stop_run="full"), None, False, {}, Verdict("stop", detail="full")),
+        (Done([]), None, False, {}, Verdict("finish")),
+        (Done([], wait_s=7.0), None, False, {}, Verdict("park", wait_s=7.0, is_charged=False)),
+        (
+            Done([], wait_s=7.0),
+            None,
+            False,
+            {"parks": 4},
+            Verdict(
+                "fail", "blocked", "its host refused 5 times", retryable=True, is_charged=False
+            ),
+        ),
+        (None, NODE, False, {}, Verdict("move", is_charged=False)),
+        (None, NODE, False, {"moves": 3, "attempts": 2}, Verdict("fail", NODE, "why")),
+        (None, "crash", True, {"attempts": 2}, Verdict("part", is_charged=False)),
+        (None, "crash", False, {"attempts": 1}, Verdict("retry")),
+        (None, "crash", False, {"attempts": 2}, Verdict("fail", "crash", "why")),
+        (None, "crash", False, {"attempts": 2, "records": RECORDS}, Verdict("split")),
+    ],
+)
 def test_what_becomes_of_a_unit(done, reason, company, state, expected):
     one = unit()
     for name, value in state.items():
@@ -81,22 +95,31 @@ def test_a_split_unit_is_whole_again_in_the_order_of_its_records():
 def test_a_graph_that_does_not_fit_is_refused_before_any_work():
     with pytest.raises(ValueError, match=r"sync gives Offset, tracks takes Shot"):
         check_graph((NODES["sync"], NODES["tracks"]))
-    alone = Node("sync", "stages.sync.offsets:Sync", rec.Identity, rec.Offset, "video_id",
-                 context=("video",))
+    alone = Node(
+        "sync", "stages.sync.offsets:Sync", rec.Identity, rec.Offset, "video_id", context=("video",)
+    )
     with pytest.raises(ValueError, match=r"sync asks for the context 'video'"):
         check_graph((alone,))
 
 
 def test_work_that_was_found_by_more_than_its_stage_reads_is_not_done_again(tmp_path):
     """Clips were once given the shots too, which made them part of the key."""
+
     class NoPools:
         num_running = 0
 
     files, ledger = WorkFiles(tmp_path), Ledger(tmp_path / "ledger")
     node = NODES["clips"]
     told: list[tuple[str, str]] = []
-    runner = Runner(MAIN_JOB, stage_configs(BuildConfig()), files, ledger, NoPools(), Policy(),
-                    observe=lambda event, n, _: told.append((event, n.name)))
+    runner = Runner(
+        MAIN_JOB,
+        stage_configs(BuildConfig()),
+        files,
+        ledger,
+        NoPools(),
+        Policy(),
+        observe=lambda event, n, _: told.append((event, n.name)),
+    )
     runner._kept["v"] = {"video": "a video", "tracks": {}, "shots": {"v-s000": "a shot"}}
     was = runner._key(node, [], dict(runner._kept["v"]))
     ledger.put(Entry("clips", "v", was, []), rec.Clip)

@@ -44,23 +44,35 @@ def build(work, addresses, size=SHARED, attempts=2, timeout_s=60.0):
         pools = Pools(WorkFiles(work), lock.fence, {"cpu": size})
         events = []
         runner = Runner(
-            NODES, {"echo": EchoConfig(), "upper": None}, WorkFiles(work),
-            Ledger(work / "ledger"), pools,
+            NODES,
+            {"echo": EchoConfig(), "upper": None},
+            WorkFiles(work),
+            Ledger(work / "ledger"),
+            pools,
             Policy(attempts, limits=lambda *_: Resources(memory_gb=0.35, timeout_s=timeout_s)),
-            observe=lambda event, node, _: events.append((event, node.name)))
+            observe=lambda event, node, _: events.append((event, node.name)),
+        )
         try:
-            entries = runner.run([Request(f"r{i:02d}", a, "file", "test")
-                                  for i, a in enumerate(addresses)])
+            entries = runner.run(
+                [Request(f"r{i:02d}", a, "file", "test") for i, a in enumerate(addresses)]
+            )
         finally:
             pools.close()
     return entries, Counter(events)
 
 
-@pytest.mark.parametrize("poison, reason, attempts, slow_s", [
-    ("exit", "crash", 2, 1.5), ("exit", "crash", 1, 1.5), ("lost", "device", 2, 1.5),
-    ("memory", "memory", 2, 8.0)])
+@pytest.mark.parametrize(
+    "poison, reason, attempts, slow_s",
+    [
+        ("exit", "crash", 2, 1.5),
+        ("exit", "crash", 1, 1.5),
+        ("lost", "device", 2, 1.5),
+        ("memory", "memory", 2, 8.0),
+    ],
+)
 def test_who_shared_a_worker_with_a_poison_ends_up_done(
-        ray_local, tmp_path, poison, reason, attempts, slow_s):
+    ray_local, tmp_path, poison, reason, attempts, slow_s
+):
     addresses = [f"slow {slow_s}", poison, f"slow {slow_s} b", f"slow {slow_s} c", "fine"]
     entries, events = build(tmp_path, addresses, attempts=attempts)
     failures = [r.failure for e in entries["echo"].values() for r in e.results if r.failure]
@@ -94,8 +106,18 @@ def run_together(runner, addresses):
     done = [None] * len(addresses)
 
     def run(i, address):
-        done[i] = runner.run(Job("echo", NODES[0].target, EchoConfig(), f"u{i}", f"key{i}", f"k{i}",
-                                 [Request(f"r{i}", address, "file", "test")], 1.0))
+        done[i] = runner.run(
+            Job(
+                "echo",
+                NODES[0].target,
+                EchoConfig(),
+                f"u{i}",
+                f"key{i}",
+                f"k{i}",
+                [Request(f"r{i}", address, "file", "test")],
+                1.0,
+            )
+        )
 
     threads = [threading.Thread(target=run, args=x) for x in enumerate(addresses)]
     for thread in threads:

@@ -15,10 +15,18 @@ from stages.sources.arguments import requests_from_arguments
 from tests.pipeline.outside_stage import LongEnoughConfig
 from tests.talking import talking_files
 
-JOB = (*MAIN_JOB[:-1],
-       Node("long_enough", "tests.pipeline.outside_stage:LongEnough", Offset, Offset, "video_id",
-            context=("tracks",)),
-       MAIN_JOB[-1])
+JOB = (
+    *MAIN_JOB[:-1],
+    Node(
+        "long_enough",
+        "tests.pipeline.outside_stage:LongEnough",
+        Offset,
+        Offset,
+        "video_id",
+        context=("tracks",),
+    ),
+    MAIN_JOB[-1],
+)
 
 
 def test_its_own_look_at_its_settings_comes_before_any_work():
@@ -35,10 +43,20 @@ def test_it_runs_between_the_stages_of_a_build(tmp_path):
     for least in (1.0, 60.0):
         configs = stage_configs(config) | {"long_enough": LongEnoughConfig(least)}
         files = WorkFiles(tmp_path / "work")
-        with CorpusLock(files.folder) as lock, running(
-                JOB, configs, config, files, lock, requests,
-                observe=lambda event, node, _, entries: told.setdefault(
-                    event, set()).add(node.name)) as runner:
+        with (
+            CorpusLock(files.folder) as lock,
+            running(
+                JOB,
+                configs,
+                config,
+                files,
+                lock,
+                requests,
+                observe=lambda event, node, _, entries: told.setdefault(event, set()).add(
+                    node.name
+                ),
+            ) as runner,
+        ):
             entries = runner.run(requests)
         own = [r for e in entries["long_enough"].values() for r in e.results]
         assert own and all((r.reject is None) == (least == 1.0) for r in own)

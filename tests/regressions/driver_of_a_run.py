@@ -21,13 +21,19 @@ NODES = (Node("echo", "tests.pipeline.poison_stages:Echo", Request, Source, "req
 def main() -> None:
     """Run the echo stage over the addresses and print what came of each."""
     work = Path(sys.argv[1])
-    requests = [Request(f"r{i}", address, "file", "test")
-                for i, address in enumerate(sys.argv[2:])]
-    with CorpusLock(work) as lock, running(
-            NODES, {"echo": EchoConfig()}, BuildConfig(), work, lock, requests) as runner:
+    requests = [Request(f"r{i}", address, "file", "test") for i, address in enumerate(sys.argv[2:])]
+    with (
+        CorpusLock(work) as lock,
+        running(NODES, {"echo": EchoConfig()}, BuildConfig(), work, lock, requests) as runner,
+    ):
         entries = runner.run(requests)["echo"]
-    print(sorted((r.item_id, r.failure.reason if r.failure else "ok")
-                 for e in entries.values() for r in e.results))
+    print(
+        sorted(
+            (r.item_id, r.failure.reason if r.failure else "ok")
+            for e in entries.values()
+            for r in e.results
+        )
+    )
 
 
 if __name__ == "__main__":

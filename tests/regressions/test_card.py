@@ -22,45 +22,57 @@ def head_of(text: str) -> dict:
     return yaml.safe_load(head)
 
 
-@pytest.mark.parametrize("stated, expected", [
-    (["CC BY 4.0", "cc-by-4.0"], {"license": "cc-by-4.0"}),
-    ([YOUTUBE], {"license": "cc-by-3.0"}),
-    ([YOUTUBE, "CC0 1.0"], {"license": ["cc-by-3.0", "cc0-1.0"]}),
-    ([None, None], {"license": "unknown"}),
-    ([], {"license": "unknown"}),
-    # One source that states nothing, or a licence without an identifier, and no identifier is
-    # true of the corpus.
-    ([YOUTUBE, None], {"license": "other", "license_name": "as-each-source-states"}),
-    (["Standard YouTube License"], {"license": "other", "license_name": "as-each-source-states"}),
-])
+@pytest.mark.parametrize(
+    "stated, expected",
+    [
+        (["CC BY 4.0", "cc-by-4.0"], {"license": "cc-by-4.0"}),
+        ([YOUTUBE], {"license": "cc-by-3.0"}),
+        ([YOUTUBE, "CC0 1.0"], {"license": ["cc-by-3.0", "cc0-1.0"]}),
+        ([None, None], {"license": "unknown"}),
+        ([], {"license": "unknown"}),
+        # One source that states nothing, or a licence without an identifier, and no identifier is
+        # true of the corpus.
+        ([YOUTUBE, None], {"license": "other", "license_name": "as-each-source-states"}),
+        (
+            ["Standard YouTube License"],
+            {"license": "other", "license_name": "as-each-source-states"},
+        ),
+    ],
+)
 def test_a_licence_is_claimed_only_if_every_source_states_one(stated, expected):
     sources = [fetched(f"v{i}", f"/{i}.mp4", licence=x) for i, x in enumerate(stated)]
     assert licence_of(sources) == expected
 
 
 def test_languages_are_codes():
-    sources = [fetched(f"v{i}", "/x.mp4", language=x)
-               for i, x in enumerate(["en-US", "de", None, "und", "deu", "Klingon (spoken)"])]
+    sources = [
+        fetched(f"v{i}", "/x.mp4", language=x)
+        for i, x in enumerate(["en-US", "de", None, "und", "deu", "Klingon (spoken)"])
+    ]
     assert languages_of(sources) == ["de", "deu", "en"]
 
 
 @pytest.mark.parametrize("count, size", [(999, "n<1K"), (1000, "1K<n<10K"), (25_000, "10K<n<100K")])
 def test_sizes_and_parts_are_those_of_the_samples(count, size):
-    samples = [Sample(f"c{i}", "v", "s", "val" if i % 4 else "train", "shards/x.tar", i, 10, "")
-               for i in range(count)]
+    samples = [
+        Sample(f"c{i}", "v", "s", "val" if i % 4 else "train", "shards/x.tar", i, 10, "")
+        for i in range(count)
+    ]
     head = head_of(card("c: d", samples, [fetched("v", "/x.mp4")], "A sentence."))
     assert head["pretty_name"] == "c: d" and head["size_categories"] == [size]
     parts = head["dataset_info"]["splits"]
     assert [p["name"] for p in parts] == ["train", "val"]
     assert sum(p["num_examples"] for p in parts) == count
     assert head["configs"][0]["data_files"] == [
-        {"split": p, "path": f"shards/{p}/*.tar"} for p in ("train", "val")]
+        {"split": p, "path": f"shards/{p}/*.tar"} for p in ("train", "val")
+    ]
 
 
 def test_sources_that_gave_no_clip_state_nothing_about_the_corpus():
     samples = [Sample("c", "v1", "s", "train", "shards/x.tar", 0, 10, "")]
-    text = card("c", samples, [fetched("v1", "/a.mp4", licence="CC BY 4.0"),
-                               fetched("v2", "/b.mp4")], "")
+    text = card(
+        "c", samples, [fetched("v1", "/a.mp4", licence="CC BY 4.0"), fetched("v2", "/b.mp4")], ""
+    )
     assert head_of(text)["license"] == "cc-by-4.0" and "- CC BY 4.0: 1 sources" in text
 
 
@@ -73,6 +85,12 @@ def test_the_hub_s_own_reader_takes_the_card(tmp_path):
     assert hub.DatasetCardData(**head_of(text)).to_dict() == head_of(text)
     datasets = pytest.importorskip("datasets")
     info = datasets.DatasetInfo._from_yaml_dict(head_of(text)["dataset_info"])
-    assert list(info.features) == ["face.mp4", "audio.flac", "landmarks.npy", "json", "__key__",
-                                   "__url__"]
+    assert list(info.features) == [
+        "face.mp4",
+        "audio.flac",
+        "landmarks.npy",
+        "json",
+        "__key__",
+        "__url__",
+    ]
     assert info.splits["train"].num_examples == 2

@@ -27,8 +27,9 @@ from tests.synthetic import EventFile, constant_pts_s, write_events
 B_FRAMES = {"preset": "veryfast"}
 KINDS = {
     "ts": dict(container="mpegts", video_options=B_FRAMES),
-    "mpg": dict(container="mpeg", video_codec="mpeg1video", audio_codec="mp2",
-                video_options={"bf": "2"}),
+    "mpg": dict(
+        container="mpeg", video_codec="mpeg1video", audio_codec="mp2", video_options={"bf": "2"}
+    ),
     "mkv": dict(container="matroska", video_options=B_FRAMES),
 }
 HOUR = 3600
@@ -37,9 +38,16 @@ HOUR = 3600
 def part(path: Path, start_s: float = 0.0, duration_s: float = 4.0, **options) -> tuple[Path, int]:
     """A file whose clock begins at `start_s`, and the number of its events."""
     times = [start_s + 0.41 + 0.37 * i + 0.013 * (i % 3) for i in range(int(duration_s / 0.38) - 2)]
-    return write_events(path, EventFile(
-        constant_pts_s(Fraction(25), duration_s, start_s), times, start_s, sample_rate=48000,
-        **options)), len(times)
+    return write_events(
+        path,
+        EventFile(
+            constant_pts_s(Fraction(25), duration_s, start_s),
+            times,
+            start_s,
+            sample_rate=48000,
+            **options,
+        ),
+    ), len(times)
 
 
 def joined(path: Path, *parts: Path) -> Path:
@@ -79,16 +87,28 @@ def test_three_parts(tmp_path):
 @pytest.mark.parametrize("container", ["mpegts", "matroska", "flv"])
 def test_a_jump_of_both_clocks_is_taken_out(tmp_path, container, jump_s):
     whole, count = part(tmp_path / "a.mp4", 0, 6, video_options=B_FRAMES)
-    check(restamped(whole, tmp_path / "b", container,
-                    lambda kind, number, name, time: time + (jump_s if time >= 3 else 0)),
-          count, 150)
+    check(
+        restamped(
+            whole,
+            tmp_path / "b",
+            container,
+            lambda kind, number, name, time: time + (jump_s if time >= 3 else 0),
+        ),
+        count,
+        150,
+    )
 
 
 def test_a_hole_of_some_seconds_is_held(tmp_path):
     whole, count = part(tmp_path / "a.mp4", 0, 6)
-    video = open_video(restamped(
-        whole, tmp_path / "b.mkv", "matroska",
-        lambda kind, number, name, time: time + (8 if time >= 3 else 0)))
+    video = open_video(
+        restamped(
+            whole,
+            tmp_path / "b.mkv",
+            "matroska",
+            lambda kind, number, name, time: time + (8 if time >= 3 else 0),
+        )
+    )
     assert (video.num_frames, num_pictures(video), video.notes) == (350, 150, [])
     assert len(events_seen_s(video)) == len(events_heard_s(video)) == count
 
@@ -97,8 +117,14 @@ def test_a_hole_of_some_seconds_is_held(tmp_path):
 @pytest.mark.parametrize("picture_s, sound_s", [(30, 0), (0, 30), (HOUR, HOUR - 10)])
 def test_a_jump_of_one_clock_alone_is_refused(tmp_path, container, picture_s, sound_s):
     whole, _ = part(tmp_path / "a.mp4", 0, 6)
-    path = restamped(whole, tmp_path / "b", container, lambda kind, number, name, time: time + (
-        0 if time < 3 else picture_s if kind == "video" else sound_s))
+    path = restamped(
+        whole,
+        tmp_path / "b",
+        container,
+        lambda kind, number, name, time: (
+            time + (0 if time < 3 else picture_s if kind == "video" else sound_s)
+        ),
+    )
     with pytest.raises(MediaError) as error:
         read_facts(path)
     assert error.value.reason == "clock_jump"
@@ -108,43 +134,72 @@ def test_a_jump_of_one_clock_alone_is_refused(tmp_path, container, picture_s, so
 
 def test_slides_are_held_while_the_sound_goes_on(tmp_path):
     pts = [Fraction(t) for t in (0, 15, 40, 52, 90, 91)]
-    path = write_events(tmp_path / "a.mp4", EventFile(
-        pts, [20.0, 45.0, 60.0, 90.5], audio_duration_s=92.0, sample_rate=16000))
+    path = write_events(
+        tmp_path / "a.mp4",
+        EventFile(pts, [20.0, 45.0, 60.0, 90.5], audio_duration_s=92.0, sample_rate=16000),
+    )
     video = open_video(path)
     assert 91 * 25 < video.num_frames <= 130 * 25 and video.notes == []
     assert len(events_heard_s(video)) == 4 and num_pictures(video) == 6
 
 
 @pytest.mark.parametrize("options", [{}, {"video_options": B_FRAMES}], ids=["plain", "B-frames"])
-@pytest.mark.parametrize("which, off_s", [
-    ({70}, HOUR), ({70}, 2), ({70}, -2), ({70}, -HOUR), ({70, 71}, HOUR), ({30, 70, 100}, HOUR),
-    ({0}, HOUR), ({149}, HOUR)], ids=str)
+@pytest.mark.parametrize(
+    "which, off_s",
+    [
+        ({70}, HOUR),
+        ({70}, 2),
+        ({70}, -2),
+        ({70}, -HOUR),
+        ({70, 71}, HOUR),
+        ({30, 70, 100}, HOUR),
+        ({0}, HOUR),
+        ({149}, HOUR),
+    ],
+    ids=str,
+)
 def test_stamps_that_stand_alone_are_mended(tmp_path, which, off_s, options):
     whole, count = part(tmp_path / "a.ts", 0, 6, container="mpegts", **options)
-    path = patched_ts(whole, tmp_path / "b.ts", lambda kind, number, ticks, is_pts:
-                      ticks + off_s * 90_000 if kind == "video" and number in which else None)
+    path = patched_ts(
+        whole,
+        tmp_path / "b.ts",
+        lambda kind, number, ticks, is_pts: (
+            ticks + off_s * 90_000 if kind == "video" and number in which else None
+        ),
+    )
     check(path, count, 150, "odd_stamps")
 
 
 @pytest.mark.parametrize("container", ["matroska", "mp4"])
 def test_one_stamp_an_hour_late(tmp_path, container):
     whole, count = part(tmp_path / "a.mp4", 0, 6, video_options=B_FRAMES)
-    path = restamped(whole, tmp_path / "b", container, lambda kind, number, name, time: time + (
-        HOUR if (kind, number, name) == ("video", 70, "pts") else 0))
+    path = restamped(
+        whole,
+        tmp_path / "b",
+        container,
+        lambda kind, number, name, time: (
+            time + (HOUR if (kind, number, name) == ("video", 70, "pts") else 0)
+        ),
+    )
     check(path, count, 150, "odd_stamps")
 
 
 def test_the_wrap_of_a_transport_stream_is_no_jump(tmp_path):
     whole, count = part(tmp_path / "a.ts", 0, 6, **KINDS["ts"])
-    path = patched_ts(whole, tmp_path / "b.ts",
-                      lambda kind, number, ticks, is_pts: ticks + 2**33 - 4 * 90_000)
+    path = patched_ts(
+        whole, tmp_path / "b.ts", lambda kind, number, ticks, is_pts: ticks + 2**33 - 4 * 90_000
+    )
     check(path, count, 150, None)
 
 
 def test_sound_on_another_clock_is_refused(tmp_path):
     whole, _ = part(tmp_path / "a.mp4", 0, 4)
-    path = restamped(whole, tmp_path / "b.mkv", "matroska",
-                     lambda kind, number, name, time: time + (500 if kind == "audio" else 0))
+    path = restamped(
+        whole,
+        tmp_path / "b.mkv",
+        "matroska",
+        lambda kind, number, name, time: time + (500 if kind == "audio" else 0),
+    )
     with pytest.raises(MediaError, match="different clocks") as error:
         read_facts(path)
     assert error.value.reason == "clock_jump"
@@ -158,9 +213,14 @@ def test_what_follows_and_cannot_be_read_is_told(tmp_path):
 
 def test_time_limits_follow_what_was_read(tmp_path):
     whole, _ = part(tmp_path / "a.mp4", 0, 6)
-    video = open_video(restamped(
-        whole, tmp_path / "b.mkv", "matroska",
-        lambda kind, number, name, time: time + (10 * HOUR if time >= 3 else 0)))
+    video = open_video(
+        restamped(
+            whole,
+            tmp_path / "b.mkv",
+            "matroska",
+            lambda kind, number, name, time: time + (10 * HOUR if time >= 3 else 0),
+        )
+    )
     assert Unit(NODES["shots"], "v", [video], 0).length_s() == pytest.approx(6, abs=0.1)
 
 

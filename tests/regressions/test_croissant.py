@@ -33,8 +33,11 @@ def mlcroissant(tmp_path, monkeypatch):
 
 
 def samples(root: Path) -> dict[str, dict[str, bytes]]:
-    return {sample.key: sample.members for tar in sorted((root / "shards").glob("*/*.tar"))
-            for sample in read_samples(tar)}
+    return {
+        sample.key: sample.members
+        for tar in sorted((root / "shards").glob("*/*.tar"))
+        for sample in read_samples(tar)
+    }
 
 
 def test_it_is_valid_but_for_a_date_that_would_differ_from_run_to_run(corpus, mlcroissant):
@@ -55,9 +58,12 @@ def test_facts_of_the_tables_are_typed_records(corpus, mlcroissant):
     read = mlcroissant.Dataset(str(corpus / "dataset.json"))
     got = {r["samples/clip_id"].decode(): r for r in read.records("samples")}
     clips, places = (
-        {r["clip_id"]: r for r in pq.read_table(
-            corpus / f"manifests/{t}/part-000000.parquet").to_pylist()}
-        for t in ("clips", "samples"))
+        {
+            r["clip_id"]: r
+            for r in pq.read_table(corpus / f"manifests/{t}/part-000000.parquet").to_pylist()
+        }
+        for t in ("clips", "samples")
+    )
     assert got.keys() == clips.keys() == samples(corpus).keys()
     for key, record in got.items():
         for column, value in (clips[key] | places[key]).items():
@@ -81,7 +87,8 @@ def test_files_are_named_with_size_and_hash_and_nothing_tells_when_or_where(corp
         assert file["sha256"] == sha256_of(path)
         assert file["contentSize"] == f"{path.stat().st_size} B"
     assert sum(f["encodingFormat"] == "application/x-tar" for f in files) == len(
-        list((corpus / "shards").glob("*/*.tar")))
+        list((corpus / "shards").glob("*/*.tar"))
+    )
     assert described["license"] == ["CC BY 4.0"]
     count = len({key.split("-")[0] for key in samples(corpus)})
     Readable(tmp_path / "elsewhere" / "my-corpus", count, licence="CC BY 4.0").publish()

@@ -54,23 +54,30 @@ def recording(lag_of, seconds=LENGTH_S, seed=0, tracks=20, scatter_ms=10.0, fore
             noise = np.convolve(random.normal(0, 0.1, 149), np.ones(9) / 9, "valid")
             curves.append((peak + noise)[None].repeat(2, 0))
         track = SimpleNamespace(start_frame=int(begin * 25), end_frame=int(end * 25) - 100)
-        made.append(SimpleNamespace(
-            track=track, curves=curves, weights=[1.0] * len(starts),
-            windows=[(int(s * 25), int(s * 25) + 75) for s in starts],
-            peak=SimpleNamespace(height=0.4)))
+        made.append(
+            SimpleNamespace(
+                track=track,
+                curves=curves,
+                weights=[1.0] * len(starts),
+                windows=[(int(s * 25), int(s * 25) + 75) for s in starts],
+                peak=SimpleNamespace(height=0.4),
+            )
+        )
     return made
 
 
-@pytest.mark.parametrize("ppm, lag_ms, seconds", [
-    (145, 0, 600), (-80, 120, 900), (145, -200, 1800), (1000, -300, 600)])
+@pytest.mark.parametrize(
+    "ppm, lag_ms, seconds", [(145, 0, 600), (-80, 120, 900), (145, -200, 1800), (1000, -300, 600)]
+)
 def test_a_drift_is_found_to_ten_ppm_and_both_ends_to_20_ms(ppm, lag_ms, seconds):
     found = drift_of(Judge(), recording(lambda t: lag_ms + 1e-3 * ppm * t, seconds))
     assert found["drift_status"] == "drifts"
     assert abs(found["drift_ppm"] - ppm) <= 10
     assert 0 < found["drift_error_ppm"] <= 10
     assert abs(found["zero_lag_ms"] - lag_ms) <= 10
-    left = [found["zero_lag_ms"] - lag_ms + 1e-3 * (found["drift_ppm"] - ppm) * t
-            for t in (0, seconds)]
+    left = [
+        found["zero_lag_ms"] - lag_ms + 1e-3 * (found["drift_ppm"] - ppm) * t for t in (0, seconds)
+    ]
     assert max(map(abs, left)) <= 20
     assert abs(found["end_lag_ms"] - lag_ms - 1e-3 * ppm * seconds) <= 20
 
@@ -86,9 +93,15 @@ def test_no_drift_is_told_where_there_is_none_or_none_can_be_known():
     assert drift_of(Judge(), foreign).get("drift_status", "unknown") == "unknown"
 
 
-@pytest.mark.parametrize("jump", [
-    lambda t: 120.0 * (t > 300), lambda t: 60.0 * (t > 300), lambda t: 200.0 * (t > 480),
-    lambda t: 0.145 * t + 150.0 * (200 < t < 300)])
+@pytest.mark.parametrize(
+    "jump",
+    [
+        lambda t: 120.0 * (t > 300),
+        lambda t: 60.0 * (t > 300),
+        lambda t: 200.0 * (t > 480),
+        lambda t: 0.145 * t + 150.0 * (200 < t < 300),
+    ],
+)
 def test_a_jump_is_no_drift_and_is_not_stretched(jump):
     found = drift_of(Judge(), recording(jump, scatter_ms=10.0, foreign=0.1))
     assert found["drift_status"] == "uneven", found
@@ -115,8 +128,9 @@ def test_few_windows_have_no_line():
     assert find_line(times, [np.zeros((1, 141))] * 100, [0.0] * 100, STEP_MS) is None
 
 
-@pytest.mark.parametrize("lag_ms, ppm", [
-    (0.0, 145.0), (120.0, -80.0), (-250.0, 145.0), (37.3, 1000.0), (80.0, 0.0)])
+@pytest.mark.parametrize(
+    "lag_ms, ppm", [(0.0, 145.0), (120.0, -80.0), (-250.0, 145.0), (37.3, 1000.0), (80.0, 0.0)]
+)
 def test_a_retimed_chirp_is_right_at_every_sample(lag_ms, ppm):
     def chirp(time):
         return 12000 * np.sin(2 * np.pi * (100 * time + 0.5 * 320 * time**2))
@@ -128,12 +142,17 @@ def test_a_retimed_chirp_is_right_at_every_sample(lag_ms, ppm):
     assert made.dtype == np.int16 and len(made) == len(n)
     inside = slice(max(0, shift) + 400, len(n) - max(0, -shift) - 1000)
     assert np.abs(made - chirp(n / RATE))[inside].max() <= 6
-    assert not made[:max(0, shift - 200)].any()
+    assert not made[: max(0, shift - 200)].any()
 
 
 def test_the_audit_says_it_once_for_a_recording():
-    row = {"path": "/a/talk.mp4", "drift_status": "drifts", "drift_ppm": 145.2,
-           "drift_error_ppm": 3.1, "drift_reason": None}
+    row = {
+        "path": "/a/talk.mp4",
+        "drift_status": "drifts",
+        "drift_ppm": 145.2,
+        "drift_error_ppm": 3.1,
+        "drift_reason": None,
+    }
     other = row | {"path": "/a/cut.mp4", "drift_status": "uneven", "drift_reason": "it jumps"}
     steady = row | {"path": "/a/ok.mp4", "drift_status": "steady", "drift_ppm": -1.0}
     told = recordings.sentences([row, dict(row), other, steady, {"path": "/a/x", "clip_id": "x"}])
@@ -167,17 +186,24 @@ def test_a_drifting_recording_is_retimed_from_file_to_file(tmp_path):
     ppm, lag_ms, seconds = 1000.0, 60.0, 150.0
     talk = speak(seconds, 205.0, 1.12, 41)
     n = np.arange(round(seconds * RATE))
-    pcm = np.interp((n + lag_ms * 16) / (1 - 1e-6 * ppm), np.arange(len(talk.pcm)), talk.pcm,
-                    right=0.0)
+    pcm = np.interp(
+        (n + lag_ms * 16) / (1 - 1e-6 * ppm), np.arange(len(talk.pcm)), talk.pcm, right=0.0
+    )
     (tmp_path / "in").mkdir()
-    draw_talk(tmp_path / "in" / "clock.mp4", [(
-        load_portraits()[0], dataclasses.replace(talk, pcm=pcm.astype(np.float32)), seconds)],
-        steady(Fraction(25), seconds), 0.0, np.random.default_rng(2))
-    row, = resync(tmp_path / "in", tmp_path / "out", load_config(None))
+    draw_talk(
+        tmp_path / "in" / "clock.mp4",
+        [(load_portraits()[0], dataclasses.replace(talk, pcm=pcm.astype(np.float32)), seconds)],
+        steady(Fraction(25), seconds),
+        0.0,
+        np.random.default_rng(2),
+    )
+    (row,) = resync(tmp_path / "in", tmp_path / "out", load_config(None))
     assert row["drift_status"] == "drifts"
     assert abs(row["drift_ppm"] - ppm) <= 3 * row["drift_error_ppm"]
-    left = [lag_ms - row["applied_lag_ms"] + 1e-3 * (ppm - row["applied_drift_ppm"]) * t
-            for t in (0, seconds)]
+    left = [
+        lag_ms - row["applied_lag_ms"] + 1e-3 * (ppm - row["applied_drift_ppm"]) * t
+        for t in (0, seconds)
+    ]
     assert max(map(abs, left)) <= 20, left
     assert row["fate"] == "corrected" and row["target"].endswith("media/clock.mp4")
     assert max(abs(row["residual_start_ms"]), abs(row["residual_end_ms"])) <= 20

@@ -30,8 +30,14 @@ from manifests.media.video import open_video
 from tests.evaluation.clips import DATA, speechlike
 
 RATE = 16000
-NAMES = ["stoi", "a-stoi", "estoi", "mcd", "a-mcd",
-         *(["pesq", "pesq-wb"] if importlib.util.find_spec("pesq") else [])]
+NAMES = [
+    "stoi",
+    "a-stoi",
+    "estoi",
+    "mcd",
+    "a-mcd",
+    *(["pesq", "pesq-wb"] if importlib.util.find_spec("pesq") else []),
+]
 GAINLESS = {"stoi": 1.0, "a-stoi": 1.0, "estoi": 1.0, "pesq": 4.5486, "pesq-wb": 4.6439}
 
 
@@ -43,8 +49,9 @@ def sound():
 def statuses(folder, reference, hypothesis, names=NAMES, rate=RATE, **known):
     for name, samples in (("ref", reference), ("hyp", hypothesis)):
         wavfile.write(folder / f"{name}.wav", rate, samples)
-    return list(score(Utterance("u", str(folder / "ref.wav"), str(folder / "hyp.wav"), **known),
-                      names))
+    return list(
+        score(Utterance("u", str(folder / "ref.wav"), str(folder / "hyp.wav"), **known), names)
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -80,6 +87,7 @@ def test_what_counts_in_integers_inside_scales_and_does_not_clip(tmp_path, sound
     assert voice.similarity(sound / np.abs(sound).max(), loud) == pytest.approx(1, abs=1e-4)
     heard = []
     for signal in (sound / np.abs(sound).max(), 40 * sound):
+
         class Decoder:
             def process_raw(self, pcm, full_utt):
                 heard.append(np.frombuffer(pcm, "<i2"))
@@ -142,22 +150,26 @@ def test_no_samples_and_other_depths(tmp_path, sound):
     with wave.open(str(tmp_path / "deep.wav"), "wb") as file:
         file.setparams((1, 3, RATE, 0, "NONE", ""))
         file.writeframes(deep.view(np.uint8).reshape(-1, 4)[:, :3].tobytes())
-    np.testing.assert_array_equal(decode_sound(tmp_path / "deep.wav"),
-                                  (deep / 2**23).astype(np.float32))
+    np.testing.assert_array_equal(
+        decode_sound(tmp_path / "deep.wav"), (deep / 2**23).astype(np.float32)
+    )
     shallow = np.round(sound * 127 + 128).astype(np.uint8)
     wavfile.write(tmp_path / "shallow.wav", RATE, shallow)
-    np.testing.assert_array_equal(decode_sound(tmp_path / "shallow.wav"),
-                                  (shallow.astype(np.float32) - 128) / 128)
+    np.testing.assert_array_equal(
+        decode_sound(tmp_path / "shallow.wav"), (shallow.astype(np.float32) - 128) / 128
+    )
 
 
 def test_channels_of_floats_are_mixed_as_integers_are(tmp_path, sound):
     """Stereo halves; a layout nobody knows, equally; opposite phases are heard in one channel."""
     other = speechlike(1.5, seed=5)
     for kind, full in ((np.float32, 1), (np.int16, 32767)):
+
         def written(*channels, kind=kind, full=full):
             made = np.stack(channels, 1)
-            wavfile.write(tmp_path / "x.wav", RATE, (np.rint(made * full) if full > 1 else made)
-                          .astype(kind))
+            wavfile.write(
+                tmp_path / "x.wav", RATE, (np.rint(made * full) if full > 1 else made).astype(kind)
+            )
             return decode_sound(tmp_path / "x.wav")
 
         step = 0 if full == 1 else 4e-5
@@ -172,7 +184,7 @@ def cut(path, header_bytes=None, size=None):
     content = bytearray(path.read_bytes()[:size])
     if header_bytes is not None:
         at = content.index(b"data") + 4
-        content[at:at + 4] = header_bytes.to_bytes(4, "little")
+        content[at : at + 4] = header_bytes.to_bytes(4, "little")
     path.write_bytes(content)
     return path
 
@@ -202,12 +214,14 @@ def test_the_round_trip_the_page_and_the_report_clip_nothing(tmp_path, sound):
     for system, gain in (("ref", 1.0), ("hyp", 3.0)):
         (tmp_path / system).mkdir()
         wavfile.write(tmp_path / system / "u.wav", RATE, sound * np.float32(gain))
-    quiet, loud = (write_round_trip(tmp_path / s / "u.wav", tmp_path / f"{s}.flac")
-                   for s in ("ref", "hyp"))
+    quiet, loud = (
+        write_round_trip(tmp_path / s / "u.wav", tmp_path / f"{s}.flac") for s in ("ref", "hyp")
+    )
     assert quiet.suffix == ".flac" and loud.suffix == ".wav"
     np.testing.assert_allclose(decode_sound(loud) / 3, decode_sound(quiet), atol=0.02)
-    made = make_test(tmp_path / "p.html", tmp_path / "k.json",
-                     {s: tmp_path / s for s in ("ref", "hyp")})
+    made = make_test(
+        tmp_path / "p.html", tmp_path / "k.json", {s: tmp_path / s for s in ("ref", "hyp")}
+    )
     assert made.num_stimuli == 2
     utterance = Utterance("u", str(tmp_path / "absent.wav"), str(tmp_path / "hyp" / "u.wav"))
     row = Score("u", "wer", 1.0, "ok", "s")
@@ -229,7 +243,8 @@ def movie(path, samples, codec="pcm_f32le"):
                 target.mux(packet)
         for start in range(0, len(samples), 1024):
             frame = av.AudioFrame.from_ndarray(
-                samples[None, start:start + 1024].astype(np.float32), format="flt", layout="mono")
+                samples[None, start : start + 1024].astype(np.float32), format="flt", layout="mono"
+            )
             frame.sample_rate, frame.pts = RATE, start
             target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
@@ -238,9 +253,9 @@ def movie(path, samples, codec="pcm_f32le"):
 
 def test_float_sound_of_a_video(tmp_path, sound):
     path = movie(tmp_path / "loud.mov", 3 * sound)
-    np.testing.assert_allclose(read_sound(path)[:len(sound)], 3 * sound, atol=4 / 32768)
+    np.testing.assert_allclose(read_sound(path)[: len(sound)], 3 * sound, atol=4 / 32768)
     path = movie(tmp_path / "plain.mov", sound)
-    np.testing.assert_allclose(read_sound(path)[:len(sound)], sound, atol=1 / 32768)
+    np.testing.assert_allclose(read_sound(path)[: len(sound)], sound, atol=1 / 32768)
     bad = sound.copy()
     bad[8000:9000] = np.nan
     path = movie(tmp_path / "bad.mov", bad)
@@ -248,7 +263,7 @@ def test_float_sound_of_a_video(tmp_path, sound):
         read_sound(path)
     # A corpus is built from what can be heard of it: silence there, never full scale.
     video = open_video(path)
-    pcm = read_audio(video)[:len(sound)]
+    pcm = read_audio(video)[: len(sound)]
     assert not pcm[8000:9000].any()
     np.testing.assert_allclose(pcm[:7990] / 32768, sound[:7990], atol=2 / 32768)
 
@@ -264,16 +279,27 @@ def test_infinite_landmarks_are_an_error_and_missing_ones_are_not():
         pictures.lip_landmark_distance(np.full((5, 68, 2), np.nan), np.zeros((5, 68, 2)))
 
 
-@pytest.mark.parametrize(("name", "status", "best"), [
-    ("a", "error", None), ("b", "ok", {"stoi": 1.0, "pesq": 4.5486, "pesq-wb": 4.6439}),
-    ("c", "error", None)])
+@pytest.mark.parametrize(
+    ("name", "status", "best"),
+    [
+        ("a", "error", None),
+        ("b", "ok", {"stoi": 1.0, "pesq": 4.5486, "pesq-wb": 4.6439}),
+        ("c", "error", None),
+    ],
+)
 def test_the_files_that_showed_it(name, status, best):
     folder = DATA.parent / "faults" / "evaluate"
     if not folder.is_dir():
         pytest.skip("the inputs are not here; set YLD_SHARED to the folder with faults/")
     names = [n for n in NAMES if n in GAINLESS]
-    rows = list(score(Utterance(name, str(folder / "ref" / f"{name}.wav"),
-                                str(folder / "hyp" / f"{name}.wav")), names))
+    rows = list(
+        score(
+            Utterance(
+                name, str(folder / "ref" / f"{name}.wav"), str(folder / "hyp" / f"{name}.wav")
+            ),
+            names,
+        )
+    )
     for row in rows:
         assert row.status == status
         if best and row.metric in best:
@@ -297,11 +323,22 @@ def test_a_value_that_is_no_number_never_comes_back(tmp_path):
     good = '{"key": "k", "row": {"utterance": "u", "metric": "stoi", "value": 0.5, "status": "ok", '
     good += '"signature": "s"}}'
     path = tmp_path / "rows.jsonl"
-    path.write_text("\n".join([
-        good, good.replace("0.5", "NaN").replace('"k"', '"l"'),
-        good.replace("0.5", "null").replace('"k"', '"m"'), "{}", "[1]", "garbage\xff"]) + "\n")
+    path.write_text(
+        "\n".join(
+            [
+                good,
+                good.replace("0.5", "NaN").replace('"k"', '"l"'),
+                good.replace("0.5", "null").replace('"k"', '"m"'),
+                "{}",
+                "[1]",
+                "garbage\xff",
+            ]
+        )
+        + "\n"
+    )
     assert list(RowStore(path).rows) == ["k"]
     row = Score("u", "stoi", float("nan"), "ok", "s")
     assert summarise([row, Score("v", "stoi", 0.5, "ok", "s")])[0].mean == 0.5
     assert no_nan([{"a": float("inf"), "b": [1.5, float("nan")], "c": 2}]) == [
-        {"a": None, "b": [1.5, None], "c": 2}]
+        {"a": None, "b": [1.5, None], "c": 2}
+    ]

@@ -49,10 +49,15 @@ def tree(tmp_path):
 def test_links_are_entered_once_and_loops_told(tree, capsys):
     assert sorted(names_of(tree)) == ["1.mp4", "2.mp4", "3.mp4", "4.mp4"]
     told = capsys.readouterr().err
-    for name, word in (("a/loop", "leads back to"), ("a/up", "leads back to"),
-                       ("a/self", "leads nowhere"), ("b/nowhere", "leads nowhere"),
-                       ("linked-again", "read already"), ("b/brother", "read already"),
-                       ("deep/back", "leads back to")):
+    for name, word in (
+        ("a/loop", "leads back to"),
+        ("a/up", "leads back to"),
+        ("a/self", "leads nowhere"),
+        ("b/nowhere", "leads nowhere"),
+        ("linked-again", "read already"),
+        ("b/brother", "read already"),
+        ("deep/back", "leads back to"),
+    ):
         assert any(name in line and word in line for line in told.splitlines()), name
 
 
@@ -77,14 +82,26 @@ def test_suffixes_of_video_are_known_widely(tmp_path, capsys):
 
 
 HEADS = {
-    "mp4": MP4, "mov": b"\0\0\0\x08wide\0\0\0\0mdat", "mkv": b"\x1aE\xdf\xa3" + bytes(60),
-    "avi": b"RIFF\0\0\0\0AVI LIST", "asf": b"0&\xb2u\x8ef\xcf\x11\xa6\xd9", "flv": b"FLV\x01\x05",
-    "ps": b"\0\0\1\xba\x44" + bytes(40), "ts": (b"\x47" + bytes(187)) * 6,
-    "m2ts": (b"\0\0\0\0\x47" + bytes(187)) * 6, "ogv": b"OggS" + bytes(24) + b"\x80theora"}
+    "mp4": MP4,
+    "mov": b"\0\0\0\x08wide\0\0\0\0mdat",
+    "mkv": b"\x1aE\xdf\xa3" + bytes(60),
+    "avi": b"RIFF\0\0\0\0AVI LIST",
+    "asf": b"0&\xb2u\x8ef\xcf\x11\xa6\xd9",
+    "flv": b"FLV\x01\x05",
+    "ps": b"\0\0\1\xba\x44" + bytes(40),
+    "ts": (b"\x47" + bytes(187)) * 6,
+    "m2ts": (b"\0\0\0\0\x47" + bytes(187)) * 6,
+    "ogv": b"OggS" + bytes(24) + b"\x80theora",
+}
 NOT_VIDEO = {
-    "m4a": b"\0\0\0\x18ftypM4A ", "heic": b"\0\0\0\x18ftypheic", "wav": b"RIFF\0\0\0\0WAVEfmt ",
-    "ogg": b"OggS" + bytes(24) + b"\x01vorbis", "text": b"hello", "empty": b"",
-    "zip": b"PK\3\4" + bytes(50)}
+    "m4a": b"\0\0\0\x18ftypM4A ",
+    "heic": b"\0\0\0\x18ftypheic",
+    "wav": b"RIFF\0\0\0\0WAVEfmt ",
+    "ogg": b"OggS" + bytes(24) + b"\x01vorbis",
+    "text": b"hello",
+    "empty": b"",
+    "zip": b"PK\3\4" + bytes(50),
+}
 
 
 def test_names_without_a_known_suffix_are_looked_into(tmp_path, capsys):
@@ -134,8 +151,9 @@ def test_pipes_and_sockets_in_a_folder_are_counted_and_named(tmp_path, monkeypat
         end.bind("talk")
         found = walk.find_media(tmp_path)
     assert [p.name for p in found.files] == ["a.mp4"]
-    assert found.notes == ["passed over as neither file nor folder (3): 2 pipes, 1 socket "
-                           "(pipe.mp4, talk, way.mp4)"]
+    assert found.notes == [
+        "passed over as neither file nor folder (3): 2 pipes, 1 socket (pipe.mp4, talk, way.mp4)"
+    ]
 
 
 def test_equal_names_are_told_once(tmp_path):
@@ -170,20 +188,42 @@ def test_other_schemes_are_told_with_those_that_are_taken(tmp_path, scheme):
         requests_from_arguments([f"{scheme}://x.org/a.mp4"])
 
 
-@pytest.mark.parametrize("line, meant", [
-    ("Show #1.mp4", "Show #1.mp4"), ("  Show #1.mp4  ", "Show #1.mp4"),
-    ("Show #1.mp4 # the first", "Show #1.mp4"), ("Show #1.mp4\t# a # b", "Show #1.mp4"),
-    ('"Show #1.mp4" # quoted', "Show #1.mp4"), ("'Show #1.mp4'", "Show #1.mp4"),
-    ("Show", "Show"), ("Show # 1.mp4 not", "Show"), ("#2 plain.mp4", "#2 plain.mp4"),
-    ("a  #  b #c.mp4 # d", "a  #  b #c.mp4"), (" blank .mp4 ", " blank .mp4 "),
-    ("\u2028sep.mp4", "\u2028sep.mp4"), ("form\x0cfeed.mp4", "form\x0cfeed.mp4"),
-    ("https://example.org/v?x=1#t=10", None), ("https://example.org/v?x=1#t=10 # talk", None),
-    ("\thttps://example.org/v?x=1#t=10\t#1", None), ('"https://example.org/v?x=1#t=10"', None)])
-@pytest.mark.parametrize("end, mark", [("\n", b""), ("\r\n", b"\xef\xbb\xbf"), ("\r", b""),
-                                       ("\n", b"\xff\xfe")])
+@pytest.mark.parametrize(
+    "line, meant",
+    [
+        ("Show #1.mp4", "Show #1.mp4"),
+        ("  Show #1.mp4  ", "Show #1.mp4"),
+        ("Show #1.mp4 # the first", "Show #1.mp4"),
+        ("Show #1.mp4\t# a # b", "Show #1.mp4"),
+        ('"Show #1.mp4" # quoted', "Show #1.mp4"),
+        ("'Show #1.mp4'", "Show #1.mp4"),
+        ("Show", "Show"),
+        ("Show # 1.mp4 not", "Show"),
+        ("#2 plain.mp4", "#2 plain.mp4"),
+        ("a  #  b #c.mp4 # d", "a  #  b #c.mp4"),
+        (" blank .mp4 ", " blank .mp4 "),
+        ("\u2028sep.mp4", "\u2028sep.mp4"),
+        ("form\x0cfeed.mp4", "form\x0cfeed.mp4"),
+        ("https://example.org/v?x=1#t=10", None),
+        ("https://example.org/v?x=1#t=10 # talk", None),
+        ("\thttps://example.org/v?x=1#t=10\t#1", None),
+        ('"https://example.org/v?x=1#t=10"', None),
+    ],
+)
+@pytest.mark.parametrize(
+    "end, mark", [("\n", b""), ("\r\n", b"\xef\xbb\xbf"), ("\r", b""), ("\n", b"\xff\xfe")]
+)
 def test_lines_of_a_list(tmp_path, line, meant, end, mark):
-    put(tmp_path, "Show #1.mp4", "Show", "#2 plain.mp4", "a  #  b #c.mp4", " blank .mp4 ",
-        "\u2028sep.mp4", "form\x0cfeed.mp4")
+    put(
+        tmp_path,
+        "Show #1.mp4",
+        "Show",
+        "#2 plain.mp4",
+        "a  #  b #c.mp4",
+        " blank .mp4 ",
+        "\u2028sep.mp4",
+        "form\x0cfeed.mp4",
+    )
     text = end.join(["# a comment", "", line, "   ", "#Show not"]) + end
     code = "utf-16-le" if mark == b"\xff\xfe" else "utf-8"
     (tmp_path / "list.txt").write_bytes(mark + text.encode(code))
@@ -193,12 +233,14 @@ def test_lines_of_a_list(tmp_path, line, meant, end, mark):
         assert (found.kind, found.address) == ("link", "https://example.org/v?x=1#t=10")
     else:
         from manifests.paths import as_path
+
         assert as_path(found.address) == tmp_path / meant
 
 
 def test_lines_that_mean_nothing_are_all_told(tmp_path):
     (tmp_path / "list.txt").write_bytes(
-        b"gone #1.mp4\n" + b"x" * 5000 + b"\nhttp://[::1\ngon\xe9.mp4\nhttps://x.org/a\tb\n")
+        b"gone #1.mp4\n" + b"x" * 5000 + b"\nhttp://[::1\ngon\xe9.mp4\nhttps://x.org/a\tb\n"
+    )
     with pytest.raises(BadSourceError) as caught:
         requests_from_arguments([str(tmp_path / "list.txt")])
     text = str(caught.value)

@@ -44,14 +44,14 @@ def test_a_sealed_list_is_what_it_says(tmp_path):
     empty = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert found(tmp_path, empty + b"  a b/c\n" + empty.upper() + b" *./a b/c\r\n") == []
     assert found(tmp_path, ZEROS + b"  a b/c\n") == [("a b/c", "differs from SHA256SUMS")]
-    assert found(tmp_path, ZEROS + b"  gone\n") == [
-        ("gone", "named in SHA256SUMS, but missing")]
+    assert found(tmp_path, ZEROS + b"  gone\n") == [("gone", "named in SHA256SUMS, but missing")]
     ((where, problem),) = found(tmp_path, ZEROS + b"  a b\n")
     assert where == "a b" and "is a folder" in problem
 
 
-@pytest.mark.parametrize("name", [b"/etc/passwd", b"../x", b"a/../../x", b"..", b"a\\..\\x",
-                                  b"caf\xe9"])
+@pytest.mark.parametrize(
+    "name", [b"/etc/passwd", b"../x", b"a/../../x", b"..", b"a\\..\\x", b"caf\xe9"]
+)
 def test_no_place_outside_is_looked_at(tmp_path, name, monkeypatch):
     monkeypatch.setattr(checksums, "sha256_of", lambda path: pytest.fail(f"{path} was read"))
     (tmp_path / "x").write_bytes(b"")
@@ -59,12 +59,19 @@ def test_no_place_outside_is_looked_at(tmp_path, name, monkeypatch):
     assert where == "SHA256SUMS" and ("outside the corpus" in problem or "no text" in problem)
 
 
-@pytest.mark.parametrize(("content", "problems"), [
-    (b"", ["is empty"]), (os.urandom(5000).replace(b"\n", b"") + b"\xff\n", ["is no list"]),
-    (b"x" * 10**6, ["a line has no end"]), (b"hello\n" * 1000, ["no checksum"] * 5 + ["too many"]),
-    (b"d41d8cd98f00b204e9800998ecf8427e  md5\n", ["no checksum and name"]),
-    (ZEROS + b"  \n", ["no checksum"]), (ZEROS + b"  a\0b\n", ["no checksum"]),
-    (ZEROS + b"  " + b"n" * 300 + b"\n", ["too long"])])
+@pytest.mark.parametrize(
+    ("content", "problems"),
+    [
+        (b"", ["is empty"]),
+        (os.urandom(5000).replace(b"\n", b"") + b"\xff\n", ["is no list"]),
+        (b"x" * 10**6, ["a line has no end"]),
+        (b"hello\n" * 1000, ["no checksum"] * 5 + ["too many"]),
+        (b"d41d8cd98f00b204e9800998ecf8427e  md5\n", ["no checksum and name"]),
+        (ZEROS + b"  \n", ["no checksum"]),
+        (ZEROS + b"  a\0b\n", ["no checksum"]),
+        (ZEROS + b"  " + b"n" * 300 + b"\n", ["too long"]),
+    ],
+)
 def test_a_foreign_list_is_told_in_a_few_sentences(tmp_path, content, problems):
     said = found(tmp_path, content)
     assert len(said) == len(problems)
@@ -76,11 +83,15 @@ def test_a_foreign_list_is_told_in_a_few_sentences(tmp_path, content, problems):
 def foreign(tmp_path):
     """Folders that look like a corpus from afar."""
     for name, content in {
-        "binary/work/status.json": b"\xff\xfe", "binary/manifests/status.json": b"{",
-        "binary/dataset.json": b"[1]", "binary/SHA256SUMS": b"\xff",
+        "binary/work/status.json": b"\xff\xfe",
+        "binary/manifests/status.json": b"{",
+        "binary/dataset.json": b"[1]",
+        "binary/SHA256SUMS": b"\xff",
         "binary/manifests/clips/part-0.parquet": b"no table",
-        "strange/manifests/status.json": b'{"stages": [1]}', "strange/dataset.json": b"{}",
-        "live/work/status.json": b'{"a": 1}', "file": b"",
+        "strange/manifests/status.json": b'{"stages": [1]}',
+        "strange/dataset.json": b"{}",
+        "live/work/status.json": b'{"a": 1}',
+        "file": b"",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,16 +100,28 @@ def foreign(tmp_path):
         path = tmp_path / "tables" / "manifests" / table / "part-0.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(pa.table({"x": [1]}), path)
-    for place in ("folders/SHA256SUMS", "folders/manifests/SHA256SUMS", "folders/dataset.json",
-                  "folders/manifests/status.json", "folders/work/status.json", "empty"):
+    for place in (
+        "folders/SHA256SUMS",
+        "folders/manifests/SHA256SUMS",
+        "folders/dataset.json",
+        "folders/manifests/status.json",
+        "folders/work/status.json",
+        "empty",
+    ):
         (tmp_path / place).mkdir(parents=True)
     return tmp_path
 
 
 def test_no_command_breaks_on_what_is_no_corpus(foreign):
     for name in ("binary", "strange", "live", "tables", "folders", "empty", "file", "absent"):
-        for command in (["verify"], ["verify", "--json"], ["report"], ["status"],
-                        ["status", "--why"], ["status", "--cost"]):
+        for command in (
+            ["verify"],
+            ["verify", "--json"],
+            ["report"],
+            ["status"],
+            ["status", "--why"],
+            ["status", "--cost"],
+        ):
             result = invoke(command[0], foreign / name, *command[1:])
             assert result.exit_code in ({1, 2} if command[0] == "verify" else {0, 2})
             if result.exit_code == 2:
@@ -112,16 +135,27 @@ def test_no_command_breaks_on_what_is_no_corpus(foreign):
             assert result.exit_code == 2 and "holds no corpus" in result.stderr
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"\xff", b"[1]", b"null", b'{"format": 1}', b"[" * 100000,
-    b'{"format": 1, "test": "t", "stimuli": {"s": {}}, "questions": ["q"], "systems": ["a"]}',
-    b'{"format": 1, "test": "t", "stimuli": [1], "questions": 3, "systems": null}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[1]",
+        b"null",
+        b'{"format": 1}',
+        b"[" * 100000,
+        b'{"format": 1, "test": "t", "stimuli": {"s": {}}, "questions": ["q"], "systems": ["a"]}',
+        b'{"format": 1, "test": "t", "stimuli": [1], "questions": 3, "systems": null}',
+    ],
+)
 def test_a_key_and_answers_of_others(tmp_path, content):
     (tmp_path / "k.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"k\.json"):
         score_answers(tmp_path / "k.json", [tmp_path / "k.json"])
-    good = (b'{"format": 1, "test": "t", "rater": "r", "questions": ["q"], "systems": ["a"], '
-            b'"stimuli": {"s": {"system": "a", "sample": "x"}}, "answers": {"s": ')
+    good = (
+        b'{"format": 1, "test": "t", "rater": "r", "questions": ["q"], "systems": ["a"], '
+        b'"stimuli": {"s": {"system": "a", "sample": "x"}}, "answers": {"s": '
+    )
     for answer in (b"[1]}}", b'{"ratings": [1]}}}', b'{"ratings": {"q": NaN}}}}'):
         (tmp_path / "k.json").write_bytes(good + answer)
         with pytest.raises(ValueError, match=r"k\.json"):
@@ -145,8 +179,9 @@ def test_texts_configs_and_places_of_others(tmp_path):
     for given in ("ours", "ours=", "=x", f"ours={tmp_path / 'latin'}"):
         result = invoke("mos", "make", "--out", tmp_path / "t.html", "--system", given)
         assert result.exit_code == 2 and "NAME=DIR is wanted" in result.stderr
-    result = invoke("mos", "make", "--out", tmp_path / "latin" / "t.html", "--system",
-                    f"a={tmp_path / 'sound'}")
+    result = invoke(
+        "mos", "make", "--out", tmp_path / "latin" / "t.html", "--system", f"a={tmp_path / 'sound'}"
+    )
     assert result.exit_code == 2
 
 
@@ -162,14 +197,25 @@ def test_errors_of_the_system_are_sentences(tmp_path):
     assert read_json(tmp_path / "bom.json") == {"a": 1}
 
 
-@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EINVAL, errno.ERANGE, errno.ENOSYS,
-                                    errno.EPERM, errno.EIO, av.error.ErrorType.BUG,
-                                    av.error.ErrorType.PATCHWELCOME,
-                                    av.error.ErrorType.DECODER_NOT_FOUND])
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.ENOMEM,
+        errno.EINVAL,
+        errno.ERANGE,
+        errno.ENOSYS,
+        errno.EPERM,
+        errno.EIO,
+        av.error.ErrorType.BUG,
+        av.error.ErrorType.PATCHWELCOME,
+        av.error.ErrorType.DECODER_NOT_FOUND,
+    ],
+)
 def test_ffmpegs_words_for_a_damaged_file_are_explained(tmp_path, monkeypatch, number):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"content")
     number = getattr(number, "value", number)
+
     def fail(*_, **__):
         raise _raised(number)
 
@@ -191,8 +237,16 @@ def _raised(number):
     raise AssertionError(number)
 
 
-@pytest.mark.parametrize("content", [b"caf\xe9,0,3\n", b"id,1,2\nid,nan,3\n", b"id,1,2\nid,3,inf\n",
-                                     b"id,1,2\nid,3,2\n", b'id,1,2\n"' + b"x" * 200000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"caf\xe9,0,3\n",
+        b"id,1,2\nid,nan,3\n",
+        b"id,1,2\nid,3,inf\n",
+        b"id,1,2\nid,3,2\n",
+        b'id,1,2\n"' + b"x" * 200000,
+    ],
+)
 def test_a_list_to_audit_is_read_with_care(tmp_path, content):
     (tmp_path / "list.csv").write_bytes(content)
     result = invoke("audit", tmp_path / "list.csv", "--out", tmp_path / "o")

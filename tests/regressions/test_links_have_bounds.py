@@ -82,11 +82,11 @@ class Hostile(FolderHandler):
             self.wfile.write(b"\x01" * 65536)
 
     def give_huge(self):
-        self.start(10 ** 12)
+        self.start(10**12)
         self.wfile.write(b"\0\0\0\x18ftypisom" + b"\x01" * 65536)
 
     def give_drip(self):
-        self.start(10 ** 6)
+        self.start(10**6)
         while True:
             self.wfile.write(b"\x01")
             time.sleep(0.05)
@@ -216,13 +216,26 @@ def test_what_a_files_header_promises(tmp_path, suffix):
     clip = write_clip(tmp_path / "clip.mp4")
     code = ["-c:v", "libvpx", "-c:a", "libopus"] if suffix == ".webm" else ["-c", "copy"]
     whole = tmp_path / f"whole{suffix}"
-    subprocess.run([ffmpeg_path(), "-loglevel", "error", "-i", str(clip), *code, "-movflags",
-                    "faststart", str(whole)] if suffix in (".mp4", ".mov") else
-                   [ffmpeg_path(), "-loglevel", "error", "-i", str(clip), *code, str(whole)],
-                   check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            ffmpeg_path(),
+            "-loglevel",
+            "error",
+            "-i",
+            str(clip),
+            *code,
+            "-movflags",
+            "faststart",
+            str(whole),
+        ]
+        if suffix in (".mp4", ".mov")
+        else [ffmpeg_path(), "-loglevel", "error", "-i", str(clip), *code, str(whole)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
     assert promised_bytes(whole) is None
     size, part = whole.stat().st_size, tmp_path / f"part{suffix}"
-    part.write_bytes(whole.read_bytes()[:size // 2])
+    part.write_bytes(whole.read_bytes()[: size // 2])
     promised = promised_bytes(part)
     if suffix == ".ts":
         assert promised is None, "it has no such header"
@@ -232,9 +245,23 @@ def test_what_a_files_header_promises(tmp_path, suffix):
 
 def test_half_a_stream_is_not_taken_for_the_whole(site, tmp_path):
     subprocess.run(
-        [ffmpeg_path(), "-loglevel", "error", "-i", str(site.folder / "clip.mp4"), "-g", "5",
-         "-hls_time", "0.2", "-hls_list_size", "0", str(site.folder / "talk.m3u8")], check=True,
-        stdin=subprocess.DEVNULL)
+        [
+            ffmpeg_path(),
+            "-loglevel",
+            "error",
+            "-i",
+            str(site.folder / "clip.mp4"),
+            "-g",
+            "5",
+            "-hls_time",
+            "0.2",
+            "-hls_list_size",
+            "0",
+            str(site.folder / "talk.m3u8"),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
     segments = [s for s in (site.folder / "talk.m3u8").read_text().split() if s.endswith(".ts")]
     assert len(segments) > 2
     (site.folder / segments[-1]).unlink()
@@ -248,8 +275,9 @@ def test_text_is_no_media_whatever_it_is_called(site, tmp_path, name):
     assert left(tmp_path / "w") == []
 
 
-@pytest.mark.parametrize("name", ["to-metadata", "to-file", "to-ftp", "twice-to-metadata",
-                                  "to-neighbour"])
+@pytest.mark.parametrize(
+    "name", ["to-metadata", "to-file", "to-ftp", "twice-to-metadata", "to-neighbour"]
+)
 def test_redirects_go_to_public_hosts_only(site, tmp_path, name):
     outcome = fetch(f"{site.address}/{name}.mp4", tmp_path / "w")
     assert outcome.reason == "address_refused", outcome
@@ -259,14 +287,14 @@ def test_redirects_go_to_public_hosts_only(site, tmp_path, name):
 
 PLAYLISTS = {
     "fragment": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://169.254.169.254/a.ts\n"
-                "#EXT-X-ENDLIST\n",
+    "#EXT-X-ENDLIST\n",
     "key": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
-           '#EXT-X-KEY:METHOD=AES-128,URI="http://10.0.0.1/key"\n'
-           "#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n",
+    '#EXT-X-KEY:METHOD=AES-128,URI="http://10.0.0.1/key"\n'
+    "#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n",
     "variant": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttp://[::1]:9/v.m3u8\n",
     "delegated": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
-                 '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="clip.mp4"\n'
-                 "#EXTINF:1,\nffmpeg-asked.ts\n#EXT-X-ENDLIST\n",
+    '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="clip.mp4"\n'
+    "#EXTINF:1,\nffmpeg-asked.ts\n#EXT-X-ENDLIST\n",
 }
 
 
@@ -274,8 +302,11 @@ PLAYLISTS = {
 def test_addresses_in_play_lists_are_judged_too(site, tmp_path, name):
     (site.folder / "list.m3u8").write_text(PLAYLISTS[name])
     try:
-        outcome = fetch(f"{site.address}/list.m3u8", tmp_path / "w",
-                        config=dataclasses.replace(FAST, attempts=1))
+        outcome = fetch(
+            f"{site.address}/list.m3u8",
+            tmp_path / "w",
+            config=dataclasses.replace(FAST, attempts=1),
+        )
     except Exception:
         outcome = None
     if name == "delegated":
@@ -300,8 +331,11 @@ def test_a_link_to_an_inner_host_is_refused_with_the_way_to_allow_it(site, tmp_p
 
 def resolver(monkeypatch, *answers: str) -> None:
     given = iter(answers)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, *_: [
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(given), port))])
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, port, *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(given), port))],
+    )
 
 
 def test_a_name_is_judged_by_what_it_is_connected_to(monkeypatch):
@@ -315,8 +349,20 @@ def test_a_name_is_judged_by_what_it_is_connected_to(monkeypatch):
         hosts.connect(("rebind.example", 80))
 
 
-@pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "0", "0.0.0.0",
-                                  "::ffff:127.0.0.1", "::1", "localhost"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "0",
+        "0.0.0.0",
+        "::ffff:127.0.0.1",
+        "::1",
+        "localhost",
+    ],
+)
 def test_other_spellings_of_inner_addresses_are_refused(site, host):
     shown = f"[{host}]" if ":" in host else host
     with pytest.raises((RefusedAddressError, socket.gaierror)):
@@ -355,12 +401,14 @@ def test_bodies_come_out_as_they_went_in():
     plain = bytes(range(256)) * 4000
     bare = zlib.compressobj(wbits=-15)
     for encodings, packed in (
-            ([], plain), (["gzip"], gzip.compress(plain) + b"junk"),
-            (["deflate"], zlib.compress(plain)),
-            (["deflate"], bare.compress(plain) + bare.flush()),
-            (["deflate", "gzip"], gzip.compress(zlib.compress(plain)))):
+        ([], plain),
+        (["gzip"], gzip.compress(plain) + b"junk"),
+        (["deflate"], zlib.compress(plain)),
+        (["deflate"], bare.compress(plain) + bare.flush()),
+        (["deflate", "gzip"], gzip.compress(zlib.compress(plain))),
+    ):
         for size in (1, 1000, len(packed)):
-            cut = [packed[i:i + size] for i in range(0, len(packed), size)][:200_000]
+            cut = [packed[i : i + size] for i in range(0, len(packed), size)][:200_000]
             if size > 1 or len(packed) < 20_000:
                 assert b"".join(decoded(iter(cut), encodings)) == plain
     with pytest.raises(http.client.IncompleteRead):

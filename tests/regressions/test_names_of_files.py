@@ -29,15 +29,38 @@ from stages.sources.probe import ProbeConfig
 from stages.text.transcripts import transcript_of
 from tests.stages.test_download import write_clip
 
-NAMES = [b"caf\xe9.mp4", b"two\nlines.mp4", b"\xff\xfe.mp4", b"tab\tand\x1b[31m.mp4",
-         b"half \xed\xa0\x80 pair.mp4", rb"a\xe9.mp4", rb"c:\x\n.mp4", b"\xc2\x85\xe2\x80\xa8.mp4",
-         "plain é 😀 #1.mp4".encode()]
+NAMES = [
+    b"caf\xe9.mp4",
+    b"two\nlines.mp4",
+    b"\xff\xfe.mp4",
+    b"tab\tand\x1b[31m.mp4",
+    b"half \xed\xa0\x80 pair.mp4",
+    rb"a\xe9.mp4",
+    rb"c:\x\n.mp4",
+    b"\xc2\x85\xe2\x80\xa8.mp4",
+    "plain é 😀 #1.mp4".encode(),
+]
 
 
 def test_the_text_of_a_path_is_its_own_and_leads_back():
     draw, seen = random.Random(0), {}
-    parts = [b"\xe9", b"\\", b"x", b"e9", b"0a", b"\n", b"\xc2\x85", b"\xed\xa0\x80", b"\x1b",
-             "é".encode(), "😀".encode(), b"\x80", b"\xf0\x9f", b"/", b"a"]
+    parts = [
+        b"\xe9",
+        b"\\",
+        b"x",
+        b"e9",
+        b"0a",
+        b"\n",
+        b"\xc2\x85",
+        b"\xed\xa0\x80",
+        b"\x1b",
+        "é".encode(),
+        "😀".encode(),
+        b"\x80",
+        b"\xf0\x9f",
+        b"/",
+        b"a",
+    ]
     for _ in range(20_000):
         name = b"/" + b"".join(draw.choices(parts, k=draw.randint(0, 6)))
         path = os.fsdecode(os.path.normpath(name))
@@ -80,8 +103,16 @@ def test_such_files_go_through_stages_ledger_and_tables(folder, tmp_path):
     for node in MAIN_JOB[:3]:
         results = []
         for record in records:
-            job = Job(node.name, node.target, configs[node.name], node.unit_of(record), "k" * 30,
-                      "k", [record], 4.0)
+            job = Job(
+                node.name,
+                node.target,
+                configs[node.name],
+                node.unit_of(record),
+                "k" * 30,
+                "k",
+                [record],
+                4.0,
+            )
             done = runner.run(job)
             entry = Entry(node.name, job.unit, job.key, done.results)
             ledger.put(entry, node.outputs)
@@ -115,8 +146,12 @@ def test_what_a_site_says_is_made_text_too(tmp_path):
 def test_a_failure_that_names_such_a_file_is_a_row(tmp_path):
     text = printable("cannot open 'caf\udce9.mp4'\nbecause")
     assert text == "cannot open 'caf\\xe9.mp4'\nbecause"
-    failure = rec.Failure(**{f.name: text if f.name in ("exception", "detail") else None
-                             for f in dataclasses.fields(rec.Failure)})
+    failure = rec.Failure(
+        **{
+            f.name: text if f.name in ("exception", "detail") else None
+            for f in dataclasses.fields(rec.Failure)
+        }
+    )
     Ledger(tmp_path).put(Entry("probe", "u", "k" * 30, [Result("i", failure=failure)]), rec.Video)
 
 

@@ -28,9 +28,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def program(text: str, *words: str, temporary: Path | None = None, **options) -> subprocess.Popen:
     more = {"TMPDIR": str(temporary)} if temporary else {}
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(text), *words], cwd=ROOT, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **more}, **options)
+        [sys.executable, "-c", textwrap.dedent(text), *words],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **more},
+        **options,
+    )
 
 
 def gone_within(pids: list[int], seconds: float) -> bool:
@@ -50,7 +55,8 @@ def gone_within(pids: list[int], seconds: float) -> bool:
 
 def killed_while_writing(work: Path, *names: str) -> list[Path]:
     """A process that holds the corpus at `work` is killed inside `atomic_path` of `names`."""
-    writer = program("""
+    writer = program(
+        """
         import contextlib, os, signal, sys
         from pathlib import Path
         from manifests.files import atomic_path
@@ -61,7 +67,10 @@ def killed_while_writing(work: Path, *names: str) -> list[Path]:
                 path.write_text("half")
                 print(path, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        """, str(work), *names)
+        """,
+        str(work),
+        *names,
+    )
     made = [Path(line) for line in writer.communicate(timeout=60)[0].splitlines()]
     assert writer.returncode == -signal.SIGKILL
     assert len(made) == len(names) and all(p.exists() for p in made)
@@ -71,14 +80,21 @@ def killed_while_writing(work: Path, *names: str) -> list[Path]:
 def test_half_written_files_go_when_the_next_run_starts(tmp_path):
     root = tmp_path / "corpus"
     work = root / "work"
-    made = killed_while_writing(work, str(root / "report.html"), str(work / "ledger/a/b.json"),
-                                str(root / "shards" / "train" / ("ü" * 100 + ".tar")))
+    made = killed_while_writing(
+        work,
+        str(root / "report.html"),
+        str(work / "ledger/a/b.json"),
+        str(root / "shards" / "train" / ("ü" * 100 + ".tar")),
+    )
     token = made[0].name.rsplit(".", 2)[1].partition("-")[0]
     strangers = {  # by name they could all be ours; no record of ours has their names
         root / f".mine.{token}-99.tmp": "noted nowhere",
         root / ".report.html.0123456789abcdef-1.tmp": "of nobody",
-        root / ".report.html.k3j2h1g0.tmp": "x", work / "notes.tmp": "y",
-        work / RECORDS / "mine.txt": "z", work / RECORDS / "long.writing": "../../keep"}
+        root / ".report.html.k3j2h1g0.tmp": "x",
+        work / "notes.tmp": "y",
+        work / RECORDS / "mine.txt": "z",
+        work / RECORDS / "long.writing": "../../keep",
+    }
     for path, text in strangers.items():
         path.write_text(text)
     (root / "keep").write_text("kept")
@@ -126,13 +142,16 @@ def test_a_living_writer_keeps_its_file_and_a_finished_run_leaves_no_record(tmp_
 
 
 def test_scratch_folders_of_dead_runs_go_and_no_others(tmp_path):
-    maker = program("""
+    maker = program(
+        """
         import os, signal, sys
         from pathlib import Path
         from pipeline.run.scratch import Scratch
         print(Scratch(Path(sys.argv[1])).path, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-        """, str(tmp_path))
+        """,
+        str(tmp_path),
+    )
     dead = Path(maker.communicate(timeout=60)[0].strip())
     living = scratch.Scratch(tmp_path)  # sweeps as it begins
     assert not dead.exists()
@@ -162,8 +181,12 @@ BELOW_SUPERVISOR = """
 
 @pytest.mark.parametrize("whom", ["supervisor", "driver", "group"])
 def test_nothing_lives_after_kill_9(tmp_path, whom):
-    run = program(BELOW_SUPERVISOR.format(then="time.sleep(300)"), temporary=tmp_path,
-                  stderr=subprocess.PIPE, start_new_session=True)
+    run = program(
+        BELOW_SUPERVISOR.format(then="time.sleep(300)"),
+        temporary=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     pids = [int(word) for word in run.stdout.readline().split()]
     supervisor, driver = pids[:2]
     assert run.pid == supervisor and len(list(tmp_path.glob("yld-run-*/tmp/*"))) == 1
@@ -191,7 +214,8 @@ def test_what_a_command_leaves_behind_ends_with_it(tmp_path, then, code):
 def test_a_worker_and_what_it_started_leave_with_the_driver_and_with_its_ray(whom):
     """The worker's parent stands for the node's Ray, whose child it is."""
     owner = program("import time; time.sleep(300)")
-    parent = program("""
+    parent = program(
+        """
         import subprocess, sys, time
         worker = subprocess.Popen([sys.executable, "-c", '''
         import subprocess, sys, time
@@ -203,7 +227,9 @@ def test_a_worker_and_what_it_started_leave_with_the_driver_and_with_its_ray(who
         '''.replace("\\n        ", "\\n"), sys.argv[1]])
         print(worker.pid, flush=True)
         time.sleep(300)
-        """, str(owner.pid))
+        """,
+        str(owner.pid),
+    )
     try:
         pids = [int(parent.stdout.readline()) for _ in range(2)]
         child = max(pids)

@@ -14,14 +14,24 @@ from tests.regressions.media_helpers import ffmpeg
 
 BT601 = np.array([0.299, 0.587, 0.114])
 WAYS = {
-    "upright": (1, 0, 0, 1), "quarter": (0, 1, -1, 0), "half": (-1, 0, 0, -1),
-    "three quarters": (0, -1, 1, 0), "mirrored": (-1, 0, 0, 1), "upside down": (1, 0, 0, -1),
-    "transposed": (0, 1, 1, 0), "transposed the other way": (0, -1, -1, 0),
+    "upright": (1, 0, 0, 1),
+    "quarter": (0, 1, -1, 0),
+    "half": (-1, 0, 0, -1),
+    "three quarters": (0, -1, 1, 0),
+    "mirrored": (-1, 0, 0, 1),
+    "upside down": (1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+    "transposed the other way": (0, -1, -1, 0),
 }
 EXPECTED = {
-    "upright": (False, 0), "quarter": (False, 90), "half": (False, 180),
-    "three quarters": (False, 270), "mirrored": (True, 0), "upside down": (True, 180),
-    "transposed": (True, 270), "transposed the other way": (True, 90),
+    "upright": (False, 0),
+    "quarter": (False, 90),
+    "half": (False, 180),
+    "three quarters": (False, 270),
+    "mirrored": (True, 0),
+    "upside down": (True, 180),
+    "transposed": (True, 270),
+    "transposed the other way": (True, 90),
 }
 
 
@@ -33,9 +43,25 @@ def matrix(way: str) -> tuple[int, ...]:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("plain") / "a.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=25:duration=0.4", "-f", "lavfi", "-i",
-           "sine=duration=0.4", "-c:v", "libx264", "-crf", "10", "-pix_fmt", "yuv420p", "-c:a",
-           "aac", str(path))
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=160x96:rate=25:duration=0.4",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=0.4",
+        "-c:v",
+        "libx264",
+        "-crf",
+        "10",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "aac",
+        str(path),
+    )
     return path.read_bytes()
 
 

@@ -36,11 +36,17 @@ def test_a_copy_of_one_table_reads(tmp_path):
 @pytest.mark.parametrize("debug", [False, True])
 def test_opencv_says_nothing_of_a_damaged_file(tmp_path, debug):
     (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(400))
-    code = ("import sys, cv2\nfrom click.testing import CliRunner\nfrom pipeline.cli import main\n"
-            "CliRunner().invoke(main, ['models'])\ncv2.VideoCapture(sys.argv[1])")
+    code = (
+        "import sys, cv2\nfrom click.testing import CliRunner\nfrom pipeline.cli import main\n"
+        "CliRunner().invoke(main, ['models'])\ncv2.VideoCapture(sys.argv[1])"
+    )
     ours = ("YLD_DEBUG", "OPENCV_FFMPEG_LOGLEVEL", "OPENCV_LOG_LEVEL")
     env = {k: v for k, v in os.environ.items() if k not in ours}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bad.mp4")],
-                          env=env | ({"YLD_DEBUG": "1"} if debug else {}),
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bad.mp4")],
+        env=env | ({"YLD_DEBUG": "1"} if debug else {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0 and bool(done.stderr) == debug, done.stderr

@@ -41,17 +41,43 @@ FILES = {
 
 def shown_by_ffmpeg_us(path: Path) -> list[int]:
     text = subprocess.run(
-        [ffmpeg_path(), "-hide_banner", "-copyts", "-i", str(path), "-an", "-fps_mode",
-         "passthrough", "-vf", "showinfo", "-f", "null", "-"],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL).stderr
+        [
+            ffmpeg_path(),
+            "-hide_banner",
+            "-copyts",
+            "-i",
+            str(path),
+            "-an",
+            "-fps_mode",
+            "passthrough",
+            "-vf",
+            "showinfo",
+            "-f",
+            "null",
+            "-",
+        ],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    ).stderr
     return [round(float(t) * 1e6) for t in re.findall(r" pts_time:\s*([-\d.]+)", text)]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_times_are_those_of_ffmpeg(tmp_path, name):
     path = tmp_path / name
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=25:duration=2", "-f", "lavfi", "-i",
-           "sine=frequency=440:duration=2", *FILES[name], str(path))
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=160x96:rate=25:duration=2",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=440:duration=2",
+        *FILES[name],
+        str(path),
+    )
     video = open_video(path)
     ours = [time for time, _ in _decode(video, path, None)]
     theirs = shown_by_ffmpeg_us(path)
@@ -66,9 +92,16 @@ def test_times_are_those_of_ffmpeg(tmp_path, name):
 @pytest.mark.parametrize("bf", [0, 3])
 def test_avi_shows_every_picture_as_late_as_its_decoder_does(tmp_path, bf):
     times = [0.5103 + 0.31 * i for i in range(17)]
-    path = write_events(tmp_path / "a.avi", EventFile(
-        constant_pts_s(Fraction(25), 6), times, container="avi", audio_codec="pcm_s16le",
-        video_options={"preset": "veryfast", "bf": str(bf)}))
+    path = write_events(
+        tmp_path / "a.avi",
+        EventFile(
+            constant_pts_s(Fraction(25), 6),
+            times,
+            container="avi",
+            audio_codec="pcm_s16le",
+            video_options={"preset": "veryfast", "bf": str(bf)},
+        ),
+    )
     video = open_video(path)
     seen, heard = events_seen_s(video), events_heard_s(video)
     assert len(seen) == len(heard) == 17
@@ -84,11 +117,23 @@ def test_avi_shows_every_picture_as_late_as_its_decoder_does(tmp_path, bf):
 
 @pytest.mark.parametrize("options", [{}, {"video_options": {"preset": "veryfast"}}], ids=str)
 def test_a_picture_that_cannot_be_shown_is_told(tmp_path, options):
-    whole = write_events(tmp_path / "a.ts", EventFile(
-        constant_pts_s(Fraction(25), 4), [0.5 + 0.31 * i for i in range(11)], sample_rate=48000,
-        container="mpegts", **options))
-    path = patched_ts(whole, tmp_path / "b.ts", lambda kind, number, ticks, is_pts:
-                      ticks + 3600 if kind == "video" and number == 30 and is_pts else None)
+    whole = write_events(
+        tmp_path / "a.ts",
+        EventFile(
+            constant_pts_s(Fraction(25), 4),
+            [0.5 + 0.31 * i for i in range(11)],
+            sample_rate=48000,
+            container="mpegts",
+            **options,
+        ),
+    )
+    path = patched_ts(
+        whole,
+        tmp_path / "b.ts",
+        lambda kind, number, ticks, is_pts: (
+            ticks + 3600 if kind == "video" and number == 30 and is_pts else None
+        ),
+    )
     video = open_video(path)
     assert (num_pictures(video), video.num_frames, video.time_source) == (99, 100, "best_effort")
     assert len(events_seen_s(video)) == len(events_heard_s(video)) == 11

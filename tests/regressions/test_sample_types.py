@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def strict(content: bytes) -> dict:
     """As every parser reads it: NaN and Infinity are no JSON."""
+
     def refuse(token: str):
         raise ValueError(f"{token} is no JSON")
 
@@ -38,8 +39,9 @@ def corpus(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("types") / "my-corpus"
     by_place = sorted(range(24), key=lambda n: min(order_key(f"v{n:02d}-c{c}") for c in (0, 1)))
     Readable(root, 24, known=by_place[12:].__contains__).publish()
-    first = [strict(s.members["json"])
-             for s in read_samples(root / "shards/train/train-000000.tar")]
+    first = [
+        strict(s.members["json"]) for s in read_samples(root / "shards/train/train-000000.tar")
+    ]
     assert {s["text"] for s in first[:5]} == {""} and any(s["text"] for s in first[5:])
     return root
 
@@ -81,13 +83,27 @@ def test_what_is_not_known_is_empty_and_says_why(corpus):
 
 
 def test_shards_of_earlier_releases_and_of_this_one_are_read_alike(corpus):
-    old = {"video_lag_ms": None, "confidence": 0.98, "text": None, "text_reason": "no captions",
-           "words": None, "num_frames": 50, "interpolated_frames": [], "raw_score": 3}
+    old = {
+        "video_lag_ms": None,
+        "confidence": 0.98,
+        "text": None,
+        "text_reason": "no captions",
+        "words": None,
+        "num_frames": 50,
+        "interpolated_frames": [],
+        "raw_score": 3,
+    }
     new = typed(old)
-    assert new == {"video_lag_ms": "", "confidence": "0.98", "text": "", "num_frames": 50,
-                   "text_reason": "no captions", "is_interpolated": [False] * 50,
-                   "raw_score": "3.0",
-                   "words": [{"word": "", "start_s": 0.0, "end_s": 2.0}]}
+    assert new == {
+        "video_lag_ms": "",
+        "confidence": "0.98",
+        "text": "",
+        "num_frames": 50,
+        "text_reason": "no captions",
+        "is_interpolated": [False] * 50,
+        "raw_score": "3.0",
+        "words": [{"word": "", "start_s": 0.0, "end_s": 2.0}],
+    }
     assert typed(new) == new and typed(known(new)) == new
     expected = {k: v for k, v in old.items() if k != "interpolated_frames"}
     assert {k: v for k, v in known(new).items() if k != "is_interpolated"} == expected
@@ -105,18 +121,25 @@ def test_a_number_that_is_none_is_not_written():
 def test_numbers_come_back_as_they_were():
     draw = random.Random(4)
     for _ in range(300):
-        number = draw.choice([draw.uniform(-700, 700), round(draw.uniform(-700, 700), 1), 0.0,
-                              -0.0, 1e-7, 5])
+        number = draw.choice(
+            [draw.uniform(-700, 700), round(draw.uniform(-700, 700), 1), 0.0, -0.0, 1e-7, 5]
+        )
         assert known(typed({"video_lag_ms": number}))["video_lag_ms"] == number
 
 
 def test_a_corrected_shard_of_an_earlier_release_has_one_type_for_each_member(tmp_path, corpus):
-    parts = [{**s.members, "json": json.dumps(_as_before(strict(s.members["json"]))).encode()}
-             for tar in shards(corpus) for s in read_samples(tar)]
+    parts = [
+        {**s.members, "json": json.dumps(_as_before(strict(s.members["json"]))).encode()}
+        for tar in shards(corpus)
+        for s in read_samples(tar)
+    ]
     with open(tmp_path / "old.tar", "wb") as stream:
         write_samples(stream, [ShardSample(f"k{i}", p) for i, p in enumerate(parts)])
-    correct_shard(tmp_path / "old.tar", tmp_path / "new.tar",
-                  {f"k{i}": 40.0 * (i % 3) for i in range(len(parts))})
+    correct_shard(
+        tmp_path / "old.tar",
+        tmp_path / "new.tar",
+        {f"k{i}": 40.0 * (i % 3) for i in range(len(parts))},
+    )
     made = [strict(s.members["json"]) for s in read_samples(tmp_path / "new.tar")]
     assert len(made) == len(parts) and len({types(s) for s in made}) == 1
     assert set(made[0]) == MEMBERS.keys()
@@ -139,9 +162,17 @@ def test_the_page_lists_the_members():
 def test_hugging_face_loads_a_corpus_whole(corpus, tmp_path, monkeypatch, by, streaming):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    how = {"path": str(corpus)} if by == "card" else {"path": "webdataset", "data_files": {
-        part: [str(p) for p in shards(corpus) if p.parent.name == part]
-        for part in ("train", "val", "test")}}
+    how = (
+        {"path": str(corpus)}
+        if by == "card"
+        else {
+            "path": "webdataset",
+            "data_files": {
+                part: [str(p) for p in shards(corpus) if p.parent.name == part]
+                for part in ("train", "val", "test")
+            },
+        }
+    )
     loaded = datasets.load_dataset(**how, streaming=streaming, cache_dir=str(tmp_path))
     rows = {}
     for part in loaded.values():
@@ -158,7 +189,11 @@ def test_hugging_face_loads_a_corpus_whole(corpus, tmp_path, monkeypatch, by, st
 
 def test_a_card_has_the_types_that_the_shards_have(corpus, tmp_path):
     datasets = pytest.importorskip("datasets")
-    card, plain = (datasets.load_dataset(**how, streaming=True, split="train") for how in (
-        {"path": str(corpus)},
-        {"path": "webdataset", "data_files": {"train": [str(s) for s in shards(corpus)]}}))
+    card, plain = (
+        datasets.load_dataset(**how, streaming=True, split="train")
+        for how in (
+            {"path": str(corpus)},
+            {"path": "webdataset", "data_files": {"train": [str(s) for s in shards(corpus)]}},
+        )
+    )
     assert card.features == plain.features

@@ -20,19 +20,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(*command: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, *command], cwd=ROOT, text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def part_of(run: subprocess.Popen, word: str) -> psutil.Process:
-    return next(p for p in psutil.Process(run.pid).children(recursive=True)
-                if word in " ".join(p.cmdline()[:1]))
+    return next(
+        p
+        for p in psutil.Process(run.pid).children(recursive=True)
+        if word in " ".join(p.cmdline()[:1])
+    )
 
 
-@pytest.mark.parametrize("part", [
-    "raylet/raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "part", ["raylet/raylet", pytest.param("gcs_server", marks=pytest.mark.slow)]
+)
 def test_ray_is_started_again_and_the_run_goes_on(tmp_path, part):
     run = start("-m", "tests.regressions.driver_of_a_run", str(tmp_path), "fine", "slow 2")
     ledger, deadline = tmp_path / "ledger", time.monotonic() + 120
@@ -52,7 +61,9 @@ def test_ray_is_started_again_and_the_run_goes_on(tmp_path, part):
 
 def below_supervisor(body: str) -> tuple[int, str, float]:
     began = time.monotonic()
-    run = start("-c", textwrap.dedent("""
+    run = start(
+        "-c",
+        textwrap.dedent("""
         import os, sys
         from pipeline.run import supervisor
         from pipeline.commands.options import friendly
@@ -62,16 +73,20 @@ def below_supervisor(body: str) -> tuple[int, str, float]:
         def command():
         {body}
         supervisor.run(command)
-        """).format(body=textwrap.indent(textwrap.dedent(body), "    ")))
+        """).format(body=textwrap.indent(textwrap.dedent(body), "    ")),
+    )
     _, told = run.communicate(timeout=60)
     return run.returncode, told, time.monotonic() - began
 
 
-@pytest.mark.parametrize(("how", "why"), [
-    ("raise ClusterLostError('Ray did not start')", "Ray did not start"),
-    ("os._exit(1)", "the driver left with code 1"),
-    ("os.abort()", "the driver died of SIGABRT"),
-])
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("raise ClusterLostError('Ray did not start')", "Ray did not start"),
+        ("os._exit(1)", "the driver left with code 1"),
+        ("os.abort()", "the driver died of SIGABRT"),
+    ],
+)
 def test_lost_again_and_again_is_a_sentence_and_an_exit_code(how, why):
     code, told, _ = below_supervisor(how)
     assert code == 3 and told.count("starting again") == 3 and "Traceback" not in told
@@ -92,10 +107,13 @@ def test_losses_count_from_the_last_unit_that_finished(tmp_path):
 
 
 def test_a_run_that_is_stopped_is_not_started_again():
-    run = start("-c", "import time\nfrom pipeline import supervisor\n"
-                "from pipeline.commands.options import friendly\n"
-                "def f():\n print('up', flush=True)\n time.sleep(100)\n"
-                "supervisor.run(friendly(f))")
+    run = start(
+        "-c",
+        "import time\nfrom pipeline import supervisor\n"
+        "from pipeline.commands.options import friendly\n"
+        "def f():\n print('up', flush=True)\n time.sleep(100)\n"
+        "supervisor.run(friendly(f))",
+    )
     assert run.stdout.readline() == "up\n"
     time.sleep(0.5)  # it is in its work by now, where the interrupt of Python cannot be swallowed
     for process in [psutil.Process(run.pid), *psutil.Process(run.pid).children()]:
@@ -106,10 +124,13 @@ def test_a_run_that_is_stopped_is_not_started_again():
 
 
 def test_a_run_below_nohup_outlives_its_terminal():
-    run = start("-c", "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-                "import time\nfrom pipeline import supervisor\n"
-                "def f():\n print('up', flush=True)\n time.sleep(1)\n"
-                "supervisor.run(f)")
+    run = start(
+        "-c",
+        "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "import time\nfrom pipeline import supervisor\n"
+        "def f():\n print('up', flush=True)\n time.sleep(1)\n"
+        "supervisor.run(f)",
+    )
     assert run.stdout.readline() == "up\n"
     for process in [psutil.Process(run.pid), *psutil.Process(run.pid).children()]:
         process.send_signal(signal.SIGHUP)

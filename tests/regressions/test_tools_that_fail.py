@@ -13,8 +13,11 @@ from pipeline.machine import doctor, sync_check
 from stages.base import SetupError
 
 SCRIPTS = {
-    "fails": ("#!/bin/sh\necho 'x.c:12: bad thing' >&2\nexit 187\n", 0o755,
-              "failed (exit code 187), saying: x.c:12: bad thing"),
+    "fails": (
+        "#!/bin/sh\necho 'x.c:12: bad thing' >&2\nexit 187\n",
+        0o755,
+        "failed (exit code 187), saying: x.c:12: bad thing",
+    ),
     "crashes": ("#!/bin/sh\nkill -SEGV $$\n", 0o755, "was killed by SIGSEGV"),
     "hangs": ("#!/bin/sh\nexec sleep 100\n", 0o755, "no answer within 0.5 s"),
     "idle": ("#!/bin/sh\ncat > /dev/null\n", 0o755, "wrote nothing"),
@@ -48,8 +51,11 @@ def test_the_verdict_is_a_sentence(tmp_path, monkeypatch, name):
     assert {row["path"] for row in rows} == set(sync_check.PATHS)
     for row in rows:
         assert row["verdict"].startswith("ffmpeg ") and wanted in row["verdict"], row
-        assert "PATH" in row["verdict"] or "make setup" in row["verdict"] or name == (
-            "is not installed")
+        assert (
+            "PATH" in row["verdict"]
+            or "make setup" in row["verdict"]
+            or name == ("is not installed")
+        )
         assert "Errno" not in row["verdict"]
     # One that is not there is not tried again for every file.
     gone = name in ("hangs", "is no program", "may not run", "is missing", "is not installed")

@@ -19,7 +19,9 @@ H264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-c:a", "aac")
 STATED = {
     "front.mp4": (*H264, "-movflags", "+faststart"),
     "front.mov": (*H264, "-movflags", "+faststart"),
-    "a.mkv": H264, "a.flv": H264, "a.avi": (*H264[:4], "-bf", "0", "-c:a", "pcm_s16le"),
+    "a.mkv": H264,
+    "a.flv": H264,
+    "a.avi": (*H264[:4], "-bf", "0", "-c:a", "pcm_s16le"),
     "a.webm": ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"),
     "a.wmv": ("-c:v", "wmv2", "-c:a", "wmav2"),
 }
@@ -27,14 +29,24 @@ FRAGMENTS = (*H264, "-g", "25", "-movflags", "frag_keyframe+empty_moov")
 
 
 def made(path: Path, options: tuple[str, ...]) -> Path:
-    ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=96x64:rate=25:duration={SECONDS}", "-f", "lavfi",
-           "-i", f"sine=frequency=440:duration={SECONDS}", *options, str(path))
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=size=96x64:rate=25:duration={SECONDS}",
+        "-f",
+        "lavfi",
+        "-i",
+        f"sine=frequency=440:duration={SECONDS}",
+        *options,
+        str(path),
+    )
     return path
 
 
 def cut(path: Path, share: float) -> Path:
     content = path.read_bytes()
-    path.with_stem("cut").write_bytes(content[:int(share * len(content))])
+    path.with_stem("cut").write_bytes(content[: int(share * len(content))])
     return path.with_stem("cut")
 
 
@@ -64,24 +76,37 @@ def boxes(content: bytes) -> list[tuple[bytes, int, int]]:
     """Kind, first byte and end of each outermost box."""
     found, at = [], 0
     while at < len(content):
-        length = int.from_bytes(content[at:at + 4], "big")
-        found.append((content[at + 4:at + 8], at, at + length))
+        length = int.from_bytes(content[at : at + 4], "big")
+        found.append((content[at + 4 : at + 8], at, at + length))
         at += length
     return found
 
 
-@pytest.mark.parametrize("name, movflags", [
-    ("a.mp4", "frag_keyframe+empty_moov"), ("a.mov", "frag_keyframe+empty_moov"),
-    ("a.mp4", "dash+frag_keyframe+empty_moov+default_base_moof")])
+@pytest.mark.parametrize(
+    "name, movflags",
+    [
+        ("a.mp4", "frag_keyframe+empty_moov"),
+        ("a.mov", "frag_keyframe+empty_moov"),
+        ("a.mp4", "dash+frag_keyframe+empty_moov+default_base_moof"),
+    ],
+)
 def test_a_stream_that_was_to_come_after_the_cut_is_not_missing(tmp_path, name, movflags):
     """One fragment holds all pictures before all sound; an index alone promises its data."""
     whole = made(tmp_path / name, (*H264, "-g", "999", "-movflags", movflags))
     content = whole.read_bytes()
     assert not open_video(whole).is_truncated
-    (_, _, index_end), = [b for b in boxes(content) if b[0] == b"moov"]
+    ((_, _, index_end),) = [b for b in boxes(content) if b[0] == b"moov"]
     _, start, end = next(b for b in boxes(content) if b[0] == b"mdat")
-    for size in (index_end, index_end + 8, start - 1, start, start + 5, start + 8,
-                 start + (end - start) // 4, start + 2 * (end - start) // 5):
+    for size in (
+        index_end,
+        index_end + 8,
+        start - 1,
+        start,
+        start + 5,
+        start + 8,
+        start + (end - start) // 4,
+        start + 2 * (end - start) // 5,
+    ):
         whole.with_stem("cut").write_bytes(content[:size])
         with pytest.raises(MediaError) as caught:
             read_facts(whole.with_stem("cut"))
@@ -92,16 +117,19 @@ def test_a_stream_that_was_to_come_after_the_cut_is_not_missing(tmp_path, name, 
 def test_a_whole_file_without_sound_is_not_truncated(tmp_path):
     """Nor is one that was cut and never said that it had any."""
     for path in (tmp_path / "a.mp4", tmp_path / "a.mkv"):
-        whole = made(path, ("-map", "0:v", *H264[:-2], "-g", "25", "-movflags",
-                            "frag_keyframe+empty_moov"))
+        whole = made(
+            path, ("-map", "0:v", *H264[:-2], "-g", "25", "-movflags", "frag_keyframe+empty_moov")
+        )
         for file in (whole, cut(whole, 0.6)):
             with pytest.raises(MediaError) as caught:
                 read_facts(file)
             assert caught.value.reason == "no_audio"
 
 
-@pytest.mark.parametrize("name, options", [
-    ("a.webm", (*STATED["a.webm"], "-live", "1")), ("a.mkv", (*H264, "-live", "1"))])
+@pytest.mark.parametrize(
+    "name, options",
+    [("a.webm", (*STATED["a.webm"], "-live", "1")), ("a.mkv", (*H264, "-live", "1"))],
+)
 def test_a_live_segment_ends_in_the_middle_of_a_block(tmp_path, name, options):
     whole = made(tmp_path / name, options)
     video = open_video(whole)
@@ -152,8 +180,13 @@ def test_no_length_of_a_file_gives_another_error(tmp_path):
         try:
             assert read_facts(path).is_truncated
         except MediaError as error:
-            assert error.reason in {"unreadable", "truncated", "no_video", "no_audio",
-                                    "no_decoder"}, error
+            assert error.reason in {
+                "unreadable",
+                "truncated",
+                "no_video",
+                "no_audio",
+                "no_decoder",
+            }, error
 
 
 def test_what_was_kept_with_a_note_is_listed(tmp_path):
@@ -165,6 +198,6 @@ def test_what_was_kept_with_a_note_is_listed(tmp_path):
         def rows(self, table):
             return [{"video_id": "v", "notes": video.notes}, {"video_id": "w", "notes": None}]
 
-    row, = status.notes(Corpus())
+    (row,) = status.notes(Corpus())
     assert (row["reason"], row["video_id"]) == ("truncated", "v")
     assert row["detail"].startswith("kept: the file ends after")

@@ -20,29 +20,48 @@ from tests.factories import blank
 
 def entries():
     def reject(reason, measured=None, threshold=None, detail=None):
-        return Result("i", reject=dataclasses.replace(
-            blank(Reject), reason=reason, measured=measured, threshold=threshold, detail=detail))
+        return Result(
+            "i",
+            reject=dataclasses.replace(
+                blank(Reject), reason=reason, measured=measured, threshold=threshold, detail=detail
+            ),
+        )
 
     def failure(retryable, text="OSError: no room\nmore"):
-        return Result("i", failure=dataclasses.replace(
-            blank(Failure), reason="error", exception=text, retryable=retryable))
+        return Result(
+            "i",
+            failure=dataclasses.replace(
+                blank(Failure), reason="error", exception=text, retryable=retryable
+            ),
+        )
 
-    offset = dataclasses.replace(blank(Offset), offset_status="no_speech", confidence=None,
-                                 reason="0.1 s of speech")
+    offset = dataclasses.replace(
+        blank(Offset), offset_status="no_speech", confidence=None, reason="0.1 s of speech"
+    )
     return {
-        "probe": {"v1": Entry("probe", "v1", "k", [reject("no_audio", detail="a.mp4 is mute")]),
-                  "v2": Entry("probe", "v2", "k", [failure(True)]),
-                  "v3": Entry("probe", "v3", "k", [failure(False), failure(True)])},
-        "tracks": {"v4": Entry("tracks", "v4", "k", [
-            reject("face_too_small", m, 64.0, "a face") for m in (10.0, 20.0, 30.0, 40.0)])},
-        "measure": {"v4": Entry("measure", "v4", "k", [Result("i", [offset])])}}
+        "probe": {
+            "v1": Entry("probe", "v1", "k", [reject("no_audio", detail="a.mp4 is mute")]),
+            "v2": Entry("probe", "v2", "k", [failure(True)]),
+            "v3": Entry("probe", "v3", "k", [failure(False), failure(True)]),
+        },
+        "tracks": {
+            "v4": Entry(
+                "tracks",
+                "v4",
+                "k",
+                [reject("face_too_small", m, 64.0, "a face") for m in (10.0, 20.0, 30.0, 40.0)],
+            )
+        },
+        "measure": {"v4": Entry("measure", "v4", "k", [Result("i", [offset])])},
+    }
 
 
 def test_the_commonest_reasons_come_first_with_their_numbers():
     assert why.commonest(why.of_entries(entries())) == [
         "  4 x face_too_small, rejected in tracks (measured 25, threshold 64): a face",
         "  3 x error, failed in probe: OSError: no room",
-        "  1 x no_audio, rejected in probe: a.mp4 is mute"]
+        "  1 x no_audio, rejected in probe: a.mp4 is mute",
+    ]
     assert why.commonest(why.of_entries(entries(), offsets=True))[-1] == "  1 other reason"
     (line,) = why.commonest(why.of_entries({"measure": entries()["measure"]}, offsets=True))
     assert line == "  1 x no_speech, rejected in measure: 0.1 s of speech"
@@ -53,21 +72,32 @@ def test_what_failed_and_how_it_is_tried_again(tmp_path):
     assert why.failed_words({}, tmp_path) is None
     assert why.failed_words(entries(), tmp_path) == (
         "2 sources failed in a stage; the same command tries 1 of them again by itself, "
-        f"--retry-failed tries 1 of them again; `yld status {tmp_path} --why` lists what failed")
+        f"--retry-failed tries 1 of them again; `yld status {tmp_path} --why` lists what failed"
+    )
     one = {"probe": {"v3": entries()["probe"]["v3"]}}
     assert "1 source failed in a stage; --retry-failed tries it again; " in why.failed_words(
-        one, tmp_path)
+        one, tmp_path
+    )
 
 
-@pytest.mark.parametrize(("outcome", "options", "code"), [
-    ((3, 0.0, 0), ["--strict"], 0), ((3, 0.1, 1), [], 0), ((3, 0.1, 1), ["--strict"], 4),
-    ((0, 1.0, 2), [], 1), ((0, 1.0, 2), ["--strict"], 4), ((0, 0.0, 0), ["--strict"], 1),
-    ((3, 0.9, 9), [], 1)])
+@pytest.mark.parametrize(
+    ("outcome", "options", "code"),
+    [
+        ((3, 0.0, 0), ["--strict"], 0),
+        ((3, 0.1, 1), [], 0),
+        ((3, 0.1, 1), ["--strict"], 4),
+        ((0, 1.0, 2), [], 1),
+        ((0, 1.0, 2), ["--strict"], 4),
+        ((0, 0.0, 0), ["--strict"], 1),
+        ((3, 0.9, 9), [], 1),
+    ],
+)
 def test_the_exit_code_of_a_build(tmp_path, monkeypatch, outcome, options, code):
     samples, rate, failed = outcome
     lines = ["  2 x no_audio, rejected in probe: a.mp4 is mute"]
-    monkeypatch.setattr("pipeline.build.job.build", lambda *_, **__: Outcome(
-        [], samples, rate, failed, lines, None))
+    monkeypatch.setattr(
+        "pipeline.build.job.build", lambda *_, **__: Outcome([], samples, rate, failed, lines, None)
+    )
     result = CliRunner().invoke(main, ["build", "x.mp4", "--out", str(tmp_path / "c"), *options])
     assert result.exit_code == code
     assert (lines[0] in result.stderr) == (samples == 0)
@@ -80,11 +110,19 @@ def test_one_system_compares_nothing_and_is_told(tmp_path):
         tone = 8000 * np.sin(np.arange(3200) / 5)
         (tmp_path / name / "a.flac").write_bytes(encode_flac(tone.astype(np.int16)))
     for names in (["ours"], ["ours", "true"]):
-        result = CliRunner().invoke(main, [
-            "mos", "make", "--out", str(tmp_path / f"{len(names)}.html"),
-            *(a for n in names for a in ("--system", f"{n}={tmp_path / n}"))])
+        result = CliRunner().invoke(
+            main,
+            [
+                "mos",
+                "make",
+                "--out",
+                str(tmp_path / f"{len(names)}.html"),
+                *(a for n in names for a in ("--system", f"{n}={tmp_path / n}")),
+            ],
+        )
         assert result.exit_code == 0
         assert ("ours is the only system: raters have nothing to compare" in result.stderr) == (
-            len(names) == 1)
+            len(names) == 1
+        )
         key = json.loads((tmp_path / f"{len(names)}.key.json").read_text())
         assert key["systems"] == names

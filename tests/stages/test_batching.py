@@ -67,8 +67,10 @@ def test_items_of_several_threads_fill_batches_and_come_back_in_order():
 def test_an_error_reaches_only_the_thread_whose_item_raises_it():
     batcher = Batcher(size=8, wait_s=5.0)
     good, bad, other = together(
-        lambda start: ask(batcher, [1, 2], start, 3), lambda start: ask(batcher, [3, -1], start, 3),
-        lambda start: ask(batcher, [4], start, 3))
+        lambda start: ask(batcher, [1, 2], start, 3),
+        lambda start: ask(batcher, [3, -1], start, 3),
+        lambda start: ask(batcher, [4], start, 3),
+    )
     assert good == [[1, 4]] * 3 and other == [[16]] * 3
     assert isinstance(bad, ValueError)
     assert ask(batcher, [5]) == [[25]], "the batcher works on"
@@ -112,8 +114,12 @@ def test_cpu_time_goes_to_the_thread_that_asked():
 
 
 def test_the_shape_of_a_letterbox_depends_on_its_picture_alone():
-    for height, width, canvas in ((720, 1280, (384, 640)), (288, 360, (512, 640)),
-                                  (1920, 1080, (640, 384)), (500, 500, (640, 640))):
+    for height, width, canvas in (
+        (720, 1280, (384, 640)),
+        (288, 360, (512, 640)),
+        (1920, 1080, (640, 384)),
+        (500, 500, (640, 640)),
+    ):
         picture = np.zeros((height, width, 3), np.uint8)
         assert letterbox([picture], 640, step=CANVAS_STEP).pictures.shape[1:3] == canvas
 
@@ -135,8 +141,11 @@ def shared_boxes(sharing, name, videos, per_call=3):
         detector.threshold = 0.3
         with sharing.video():
             start()
-            return [f for i in range(0, len(pictures), per_call)
-                    for f in detector.detect(pictures[i:i + per_call])]
+            return [
+                f
+                for i in range(0, len(pictures), per_call)
+                for f in detector.detect(pictures[i : i + per_call])
+            ]
 
     return together(*(lambda start, v=v: work(start, v) for v in videos))
 
@@ -170,8 +179,7 @@ def test_a_picture_that_breaks_the_network_costs_its_video_alone(videos, tmp_pat
 
     monkeypatch.setattr(detector.network, "run", fragile)
     square = np.full((640, 640, 3), 255, np.uint8)
-    good, bad, other = shared_boxes(sharing, detector.name, [videos[0], [square] * 6,
-                                                             videos[1]])
+    good, bad, other = shared_boxes(sharing, detector.name, [videos[0], [square] * 6, videos[1]])
     assert isinstance(bad, RuntimeError) and "too much" in str(bad)
     assert [len(boxes) for boxes, _ in good] == [len(b) for b, _ in other] == [1] * 6
     assert sharing.batcher.num_mixed > 0
@@ -195,7 +203,7 @@ def test_fan_fits_faces_of_several_videos_as_it_fits_one(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_network, "weights", lambda _: path)
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (200, 200, 3)).astype(np.uint8) for _ in range(2)]
-    boxes = np.array([[50, 50, 150, 150], [20, 40, 90, 110.]], np.float32)
+    boxes = np.array([[50, 50, 150, 150], [20, 40, 90, 110.0]], np.float32)
     sharing = Sharing(pictures=3, wait_s=5.0)
     landmarker = sharing.landmarker("fan_2d", "cpu")
     landmarker.setup()

@@ -21,8 +21,9 @@ from stages.sources.download.limiter import HostLimiter, LimiterConfig
 from stages.sources.download.site import retry_after_s
 from stages.sources.expand import Expand, ExpandConfig
 
-FAST = DownloadConfig(sleep_min_s=0, sleep_max_s=0, min_free_gb=0.01, backoff_s=0.05,
-                      allow_hosts=["127.0.0.1"])
+FAST = DownloadConfig(
+    sleep_min_s=0, sleep_max_s=0, min_free_gb=0.01, backoff_s=0.05, allow_hosts=["127.0.0.1"]
+)
 
 
 class LocalLimiter:
@@ -41,8 +42,14 @@ class LocalLimiter:
         self.inner.succeeded(host, time.time())
 
 
-def write_clip(path: Path, seconds: float = 1.0, seed: int = 0, sound: bool = True,
-               picture: bool = True, tone_hz: float = 440.0) -> Path:
+def write_clip(
+    path: Path,
+    seconds: float = 1.0,
+    seed: int = 0,
+    sound: bool = True,
+    picture: bool = True,
+    tone_hz: float = 440.0,
+) -> Path:
     random = np.random.default_rng(seed)
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25) if picture else None
@@ -221,16 +228,23 @@ def test_the_bucket_waits_doubles_and_forgives():
     assert limiter.blocked("h", 91, 3.0) == 9, "an old request's answer does not shorten a rest"
 
 
-@pytest.mark.parametrize("message, kind", [
-    ("HTTP Error 404: Not Found", "gone"), ("Video unavailable", "gone"),
-    ("Private video. Sign in if you've been granted access", "private"),
-    ("Sign in to confirm you're not a bot", "blocked"), ("HTTP Error 429: Too Many", "blocked"),
-    ("Sign in to confirm your age. This video may be inappropriate for some users", "age"),
-    ("The uploader has not made this video available in your country", "geo"),
-    ("This live event will begin in 3 days", "live"), ("timed out", "transient"),
-    ("HTTP Error 503: Service Unavailable", "transient"),
-    ("Unsupported URL: http://x", "unsupported"), ("something new", "transient"),
-])
+@pytest.mark.parametrize(
+    "message, kind",
+    [
+        ("HTTP Error 404: Not Found", "gone"),
+        ("Video unavailable", "gone"),
+        ("Private video. Sign in if you've been granted access", "private"),
+        ("Sign in to confirm you're not a bot", "blocked"),
+        ("HTTP Error 429: Too Many", "blocked"),
+        ("Sign in to confirm your age. This video may be inappropriate for some users", "age"),
+        ("The uploader has not made this video available in your country", "geo"),
+        ("This live event will begin in 3 days", "live"),
+        ("timed out", "transient"),
+        ("HTTP Error 503: Service Unavailable", "transient"),
+        ("Unsupported URL: http://x", "unsupported"),
+        ("something new", "transient"),
+    ],
+)
 def test_errors_are_told_apart(message, kind):
     assert errors.classify(message) == kind
 

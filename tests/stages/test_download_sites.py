@@ -40,7 +40,8 @@ def feed(site, address: str, count: int) -> None:
     items = "".join(
         f"<item><title>talk {i}</title><link>{address}/talk{i}.mp4</link>"
         f"<enclosure url='{address}/talk{i}.mp4' type='video/mp4' length='1'/></item>"
-        for i in range(count))
+        for i in range(count)
+    )
     (site / "feed.rss").write_text(FEED.format(items=items))
 
 
@@ -56,7 +57,8 @@ def test_a_playlist_expands_and_each_video_is_fetched(site, tmp_path):
         assert len(expand(f"{address}/feed.rss", tmp_path, max_playlist_videos=2)) == 2
         got = fetch(videos[1].address, tmp_path / "work")[0]
         assert (tmp_path / "work" / got.media_path).read_bytes() == (
-            site / "talk1.mp4").read_bytes()
+            site / "talk1.mp4"
+        ).read_bytes()
 
 
 def test_an_empty_playlist_is_a_reject(site, tmp_path):
@@ -69,8 +71,22 @@ def hls(site, is_live: bool) -> None:
     """A stream of segments; a live one has no end in its list."""
     clip = write_clip(site / "long.mp4", 4.0)
     subprocess.run(
-        [ffmpeg_path(), "-loglevel", "error", "-i", str(clip), "-c", "copy", "-hls_time", "1",
-         "-hls_list_size", "0", str(site / "stream.m3u8")], check=True)
+        [
+            ffmpeg_path(),
+            "-loglevel",
+            "error",
+            "-i",
+            str(clip),
+            "-c",
+            "copy",
+            "-hls_time",
+            "1",
+            "-hls_list_size",
+            "0",
+            str(site / "stream.m3u8"),
+        ],
+        check=True,
+    )
     text = (site / "stream.m3u8").read_text()
     assert "#EXT-X-ENDLIST" in text
     if is_live:
@@ -98,7 +114,8 @@ def test_captions_are_kept_with_the_source(site, tmp_path):
     (site / "page.html").write_text(
         "<html><head><title>a talk</title></head><body><video>"
         "<source src='talk.mp4' type='video/mp4'>"
-        "<track kind='subtitles' src='talk.vtt' srclang='en'></video></body></html>")
+        "<track kind='subtitles' src='talk.vtt' srclang='en'></video></body></html>"
+    )
     with serve(site) as address:
         got = fetch(f"{address}/page.html", tmp_path / "work")[0]
         assert len(got.caption_paths) == 1 and got.caption_paths[0].endswith(".en.vtt")
@@ -107,29 +124,37 @@ def test_captions_are_kept_with_the_source(site, tmp_path):
         (site / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:00.900\nlay red\n")
         again = fetch(f"{address}/page.html", tmp_path / "again")[0]
         assert again.caption_paths != got.caption_paths, "other captions have another name"
-        without = fetch(f"{address}/page.html", tmp_path / "other",
-                        config=dataclasses.replace(FAST, captions=False))[0]
+        without = fetch(
+            f"{address}/page.html",
+            tmp_path / "other",
+            config=dataclasses.replace(FAST, captions=False),
+        )[0]
         assert without.caption_paths == []
 
 
 def test_fetched_captions_become_the_text_of_a_clip(site, tmp_path):
     write_clip(site / "talk.mp4", 2.0)
     (site / "talk.vtt").write_text(
-        "WEBVTT\n\n00:00.200 --> 00:01.500\nbin<00:00.600><c> blue</c><00:00.900><c> now</c>\n")
+        "WEBVTT\n\n00:00.200 --> 00:01.500\nbin<00:00.600><c> blue</c><00:00.900><c> now</c>\n"
+    )
     (site / "page.html").write_text(
         "<html><head><title>a talk</title></head><body><video>"
         "<source src='talk.mp4' type='video/mp4'>"
-        "<track kind='subtitles' src='talk.vtt' srclang='en'></video></body></html>")
+        "<track kind='subtitles' src='talk.vtt' srclang='en'></video></body></html>"
+    )
     with serve(site) as address:
         got = fetch(f"{address}/page.html", tmp_path)[0]
     video = Probe(ProbeConfig()).process([got], Context(tmp_path))[0][0]
     found, _ = transcript_of([got], video, tmp_path)
     assert (found.text_source, found.path) == ("captions", got.caption_paths[0])
-    clip = Clip(**{f.name: None for f in dataclasses.fields(Clip)} | {
-        "num_frames": 25, "audio_start_sample": 8000})
+    clip = Clip(
+        **{f.name: None for f in dataclasses.fields(Clip)}
+        | {"num_frames": 25, "audio_start_sample": 8000}
+    )
     assert text_of(clip, video, found).words == [
         {"word": "blue", "start_s": 0.1, "end_s": 0.4},
-        {"word": "now", "start_s": 0.4, "end_s": 1.0}]
+        {"word": "now", "start_s": 0.4, "end_s": 1.0},
+    ]
 
 
 def test_machine_made_captions_are_told_apart_and_only_those_of_what_is_said():
@@ -157,15 +182,17 @@ class AsksForCookie(FolderHandler):
 def test_cookies_are_sent_only_when_asked_for(site, tmp_path):
     write_clip(site / "talk.mp4")
     jar = tmp_path / "cookies.txt"
-    jar.write_text("# Netscape HTTP Cookie File\n"
-                   "127.0.0.1\tFALSE\t/\tFALSE\t4102444800\tpass\topen\n")
+    jar.write_text(
+        "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t4102444800\tpass\topen\n"
+    )
     with serve(site, AsksForCookie) as address:
         with pytest.raises(Exception, match="403"):
             fetch(f"{address}/talk.mp4", tmp_path / "a")
         with pytest.raises(Exception, match="403"):
             expand(f"{address}/talk.mp4", tmp_path)
-        configs = stage_configs(load_config(
-            None, (f"download.cookies_file={jar}", "download.allow_hosts=127.0.0.1")))
+        configs = stage_configs(
+            load_config(None, (f"download.cookies_file={jar}", "download.allow_hosts=127.0.0.1"))
+        )
         listed = expand(f"{address}/talk.mp4", tmp_path, **dataclasses.asdict(configs["expand"]))
         assert [v.address for v in listed] == [f"{address}/talk.mp4"]
         config = dataclasses.replace(FAST, cookies_file=str(jar))

@@ -1,5 +1,4 @@
-"""Face backends: released weights where they are at hand, else the loading code with random ones.
-"""
+"""Face backends: released weights where at hand, else the loading code with random ones."""
 
 from __future__ import annotations
 
@@ -58,8 +57,11 @@ def test_a_released_detector_finds_the_face_where_dlib_does(name, portrait, tmp_
     found = detector.detect([picture, wide, nobody, picture])
     assert [len(boxes) for boxes, _ in found] == [1, 1, 0, 1]
     assert all(scores.shape == (len(boxes),) for boxes, scores in found)
-    for (boxes, _), true in ((found[0], box), (found[3], box),
-                             (found[1], box * scale + [300, 0, 300, 0])):
+    for (boxes, _), true in (
+        (found[0], box),
+        (found[3], box),
+        (found[1], box * scale + [300, 0, 300, 0]),
+    ):
         assert overlap(detector.house.of(boxes)[0], true) > 0.6
     alone = detector.detect([picture])[0][0]
     assert np.abs(alone - found[0][0]).max() < 0.02 * (box[2] - box[0])
@@ -217,8 +219,12 @@ def test_letterbox_and_best_give_picture_pixels():
     assert np.allclose(batch.scales, [0.8, 0.4])
     assert letterbox([tall, tall], 160).pictures.shape == (2, 160, 96, 3)
     assert letterbox([tall, tall], 160, square=True).pictures.shape == (2, 160, 160, 3)
-    boxes = torch.tensor([[[0, 0, 40, 80], [1, 0, 40, 80], [60, 60, 70, 70]],
-                          [[8, 8, 16, 16], [0, 0, 40, 80], [60, 60, 70, 70.]]])
+    boxes = torch.tensor(
+        [
+            [[0, 0, 40, 80], [1, 0, 40, 80], [60, 60, 70, 70]],
+            [[8, 8, 16, 16], [0, 0, 40, 80], [60, 60, 70, 70.0]],
+        ]
+    )
     scores = torch.tensor([[0.7, 0.9, 0.2], [0.5, 0.1, 0.6]])
     found = best(boxes.float(), scores, batch, 0.3, 0.5)
     assert np.allclose(found[0][0], [[1.25, 0, 50, 100]]) and np.allclose(found[0][1], [0.9])
@@ -229,14 +235,20 @@ def test_letterbox_and_best_give_picture_pixels():
 def test_no_picture_changes_the_suppression_of_its_neighbours():
     random = np.random.default_rng(3)
     corners = random.uniform(0, 500, (1, 400, 2))
-    boxes = torch.tensor(np.concatenate([corners, corners + random.uniform(20, 90, (1, 400, 2))],
-                                        2)).float()
+    boxes = torch.tensor(
+        np.concatenate([corners, corners + random.uniform(20, 90, (1, 400, 2))], 2)
+    ).float()
     scores = torch.tensor(random.uniform(0.3, 1, (1, 400))).float()
     picture = np.zeros((640, 640, 3), np.uint8)
     alone = best(boxes, scores, letterbox([picture], 640), 0.3, 0.4)[0]
     far = torch.full((1, 400, 4), 3e7)  # what a picture of noise may give
-    both = best(torch.cat([far, boxes]), torch.cat([scores, scores]),
-                letterbox([picture] * 2, 640), 0.3, 0.4)[1]
+    both = best(
+        torch.cat([far, boxes]),
+        torch.cat([scores, scores]),
+        letterbox([picture] * 2, 640),
+        0.3,
+        0.4,
+    )[1]
     assert 100 < len(alone[0]) < 400
     assert np.array_equal(alone[0], both[0]) and np.array_equal(alone[1], both[1])
 
@@ -250,7 +262,7 @@ def test_a_letterbox_keeps_places():
 
 
 def test_house_boxes_are_fitted_and_applied():
-    boxes = np.array([[10, 20, 40, 60], [0, 0, 90, 120.]])
+    boxes = np.array([[10, 20, 40, 60], [0, 0, 90, 120.0]])
     fit = HouseBox(0.1, 0.9)
     squares = fit.of(boxes)
     assert np.allclose(squares[:, 2] - squares[:, 0], squares[:, 3] - squares[:, 1])
@@ -280,7 +292,11 @@ def test_the_settings_name_what_the_registry_holds():
     from stages.sync.estimators import ESTIMATORS
     from stages.sync.offsets import EstimatorName, SpeakerDetectorName
 
-    for names, table in ((DetectorName, registry.DETECTORS), (EmbedderName, registry.EMBEDDERS),
-                         (LandmarkerName, registry.LANDMARKERS), (EstimatorName, ESTIMATORS),
-                         (SpeakerDetectorName, ACTIVE_SPEAKER_DETECTORS)):
+    for names, table in (
+        (DetectorName, registry.DETECTORS),
+        (EmbedderName, registry.EMBEDDERS),
+        (LandmarkerName, registry.LANDMARKERS),
+        (EstimatorName, ESTIMATORS),
+        (SpeakerDetectorName, ACTIVE_SPEAKER_DETECTORS),
+    ):
         assert sorted(get_args(names)) == sorted(table)

@@ -33,8 +33,12 @@ class Detector:
 
     def detect(self, pictures):
         self.shown.append([picture.shape[1] for picture in pictures])
-        return [(BOX[None], np.array([self.score])) if picture.shape[1] == 400
-                else (np.zeros((0, 4), np.float32), np.zeros(0)) for picture in pictures]
+        return [
+            (BOX[None], np.array([self.score]))
+            if picture.shape[1] == 400
+            else (np.zeros((0, 4), np.float32), np.zeros(0))
+            for picture in pictures
+        ]
 
 
 def frame(number: int) -> Frame:
@@ -46,8 +50,14 @@ def test_the_whole_picture_is_searched_at_first_when_a_face_is_lost_and_after_a_
     detector = Detector(whole_picture=False)
     asked = frame_detector(CONFIG, detector, Meter())
     windows = []
-    for number, followed, jumped in ((0, [], False), (30, [], False), (50, [], False),
-                                     (55, [BOX], False), (60, [], False), (65, [], True)):
+    for number, followed, jumped in (
+        (0, [], False),
+        (30, [], False),
+        (50, [], False),
+        (55, [BOX], False),
+        (60, [], False),
+        (65, [], True),
+    ):
         detector.shown.clear()
         if jumped:
             asked.jumped()
@@ -111,8 +121,9 @@ class LateJumps:
 def test_a_jump_that_is_known_late_is_not_crossed(whole_picture):
     jumps = LateJumps(13)
     chips = FaceChips(**{n: np.zeros(shape, np.uint8) for n, shape in CHIP_SHAPES.items()})
-    follower = FaceFollower(CONFIG, Detector(whole_picture), Landmarker(),
-                            lambda rgb, points: chips, jumps)
+    follower = FaceFollower(
+        CONFIG, Detector(whole_picture), Landmarker(), lambda rgb, points: chips, jumps
+    )
     taken: dict[int, list[int]] = {}
     for number in range(24):
         jumps.push(number)

@@ -18,14 +18,22 @@ def some(number: int, start: int, end: int) -> TrackletRows:
     frames = list(range(start, end))
 
     def chips(frame: int) -> FaceChips:
-        return FaceChips(**{n: np.full(shape, (number * 50 + frame) % 251, np.uint8)
-                            for n, shape in CHIP_SHAPES.items()})
+        return FaceChips(
+            **{
+                n: np.full(shape, (number * 50 + frame) % 251, np.uint8)
+                for n, shape in CHIP_SHAPES.items()
+            }
+        )
 
     return TrackletRows(
-        number, frames, [np.full(4, number * 1000.0 + f) for f in frames],
-        [np.full((68, 2), number * 1000.0 + f) for f in frames], [f / 1000 for f in frames],
+        number,
+        frames,
+        [np.full(4, number * 1000.0 + f) for f in frames],
+        [np.full((68, 2), number * 1000.0 + f) for f in frames],
+        [f / 1000 for f in frames],
         [np.full(MOUTH_SHAPE, f % 251, np.uint8) for f in frames],
-        [(f, chips(f), 1.0) for f in frames if f % 10 == 0])
+        [(f, chips(f), 1.0) for f in frames if f % 10 == 0],
+    )
 
 
 @pytest.fixture(params=[1, 35, 10_000])

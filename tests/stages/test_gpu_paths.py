@@ -21,14 +21,17 @@ from tests.stages.test_face_backends import LIBRARIES, ready, write_state
 @pytest.fixture
 def float16(monkeypatch):
     for module in (torch_detectors, fan, arcface):
-        monkeypatch.setattr(module, "half_precision",
-                            lambda device: torch.autocast("cpu", torch.float16))
+        monkeypatch.setattr(
+            module, "half_precision", lambda device: torch.autocast("cpu", torch.float16)
+        )
 
 
-def test_a_released_detector_finds_the_same_faces_in_half_precision(
-        tmp_path, monkeypatch, request):
-    pictures = [cv2.resize(render(person, 0.2, 1.0, (x, 0.0, 0.0)), (640, 640))
-                for person in load_portraits() for x in (0.0, 20.0)]
+def test_a_released_detector_finds_the_same_faces_in_half_precision(tmp_path, monkeypatch, request):
+    pictures = [
+        cv2.resize(render(person, 0.2, 1.0, (x, 0.0, 0.0)), (640, 640))
+        for person in load_portraits()
+        for x in (0.0, 20.0)
+    ]
     detector = ready(registry.DETECTORS, "retinaface_mobilenet", tmp_path, monkeypatch)
     detector.threshold = detector.min_score
     whole = detector.detect(pictures)
@@ -69,7 +72,8 @@ def test_landmarks_and_embeddings_run_in_half_precision(float16, tmp_path, monke
     random = np.random.default_rng(0)
     picture = random.integers(0, 256, (200, 200, 3)).astype(np.uint8)
     points = registry.make(registry.LANDMARKERS, "fan_2d").fit(
-        picture, np.array([[50, 50, 150, 150.]], np.float32))
+        picture, np.array([[50, 50, 150, 150.0]], np.float32)
+    )
     assert points.dtype == np.float32 and np.isfinite(points).all()
     write_state(tmp_path / "arc.pth", arch.Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se"))
     monkeypatch.setattr(torch_network, "weights", lambda _: tmp_path / "arc.pth")
@@ -82,24 +86,35 @@ def test_anchors_and_peaks_are_made_where_the_network_is():
     meta = torch.device("meta")
     retina = registry.make(registry.DETECTORS, "retinaface_mobilenet")
     anchors = sum(-(-128 // s) * -(-160 // s) * 2 for s in (8, 16, 32))
-    output = (torch.empty(2, anchors, 4, device=meta, dtype=torch.float16),
-              torch.empty(2, anchors, 2, device=meta, dtype=torch.float16), None)
+    output = (
+        torch.empty(2, anchors, 4, device=meta, dtype=torch.float16),
+        torch.empty(2, anchors, 2, device=meta, dtype=torch.float16),
+        None,
+    )
     boxes, scores = retina.decode(output, 128, 160)
     assert boxes.device == scores.device == meta
     assert boxes.dtype == scores.dtype == torch.float32 and boxes.shape == (2, anchors, 4)
-    levels = [torch.empty(2, c, 128 // s, 160 // s, device=meta, dtype=torch.float16)
-              for s in (4, 8, 16, 32) for c in (2, 4)]
+    levels = [
+        torch.empty(2, c, 128 // s, 160 // s, device=meta, dtype=torch.float16)
+        for s in (4, 8, 16, 32)
+        for c in (2, 4)
+    ]
     boxes, scores = registry.make(registry.DETECTORS, "s3fd").decode(levels, 128, 160)
     assert boxes.device == scores.device == meta and boxes.dtype == torch.float32
     places = fan.peaks(torch.empty(3, 68, 64, 64, device=meta))
     assert places.device == meta and places.shape == (3, 68, 2)
 
 
-@pytest.mark.parametrize("error, lost", [
-    (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
-    (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
-    (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), False),
-    (RuntimeError("CUDA error: out of memory"), False),
-    (ValueError("CUDA error"), False), (RuntimeError("a bad picture"), False)])
+@pytest.mark.parametrize(
+    "error, lost",
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), False),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (ValueError("CUDA error"), False),
+        (RuntimeError("a bad picture"), False),
+    ],
+)
 def test_a_lost_gpu_is_told_from_other_errors(error, lost):
     assert is_lost(error) is lost

@@ -13,16 +13,23 @@ from stages.backends.mesh68 import MIRROR_68, VERTICES
 def contour(*names: str) -> set[int]:
     module = pytest.importorskip("mediapipe.tasks.python.vision.face_landmarker")
     connections = module.FaceLandmarksConnections
-    return {v for n in names for c in getattr(connections, f"FACE_LANDMARKS_{n}")
-            for v in (c.start, c.end)}
+    return {
+        v
+        for n in names
+        for c in getattr(connections, f"FACE_LANDMARKS_{n}")
+        for v in (c.start, c.end)
+    }
 
 
-@pytest.mark.parametrize("vertices, names", [
-    (mesh68.JAW, ("FACE_OVAL",)),
-    (mesh68.BROWS, ("LEFT_EYEBROW", "RIGHT_EYEBROW")),
-    (mesh68.EYES, ("LEFT_EYE", "RIGHT_EYE")),
-    (mesh68.OUTER_LIPS + mesh68.INNER_LIPS, ("LIPS",)),
-])
+@pytest.mark.parametrize(
+    "vertices, names",
+    [
+        (mesh68.JAW, ("FACE_OVAL",)),
+        (mesh68.BROWS, ("LEFT_EYEBROW", "RIGHT_EYEBROW")),
+        (mesh68.EYES, ("LEFT_EYE", "RIGHT_EYE")),
+        (mesh68.OUTER_LIPS + mesh68.INNER_LIPS, ("LIPS",)),
+    ],
+)
 def test_points_lie_on_the_contours_that_mediapipe_names(vertices, names):
     assert set(vertices) <= contour(*names)
 
@@ -58,7 +65,7 @@ def test_peaks_are_read_as_face_alignment_reads_them():
 def test_a_place_in_the_picture_comes_back_from_the_crop(side):
     picture = np.zeros((480, 640, 3), np.uint8)
     x, y = 300, 200
-    picture[y - side // 20:y + side // 20 + 1, x - side // 20:x + side // 20 + 1] = 255
+    picture[y - side // 20 : y + side // 20 + 1, x - side // 20 : x + side // 20 + 1] = 255
     box = np.array([x - 0.4 * side, y - 0.5 * side, x + 0.6 * side, y + 0.5 * side])
     centre, crop_side = fan.crop_frame(box)
     crop = torch.from_numpy(fan.cut_crop(picture, centre, crop_side)).float()
@@ -75,7 +82,7 @@ def test_the_real_network_loads_and_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_network, "weights", lambda _: path)
     landmarker = registry.make(registry.LANDMARKERS, "fan_2d")
     picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
-    boxes = np.array([[50, 50, 150, 150], [20, 40, 90, 110.]], np.float32)
+    boxes = np.array([[50, 50, 150, 150], [20, 40, 90, 110.0]], np.float32)
     points = landmarker.fit(picture, boxes)
     assert points.shape == (2, 68, 2) and points.dtype == np.float32
     assert np.isfinite(points).all()

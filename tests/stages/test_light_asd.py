@@ -44,19 +44,42 @@ def test_names_shapes_and_sizes():
     assert len(state) == 192
     assert state["model.visualEncoder.block2.s_5.weight"].shape == (64, 32, 1, 5, 5)
     assert state["model.audioEncoder.block2.bn_t_3.running_var"].shape == (64,)
-    sizes = [sum(p.numel() for p in m.parameters()) for m in (
-        network, network.model.visualEncoder, network.model.audioEncoder, network.model.GRU)]
+    sizes = [
+        sum(p.numel() for p in m.parameters())
+        for m in (
+            network,
+            network.model.visualEncoder,
+            network.model.audioEncoder,
+            network.model.GRU,
+        )
+    ]
     assert sizes == [1_021_636, 545_024, 277_952, 198_144]
 
 
-@pytest.mark.parametrize("name, speaks, first, silent, embeddings, passes, first_passes", [
-    ("talkset", 0.68676, [0.48256, 0.46635, 0.44518, 0.41890, 0.44965], -0.61278,
-     [0.33313, 0.23175], 0.72260, [0.56185, 0.55634, 0.53009]),
-    ("ava", -3.37127, [-2.09497, -2.54903, -3.08657, -3.21466, -3.12619], 2.96580,
-     [0.70129, 0.61560], -3.78224, [-2.12996, -2.57411, -3.11830]),
-])
-def test_equals_the_published_code(name, speaks, first, silent, embeddings, passes,
-                                   first_passes):
+@pytest.mark.parametrize(
+    "name, speaks, first, silent, embeddings, passes, first_passes",
+    [
+        (
+            "talkset",
+            0.68676,
+            [0.48256, 0.46635, 0.44518, 0.41890, 0.44965],
+            -0.61278,
+            [0.33313, 0.23175],
+            0.72260,
+            [0.56185, 0.55634, 0.53009],
+        ),
+        (
+            "ava",
+            -3.37127,
+            [-2.09497, -2.54903, -3.08657, -3.21466, -3.12619],
+            2.96580,
+            [0.70129, 0.61560],
+            -3.78224,
+            [-2.12996, -2.57411, -3.11830],
+        ),
+    ],
+)
+def test_equals_the_published_code(name, speaks, first, silent, embeddings, passes, first_passes):
     network = weights(name)
     crops, cepstra = synthetic(25)
     # The figure taken beside the scores, 40 102 928, is this exact sum rounded to float32.
@@ -89,7 +112,8 @@ def test_pieces_leave_no_seam(frames, monkeypatch):
 def test_a_long_track_is_never_held_whole():
     network, held = random_network(), []
     network.model.visualEncoder.register_forward_pre_hook(
-        lambda _m, inputs: held.append(inputs[0].shape[2]))
+        lambda _m, inputs: held.append(inputs[0].shape[2])
+    )
     crops = np.broadcast_to(np.uint8(90), (250, 112, 112))
     assert len(network.see(crops)) == 250
     assert held == [102, 108, 64]
@@ -104,8 +128,12 @@ def _whole(network: net.LightAsd, crops: np.ndarray) -> torch.Tensor:
 def test_passes_are_means_of_windows_that_know_nothing_of_each_other():
     network = random_network()
     crops, cepstra = synthetic(40)
-    one = np.concatenate([network.scores_of(crops[a:b], cepstra[4 * a:4 * b], None)
-                          for a, b in ((0, 25), (25, 40))])
+    one = np.concatenate(
+        [
+            network.scores_of(crops[a:b], cepstra[4 * a : 4 * b], None)
+            for a, b in ((0, 25), (25, 40))
+        ]
+    )
     whole = network.scores_of(crops, cepstra, None)
     assert np.allclose(network.scores_of(crops, cepstra, [1]), one, atol=1e-6)
     assert np.allclose(network.scores_of(crops, cepstra), (one + 5 * whole) / 6, atol=1e-5)
@@ -116,8 +144,8 @@ def test_every_frame_has_its_columns():
     pcm = np.random.default_rng(0).integers(-3000, 3000, 640 * 30).astype(np.int16)
     assert net.features(pcm, 30).shape == (120, 13)
     # Sound beyond the last frame is used where it exists.
-    assert not np.allclose(net.features(pcm, 29)[-1], net.features(pcm[:640 * 29], 29)[-1])
-    assert np.array_equal(net.features(pcm, 29)[:-2], net.features(pcm[:640 * 29], 29)[:-2])
+    assert not np.allclose(net.features(pcm, 29)[-1], net.features(pcm[: 640 * 29], 29)[-1])
+    assert np.array_equal(net.features(pcm, 29)[:-2], net.features(pcm[: 640 * 29], 29)[:-2])
     with pytest.raises(ValueError, match="19840 samples"):
         net.features(pcm, 31)
 

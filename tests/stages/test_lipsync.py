@@ -74,7 +74,7 @@ def test_mouth_crops_of_the_pass_equal_those_of_the_registered_face():
     matrices = transforms(np.stack(points))
     window = CROPS["mouth"]
     for crop, picture, matrix in zip(crops, pictures, matrices, strict=True):
-        face = warp(picture, matrix)[window.y0:window.y1, window.x0:window.x1]
+        face = warp(picture, matrix)[window.y0 : window.y1, window.x0 : window.x1]
         small = cv2.resize(face, (window.width, window.height), interpolation=cv2.INTER_AREA)
         difference = np.abs(crop.astype(int) - small)[2:-2, 2:-2]
         assert difference.mean() < 6
@@ -97,9 +97,13 @@ def test_loudness_does_not_matter():
 
 def test_weights_survive_saving_and_foreign_ones_are_refused(tmp_path):
     torch.manual_seed(0)
-    model = LipSync([Towers().eval(), Towers().eval()], np.ones(62, np.float32),
-                    np.asfortranarray(np.random.default_rng(0).random((1920, 24), np.float32)),
-                    12.0, 3.5)
+    model = LipSync(
+        [Towers().eval(), Towers().eval()],
+        np.ones(62, np.float32),
+        np.asfortranarray(np.random.default_rng(0).random((1920, 24), np.float32)),
+        12.0,
+        3.5,
+    )
     with pytest.raises(ValueError, match="calibrate"):
         model.save(tmp_path / "w.safetensors")
     model.calibration = np.arange(8, dtype=np.float32)

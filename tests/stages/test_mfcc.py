@@ -27,9 +27,18 @@ def test_the_scale_of_the_samples_matters():
         net.mfcc(np.zeros((2, 100), np.int16))
 
 
-@pytest.mark.parametrize("num_samples, columns", [
-    (1, 1), (400, 1), (401, 2), (560, 2), (561, 3), (16000, 99), (47648, 297),
-])
+@pytest.mark.parametrize(
+    "num_samples, columns",
+    [
+        (1, 1),
+        (400, 1),
+        (401, 2),
+        (560, 2),
+        (561, 3),
+        (16000, 99),
+        (47648, 297),
+    ],
+)
 def test_columns(num_samples, columns):
     assert net.num_columns(num_samples) == columns
     assert len(net.mfcc(np.ones(num_samples, np.int16))) == columns

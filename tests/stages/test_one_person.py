@@ -44,8 +44,9 @@ def tracks_of(pictures, folder, stages) -> list:
     return [t for o in stages[1].process(shots, context) if not isinstance(o, Reject) for t in o]
 
 
-@pytest.mark.parametrize("kind, length", [("cut", 0), ("dissolve", 12),
-                                          ("dissolve", 25), ("face only", 12)])
+@pytest.mark.parametrize(
+    "kind, length", [("cut", 0), ("dissolve", 12), ("dissolve", 25), ("face only", 12)]
+)
 def test_two_people_never_share_a_track(kind, length, people, stages, tmp_path):
     mask = np.zeros((SIZE_PX, SIZE_PX, 1), np.float32)
     cv2.ellipse(mask, (224, 230), (105, 135), 0, 0, 360, 1, -1)
@@ -58,8 +59,11 @@ def test_two_people_never_share_a_track(kind, length, people, stages, tmp_path):
         share = share * mask if kind == "face only" else share
         pictures.append((first * (1 - share) + second * share).astype(np.uint8))
     tracks = tracks_of(pictures, tmp_path, stages)
-    shared = [SimpleNamespace(start=t.start_frame, end=t.end_frame) for t in tracks
-              if t.start_frame < CHANGE - length / 2 - 1 and t.end_frame > CHANGE + length / 2 + 1]
+    shared = [
+        SimpleNamespace(start=t.start_frame, end=t.end_frame)
+        for t in tracks
+        if t.start_frame < CHANGE - length / 2 - 1 and t.end_frame > CHANGE + length / 2 + 1
+    ]
     assert not shared
     # Doubt costs the frames of the change, not the people.
     kept = sum(t.end_frame - t.start_frame for t in tracks)
@@ -67,7 +71,9 @@ def test_two_people_never_share_a_track(kind, length, people, stages, tmp_path):
 
 
 def test_one_person_stays_one_track(people, stages, tmp_path):
-    pictures = [render(people[0], 0.2 + 0.2 * np.sin(i), 1.0, (3.0 * np.sin(i / 9), 0.0, 0.0))
-                for i in range(120)]
+    pictures = [
+        render(people[0], 0.2 + 0.2 * np.sin(i), 1.0, (3.0 * np.sin(i / 9), 0.0, 0.0))
+        for i in range(120)
+    ]
     tracks = tracks_of(pictures, tmp_path, stages)
     assert [(t.start_frame, t.end_frame) for t in tracks] == [(0, 120)]

@@ -16,8 +16,16 @@ from tests.synthetic import EventFile, constant_pts_s, write_events
 
 
 def probe(path: Path):
-    item = Fetched(source_id="s", video_id="v", media_path=str(path), sha256="", num_bytes=1,
-                   address=str(path), kind="file", requested_as=str(path))
+    item = Fetched(
+        source_id="s",
+        video_id="v",
+        media_path=str(path),
+        sha256="",
+        num_bytes=1,
+        address=str(path),
+        kind="file",
+        requested_as=str(path),
+    )
     return Probe(ProbeConfig()).process([item], Context(path.parent))[0]
 
 
@@ -34,8 +42,10 @@ def write_silent(path: Path, codec: str, count: int) -> Path:
 
 
 def test_a_good_file_becomes_a_video(tmp_path):
-    path = write_events(tmp_path / "a.mp4", EventFile(
-        constant_pts_s(Fraction(30), 3), [1.0, 2.0], sample_rate=48000))
+    path = write_events(
+        tmp_path / "a.mp4",
+        EventFile(constant_pts_s(Fraction(30), 3), [1.0, 2.0], sample_rate=48000),
+    )
     (video,) = probe(path)
     assert isinstance(video, Video)
     assert (video.video_codec, video.audio_codec, video.source_fps) == ("h264", "aac", "30")
@@ -58,8 +68,7 @@ def test_reasons(tmp_path, reason):
     elif reason == "unreadable":
         path.write_bytes(b"\0" * 5000)
     else:
-        write_events(path, EventFile(constant_pts_s(Fraction(25), 0.4), [0.2],
-                                     sample_rate=48000))
+        write_events(path, EventFile(constant_pts_s(Fraction(25), 0.4), [0.2], sample_rate=48000))
     outcome = probe(path)
     assert isinstance(outcome, Reject) and outcome.reason == reason
     assert outcome.reason in Probe.reasons and outcome.detail

@@ -53,8 +53,15 @@ def test_warping_agrees_with_the_landmarks():
 
 def test_crops_have_their_published_sizes():
     frames = np.zeros((2, 256, 256, 3), np.uint8)
-    sizes = {"syncnet": (224, 224), "speech2vid": (112, 112), "ephrat": (160, 128),
-             "vougioukas": (64, 96), "lip": (96, 96), "face": (256, 256), "mouth": (40, 48)}
+    sizes = {
+        "syncnet": (224, 224),
+        "speech2vid": (112, 112),
+        "ephrat": (160, 128),
+        "vougioukas": (64, 96),
+        "lip": (96, 96),
+        "face": (256, 256),
+        "mouth": (40, 48),
+    }
     assert set(sizes) == set(CROPS)
     for name, size in sizes.items():
         assert crop(frames, name).shape == (2, *size, 3)

@@ -29,7 +29,7 @@ def by_padding(frame: np.ndarray, half: float, x: float, y: float) -> np.ndarray
     pad = int(half * 1.8)
     padded = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), constant_values=110)
     x, y = x + pad, y + pad
-    face = padded[int(y - half):int(y + half * 1.8), int(x - 1.4 * half):int(x + 1.4 * half)]
+    face = padded[int(y - half) : int(y + half * 1.8), int(x - 1.4 * half) : int(x + 1.4 * half)]
     return cv2.resize(face, (224, 224))
 
 
@@ -69,8 +69,10 @@ def test_a_face_outside_the_frame_is_grey():
 
 
 def test_crops_of_a_track(tmp_path):
-    path = write_events(tmp_path / "a.mp4", EventFile(
-        constant_pts_s(Fraction(30), 2), [0.5, 1.1], sample_rate=16000))
+    path = write_events(
+        tmp_path / "a.mp4",
+        EventFile(constant_pts_s(Fraction(30), 2), [0.5, 1.1], sample_rate=16000),
+    )
     video, boxes = open_video(path), moving_boxes(20)
     gaps = boxes.copy()
     gaps[[0, 7, 8, 19]] = np.nan
@@ -87,8 +89,9 @@ def test_crops_of_a_track(tmp_path):
 
 
 def test_wrong_boxes_are_named(tmp_path):
-    path = write_events(tmp_path / "a.mp4", EventFile(
-        constant_pts_s(Fraction(25), 1), [0.5], sample_rate=16000))
+    path = write_events(
+        tmp_path / "a.mp4", EventFile(constant_pts_s(Fraction(25), 1), [0.5], sample_rate=16000)
+    )
     video = open_video(path)
     with pytest.raises(ValueError, match=r"20\.\.30 are not in a video of 25"):
         next(crops.iter_crops(video, path, 20, moving_boxes(10)))
@@ -100,9 +103,13 @@ def test_wrong_boxes_are_named(tmp_path):
         crops.smooth_squares(np.zeros(4))
 
 
-@pytest.mark.parametrize("name, mean, first", [
-    ("talkset", 3.785, [1.356, 1.362, 1.272]), ("ava", -0.670, [-2.025, -2.485, -3.100]),
-])
+@pytest.mark.parametrize(
+    "name, mean, first",
+    [
+        ("talkset", 3.785, [1.356, 1.362, 1.272]),
+        ("ava", -0.670, [-2.025, -2.485, -3.100]),
+    ],
+)
 def test_a_real_clip_scores_as_published(name, mean, first):
     network, path = weights(name), SHARED / "data" / "grid_s1" / "bbaf2n.mpg"
     if not path.is_file():

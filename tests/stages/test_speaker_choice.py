@@ -37,13 +37,19 @@ def outcomes(sync, items) -> list[str]:
 def test_the_face_that_agrees_best_speaks(sync):
     assert outcomes(sync, [judged(0, 0.5), judged(1, 0.2)]) == ["speaks", "not_speaking"]
     assert outcomes(sync, [judged(0, 0.1), judged(1, 0.2), judged(2, 0.6)]) == [
-        "not_speaking", "not_speaking", "speaks"]
+        "not_speaking",
+        "not_speaking",
+        "speaks",
+    ]
 
 
 def test_equal_faces_are_both_ambiguous(sync):
     assert outcomes(sync, [judged(0, 0.41), judged(1, 0.40)]) == ["ambiguous_speaker"] * 2
     assert outcomes(sync, [judged(0, 0.41), judged(1, 0.40), judged(2, 0.1)]) == [
-        "ambiguous_speaker", "ambiguous_speaker", "not_speaking"]
+        "ambiguous_speaker",
+        "ambiguous_speaker",
+        "not_speaking",
+    ]
 
 
 def test_faces_that_never_meet_are_no_rivals(sync):

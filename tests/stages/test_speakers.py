@@ -40,7 +40,9 @@ def test_distances_are_in_the_embedders_unit():
     far = 0.42 * (1 + scale) / 2
     people = {}
     for name in ("dlib_resnet-1", "mobilefacenet-1"):
-        rows = [Identity(f"v-s00{i}-t000", "v", f"v-s00{i}", name, [x, 0.0], 1)
-                for i, x in enumerate((0.0, far))]
+        rows = [
+            Identity(f"v-s00{i}-t000", "v", f"v-s00{i}", name, [x, 0.0], 1)
+            for i, x in enumerate((0.0, far))
+        ]
         people[name] = len({s.speaker_id for s in assign_speakers(rows, SpeakersConfig())})
     assert people == {"dlib_resnet-1": 2, "mobilefacenet-1": 1}

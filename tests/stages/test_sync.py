@@ -58,8 +58,10 @@ def test_measured_against_planted_has_slope_one(talk, estimator):
     *seen, pcm = talk
     planted = np.arange(-400, 401, 80)
     # Video late by L: frame t shows what sounded at t - L, so its sound lies L earlier.
-    found = [measure(estimator, *seen, np.roll(pcm, -round(lag * 16)), 32000)[0].lag_ms
-             for lag in planted]
+    found = [
+        measure(estimator, *seen, np.roll(pcm, -round(lag * 16)), 32000)[0].lag_ms
+        for lag in planted
+    ]
     slope, intercept = np.polyfit(planted, found, 1)
     assert abs(slope - 1) < 0.02, list(zip(planted, found, strict=True))
     assert abs(intercept) < 30
@@ -81,7 +83,7 @@ def test_training_judges_the_linear_model_as_the_stage_does(talk):
     points, mouths, pcm = talk
     model, stage = net.LinearModel.load(), ESTIMATORS["lipsync_linear"]()
     staged = measure(stage, points, mouths, pcm, 32000)[0]
-    clip = model.clip_peak(points, mouths, pcm[32000:32000 + 640 * len(points)], 500.0)
+    clip = model.clip_peak(points, mouths, pcm[32000 : 32000 + 640 * len(points)], 500.0)
     assert clip.lag_ms == pytest.approx(staged.lag_ms, abs=10)
     assert clip.height == pytest.approx(staged.height, abs=0.05)
 

@@ -12,17 +12,33 @@ from stages.networks import syncnet as net
 from stages.networks.mfcc import mfcc
 
 # Layer number in the released file -> shape of its weight; norms follow at the next number.
-AUDIO = {0: (64, 1, 3, 3), 4: (192, 64, 3, 3), 8: (384, 192, 3, 3), 11: (256, 384, 3, 3),
-         14: (256, 256, 3, 3), 18: (512, 256, 5, 4)}
-LIP = {0: (96, 3, 5, 7, 7), 4: (256, 96, 1, 5, 5), 8: (256, 256, 1, 3, 3),
-       11: (256, 256, 1, 3, 3), 14: (256, 256, 1, 3, 3), 18: (512, 256, 1, 6, 6)}
+AUDIO = {
+    0: (64, 1, 3, 3),
+    4: (192, 64, 3, 3),
+    8: (384, 192, 3, 3),
+    11: (256, 384, 3, 3),
+    14: (256, 256, 3, 3),
+    18: (512, 256, 5, 4),
+}
+LIP = {
+    0: (96, 3, 5, 7, 7),
+    4: (256, 96, 1, 5, 5),
+    8: (256, 256, 1, 3, 3),
+    11: (256, 256, 1, 3, 3),
+    14: (256, 256, 1, 3, 3),
+    18: (512, 256, 1, 6, 6),
+}
 HEAD = {0: (512, 512), 3: (1024, 512)}
 
 
 def released_names() -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
-    for tower, layers in (("netcnnaud", AUDIO), ("netcnnlip", LIP), ("netfcaud", HEAD),
-                          ("netfclip", HEAD)):
+    for tower, layers in (
+        ("netcnnaud", AUDIO),
+        ("netcnnlip", LIP),
+        ("netfcaud", HEAD),
+        ("netfclip", HEAD),
+    ):
         for number, shape in layers.items():
             shapes[f"{tower}.{number}.weight"] = shape
             shapes[f"{tower}.{number}.bias"] = shape[:1]
@@ -63,8 +79,11 @@ def crops() -> np.ndarray:
 
 def test_names_shapes_and_sizes():
     network = net.SyncNet()
-    shapes = {n: tuple(v.shape) for n, v in network.state_dict().items()
-              if not n.endswith("num_batches_tracked")}
+    shapes = {
+        n: tuple(v.shape)
+        for n, v in network.state_dict().items()
+        if not n.endswith("num_batches_tracked")
+    }
     assert shapes == released_names()
     assert sum(p.numel() for p in network.parameters()) == 13_631_616
     assert sum(p.numel() for p in network.netcnnaud.parameters()) == 4_875_712
@@ -81,10 +100,24 @@ def test_layers_have_the_published_sizes():
         network.netcnnaud(torch.zeros(1, 1, 13, 20))
         network.netcnnlip(torch.zeros(1, 3, 5, 224, 224))
     assert sizes == [
-        (64, 13, 20), (64, 13, 20), (192, 13, 20), (192, 11, 9), (384, 11, 9), (256, 11, 9),
-        (256, 11, 9), (256, 5, 4), (512, 1, 1),
-        (96, 1, 109, 109), (96, 1, 54, 54), (256, 1, 26, 26), (256, 1, 13, 13),
-        (256, 1, 13, 13), (256, 1, 13, 13), (256, 1, 13, 13), (256, 1, 6, 6), (512, 1, 1, 1),
+        (64, 13, 20),
+        (64, 13, 20),
+        (192, 13, 20),
+        (192, 11, 9),
+        (384, 11, 9),
+        (256, 11, 9),
+        (256, 11, 9),
+        (256, 5, 4),
+        (512, 1, 1),
+        (96, 1, 109, 109),
+        (96, 1, 54, 54),
+        (256, 1, 26, 26),
+        (256, 1, 13, 13),
+        (256, 1, 13, 13),
+        (256, 1, 13, 13),
+        (256, 1, 13, 13),
+        (256, 1, 6, 6),
+        (512, 1, 1, 1),
     ]
 
 
@@ -100,8 +133,11 @@ def test_a_damaged_file_says_what_to_do(tmp_path):
     path = tmp_path / "syncnet_v2.model"
     for content in (b"", b"nothing of a network" * 100, np.random.default_rng(0).bytes(4096)):
         path.write_bytes(content)
-        with pytest.raises(ModelFileError, match=r"syncnet_v2\.model cannot be used.*Delete.*"
-                                                 r"yld models fetch syncnet_v2\.model") as caught:
+        with pytest.raises(
+            ModelFileError,
+            match=r"syncnet_v2\.model cannot be used.*Delete.*"
+            r"yld models fetch syncnet_v2\.model",
+        ) as caught:
             net.SyncNet.load(path)
         assert "weights_only" not in str(caught.value)
     path.with_name("syncnet_v2.model.json").write_text("{}")  # what was first trusted
@@ -119,7 +155,7 @@ def test_one_pass_over_a_track_equals_its_windows(network, crops, chunk, monkeyp
     assert rows.shape == (8, 1024) and max(held) <= chunk + 4
     with torch.inference_mode():
         for first in range(8):
-            window = torch.from_numpy(crops[first:first + 5, ..., ::-1].copy())
+            window = torch.from_numpy(crops[first : first + 5, ..., ::-1].copy())
             window = window.permute(3, 0, 1, 2)[None].float()
             single = network.netfclip(network.netcnnlip(window).flatten(1))[0].numpy()
             assert np.abs(rows[first] - single).max() < 1e-4
@@ -137,11 +173,11 @@ def test_sound_windows_are_their_own(network, monkeypatch):
     assert len(cepstra) == 47 and rows.shape == (7, 1024)
     with torch.inference_mode():
         for f in range(7):
-            window = torch.from_numpy(cepstra[4 * f:4 * f + 20].T.copy())[None, None]
+            window = torch.from_numpy(cepstra[4 * f : 4 * f + 20].T.copy())[None, None]
             single = network.netfcaud(network.netcnnaud(window).flatten(1))[0].numpy()
             assert np.abs(rows[f] - single).max() < 1e-4
-    assert [len(network.hear(pcm[:640 * 8 + extra])) for extra in (0, 80, 81)] == [3, 3, 4]
-    assert len(network.hear(pcm[:0])) == 0 and len(network.hear(pcm[:640 * 5])) == 0
+    assert [len(network.hear(pcm[: 640 * 8 + extra])) for extra in (0, 80, 81)] == [3, 3, 4]
+    assert len(network.hear(pcm[:0])) == 0 and len(network.hear(pcm[: 640 * 5])) == 0
 
 
 def test_measure_counts_windows_as_published(network, crops):
@@ -165,7 +201,7 @@ def unit_rows(count: int) -> np.ndarray:
 @pytest.mark.parametrize("lag", range(-14, 15))
 def test_offset_is_the_lag_of_the_picture(lag):
     rows = unit_rows(200)
-    found = net.synchrony(rows[40 - lag:140 - lag], rows[40:140])
+    found = net.synchrony(rows[40 - lag : 140 - lag], rows[40:140])
     assert found.offset_frames == lag and not found.is_at_limit
     assert found.min_distance < 0.25 and found.confidence > 0.9
 
@@ -186,14 +222,15 @@ def test_definition():
             k = i + j - 2
             other = heard[k] if 0 <= k < 9 else np.zeros(4)
             assert found.distances[i, j] == pytest.approx(
-                np.linalg.norm(seen[i] - other + 1e-6), abs=1e-5)
+                np.linalg.norm(seen[i] - other + 1e-6), abs=1e-5
+            )
     means = found.distances.mean(0)
     assert found.min_distance == pytest.approx(means.min())
     assert found.offset_frames == 2 - int(means.argmin())
     assert found.confidence == pytest.approx(np.median(means) - means.min(), abs=1e-6)
     own = np.median(means) - found.distances[:, means.argmin()]
     padded = np.pad(own, 4)
-    expected = [np.median(padded[i:i + 9]) for i in range(9)]
+    expected = [np.median(padded[i : i + 9]) for i in range(9)]
     assert np.allclose(found.frame_confidence(), expected, atol=1e-6)
     with pytest.raises(ValueError, match="unlike"):
         net.synchrony(seen, heard[:8])

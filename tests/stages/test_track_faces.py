@@ -11,10 +11,15 @@ from stages.faces.track_faces import TrackChips, TrackFaces, as_arrays
 from tests.factories import blank
 
 NAMES = {
-    "boxes": ((7, 4), "float32"), "landmarks": ((7, 68, 2), "float32"), "score": ((7,), "float32"),
-    "is_observed": ((7,), "bool"), "mouths": ((7, 40, 48), "uint8"),
-    "chips": ((2, 150, 150, 3), "uint8"), "aligned": ((2, 112, 112, 3), "uint8"),
-    "chip_frames": ((2,), "int32"), "embeddings": ((2, 128), "float32"),
+    "boxes": ((7, 4), "float32"),
+    "landmarks": ((7, 68, 2), "float32"),
+    "score": ((7,), "float32"),
+    "is_observed": ((7,), "bool"),
+    "mouths": ((7, 40, 48), "uint8"),
+    "chips": ((2, 150, 150, 3), "uint8"),
+    "aligned": ((2, 112, 112, 3), "uint8"),
+    "chip_frames": ((2,), "int32"),
+    "embeddings": ((2, 128), "float32"),
     "embedder": ((1,), "<U11"),
 }
 """What side files hold that were written before there was a class for it."""
@@ -25,17 +30,25 @@ def track(name: str) -> Track:
 
 
 def arrays_of(fill: int) -> dict[str, np.ndarray]:
-    made = {name: np.full(shape, fill, kind) for name, (shape, kind) in NAMES.items()
-            if name != "embedder"}
+    made = {
+        name: np.full(shape, fill, kind)
+        for name, (shape, kind) in NAMES.items()
+        if name != "embedder"
+    }
     return made | {"embedder": np.array(["dlib_resnet"])}
 
 
 @pytest.fixture
 def work(tmp_path):
     (tmp_path / "tracks").mkdir()
-    save_npz(tmp_path / "tracks" / "v.npz",
-             {f"{name}/{key}": value for fill, name in ((3, "v-t000"), (5, "v-t001"))
-              for key, value in arrays_of(fill).items()})
+    save_npz(
+        tmp_path / "tracks" / "v.npz",
+        {
+            f"{name}/{key}": value
+            for fill, name in ((3, "v-t000"), (5, "v-t001"))
+            for key, value in arrays_of(fill).items()
+        },
+    )
     return tmp_path
 
 
@@ -52,8 +65,11 @@ def test_a_side_file_written_by_hand_is_read(work):
 def test_what_is_written_has_the_same_bytes_as_before(work):
     with npz_writer(work / "again.npz") as out:
         for name in ("v-t000", "v-t001"):
-            out.add(as_arrays(name, TrackFaces.load(track(name), work),
-                              TrackChips.load(track(name), work)))
+            out.add(
+                as_arrays(
+                    name, TrackFaces.load(track(name), work), TrackChips.load(track(name), work)
+                )
+            )
     assert (work / "again.npz").read_bytes() == (work / "tracks" / "v.npz").read_bytes()
     assert load_npz(work / "again.npz", "v-t001/").keys() == NAMES.keys()
 

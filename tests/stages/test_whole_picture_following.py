@@ -32,8 +32,10 @@ def people():
 
 
 def moving(person, count: int) -> list[np.ndarray]:
-    return [render(person, 0.2 + 0.2 * np.sin(i), 1.0, (3.0 * np.sin(i / 9), 0.0, 0.0))
-            for i in range(count)]
+    return [
+        render(person, 0.2 + 0.2 * np.sin(i), 1.0, (3.0 * np.sin(i / 9), 0.0, 0.0))
+        for i in range(count)
+    ]
 
 
 NO_JUMPS = SimpleNamespace(jumps=[], known_until=lambda frame: True)
@@ -53,10 +55,14 @@ def test_the_batch_changes_nothing(people, tmp_path, monkeypatch):
     detector = ready(registry.DETECTORS, "yunet", tmp_path, monkeypatch)
     landmarker = registry.make(registry.LANDMARKERS, "dlib_68")
     pictures = moving(people[0], 42)
-    small = {i: cv2.resize(p, (200, 200), interpolation=cv2.INTER_AREA)
-             for i, p in enumerate(moving(people[1], 42))}
-    wide = [np.concatenate([p, np.pad(small[i], ((0, len(p) - 200), (0, 0), (0, 0)))], 1)
-            for i, p in enumerate(pictures)]
+    small = {
+        i: cv2.resize(p, (200, 200), interpolation=cv2.INTER_AREA)
+        for i, p in enumerate(moving(people[1], 42))
+    }
+    wide = [
+        np.concatenate([p, np.pad(small[i], ((0, len(p) - 200), (0, 0), (0, 0)))], 1)
+        for i, p in enumerate(pictures)
+    ]
     one, many = (follow(wide, detector, landmarker, n) for n in (1, 4))
     assert len(one) == len(many) == 2
     for a, b in zip(one, many, strict=True):
@@ -76,24 +82,34 @@ def test_frames_without_a_mesh_are_left_out_and_the_face_goes_on(people, tmp_pat
     follower = FaceFollower(FollowConfig(), detector, mesh, face_chips, NO_JUMPS)
     grey = np.full((200, 200, 3), 120, np.uint8)
     same = follower._new(tracklet.boxes[-1], 1.0)
-    assert follower._add(same, Frame(0, grey[..., 0], lambda: grey),
-                         np.array([50, 50, 120, 120.]), 1.0)
+    assert follower._add(
+        same, Frame(0, grey[..., 0], lambda: grey), np.array([50, 50, 120, 120.0]), 1.0
+    )
     empty = follower._new(tracklet.boxes[-1], 1.0)
-    assert follower._add(empty, Frame(0, grey[..., 0], lambda: grey),
-                         np.array([50, 50, 120, 120.]), 1.0)
+    assert follower._add(
+        empty, Frame(0, grey[..., 0], lambda: grey), np.array([50, 50, 120, 120.0]), 1.0
+    )
     assert empty.frames == [] and empty.mouths == []
 
 
-@pytest.mark.parametrize("detector, landmarks, embedder", [
-    ("scrfd_500m", "mediapipe", "mobilefacenet"), ("yunet", "dlib_68", "dlib_resnet")])
+@pytest.mark.parametrize(
+    "detector, landmarks, embedder",
+    [("scrfd_500m", "mediapipe", "mobilefacenet"), ("yunet", "dlib_68", "dlib_resnet")],
+)
 def test_a_cut_between_two_people_never_joins_them(
-        detector, landmarks, embedder, people, tmp_path, monkeypatch):
-    for table, name in ((registry.DETECTORS, detector), (registry.LANDMARKERS, landmarks),
-                        (registry.EMBEDDERS, embedder)):
+    detector, landmarks, embedder, people, tmp_path, monkeypatch
+):
+    for table, name in (
+        (registry.DETECTORS, detector),
+        (registry.LANDMARKERS, landmarks),
+        (registry.EMBEDDERS, embedder),
+    ):
         if name not in ("dlib_68", "dlib_resnet"):
             ready(table, name, tmp_path, monkeypatch)
-    stages = (Shots(ShotsConfig(faces=FollowConfig(detector=detector, landmarks=landmarks))),
-              Tracks(TracksConfig(embedder=embedder)))
+    stages = (
+        Shots(ShotsConfig(faces=FollowConfig(detector=detector, landmarks=landmarks))),
+        Tracks(TracksConfig(embedder=embedder)),
+    )
     for stage in stages:
         stage.setup()
     tracks = tracks_of(moving(people[0], 60) + moving(people[1], 60), tmp_path, stages)
@@ -103,8 +119,7 @@ def test_a_cut_between_two_people_never_joins_them(
     taken = TrackChips.load(tracks[0], tmp_path)
     assert taken.aligned.shape[1:] == (112, 112, 3) and taken.chips.shape[1:] == (150, 150, 3)
     assert len(taken.aligned) == len(taken.chips) == len(taken.embeddings)
-    first = [TrackChips.load(t, tmp_path).embeddings.mean(0)
-             for t in (tracks[0], tracks[-1])]
+    first = [TrackChips.load(t, tmp_path).embeddings.mean(0) for t in (tracks[0], tracks[-1])]
     limit = TracksConfig().join_distance * registry.distance_scale(embedder)
     assert np.linalg.norm(first[0] - first[1]) > limit
     boxes = TrackFaces.load(tracks[0], tmp_path).boxes
@@ -124,8 +139,17 @@ def test_a_build_stops_before_any_work_where_weights_are_missing(tmp_path, monke
     with pytest.raises(SetupError, match=words):
         stage.setup()
     (tmp_path / "x.mp4").touch()
-    done = CliRunner().invoke(main, ["build", str(tmp_path / "x.mp4"), "--out",
-                                     str(tmp_path / "out"), "--set", "detector=mediapipe"])
+    done = CliRunner().invoke(
+        main,
+        [
+            "build",
+            str(tmp_path / "x.mp4"),
+            "--out",
+            str(tmp_path / "out"),
+            "--set",
+            "detector=mediapipe",
+        ],
+    )
     assert done.exit_code == 3 and "yld: blaze_face" in done.output
     assert not (tmp_path / "out").exists()
 

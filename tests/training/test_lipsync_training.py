@@ -21,8 +21,9 @@ from training.models.lipsync.system import fit, own_lags
 from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
 from training.models.lipsync.trial import Row, calibrate, cross_confidence, music, peak_of, shifted
 
-SMALL = LipSyncRecipe(towers=1, steps=60, lag_steps=40, batch=8, frames=50, search_ms=300.0,
-                      max_plant_ms=200.0)
+SMALL = LipSyncRecipe(
+    towers=1, steps=60, lag_steps=40, batch=8, frames=50, search_ms=300.0, max_plant_ms=200.0
+)
 TOWERS, LINEAR = TowersSystem(SMALL), LinearSystem(LinearRecipe())
 
 
@@ -47,10 +48,16 @@ def speaker(number: int, lag_ms: float = 0.0, frames: int = 200) -> Example:
     mouths = np.full((frames, 40, 48), 150, np.uint8)
     for frame, share in zip(mouths, opening, strict=True):
         half = int(2 + 10 * share)
-        frame[20 - half:20 + half, 14:34] = 40
+        frame[20 - half : 20 + half, 14:34] = 40
     noise = random.integers(0, 8, mouths.shape, dtype=np.uint8)
-    return Example(f"c{number}", f"p{number}", f"/data/p{number}.mp4", points, mouths + noise,
-                   pcm[start:start + 640 * frames])
+    return Example(
+        f"c{number}",
+        f"p{number}",
+        f"/data/p{number}.mp4",
+        points,
+        mouths + noise,
+        pcm[start : start + 640 * frames],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +97,27 @@ def test_the_linear_model_learns_the_same_from_points_alone():
 
 def test_one_command_trains_either_model(tmp_path, monkeypatch):
     """Here the one that is quick: weights that load, a trial that is JSON and has its tables."""
-    monkeypatch.setattr("training.models.lipsync.run.load", lambda corpora: [
-        speaker(i, frames=100) for i in range(4)])
+    monkeypatch.setattr(
+        "training.models.lipsync.run.load",
+        lambda corpora: [speaker(i, frames=100) for i in range(4)],
+    )
     out = tmp_path / "w.safetensors"
-    done = CliRunner().invoke(main, [
-        "train", "lipsync_linear", str(tmp_path), "--out", str(out), "--fold-size", "2",
-        "--synchronous", "*p[0-2].mp4", "--keep-folds", str(tmp_path / "folds")])
+    done = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "lipsync_linear",
+            str(tmp_path),
+            "--out",
+            str(out),
+            "--fold-size",
+            "2",
+            "--synchronous",
+            "*p[0-2].mp4",
+            "--keep-folds",
+            str(tmp_path / "folds"),
+        ],
+    )
     assert done.exit_code == 0, done.output
     model = LinearModel.load(out)
     assert model.calibration.shape == (4,) and model.facts["num_speakers"] == 4
@@ -109,8 +131,10 @@ def test_one_command_trains_either_model(tmp_path, monkeypatch):
     rows = json.loads(out.with_suffix(".trial.json").read_text(), parse_constant=refuse)
     talk = [r for r in rows if r["kind"] == "talk"]
     assert np.mean([abs(r["error_ms"]) <= 40 for r in talk]) > 0.8
-    sure, foreign = ([r["confidence"] for r in rows if (r["kind"] == "talk") == is_talk]
-                     for is_talk in (True, False))
+    sure, foreign = (
+        [r["confidence"] for r in rows if (r["kind"] == "talk") == is_talk]
+        for is_talk in (True, False)
+    )
     assert np.mean(sure) > np.mean(foreign) + 0.3 and "| **all** | 3 s |" in tables(rows)
     again = CliRunner().invoke(main, ["train", "lipsync_linear", str(tmp_path), "--out", str(out)])
     assert again.exit_code == 2 and "is there already" in again.output
@@ -163,17 +187,33 @@ def test_calibration_tells_right_from_wrong_on_unseen_clips():
     rows = []
     for i in range(400):
         good = bool(random.random() < 0.6)
-        rows.append(Row(
-            f"p{i % 8}", f"/data/p{i % 8}.mp4", "talk" if good or i % 2 else "noise", 3.0, 0.0,
-            0.0, 0.4 * good + 0.2 * random.random(), 0.1 * random.random() + 0.1 * good,
-            0.9 if good else 0.2, 5.0 if good else 120.0, False,
-            *((5.0, 5.0) if good else (200.0, 200.0) if i % 2 else (None, None))))
+        rows.append(
+            Row(
+                f"p{i % 8}",
+                f"/data/p{i % 8}.mp4",
+                "talk" if good or i % 2 else "noise",
+                3.0,
+                0.0,
+                0.0,
+                0.4 * good + 0.2 * random.random(),
+                0.1 * random.random() + 0.1 * good,
+                0.9 if good else 0.2,
+                5.0 if good else 120.0,
+                False,
+                *((5.0, 5.0) if good else (200.0, 200.0) if i % 2 else (None, None)),
+            )
+        )
     weights = calibrate(rows)
     sure = np.array([confidence(peak_of(r), r.seconds, weights) for r in rows])
     good = np.array([r.mass > 0.5 for r in rows])
     assert sure[good].mean() > 0.9 and sure[~good].mean() < 0.1
     crossed = cross_confidence(rows)
     assert crossed[good].mean() > 0.9
-    text = tables(json.loads(json.dumps(
-        [vars(r) | {"confidence": float(c)} for r, c in zip(rows, crossed, strict=True)])))
+    text = tables(
+        json.loads(
+            json.dumps(
+                [vars(r) | {"confidence": float(c)} for r, c in zip(rows, crossed, strict=True)]
+            )
+        )
+    )
     assert "| **all** | 3 s |" in text and "| noise |" in text

@@ -18,8 +18,11 @@ from pipeline.corpus.report import samples, summary
 def write_report(corpus: Corpus, destination: Path | None = None) -> Path:
     """Write the page (default `{corpus}/report.html`) and return its path."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     shown = samples.choose(corpus)
     page = environment.get_template("page.html").render(

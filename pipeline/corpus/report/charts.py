@@ -94,16 +94,22 @@ def scatter(points: Sequence[tuple[float, float]], across: str, up: str) -> str:
     dots = "".join(
         f"<circle cx='{LEFT + inner_width * (x - low) / (high - low):.1f}' "
         f"cy='{TOP + inner_height * (1 - y):.1f}' r='2.5'><title>{x:.0f}: {y:.2f}</title></circle>"
-        for x, y in points)
+        for x, y in points
+    )
     labels = "".join(
         f"<text x='{LEFT + inner_width * (x - low) / (high - low):.1f}' "
         f"y='{HEIGHT - BOTTOM + 18}' text-anchor='middle'>{_number(round(x))}</text>"
-        for x in (low, 0.0, high))
+        for x in (low, 0.0, high)
+    )
     sides = "".join(
         f"<text x='{LEFT - 6}' y='{TOP + inner_height * (1 - y) + 4:.1f}' text-anchor='end'>{y:g}"
         f"</text><line x1='{LEFT}' x2='{WIDTH - 8}' y1='{TOP + inner_height * (1 - y):.1f}' "
-        f"y2='{TOP + inner_height * (1 - y):.1f}'/>" for y in (0, 0.5, 1))
+        f"y2='{TOP + inner_height * (1 - y):.1f}'/>"
+        for y in (0, 0.5, 1)
+    )
     title = f"{up} over {across}"
-    return (f"<figure><figcaption>{html.escape(title)}, n = {len(points)}.</figcaption>"
-            f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{html.escape(title)}'>"
-            f"{sides}{labels}{dots}</svg></figure>")
+    return (
+        f"<figure><figcaption>{html.escape(title)}, n = {len(points)}.</figcaption>"
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{html.escape(title)}'>"
+        f"{sides}{labels}{dots}</svg></figure>"
+    )

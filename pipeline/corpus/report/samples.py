@@ -19,8 +19,9 @@ THUMBNAIL_PX = 256
 def choose(corpus: Corpus) -> list[dict[str, Any]]:
     """A spread of samples: one per speaker in turn, by hash, so the choice is fair and stable."""
     by_speaker: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(corpus.rows("samples"),
-                      key=lambda s: hashlib.sha256(s["clip_id"].encode()).digest()):
+    for row in sorted(
+        corpus.rows("samples"), key=lambda s: hashlib.sha256(s["clip_id"].encode()).digest()
+    ):
         by_speaker.setdefault(row["speaker_id"], []).append(row)
     queues = [by_speaker[k] for k in sorted(by_speaker)]
     chosen: list[dict[str, Any]] = []
@@ -41,8 +42,11 @@ def thumbnail(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
         cv2.circle(picture, (round(float(x)), round(float(y))), 2, (80, 255, 120), -1, cv2.LINE_AA)
     picture = cv2.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return {"clip_id": sample["clip_id"], "note": f"frame {middle} of {len(frames)}",
-            "jpeg": base64.b64encode(jpeg.tobytes()).decode()}
+    return {
+        "clip_id": sample["clip_id"],
+        "note": f"frame {middle} of {len(frames)}",
+        "jpeg": base64.b64encode(jpeg.tobytes()).decode(),
+    }
 
 
 def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
@@ -59,11 +63,14 @@ def muxed(face: bytes, sound: bytes) -> str:
     """An MP4 of a video file and a FLAC file as they are, base64."""
     buffer = io.BytesIO()
     with (
-        av.open(io.BytesIO(face), "r") as video, av.open(io.BytesIO(sound), "r") as audio,
+        av.open(io.BytesIO(face), "r") as video,
+        av.open(io.BytesIO(sound), "r") as audio,
         av.open(buffer, "w", format="mp4") as output,
     ):
-        tracks = [(video, output.add_stream_from_template(video.streams.video[0])),
-                  (audio, output.add_stream_from_template(audio.streams.audio[0]))]
+        tracks = [
+            (video, output.add_stream_from_template(video.streams.video[0])),
+            (audio, output.add_stream_from_template(audio.streams.audio[0])),
+        ]
         for container, stream in tracks:
             for packet in container.demux():
                 if packet.dts is None:

@@ -18,8 +18,9 @@ NUM_SEPARATE = 6
 
 def reasons(corpus: Corpus) -> list[dict[str, Any]]:
     """One row per stage, kind and reason, most frequent first within a stage."""
-    return why.grouped(corpus.rows("rejects"), corpus.rows("failures"),
-                       [row["stage"] for row in corpus.status()])
+    return why.grouped(
+        corpus.rows("rejects"), corpus.rows("failures"), [row["stage"] for row in corpus.status()]
+    )
 
 
 def overview(corpus: Corpus) -> dict[str, Any]:
@@ -38,7 +39,8 @@ def overview(corpus: Corpus) -> dict[str, Any]:
         "cards": [
             (len(corpus.rows("sources")), "sources in hand"),
             (len(corpus.rows("videos")), "distinct videos"),
-            (len(samples), "clips"), (length, "of clips"),
+            (len(samples), "clips"),
+            (length, "of clips"),
             (len({s["speaker_id"] for s in samples}), "speakers"),
             (len({s["shard"] for s in samples}), "shards"),
         ],
@@ -49,14 +51,16 @@ def overview(corpus: Corpus) -> dict[str, Any]:
             charts.histogram([t["yaw_deg"] for t in tracks], 5, "deg", "Yaw", -60, 60),
             charts.histogram([t["pitch_deg"] for t in tracks], 5, "deg", "Pitch", -60, 60),
             charts.histogram([t["roll_deg"] for t in tracks], 5, "deg", "Roll", -60, 60),
-            charts.histogram([c["registration_residual_px"] for c in clips], 0.5, "px",
-                             "Registration residual"),
+            charts.histogram(
+                [c["registration_residual_px"] for c in clips], 0.5, "px", "Registration residual"
+            ),
         ],
         "clip_charts": [
             charts.histogram([seconds_of(c["num_frames"]) for c in clips], 0.2, "s", "Clip length"),
             charts.bars(_seconds_by(clips, speaker_of), "Duration per speaker", "s"),
-            charts.bars([(k, splits[k]) for k in ("train", "val", "test") if k in splits],
-                        "Clips per split"),
+            charts.bars(
+                [(k, splits[k]) for k in ("train", "val", "test") if k in splits], "Clips per split"
+            ),
         ],
         "split_sentence": corpus.split_sentence(),
     }
@@ -82,12 +86,24 @@ def _sync_charts(corpus: Corpus, offsets: list[dict[str, Any]]) -> list[str]:
 
     made = [
         chart(offsets, "Video lag before correction, all tracks"),
-        charts.histogram([o["confidence"] for o in offsets if o["confidence"] is not None],
-                         0.05, "probability", "Confidence"),
         charts.histogram(
-            [c["residual_lag_ms"] for c in corpus.rows("clips")
-             if c["residual_lag_ms"] is not None],
-            OFFSET_BIN_MS, "ms", "Video lag measured again after correction", -520, 520),
+            [o["confidence"] for o in offsets if o["confidence"] is not None],
+            0.05,
+            "probability",
+            "Confidence",
+        ),
+        charts.histogram(
+            [
+                c["residual_lag_ms"]
+                for c in corpus.rows("clips")
+                if c["residual_lag_ms"] is not None
+            ],
+            OFFSET_BIN_MS,
+            "ms",
+            "Video lag measured again after correction",
+            -520,
+            520,
+        ),
     ]
     speaker = {r["track_id"]: r["speaker_id"] for r in corpus.rows("speakers")}
     for label, name_of in (

@@ -47,34 +47,52 @@ class DownloadConfig:
     captions: bool = col("keep captions with the source", default=True)
     automatic_captions: bool = col("also keep machine-made captions", default=False)
     cookies_file: str | None = col("cookies file; only when given", default=None)
-    cookies_from_browser: str | None = col("browser to take cookies from; only when given",
-                                           default=None)
+    cookies_from_browser: str | None = col(
+        "browser to take cookies from; only when given", default=None
+    )
     attempts: int = col("attempts at transient errors", at_least=1, in_key="never", default=3)
-    backoff_s: float = col("first pause after a transient error; doubles", "s", at_least=0,
-                           default=2.0)
+    backoff_s: float = col(
+        "first pause after a transient error; doubles", "s", at_least=0, default=2.0
+    )
     sleep_min_s: float = col("least pause after a video", "s", at_least=0, default=1.0)
     sleep_max_s: float = col("longest pause after a video", "s", at_least=0, default=4.0)
-    min_free_gb: float = col("free space under which the run is parked", "GB", at_least=0,
-                             default=2.0)
-    max_bytes: int = col("most bytes fetched for one video, inflated; above it the link is a "
-                         "reject", "B", at_least=1, in_key="unless_default",
-                         default=20_000_000_000)
-    min_bytes_per_s: float = col("slowest answer waited for, over a minute", "B/s", at_least=0,
-                                 in_key="unless_default", default=1000.0)
+    min_free_gb: float = col(
+        "free space under which the run is parked", "GB", at_least=0, default=2.0
+    )
+    max_bytes: int = col(
+        "most bytes fetched for one video, inflated; above it the link is a reject",
+        "B",
+        at_least=1,
+        in_key="unless_default",
+        default=20_000_000_000,
+    )
+    min_bytes_per_s: float = col(
+        "slowest answer waited for, over a minute",
+        "B/s",
+        at_least=0,
+        in_key="unless_default",
+        default=1000.0,
+    )
     allow_hosts: list[str] = col(
         "hosts to ask though they are not public: names, addresses, networks (10.0.0.0/8)",
-        in_key="unless_default", default_factory=list)
+        in_key="unless_default",
+        default_factory=list,
+    )
     keep_sources: Literal["always", "until_done", "never"] = col(
         "fetched media: keep always, until the run is done, or never longer than its clips "
-        "need; a changed setting that needs it again fetches it again", default="always")
+        "need; a changed setting that needs it again fetches it again",
+        default="always",
+    )
     consent: str | None = col("consent of the persons shown, for the manifest", default=None)
     licence: str | None = col("licence, where the source states none", default=None)
     limits: LimiterConfig = field(default_factory=LimiterConfig)
 
     def __post_init__(self) -> None:
         if self.sleep_max_s < self.sleep_min_s:
-            raise ValueError(f"sleep_min_s={self.sleep_min_s:g} is above sleep_max_s="
-                             f"{self.sleep_max_s:g}; lower the one or raise the other")
+            raise ValueError(
+                f"sleep_min_s={self.sleep_min_s:g} is above sleep_max_s="
+                f"{self.sleep_max_s:g}; lower the one or raise the other"
+            )
         AllowedHosts(self.allow_hosts)
 
 
@@ -82,8 +100,20 @@ class Download(Stage[Source, Fetched]):
     """Links through yt-dlp, files as they are."""
 
     name = "download"
-    reasons = frozenset({"gone", "private", "age", "geo", "live", "unsupported", "address_refused",
-                         "too_large", "not_media", "truncated"})
+    reasons = frozenset(
+        {
+            "gone",
+            "private",
+            "age",
+            "geo",
+            "live",
+            "unsupported",
+            "address_refused",
+            "too_large",
+            "not_media",
+            "truncated",
+        }
+    )
     resources = Resources(cpus=0.0, memory_gb=4.0, timeout_s=6 * 3600.0)
     fetches_media = True
     side_folder = "media"
@@ -97,11 +127,21 @@ class Download(Stage[Source, Fetched]):
             digest = sha256_of(path)
         except FileNotFoundError:
             return Reject("gone", detail=f"{source.address} is no longer there")
-        return [Fetched(
-            source.source_id, video_id(None, None, digest), source.address, digest,
-            path.stat().st_size, source.address, "file", source.requested_as,
-            title=as_text(path.stem), licence=self.config.licence,
-            consent=self.config.consent)]
+        return [
+            Fetched(
+                source.source_id,
+                video_id(None, None, digest),
+                source.address,
+                digest,
+                path.stat().st_size,
+                source.address,
+                "file",
+                source.requested_as,
+                title=as_text(path.stem),
+                licence=self.config.licence,
+                consent=self.config.consent,
+            )
+        ]
 
     def _link(self, source: Source, context: Context) -> list[Fetched] | Reject:
         media = context.work / self.side_folder
@@ -136,8 +176,9 @@ class Download(Stage[Source, Fetched]):
         time.sleep(max(0.0, pause))
         return [facts]
 
-    def _attempts(self, source: Source, folder: Path, media: Path, context: Context
-                  ) -> Fetched | Reject:
+    def _attempts(
+        self, source: Source, folder: Path, media: Path, context: Context
+    ) -> Fetched | Reject:
         for attempt in range(1, self.config.attempts + 1):
             self._check_space(context.work)
             try:
@@ -169,7 +210,8 @@ class Download(Stage[Source, Fetched]):
         if free < self.config.min_free_gb:
             raise errors.DiskFullError(
                 f"{free:.1f} GB are free at {work}, download.min_free_gb asks for "
-                f"{self.config.min_free_gb}; free space and run the same command again")
+                f"{self.config.min_free_gb}; free space and run the same command again"
+            )
 
     def _space_watch(self, work: Path) -> Callable[[int], None]:
         """Looks at the free space once in a while as bytes come."""
@@ -184,31 +226,46 @@ class Download(Stage[Source, Fetched]):
 
         return watch
 
-    def _fetch(self, source: Source, folder: Path, media: Path, context: Context,
-               attempt: int) -> Fetched | Reject:
+    def _fetch(
+        self, source: Source, folder: Path, media: Path, context: Context, attempt: int
+    ) -> Fetched | Reject:
         import yt_dlp
 
         config = self.config
         limiter = context.rate_limiter
         options = {
             "format": formats.selector(config.max_height, config.language),
-            "paths": {"home": str(folder)}, "outtmpl": {"default": "media.%(ext)s"},
-            "continuedl": True, "noplaylist": True, "fixup": "never", "retries": 2,
-            "fragment_retries": 2, "merge_output_format": "mkv", "overwrites": False,
-            "writesubtitles": config.captions, "subtitleslangs": ["all", "-live_chat"],
+            "paths": {"home": str(folder)},
+            "outtmpl": {"default": "media.%(ext)s"},
+            "continuedl": True,
+            "noplaylist": True,
+            "fixup": "never",
+            "retries": 2,
+            "fragment_retries": 2,
+            "merge_output_format": "mkv",
+            "overwrites": False,
+            "writesubtitles": config.captions,
+            "subtitleslangs": ["all", "-live_chat"],
             "subtitlesformat": "vtt/srt/best",
-            "writeautomaticsub": config.automatic_captions, **site.cookie_options(config),
+            "writeautomaticsub": config.automatic_captions,
+            **site.cookie_options(config),
         }
-        bounds = site.bounds_of(config, max_bytes=config.max_bytes, setting="download.max_bytes",
-                                on_piece=self._space_watch(context.work))
+        bounds = site.bounds_of(
+            config,
+            max_bytes=config.max_bytes,
+            setting="download.max_bytes",
+            on_piece=self._space_watch(context.work),
+        )
         with site.open_site(limiter, bounds, **options) as downloader:
             info = site.guarded(
-                downloader, lambda: downloader.extract_info(source.address, download=False))
+                downloader, lambda: downloader.extract_info(source.address, download=False)
+            )
             if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming"):
                 return Reject("live", detail=f"{source.address} is live or not begun")
             info["automatic_captions"] = formats.spoken_captions(info)
             info = site.guarded(
-                downloader, lambda: downloader.process_ie_result(info, download=True))
+                downloader, lambda: downloader.process_ie_result(info, download=True)
+            )
         path = Path(info["requested_downloads"][0]["filepath"])
         if refused := _no_media(path, source.address):
             return refused
@@ -221,10 +278,13 @@ class Download(Stage[Source, Fetched]):
         captions = []
         for file in sorted(folder.glob("media.*.*")):
             language, _, kind = file.name.removeprefix("media.").rpartition(".")
-            is_automatic = (config.automatic_captions
-                            and language not in (info.get("subtitles") or {}))
-            part = (f"{re.sub(r'[^A-Za-z0-9.-]', '_', language)[:30]}"
-                    f"{'.auto' if is_automatic else ''}.{re.sub(r'[^a-z0-9]', '', kind)[:8]}")
+            is_automatic = config.automatic_captions and language not in (
+                info.get("subtitles") or {}
+            )
+            part = (
+                f"{re.sub(r'[^A-Za-z0-9.-]', '_', language)[:30]}"
+                f"{'.auto' if is_automatic else ''}.{re.sub(r'[^a-z0-9]', '', kind)[:8]}"
+            )
             # A hash in the name: captions that are fetched once more may be others.
             kept = f"{name}-{sha256_of(file)[:8]}.{part}"
             os.replace(file, media / kept)
@@ -232,13 +292,29 @@ class Download(Stage[Source, Fetched]):
         if limiter is not None:
             limiter.succeeded(site.host_of(source.address))
         return Fetched(
-            source.source_id, name, f"media/{target.name}", digest, target.stat().st_size,
-            source.address, "link", source.requested_as, info.get("extractor_key"),
-            info.get("id"), info.get("title"), info.get("uploader"), info.get("uploader_id"),
-            info.get("license") or config.licence, config.consent, info.get("language"),
-            info.get("format_id"), captions,
-            datetime.now(UTC).isoformat(timespec="seconds"), attempt, socket.gethostname(),
-            f"yt-dlp {yt_dlp.version.__version__}")
+            source.source_id,
+            name,
+            f"media/{target.name}",
+            digest,
+            target.stat().st_size,
+            source.address,
+            "link",
+            source.requested_as,
+            info.get("extractor_key"),
+            info.get("id"),
+            info.get("title"),
+            info.get("uploader"),
+            info.get("uploader_id"),
+            info.get("license") or config.licence,
+            config.consent,
+            info.get("language"),
+            info.get("format_id"),
+            captions,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            attempt,
+            socket.gethostname(),
+            f"yt-dlp {yt_dlp.version.__version__}",
+        )
 
 
 def _no_media(path: Path, address: str) -> Reject | None:
@@ -249,12 +325,19 @@ def _no_media(path: Path, address: str) -> Reject | None:
     if head and not looks_like_text(head):
         if promised := promised_bytes(path):
             size = path.stat().st_size
-            return Reject("truncated", size, promised, f"{address} gave {size:,} bytes, and the "
-                          f"file's own header promises {promised:,}")
+            return Reject(
+                "truncated",
+                size,
+                promised,
+                f"{address} gave {size:,} bytes, and the file's own header promises {promised:,}",
+            )
         return None  # whether it can be read is for `probe`
     begins = head[:60].decode("utf-8", "replace").strip()
-    return Reject("not_media", detail=f"{address} gave {path.stat().st_size} bytes of text instead "
-                                      f"of media; they begin {begins!r}")
+    return Reject(
+        "not_media",
+        detail=f"{address} gave {path.stat().st_size} bytes of text instead "
+        f"of media; they begin {begins!r}",
+    )
 
 
 def _clear(folder: Path) -> None:

@@ -24,20 +24,49 @@ PATTERNS = (
     ("age", r"age.restrict|confirm your age|inappropriate for some"),
     ("private", r"private video|members.only|login required|sign in|requires? (an )?account"),
     ("geo", r"available (in|from) your (country|location)|geo.?restrict|blocked.*country"),
-    ("gone", r"not found|removed|video (is )?unavailable|(content|page).{0,20}unavailable"
-             r"|does not exist|no longer available|terminated|deleted"),
-    ("transient", r"timed? ?out|reset by peer|connection|temporar|incomplete|remote end closed"
-                  r"|bytes read|more expected|ssl|eof occurred"),
-    ("unsupported", r"unsupported url|no video formats|no video could be found|drm"
-                    r"|ffmpeg exited with code"),
+    (
+        "gone",
+        r"not found|removed|video (is )?unavailable|(content|page).{0,20}unavailable"
+        r"|does not exist|no longer available|terminated|deleted",
+    ),
+    (
+        "transient",
+        r"timed? ?out|reset by peer|connection|temporar|incomplete|remote end closed"
+        r"|bytes read|more expected|ssl|eof occurred",
+    ),
+    (
+        "unsupported",
+        r"unsupported url|no video formats|no video could be found|drm"
+        r"|ffmpeg exited with code",
+    ),
 )
-STATUSES = {401: "private", 404: "gone", 410: "gone", 429: "blocked", 451: "geo",
-            408: "transient", 425: "transient"}
+STATUSES = {
+    401: "private",
+    404: "gone",
+    410: "gone",
+    429: "blocked",
+    451: "geo",
+    408: "transient",
+    425: "transient",
+}
 """Those that say enough; beside them 5xx are transient. Any other leaves it to the words."""
-FETCHES_NOT = (": only ffmpeg could fetch this stream (for its encryption, or the like), which yld "
-               "does not let it")
-FINAL = frozenset({"gone", "private", "age", "geo", "live", "unsupported", "address_refused",
-                   "too_large", "not_media"})
+FETCHES_NOT = (
+    ": only ffmpeg could fetch this stream (for its encryption, or the like), which yld "
+    "does not let it"
+)
+FINAL = frozenset(
+    {
+        "gone",
+        "private",
+        "age",
+        "geo",
+        "live",
+        "unsupported",
+        "address_refused",
+        "too_large",
+        "not_media",
+    }
+)
 
 
 class HostParkedError(TransientError):
@@ -73,8 +102,7 @@ class UnsupportedError(ValueError):
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that caused it, nearest first, by whatever means yt-dlp and urllib keep it.
-    """
+    """An error and all that caused it, nearest first, however yt-dlp and urllib keep it."""
     waiting: list[Any] = [error]
     seen: set[int] = set()
     while waiting:
@@ -84,10 +112,14 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         info = getattr(one, "exc_info", None)
-        waiting += [getattr(one, "cause", None), one.__cause__,
-                    info[1] if isinstance(info, tuple) and len(info) == 3 else None,
-                    getattr(one, "reason", None), *(getattr(one, "unexpected_errors", None) or ()),
-                    one.__context__]
+        waiting += [
+            getattr(one, "cause", None),
+            one.__cause__,
+            info[1] if isinstance(info, tuple) and len(info) == 3 else None,
+            getattr(one, "reason", None),
+            *(getattr(one, "unexpected_errors", None) or ()),
+            one.__context__,
+        ]
 
 
 def kind_of(error: BaseException) -> str:
@@ -100,9 +132,13 @@ def kind_of(error: BaseException) -> str:
     from yt_dlp.utils import UnsupportedError as UnknownSiteError
 
     links = list(chain(error))
-    for kind, classes in (("address_refused", RefusedAddressError), ("too_large", TooLargeError),
-                          ("too_slow", TooSlowError), ("geo", GeoRestrictedError),
-                          ("unsupported", (UnknownSiteError, UnsupportedError))):
+    for kind, classes in (
+        ("address_refused", RefusedAddressError),
+        ("too_large", TooLargeError),
+        ("too_slow", TooSlowError),
+        ("geo", GeoRestrictedError),
+        ("unsupported", (UnknownSiteError, UnsupportedError)),
+    ):
         if any(isinstance(one, classes) for one in links):
             return kind
     told = next((one for one in links if isinstance(one, ExtractorError)), None)
@@ -112,13 +148,17 @@ def kind_of(error: BaseException) -> str:
             return kind
     status = next((one.status for one in links if isinstance(one, HTTPError)), None)
     if status is not None:
-        return (STATUSES.get(status) or ("transient" if status >= 500 else "")
-                or classify(told.orig_msg if told else "", "transient"))
-    if any(isinstance(one, (
-            http.client.IncompleteRead, IncompleteRead, ContentTooShortError)) for one in links):
+        return (
+            STATUSES.get(status)
+            or ("transient" if status >= 500 else "")
+            or classify(told.orig_msg if told else "", "transient")
+        )
+    if any(
+        isinstance(one, (http.client.IncompleteRead, IncompleteRead, ContentTooShortError))
+        for one in links
+    ):
         return "truncated"
-    if any(isinstance(one, (TransportError, OSError, http.client.HTTPException))
-           for one in links):
+    if any(isinstance(one, (TransportError, OSError, http.client.HTTPException)) for one in links):
         return "transient"
     return classify(told.orig_msg if told else str(error))
 
@@ -151,10 +191,20 @@ def reject_or_raise(error: Exception) -> Reject:
         raise error
     kind = kind_of(error)
     if kind in FINAL:
-        own = next((e for e in chain(error) if isinstance(
-            e, (RefusedAddressError, OutOfBoundsError, UnsupportedError))), error)
-        return Reject(kind, getattr(own, "measured", None), getattr(own, "bound", None),
-                      _plain(own) + FETCHES_NOT * ("ffmpeg exited" in str(own)))
+        own = next(
+            (
+                e
+                for e in chain(error)
+                if isinstance(e, (RefusedAddressError, OutOfBoundsError, UnsupportedError))
+            ),
+            error,
+        )
+        return Reject(
+            kind,
+            getattr(own, "measured", None),
+            getattr(own, "bound", None),
+            _plain(own) + FETCHES_NOT * ("ffmpeg exited" in str(own)),
+        )
     if kind in ("truncated", "too_slow"):
         raise PassingError(kind, _plain(error)) from error
     raise TransientError(f"{kind}: {_plain(error)}") from error

@@ -36,25 +36,33 @@ def original_first(items: list[dict[str, Any]], language: str | None) -> list[di
 
 def selector(max_height: int, language: str | None) -> Callable[[dict], Iterator[dict]]:
     """A format selector for yt-dlp. Formats come sorted, best last."""
+
     def select(context: dict[str, Any]) -> Iterator[dict[str, Any]]:
         formats = context["formats"]
         fitting = [f for f in formats if (f.get("height") or 0) <= max_height] or formats
         pictures = [f for f in fitting if has(f, "vcodec") and not has(f, "acodec")]
         sounds = [f for f in formats if has(f, "acodec") and not has(f, "vcodec")]
         # A plain file does not say what is in it: codecs unknown is not codecs absent.
-        both = [f for f in fitting if (has(f, "vcodec") and has(f, "acodec"))
-                or (f.get("vcodec") is None and f.get("acodec") is None)
-                or (has(f, "vcodec") and f.get("acodec") is None)]
+        both = [
+            f
+            for f in fitting
+            if (has(f, "vcodec") and has(f, "acodec"))
+            or (f.get("vcodec") is None and f.get("acodec") is None)
+            or (has(f, "vcodec") and f.get("acodec") is None)
+        ]
         sounds = original_first(sounds, language)
         if pictures and sounds:
             picture, sound = pictures[-1], sounds[-1]
             yield {
-                "requested_formats": [picture, sound], "ext": "mkv", "protocol": "+".join(
-                    str(f.get("protocol")) for f in (picture, sound)),
+                "requested_formats": [picture, sound],
+                "ext": "mkv",
+                "protocol": "+".join(str(f.get("protocol")) for f in (picture, sound)),
                 "format": f"{picture.get('format')}+{sound.get('format')}",
                 "format_id": f"{picture['format_id']}+{sound['format_id']}",
-                "language": sound.get("language"), "vcodec": picture.get("vcodec"),
-                "acodec": sound.get("acodec"), "height": picture.get("height"),
+                "language": sound.get("language"),
+                "vcodec": picture.get("vcodec"),
+                "acodec": sound.get("acodec"),
+                "height": picture.get("height"),
             }
         elif both:
             yield original_first(both, language)[-1]
@@ -71,5 +79,6 @@ def spoken_captions(info: dict[str, Any]) -> dict[str, Any]:
     if original:
         return original
     base = (info.get("language") or "").split("-")[0]
-    return {tag: kept for tag, kept in offered.items() if base and tag.split("-")[0] == base
-            } or offered
+    return {
+        tag: kept for tag, kept in offered.items() if base and tag.split("-")[0] == base
+    } or offered

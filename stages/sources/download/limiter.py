@@ -17,10 +17,10 @@ class LimiterConfig:
 
     requests_per_s: float = col("sustained requests per host", "1/s", above=0, default=5.0)
     burst: float = col("requests at once after a pause", at_least=1, default=10.0)
-    park_s: float = col("rest after a block without Retry-After", "s", at_least=0,
-                        default=1800.0)
-    max_park_s: float = col("longest rest; doubles from `park_s` with each block", "s", at_least=0,
-                            default=6 * 3600.0)
+    park_s: float = col("rest after a block without Retry-After", "s", at_least=0, default=1800.0)
+    max_park_s: float = col(
+        "longest rest; doubles from `park_s` with each block", "s", at_least=0, default=6 * 3600.0
+    )
 
 
 @dataclass
@@ -74,5 +74,6 @@ class HostLimiter:
 
     def parked(self, now_s: float) -> dict[str, float]:
         """Hosts at rest with the seconds left."""
-        return {n: h.parked_until_s - now_s for n, h in self.hosts.items()
-                if h.parked_until_s > now_s}
+        return {
+            n: h.parked_until_s - now_s for n, h in self.hosts.items() if h.parked_until_s > now_s
+        }

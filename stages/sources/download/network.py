@@ -22,8 +22,18 @@ from manifests.network.bounded_http import (
     connection_class,
 )
 
-NATIVE = frozenset({"http", "https", "m3u8", "m3u8_native", "http_dash_segments",
-                    "http_dash_segments_generator", "ism", "f4m"})
+NATIVE = frozenset(
+    {
+        "http",
+        "https",
+        "m3u8",
+        "m3u8_native",
+        "http_dash_segments",
+        "http_dash_segments_generator",
+        "ism",
+        "f4m",
+    }
+)
 """Protocols that yt-dlp fetches by requests of its own."""
 FFMPEG_OFFLINE = {"ffmpeg_i": ["-protocol_whitelist", "file,crypto,data"]}
 
@@ -39,12 +49,16 @@ class _Handler(base.HTTPHandler):
         return self.do_open(self._maker(http.client.HTTPConnection, req), req)
 
     def https_open(self, req):
-        return self.do_open(self._maker(http.client.HTTPSConnection, req), req,
-                            context=self._context)
+        return self.do_open(
+            self._maker(http.client.HTTPSConnection, req), req, context=self._context
+        )
 
     def _maker(self, kind, req):
-        is_proxied = (req.has_proxy() or bool(getattr(req, "_tunnel_host", None))
-                      or "Ytdl-socks-proxy" in req.headers)
+        is_proxied = (
+            req.has_proxy()
+            or bool(getattr(req, "_tunnel_host", None))
+            or "Ytdl-socks-proxy" in req.headers
+        )
         if is_proxied:
             check_proxied(req, self.bounds)
         bounded = connection_class(self._make_conn_class(kind, req), self.bounds, is_proxied)
@@ -64,7 +78,8 @@ class _Handler(base.HTTPHandler):
         if 300 <= answer.code < 400 and location:
             # Headers are latin-1 to Python; what sites mean is UTF-8 (as yt-dlp's handler has it).
             escaped = base.normalize_url(
-                location.encode("iso-8859-1").decode("utf-8", "backslashreplace"))
+                location.encode("iso-8859-1").decode("utf-8", "backslashreplace")
+            )
             del answer.headers["Location"]
             answer.headers["Location"] = escaped
         return answer
@@ -77,7 +92,8 @@ class _Redirects(RedirectsWithin, base.RedirectHandler):
     """yt-dlp's rules for a redirect's method and headers, to http and https only."""
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = (
-        RedirectsWithin.http_error_302)
+        RedirectsWithin.http_error_302
+    )
 
 
 class BoundedRH(base.UrllibRH):
@@ -91,11 +107,17 @@ class BoundedRH(base.UrllibRH):
         opener = urllib.request.OpenerDirector()
         for handler in (
             base.ProxyHandler(proxies),
-            _Handler(self.bounds, source_address=self.source_address,
-                     context=self._make_sslcontext(legacy_ssl_support=legacy_ssl_support)),
-            urllib.request.HTTPCookieProcessor(cookiejar), urllib.request.DataHandler(),
-            urllib.request.UnknownHandler(), urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(), _Redirects(),
+            _Handler(
+                self.bounds,
+                source_address=self.source_address,
+                context=self._make_sslcontext(legacy_ssl_support=legacy_ssl_support),
+            ),
+            urllib.request.HTTPCookieProcessor(cookiejar),
+            urllib.request.DataHandler(),
+            urllib.request.UnknownHandler(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            _Redirects(),
         ):
             opener.add_handler(handler)
         opener.addheaders = []

@@ -94,6 +94,7 @@ def _polite_class():
                 except Exception as error:
                     self.last_error = error
                     raise
+
             return noting
 
         def dl(self, name, info, subtitle=False, test=False):
@@ -101,8 +102,11 @@ def _polite_class():
             protocols = set(determine_protocol(info).split("+")) if info.get("url") else set()
             if info.get("is_live") or protocols - network.NATIVE:
                 raise UnsupportedError(
-                    "a stream that is live" if info.get("is_live") else
-                    f"the protocol {'+'.join(sorted(protocols - network.NATIVE))} is not fetched")
+                    "a stream that is live"
+                    if info.get("is_live")
+                    else "the protocol "
+                    f"{'+'.join(sorted(protocols - network.NATIVE))} is not fetched"
+                )
             return super().dl(name, info, subtitle, test)
 
         def _urlopen_in_turn(self, req):
@@ -155,12 +159,21 @@ def open_site(limiter: Limiter | None, bounds: Bounds | None = None, **options: 
     except (ImportError, FileNotFoundError):
         runtimes = {"deno": {}, "node": {}}
     settings = {
-        "quiet": True, "no_warnings": True, "noprogress": True, "logger": logger,
-        "cachedir": False, "ffmpeg_location": ffmpeg_path(), "js_runtimes": runtimes,
-        "socket_timeout": 30, "color": "no_color", "enable_file_urls": False,
-        "hls_prefer_native": True, "external_downloader_args": FFMPEG_OFFLINE,
+        "quiet": True,
+        "no_warnings": True,
+        "noprogress": True,
+        "logger": logger,
+        "cachedir": False,
+        "ffmpeg_location": ffmpeg_path(),
+        "js_runtimes": runtimes,
+        "socket_timeout": 30,
+        "color": "no_color",
+        "enable_file_urls": False,
+        "hls_prefer_native": True,
+        "external_downloader_args": FFMPEG_OFFLINE,
         # A stream with a hole in it is not what was asked for.
-        "skip_unavailable_fragments": False, **options,
+        "skip_unavailable_fragments": False,
+        **options,
     }
     site = _polite_class()(settings)
     site.limiter, site.bounds = limiter, bounds or bounds_of()
@@ -169,8 +182,11 @@ def open_site(limiter: Limiter | None, bounds: Bounds | None = None, **options: 
 
 def bounds_of(config: Any = None, **more: Any) -> Bounds:
     """Bounds after a stage's `allow_hosts` and `min_bytes_per_s`; of the defaults without one."""
-    return Bounds(AllowedHosts(getattr(config, "allow_hosts", ()), "download.allow_hosts"),
-                  min_bytes_per_s=getattr(config, "min_bytes_per_s", 0.0), **more)
+    return Bounds(
+        AllowedHosts(getattr(config, "allow_hosts", ()), "download.allow_hosts"),
+        min_bytes_per_s=getattr(config, "min_bytes_per_s", 0.0),
+        **more,
+    )
 
 
 def guarded(site, work: Callable[[], Any]) -> Any:
@@ -200,9 +216,13 @@ def cookie_options(config: Any) -> dict[str, Any]:
     return options
 
 
-def list_videos(address: str, limiter: Limiter | None, limit: int | None,
-                cookies: dict[str, Any] | None = None, bounds: Bounds | None = None
-                ) -> list[dict[str, Any]]:
+def list_videos(
+    address: str,
+    limiter: Limiter | None,
+    limit: int | None,
+    cookies: dict[str, Any] | None = None,
+    bounds: Bounds | None = None,
+) -> list[dict[str, Any]]:
     """The videos behind a link, without fetching them: address, id, title, duration.
 
     A single video gives one entry. Live streams raise ValueError. yt-dlp's own errors rise.
@@ -213,14 +233,26 @@ def list_videos(address: str, limiter: Limiter | None, limit: int | None,
     with open_site(limiter, bounds, **options) as site:
         info = guarded(site, lambda: site.extract_info(address, download=False, process=False))
         if info.get("_type") in ("url", "url_transparent"):
-            return [{"address": info.get("url") or address, "id": info.get("id"),
-                     "extractor": info.get("ie_key"), "title": info.get("title")}]
+            return [
+                {
+                    "address": info.get("url") or address,
+                    "id": info.get("id"),
+                    "extractor": info.get("ie_key"),
+                    "title": info.get("title"),
+                }
+            ]
         if info.get("_type") not in ("playlist", "multi_video"):
             if info.get("is_live"):
                 raise ValueError(f"{address} is live")
-            return [{"address": address, "id": info.get("id"),
-                     "extractor": info.get("extractor_key") or info.get("extractor"),
-                     "title": info.get("title"), "duration_s": info.get("duration")}]
+            return [
+                {
+                    "address": address,
+                    "id": info.get("id"),
+                    "extractor": info.get("extractor_key") or info.get("extractor"),
+                    "title": info.get("title"),
+                    "duration_s": info.get("duration"),
+                }
+            ]
         found: list[dict[str, Any]] = []
         for entry in guarded(site, lambda: list(info.get("entries") or [])):
             if limit and len(found) >= limit:
@@ -231,8 +263,14 @@ def list_videos(address: str, limiter: Limiter | None, limit: int | None,
             if entry.get("_type") == "playlist" and target:
                 found += list_videos(target, limiter, limit, cookies, bounds)
             elif target:
-                found.append({
-                    "address": target, "id": entry.get("id"), "extractor": entry.get("ie_key"),
-                    "title": entry.get("title"), "duration_s": entry.get("duration"),
-                    "playlist_id": info.get("id")})
+                found.append(
+                    {
+                        "address": target,
+                        "id": entry.get("id"),
+                        "extractor": entry.get("ie_key"),
+                        "title": entry.get("title"),
+                        "duration_s": entry.get("duration"),
+                        "playlist_id": info.get("id"),
+                    }
+                )
         return found

@@ -65,8 +65,13 @@ def _example(sample: ShardSample, sources: dict[str, str], min_frames: int) -> E
     if not np.isfinite(sample.landmarks).all():
         raise SampleError(sample.shard, sample.key, "its landmarks hold NaN or infinity")
     return Example(
-        sample.key, facts["speaker_id"], sources.get(facts["video_id"], facts["video_id"]),
-        sample.landmarks, feat.mouths_of_faces(sample.faces()), sample.sound)
+        sample.key,
+        facts["speaker_id"],
+        sources.get(facts["video_id"], facts["video_id"]),
+        sample.landmarks,
+        feat.mouths_of_faces(sample.faces()),
+        sample.sound,
+    )
 
 
 def _sources(corpus: Path) -> dict[str, str]:
@@ -82,7 +87,8 @@ def prepare(examples: Sequence[Example], random: np.random.Generator) -> None:
     for example in examples:
         sound = example.pcm.astype(np.float32) / 32768
         example.mels = [feat.log_mel(sound)] + [
-            feat.log_mel(alter(sound, noises, random)) for _ in range(NUM_VOICES)]
+            feat.log_mel(alter(sound, noises, random)) for _ in range(NUM_VOICES)
+        ]
 
 
 def alter(sound: np.ndarray, noises: Sequence[np.ndarray], random) -> np.ndarray:
@@ -94,14 +100,17 @@ def alter(sound: np.ndarray, noises: Sequence[np.ndarray], random) -> np.ndarray
         size = int(random.uniform(0.05, 0.35) * SAMPLE_RATE)
         room = random.standard_normal(size) * np.exp(-np.arange(size) / (size / 5))
         room[0] += random.uniform(3, 12)  # the direct sound comes first: no lag is added
-        made = fftconvolve(made, room / np.linalg.norm(room))[:len(sound)]
+        made = fftconvolve(made, room / np.linalg.norm(room))[: len(sound)]
     if random.random() < 0.5:
-        other = (random.standard_normal(len(made)) if random.random() < 0.6
-                 else np.resize(noises[random.integers(len(noises))], len(made)))
+        other = (
+            random.standard_normal(len(made))
+            if random.random() < 0.6
+            else np.resize(noises[random.integers(len(noises))], len(made))
+        )
         level = 10 ** (-random.uniform(5, 30) / 20)
         made = made + other * (level * made.std() / (other.std() + 1e-9))
     if random.random() < 0.2:
-        made = resample_poly(resample_poly(made, 1, 2), 2, 1)[:len(sound)]
+        made = resample_poly(resample_poly(made, 1, 2), 2, 1)[: len(sound)]
     if random.random() < 0.2:  # eight bits on a logarithmic scale, as on a telephone line
         top = np.abs(made).max() + 1e-9
         law = np.sign(made) * np.log1p(255 * np.abs(made) / top) / np.log(256)
@@ -110,8 +119,14 @@ def alter(sound: np.ndarray, noises: Sequence[np.ndarray], random) -> np.ndarray
     return made.astype(np.float32)
 
 
-def draw(example: Example, frames: int, steps: int, max_plant: float, lag_ms: float,
-         random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def draw(
+    example: Example,
+    frames: int,
+    steps: int,
+    max_plant: float,
+    lag_ms: float,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """One training window: seen [frames, 86], heard [4 frames + 2 steps, 40], which rows of it
     exist [4 frames + 2 steps], and its lag in steps.
 
@@ -139,8 +154,9 @@ def draw(example: Example, frames: int, steps: int, max_plant: float, lag_ms: fl
     rows = 4 * begin - lag_ms / 10 + planted + pace * np.arange(-steps, 4 * frames + steps)
     exists = (rows >= 0) & (rows <= len(mel) - 1)
     heard = _read(mel, np.clip(rows, 0, len(mel) - 1))
-    bands = np.clip(np.arange(feat.NUM_BANDS) * random.uniform(0.94, 1.06), 0,
-                    feat.NUM_BANDS - 1)  # a longer or shorter vocal tract
+    bands = np.clip(
+        np.arange(feat.NUM_BANDS) * random.uniform(0.94, 1.06), 0, feat.NUM_BANDS - 1
+    )  # a longer or shorter vocal tract
     heard = _read(heard.T, bands).T
     if random.random() < 0.5:
         own = slice(steps, steps + 4 * frames)
@@ -152,8 +168,12 @@ def draw(example: Example, frames: int, steps: int, max_plant: float, lag_ms: fl
         exists &= inside
     heard = heard * exists[:, None]
     seen = np.concatenate([points.reshape(frames, -1), pixels], 1)
-    return (seen.astype(np.float32), heard.astype(np.float32), exists.astype(np.float32),
-            planted / pace)
+    return (
+        seen.astype(np.float32),
+        heard.astype(np.float32),
+        exists.astype(np.float32),
+        planted / pace,
+    )
 
 
 def _read(values: np.ndarray, at: np.ndarray) -> np.ndarray:

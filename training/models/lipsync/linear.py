@@ -45,27 +45,39 @@ class LinearSystem:
         """Nothing: the maps hear each sound as it is."""
 
     def begin(self, examples: Sequence[Example]) -> net.LinearModel:
-        return net.LinearModel(np.zeros((net.SOUND_SIZE, 0), np.float32),
-                               np.zeros((net.LIP_SIZE, 0), np.float32), mean_face(examples))
+        return net.LinearModel(
+            np.zeros((net.SOUND_SIZE, 0), np.float32),
+            np.zeros((net.LIP_SIZE, 0), np.float32),
+            mean_face(examples),
+        )
 
     def featurize(self, model: net.LinearModel, examples: Sequence[Example]) -> None:
         for example in examples:
             example.lips = net.lip_features(example.landmarks, model.anchors)
             example.mels = [net.audio_features(example.pcm)]
 
-    def judge(self, start: net.LinearModel, examples: Sequence[Example], lags: dict[str, float],
-              number: int, say: Say) -> net.LinearModel:
+    def judge(
+        self,
+        start: net.LinearModel,
+        examples: Sequence[Example],
+        lags: dict[str, float],
+        number: int,
+        say: Say,
+    ) -> net.LinearModel:
         return self.train(start, examples, lags, say)
 
-    def train(self, start: net.LinearModel, examples: Sequence[Example], lags: dict[str, float],
-              say: Say) -> net.LinearModel:
+    def train(
+        self, start: net.LinearModel, examples: Sequence[Example], lags: dict[str, float], say: Say
+    ) -> net.LinearModel:
         matrix, components = _solve(examples, lags, self.recipe)
         return dataclasses.replace(start, matrix=matrix, components=components)
 
-    def curve(self, model: net.LinearModel, example: Example, search_ms: float = 500.0
-              ) -> np.ndarray:
-        return net.correlation_curve(example.lips @ model.components,
-                                     example.mels[0] @ model.matrix, 0, search_ms)[None]
+    def curve(
+        self, model: net.LinearModel, example: Example, search_ms: float = 500.0
+    ) -> np.ndarray:
+        return net.correlation_curve(
+            example.lips @ model.components, example.mels[0] @ model.matrix, 0, search_ms
+        )[None]
 
 
 def mean_face(examples: Sequence[Example]) -> np.ndarray:
@@ -84,8 +96,9 @@ def mean_face(examples: Sequence[Example]) -> np.ndarray:
     return mean.astype(np.float32)
 
 
-def _solve(examples: Sequence[Example], lags: dict[str, float], recipe: LinearRecipe
-           ) -> tuple[np.ndarray, np.ndarray]:
+def _solve(
+    examples: Sequence[Example], lags: dict[str, float], recipe: LinearRecipe
+) -> tuple[np.ndarray, np.ndarray]:
     """Maps of sound float32 [650, K] and lips float32 [200, K] by regularized canonical
     correlation; speakers weigh by the root of their length."""
     length: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """Tables of the held-out trial, for the model's card and the docs.
 
-    python -m training.models.lipsync.report WEIGHTS.trial.json [--threshold 0.7]
+python -m training.models.lipsync.report WEIGHTS.trial.json [--threshold 0.7]
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ LENGTHS_S = (3.0, 6.0, 10.0)
 def tables(rows: Sequence[dict], threshold: float = MEASURED_FROM) -> str:
     """Markdown: by speaker and length, foreign sounds by kind, and the calibration curve."""
     talk = [r for r in rows if r["kind"] == "talk"]
-    lines = ["| speaker (one source) | window | windows | within 40 ms | measured | of these "
-             "within 40 ms | of these within 40 ms of own centre | median error, measured |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| speaker (one source) | window | windows | within 40 ms | measured | of these "
+        "within 40 ms | of these within 40 ms of own centre | median error, measured |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     names: dict[str, str] = {}
     for row in talk:
         names.setdefault(row["speaker"], Path(row["source"]).stem)
@@ -40,8 +42,11 @@ def tables(rows: Sequence[dict], threshold: float = MEASURED_FROM) -> str:
         group = [r for r in foreign if kind in (None, r["kind"])]
         passed = sum(is_measured(r, threshold) for r in group)
         lines.append(f"| {kind or '**all**'} | {len(group)} | {passed} |")
-    lines += ["", "| confidence | windows (all kinds) | mean confidence | share within 40 ms of "
-              "own centre |", "| --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "| confidence | windows (all kinds) | mean confidence | share within 40 ms of own centre |",
+        "| --- | --- | --- | --- |",
+    ]
     edges = np.linspace(0, 1, 11)
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         group = [r for r in rows if low <= r["confidence"] < high + (high == 1)]
@@ -70,10 +75,12 @@ def _line(name: str, length: float, group: Sequence[dict], threshold: float) -> 
     measured = [r for r in group if is_measured(r, threshold)]
     right = sum(abs(r["error_ms"]) <= 40 for r in measured)
     middle = f"{np.median([abs(r['error_ms']) for r in measured]):.0f} ms" if measured else "–"
-    return (f"| {name} | {length:.0f} s | {len(group)} | "
-            f"{sum(abs(r['error_ms']) <= 40 for r in group)} | {len(measured)} | "
-            f"{right} of {len(measured)} | {sum(_is_near(r) for r in measured)} of "
-            f"{len(measured)} | {middle} |")
+    return (
+        f"| {name} | {length:.0f} s | {len(group)} | "
+        f"{sum(abs(r['error_ms']) <= 40 for r in group)} | {len(measured)} | "
+        f"{right} of {len(measured)} | {sum(_is_near(r) for r in measured)} of "
+        f"{len(measured)} | {middle} |"
+    )
 
 
 def main() -> None:

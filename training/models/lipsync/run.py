@@ -60,8 +60,9 @@ def try_fold(job: tuple) -> list[Row]:
         model.save(kept)
     system.featurize(model, tested)
     centre = pooled_lags(system, model, tested)
-    native = {e.speaker: 0.0 if is_synchronous(e, synchronous) else centre[e.speaker]
-              for e in tested}
+    native = {
+        e.speaker: 0.0 if is_synchronous(e, synchronous) else centre[e.speaker] for e in tested
+    }
     rows = try_speaker(model, tested, rest, native, centre, random)
     for frames in (150, 250):
         longer = [e for e in tested if len(e) >= frames]
@@ -69,39 +70,61 @@ def try_fold(job: tuple) -> list[Row]:
     return rows
 
 
-def run(system: System, corpora: Sequence[Path], out: Path, synchronous: Sequence[str], *,
-        fold_size: int = 5, jobs: int = 1, keep_folds: Path | None = None,
-        say: Say = print) -> Path:
+def run(
+    system: System,
+    corpora: Sequence[Path],
+    out: Path,
+    synchronous: Sequence[str],
+    *,
+    fold_size: int = 5,
+    jobs: int = 1,
+    keep_folds: Path | None = None,
+    say: Say = print,
+) -> Path:
     """Train to `out`; beside it `*.trial.json` with every held-out window. Returns the latter."""
     examples = load(corpora)
     speakers = sorted({e.speaker for e in examples})
     if len(speakers) < 3:
-        raise ValueError(f"{len(speakers)} speaker(s) are too few: the confidence is fitted on "
-                         "speakers that were left out")
+        raise ValueError(
+            f"{len(speakers)} speaker(s) are too few: the confidence is fitted on "
+            "speakers that were left out"
+        )
     length_s = seconds_of(sum(map(len, examples)))
     say(f"{len(examples)} samples, {length_s:.0f} s, {len(speakers)} speakers")
     system.prepare(examples, np.random.default_rng([system.recipe.seed, 1]))
     folds = folds_of(examples, fold_size)
     if keep_folds is not None:
         keep_folds.mkdir(parents=True, exist_ok=True)
-    work = [(system, examples, fold, tuple(synchronous),
-             keep_folds and keep_folds / f"fold{i}.safetensors") for i, fold in enumerate(folds)]
+    work = [
+        (
+            system,
+            examples,
+            fold,
+            tuple(synchronous),
+            keep_folds and keep_folds / f"fold{i}.safetensors",
+        )
+        for i, fold in enumerate(folds)
+    ]
     rows: list[Row] = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
         for fold, found in zip(folds, workers.map(try_fold, work), strict=True):
             rows += found
             talk = [r for r in found if r.kind == "talk" and r.seconds <= 3]
             right, near = (sum(f(r) for r in talk) for f in (is_right, is_consistent))
-            say(f"left out {', '.join(fold)}: of {len(talk)} windows {right} within 40 ms, "
-                f"{near} within 40 ms of the speaker's centre")
+            say(
+                f"left out {', '.join(fold)}: of {len(talk)} windows {right} within 40 ms, "
+                f"{near} within 40 ms of the speaker's centre"
+            )
     sure = cross_confidence(rows)
     trial = out.with_suffix(".trial.json")
     write_atomic(trial, json.dumps(as_dicts(rows, sure)))
     model, lags = fit(system, examples, synchronous, say)
     model.calibration = calibrate(rows).astype(np.float32)
     model.facts = {
-        "recipe": dataclasses.asdict(system.recipe), "num_samples": len(examples),
-        "seconds": round(seconds_of(sum(map(len, examples))), 1), "num_speakers": len(speakers),
+        "recipe": dataclasses.asdict(system.recipe),
+        "num_samples": len(examples),
+        "seconds": round(seconds_of(sum(map(len, examples))), 1),
+        "num_speakers": len(speakers),
         "own_lags_ms": {s: round(v, 1) for s, v in lags.items()},
         "bias_ms": round(model.bias_ms, 2),
     }

@@ -33,8 +33,9 @@ Say = Callable[[str], None]
 class Recipe:
     """What every recipe has; it goes into the file of the weights."""
 
-    max_own_lag_ms: float = col("largest own lag of a speaker that is believed", "ms",
-                                default=300.0)
+    max_own_lag_ms: float = col(
+        "largest own lag of a speaker that is believed", "ms", default=300.0
+    )
     seed: int = col("of all chance", default=0)
 
 
@@ -46,8 +47,9 @@ class Model(Protocol):
     calibration: np.ndarray | None
     facts: dict | None
 
-    def clip_peak(self, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray
-                  ) -> Peak | None: ...
+    def clip_peak(
+        self, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray
+    ) -> Peak | None: ...
 
     def save(self, path: Path) -> None: ...
 
@@ -78,13 +80,13 @@ class System(Protocol[M]):
         """Fill in what depends on those scales."""
         ...
 
-    def judge(self, start: M, examples: Sequence[Example], lags: dict[str, float], number: int,
-              say: Say) -> M:
+    def judge(
+        self, start: M, examples: Sequence[Example], lags: dict[str, float], number: int, say: Say
+    ) -> M:
         """A model that is good enough to measure others' own lags; `number` seeds its chance."""
         ...
 
-    def train(self, start: M, examples: Sequence[Example], lags: dict[str, float],
-              say: Say) -> M:
+    def train(self, start: M, examples: Sequence[Example], lags: dict[str, float], say: Say) -> M:
         """The whole model, where each speaker's picture is late by `lags` ms."""
         ...
 
@@ -98,8 +100,12 @@ def is_synchronous(example: Example, patterns: Sequence[str]) -> bool:
     return any(fnmatch(example.source, p) or example.speaker == p for p in patterns)
 
 
-def fit(system: System[M], examples: Sequence[Example], synchronous: Sequence[str],
-        say: Say = lambda _: None) -> tuple[M, dict[str, float]]:
+def fit(
+    system: System[M],
+    examples: Sequence[Example],
+    synchronous: Sequence[str],
+    say: Say = lambda _: None,
+) -> tuple[M, dict[str, float]]:
     """A model (not calibrated yet) and each speaker's own lag in ms. `prepare` comes before.
 
     Raises ValueError for no examples.
@@ -114,8 +120,13 @@ def fit(system: System[M], examples: Sequence[Example], synchronous: Sequence[st
     return model, lags
 
 
-def own_lags(system: System[M], start: M, examples: Sequence[Example],
-             synchronous: Sequence[str], say: Say = lambda _: None) -> dict[str, float]:
+def own_lags(
+    system: System[M],
+    start: M,
+    examples: Sequence[Example],
+    synchronous: Sequence[str],
+    say: Say = lambda _: None,
+) -> dict[str, float]:
     """Lag of each speaker in ms against the synchronous ones, by models that never saw it."""
     seconds: dict[str, int] = {}
     for e in examples:
@@ -134,8 +145,10 @@ def own_lags(system: System[M], start: M, examples: Sequence[Example],
             found |= pooled_lags(system, judge, [e for e in examples if e.speaker in group])
         anchors = {e.speaker for e in examples if is_synchronous(e, synchronous)}
         zero = float(np.median([found[a] for a in anchors])) if anchors else 0.0
-        lags = {p: 0.0 if p in anchors or abs(lag - zero) > limit else lag - zero
-                for p, lag in found.items()}
+        lags = {
+            p: 0.0 if p in anchors or abs(lag - zero) > limit else lag - zero
+            for p, lag in found.items()
+        }
         say("own lags, ms: " + ", ".join(f"{p} {v:+.0f}" for p, v in sorted(lags.items())))
     return lags
 
@@ -154,10 +167,14 @@ def pooled_lags(system: System[M], model: M, examples: Sequence[Example]) -> dic
     return found
 
 
-def _anchor_bias(system: System[M], model: M, examples: Sequence[Example],
-                 synchronous: Sequence[str]) -> float:
+def _anchor_bias(
+    system: System[M], model: M, examples: Sequence[Example], synchronous: Sequence[str]
+) -> float:
     """Median lag measured on synchronous examples; 0 without any."""
-    peaks = [find_peak(system.curve(model, e).mean(0), STEP_MS) for e in examples
-             if is_synchronous(e, synchronous)]
+    peaks = [
+        find_peak(system.curve(model, e).mean(0), STEP_MS)
+        for e in examples
+        if is_synchronous(e, synchronous)
+    ]
     lags_ms = [p.lag_ms for p in peaks if p is not None]
     return float(np.median(lags_ms)) if lags_ms else 0.0

@@ -55,25 +55,37 @@ class TowersSystem:
         for example in examples:
             example.lips = feat.lip_shape(example.landmarks) / model.lip_scale
             turned = example.mouths[:, :, ::-1]
-            example.pixels = np.stack([feat.mouth_features(m) @ model.pixels
-                                       for m in (example.mouths, turned)])
+            example.pixels = np.stack(
+                [feat.mouth_features(m) @ model.pixels for m in (example.mouths, turned)]
+            )
 
-    def judge(self, start: LipSync, examples: Sequence[Example], lags: dict[str, float],
-              number: int, say: Say) -> LipSync:
+    def judge(
+        self,
+        start: LipSync,
+        examples: Sequence[Example],
+        lags: dict[str, float],
+        number: int,
+        say: Say,
+    ) -> LipSync:
         """One pair of towers with fewer steps."""
-        towers, scale = _train_towers(examples, self.recipe, 100 + number, self.recipe.lag_steps,
-                                      lags, say)
+        towers, scale = _train_towers(
+            examples, self.recipe, 100 + number, self.recipe.lag_steps, lags, say
+        )
         return LipSync([towers], start.lip_scale, start.pixels, scale)
 
-    def train(self, start: LipSync, examples: Sequence[Example], lags: dict[str, float],
-              say: Say) -> LipSync:
+    def train(
+        self, start: LipSync, examples: Sequence[Example], lags: dict[str, float], say: Say
+    ) -> LipSync:
         pairs = []
         for number in range(self.recipe.towers):
             say(f"towers {number + 1} of {self.recipe.towers}")
-            pairs.append(_train_towers(examples, self.recipe, number, self.recipe.steps, lags,
-                                       say))
-        return LipSync([towers for towers, _ in pairs], start.lip_scale, start.pixels,
-                       float(np.mean([temperature for _, temperature in pairs])))
+            pairs.append(_train_towers(examples, self.recipe, number, self.recipe.steps, lags, say))
+        return LipSync(
+            [towers for towers, _ in pairs],
+            start.lip_scale,
+            start.pixels,
+            float(np.mean([temperature for _, temperature in pairs])),
+        )
 
     def curve(self, model: LipSync, example: Example, search_ms: float = 700.0) -> np.ndarray:
         seen = model.see(np.concatenate([feat.fast_part(example.lips), example.pixels[0]], 1))
@@ -97,13 +109,20 @@ def _pixels(examples: Sequence[Example]) -> np.ndarray:
     return (vectors[:, first] / np.sqrt(values[first])).astype(np.float32)
 
 
-def _train_towers(examples: Sequence[Example], recipe: LipSyncRecipe, number: int,
-                  num_steps: int, lags: dict[str, float], say: Say) -> tuple[Towers, float]:
+def _train_towers(
+    examples: Sequence[Example],
+    recipe: LipSyncRecipe,
+    number: int,
+    num_steps: int,
+    lags: dict[str, float],
+    say: Say,
+) -> tuple[Towers, float]:
     random = np.random.default_rng([recipe.seed, number])
     torch.manual_seed(1000 * recipe.seed + number)
     towers, scale = Towers(recipe.dropout), torch.nn.Parameter(torch.tensor(2.5))
-    optimizer = torch.optim.AdamW([*towers.parameters(), scale], recipe.learning_rate,
-                                  weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        [*towers.parameters(), scale], recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, num_steps)
     groups: dict[str, list[Example]] = {}
     for example in examples:
@@ -117,18 +136,30 @@ def _train_towers(examples: Sequence[Example], recipe: LipSyncRecipe, number: in
         towers.train()
         windows = []
         # Two windows of each: the hardest foreign sound is the same voice saying something else.
-        for person in np.repeat(random.choice(people, recipe.batch // 2, p=weight / weight.sum()),
-                                2):
-            chosen = random.choice(len(groups[person]),
-                                   p=lengths[person] / lengths[person].sum())
-            windows.append(draw(groups[person][chosen], recipe.frames, steps,
-                                recipe.max_plant_ms / 10, lags[person], random))
+        for person in np.repeat(
+            random.choice(people, recipe.batch // 2, p=weight / weight.sum()), 2
+        ):
+            chosen = random.choice(len(groups[person]), p=lengths[person] / lengths[person].sum())
+            windows.append(
+                draw(
+                    groups[person][chosen],
+                    recipe.frames,
+                    steps,
+                    recipe.max_plant_ms / 10,
+                    lags[person],
+                    random,
+                )
+            )
         seen, heard, exists, planted = (np.stack(x) for x in zip(*windows, strict=True))
         score = scale.exp() * lag_correlation(
             towers.see(torch.from_numpy(seen).transpose(1, 2)),
-            towers.hear(torch.from_numpy(heard).transpose(1, 2)), torch.from_numpy(exists), steps)
-        loss = contrastive_loss(score, torch.from_numpy(planted).float(), steps,
-                                recipe.target_ms / 10)
+            towers.hear(torch.from_numpy(heard).transpose(1, 2)),
+            torch.from_numpy(exists),
+            steps,
+        )
+        loss = contrastive_loss(
+            score, torch.from_numpy(planted).float(), steps, recipe.target_ms / 10
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(towers.parameters(), 1.0)
@@ -139,8 +170,9 @@ def _train_towers(examples: Sequence[Example], recipe: LipSyncRecipe, number: in
     return towers.eval(), scale.exp().item()
 
 
-def contrastive_loss(score: torch.Tensor, planted: torch.Tensor, steps: int,
-                     width: float) -> torch.Tensor:
+def contrastive_loss(
+    score: torch.Tensor, planted: torch.Tensor, steps: int, width: float
+) -> torch.Tensor:
     """`score` [B, B, 2 steps + 1] log-odds, `planted` lags [B] in steps -> the mean loss.
 
     Cross entropy against a bell around the planted lag: over the lags of the own sound, and

@@ -61,17 +61,27 @@ def music(samples: int, random: np.random.Generator) -> np.ndarray:
         for _ in range(random.integers(1, 4)):
             pitch = 110 * 2 ** (random.integers(0, 36) / 12)
             for harmonic in range(1, 6):
-                out[at:at + SAMPLE_RATE] += (np.sin(2 * np.pi * pitch * harmonic * time)
-                                             * np.exp(-time * random.uniform(2, 6)) / harmonic)
-        out[at:at + 800] += random.standard_normal(800) * np.linspace(1, 0, 800)  # a drum
+                out[at : at + SAMPLE_RATE] += (
+                    np.sin(2 * np.pi * pitch * harmonic * time)
+                    * np.exp(-time * random.uniform(2, 6))
+                    / harmonic
+                )
+        out[at : at + 800] += random.standard_normal(800) * np.linspace(1, 0, 800)  # a drum
         at += beat * int(random.integers(1, 3))
     return (out[:samples] / np.abs(out).max() * 12000).astype(np.int16)
 
 
-def try_speaker(model: Model, tested: Sequence[Example], rest: Sequence[Example],
-                native_ms: dict[str, float], centre_ms: dict[str, float],
-                random: np.random.Generator, frames: int = 75, plants: int = 2,
-                foreign: bool = True) -> list[Row]:
+def try_speaker(
+    model: Model,
+    tested: Sequence[Example],
+    rest: Sequence[Example],
+    native_ms: dict[str, float],
+    centre_ms: dict[str, float],
+    random: np.random.Generator,
+    frames: int = 75,
+    plants: int = 2,
+    foreign: bool = True,
+) -> list[Row]:
     """Rows of the examples of unseen speakers: windows at random starts with planted lags."""
     rows = []
 
@@ -83,9 +93,23 @@ def try_speaker(model: Model, tested: Sequence[Example], rest: Sequence[Example]
         if kind == "talk":
             error = peak.lag_ms - planted - native_ms[example.speaker]
             centred = peak.lag_ms - planted - centre_ms[example.speaker]
-        rows.append(Row(example.speaker, example.source, kind, seconds_of(len(landmarks)), planted,
-                        peak.lag_ms, peak.height, peak.margin, peak.mass, peak.spread_ms,
-                        peak.is_at_limit, error, centred))
+        rows.append(
+            Row(
+                example.speaker,
+                example.source,
+                kind,
+                seconds_of(len(landmarks)),
+                planted,
+                peak.lag_ms,
+                peak.height,
+                peak.margin,
+                peak.mass,
+                peak.spread_ms,
+                peak.is_at_limit,
+                error,
+                centred,
+            )
+        )
 
     for example in tested:
         count = len(example) // frames or (1 if frames <= 75 else 0)
@@ -95,8 +119,14 @@ def try_speaker(model: Model, tested: Sequence[Example], rest: Sequence[Example]
             points, mouths = example.landmarks[low:high], example.mouths[low:high]
             for _ in range(plants):
                 planted = float(random.uniform(-500, 500))
-                add(example, "talk", planted, points, mouths,
-                    shifted(example.pcm, low, high, planted))
+                add(
+                    example,
+                    "talk",
+                    planted,
+                    points,
+                    mouths,
+                    shifted(example.pcm, low, high, planted),
+                )
             if not foreign:
                 continue
             size = (high - low) * SAMPLES_PER_FRAME
@@ -121,8 +151,11 @@ def _foreign(kind, example, tested, rest, size, random) -> np.ndarray | None:
         return (random.standard_normal(size) * 3000).astype(np.int16)
     if kind == "music":
         return music(size, random)
-    pool_of = rest if kind == "other speaker" else [
-        e for e in tested if e.speaker == example.speaker and e is not example]
+    pool_of = (
+        rest
+        if kind == "other speaker"
+        else [e for e in tested if e.speaker == example.speaker and e is not example]
+    )
     if not pool_of:
         return None
     other = pool_of[random.integers(len(pool_of))].pcm
@@ -181,5 +214,10 @@ def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
 
 def as_dicts(rows: Sequence[Row], sure: np.ndarray) -> list[dict]:
     """Rows with their confidence, for a JSON file, which knows no NaN."""
-    return [{**{k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(r).items()},
-             "confidence": float(c)} for r, c in zip(rows, sure, strict=True)]
+    return [
+        {
+            **{k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(r).items()},
+            "confidence": float(c),
+        }
+        for r, c in zip(rows, sure, strict=True)
+    ]
