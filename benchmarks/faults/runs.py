@@ -45,6 +45,7 @@ class Bench:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.mark = folder, secrets.token_hex(8)
+        self._seen: set[psutil.Process] = set()
         self.prefix: list[str] = []
         """What every program is started with (the way into another mount space)."""
         self.temporary = folder / "t"  # short: sockets lie below it
@@ -85,16 +86,14 @@ class Bench:
         return build.end(tally, name, limit_s)
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes of this bench's builds, whoever their parent is."""
-        found = []
+        """All living processes of this bench's builds, whoever their parent is by now."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if (
-                    process.status() != psutil.STATUS_ZOMBIE
-                    and process.environ().get(MARK) == self.mark
-                ):
-                    found.append(process)
-        return found
+                if process.environ().get(MARK) == self.mark:
+                    # A long title overwrites the environment, as that of Ray's agents does.
+                    self._seen |= {process, *process.children(recursive=True)}
+        self._seen = {process for process in self._seen if _lives(process)}
+        return sorted(self._seen, key=lambda process: process.pid)
 
     def check_processes(self, tally: Tally, name: str) -> None:
         """Count what lives 10 s after a run's end, and end it."""
@@ -155,6 +154,12 @@ class Bench:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class Build:
