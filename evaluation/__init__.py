@@ -1,1 +1,1 @@
-"""Scoring of generated speech and video; imports neither `stages` nor `training`."""
+"""Scoring of generated speech and video; of `stages` it imports the networks alone."""

@@ -1,4 +1,4 @@
-"""The canonical clock (design section 2): 25 frames per second, 16 kHz, one zero.
+"""The canonical clock (docs/clock.md): 25 frames per second, 16 kHz, one zero.
 
 Frame k of a video is the source frame nearest in presentation time to t0 + k/25 s, where t0 is
 the presentation time of the first video frame: before it there is nothing to see, so there is

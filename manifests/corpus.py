@@ -41,7 +41,7 @@ class NotACorpusError(ValueError):
 
 
 class Corpus:
-    """`root` is a corpus folder (design section 7). Raises NotACorpusError."""
+    """`root` is a corpus folder. Raises NotACorpusError."""
 
     def __init__(self, root: Path | str) -> None:
         check_out(root)

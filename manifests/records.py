@@ -1,6 +1,6 @@
 """One frozen dataclass per table, joined on deterministic ids built from the parent's.
 
-Design section 4. A field's unit and meaning are part of the record (`col`), and travel into
+A field's unit and meaning are part of the record (`col`), and travel into
 the Parquet schema. "No value" is None; where that needs a reason, a reason field is beside it. What
 a file is that a field names, and whether the field counts when finished work is looked for, is said
 here too, and nowhere else: `files_of`, `pipeline.run.ledger.digest`.
@@ -128,7 +128,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Video:
-    """Stream facts of one distinct video and its canonical clock (design section 2)."""
+    """Stream facts of one distinct video and its canonical clock (docs/clock.md)."""
 
     video_id: str = col("id of the video")
     media_path: str = col(
@@ -241,7 +241,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Offset:
-    """Who speaks, and by how much the video lags the audio (design section 3), per track."""
+    """Who speaks, and by how much the video lags the audio (docs/synchrony.md), per track."""
 
     track_id: str = col("track")
     video_id: str = col("video")

@@ -1,6 +1,6 @@
 """Shards: samples in WebDataset tars, written the same every time and read one at a time.
 
-A sample is its key and its members (design section 6): `face.mp4`, `audio.flac`, `landmarks.npy`,
+A sample is its key and its members (docs/reading.md): `face.mp4`, `audio.flac`, `landmarks.npy`,
 `json`. Beside a tar lies an index of where its members begin, so that one sample is read without
 the rest; it is made from the tar, and a tar without it, or with another's, is read all the same.
 """

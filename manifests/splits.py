@@ -145,7 +145,7 @@ def _blocks(frozen: dict[str, Any], num_frames: int) -> list[tuple[float, float,
 
 
 def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:
-    """One sentence on the policy and the sizes. Raises EmptySplitError (design section 6)."""
+    """One sentence on the policy and the sizes. Raises EmptySplitError."""
     sizes = Counter(parts)
     empty = [
         n

@@ -3,8 +3,8 @@
 Timestamps are read packet by packet (edit lists are applied by the demuxer; packets it marks
 for discarding do not count). Of the picture one frame is decoded, because only it tells rotation
 and pixel format, and all of them only where packets leave open when they are shown
-(`media_times`); of the sound the first block, which tells where sound really begins after priming,
-and where there are several channels stretches of it, to hear whether they cancel (`media_mix`).
+(`times`); of the sound the first block, which tells where sound really begins after priming,
+and where there are several channels stretches of it, to hear whether they cancel (`mix`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ decoded to know them (`Scan`). Where packets do not tell (AVI and ASF store no p
 stamps are missing, doubled, far off, or the clock jumps), the pictures are decoded once in order,
 and the times are made of what comes out:
 
-- `media_jumps` finds stamps that stand alone, and places where the clock of sound and picture
+- `jumps` finds stamps that stand alone, and places where the clock of sound and picture
   jumps; both are recorded by number of picture and packet, so that every later pass does the same.
 - `BestEffort` chooses between presentation and decoding time, as libavcodec does: whichever has
   gone backwards or stood still less often so far.

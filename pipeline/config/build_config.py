@@ -147,7 +147,7 @@ def resources_for(config: BuildConfig, stage: str, declared: Resources) -> Resou
 
 def stage_configs(config: BuildConfig) -> dict[str, Any]:
     """Settings by stage name, for the runner."""
-    configs = {node.name: getattr(config, node.name) for node in MAIN_JOB}
+    configs = {node.name: getattr(config, node.name, None) for node in MAIN_JOB}
     configs["clips"] = ClipsJob(config.clips, config.sync)  # it measures what it has corrected
     # Who may see the video may see the list that it is in.
     configs["expand"] = dataclasses.replace(

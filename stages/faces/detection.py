@@ -1,4 +1,4 @@
-"""Where the faces of one frame are: the detector's part of following (`face_following`).
+"""Where the faces of one frame are: the detector's part of following (`following`).
 
 dlib's detector looks for a face around where it was, at the size it likes; the whole picture is
 searched once a second, after a jump, and when a face is lost. Detectors of `whole_picture` see

@@ -1,6 +1,6 @@
 """From correlation curves to an offset with a status: pure functions, no I/O.
 
-Sign as everywhere: lag > 0 means the video lags the audio (design section 3).
+Sign as everywhere: lag > 0 means the video lags the audio (docs/synchrony.md).
 """
 
 from __future__ import annotations

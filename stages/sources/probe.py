@@ -1,4 +1,4 @@
-"""Probe: the facts of a media file, and its clock (design section 2)."""
+"""Probe: the facts of a media file, and its clock (docs/clock.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Active speaker and audio-visual offset, per track and per window (design section 3).
+"""Active speaker and audio-visual offset, per track and per window (docs/synchrony.md).
 
 Evidence decides: a track without speech, or whose lips are still while somebody talks, is
 rejected; so is one where lips move and speech is heard for long without any agreement

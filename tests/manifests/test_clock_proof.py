@@ -1,4 +1,4 @@
-"""The proof of design section 2: no rate, start or container adds a lag."""
+"""The proof of docs/clock.md: no rate, start or container adds a lag."""
 
 from __future__ import annotations
 
