@@ -1,7 +1,8 @@
 """The contract of a stage: typed records in, one outcome per record, in the same order.
 
 A stage judges (Reject) or produces (records); it lets exceptions rise. Only the runner turns
-an exception, a crash or a timeout into a Failure. Stages know no Ray, and no stage that comes after them.
+an exception, a crash or a timeout into a Failure. Stages know no Ray, and no stage that comes after
+them.
 """
 
 from __future__ import annotations
