@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -123,15 +123,22 @@ class Span:
 
 
 class SampleIndex:
-    """Random access to a shard: how many samples, which, and each by its number or key."""
+    """Random access to a shard: how many samples, which, and each by its number or key.
 
-    def __init__(self, path: Path, spans: dict[str, dict[str, Span]]) -> None:
-        self.path, self._spans, self.keys = path, spans, list(spans)
+    Holds no open file, so that it can be sent to another process.
+    """
+
+    def __init__(
+        self, path: Path, spans: dict[str, dict[str, Span]], is_told: bool = False
+    ) -> None:
+        """`is_told`: the spans are what an index says, and the tar may be another one."""
+        self.path, self._spans, self._is_told = path, spans, is_told
+        self.keys = list(spans)
 
     @classmethod
     def of(cls, path: Path) -> SampleIndex:
         """From the index beside the tar if it fits, else from the tar. Raises ShardError."""
-        return cls._beside(path) or cls.scan(path)
+        return cls.beside(path) or cls.scan(path)
 
     @classmethod
     def scan(cls, path: Path) -> SampleIndex:
@@ -152,12 +159,11 @@ class SampleIndex:
         return cls(path, spans)
 
     @classmethod
-    def _beside(cls, path: Path) -> SampleIndex | None:
+    def beside(cls, path: Path) -> SampleIndex | None:
+        """From the index beside the tar; None where there is none that fits."""
         try:
             told = json.loads(Path(index_name(str(path))).read_text(encoding="utf-8"))
-            if told["num_bytes"] != path.stat().st_size:
-                return None
-            return cls(
+            index = cls(
                 path,
                 {
                     key: {
@@ -166,27 +172,54 @@ class SampleIndex:
                     }
                     for key, members in told["samples"].items()
                 },
+                is_told=True,
             )
+            return index if index._fills_the_tar() else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # it is made from the tar at any time
+
+    def _fills_the_tar(self) -> bool:
+        """Whether the spans follow each other from the tar's start to its end. Tars are padded to
+        10 KiB, so the size alone does not tell that a sample came or went."""
+        if not all(self._spans.values()):
+            return False
+        end = 0
+        for span in (s for members in self._spans.values() for s in members.values()):
+            if span.num_bytes < 0 or span.first_byte != end + HEADER_BYTES:
+                return False
+            end = span.first_byte + _padded(span.num_bytes, HEADER_BYTES)
+        if self.path.stat().st_size != _padded(end + 2 * HEADER_BYTES, tarfile.RECORDSIZE):
+            return False
+        with open(self.path, "rb") as file:
+            file.seek(end)
+            return not any(file.read(HEADER_BYTES))
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __getitem__(self, which: int | str) -> ShardSample:
-        """A sample by number or key. Raises IndexError, KeyError, ShardError."""
-        key = self.keys[which] if isinstance(which, int) else which
-        spans = self._spans[key]
+        """A sample by number or key. Raises IndexError, KeyError, ShardError.
+
+        Where the index turns out to be another tar's, the tar is scanned and counts from then on.
+        """
         try:
+            key = which if isinstance(which, str) else self.keys[which]
+            spans = self._spans[key]
             with open(self.path, "rb") as file:
-                return ShardSample(key, {s: _member(file, spans[s]) for s in spans}, str(self.path))
+                return ShardSample(
+                    key, {s: _member(file, spans[s], self._is_told) for s in spans}, str(self.path)
+                )
         except _NotThereError:
-            self._spans = self.scan(self.path)._spans  # another tar's index
-            if key not in self._spans or self._spans[key] == spans:
+            if not self._is_told:
                 raise ShardError(
-                    f"{self.path} does not hold {key} as its index says; run `yld verify`"
+                    f"{self.path} changed while it was read; run `yld verify`"
                 ) from None
-            return self[key]
+        except (KeyError, IndexError):
+            if not self._is_told:
+                raise
+        scanned = self.scan(self.path)
+        self._spans, self.keys, self._is_told = scanned._spans, scanned.keys, False
+        return self[which]
 
     def __iter__(self) -> Iterator[ShardSample]:
         return (self[key] for key in self.keys)
@@ -211,28 +244,40 @@ class _NotThereError(Exception):
     """The header before a member is not that member's."""
 
 
-def _member(file: BinaryIO, span: Span) -> bytes:
+def _member(file: BinaryIO, span: Span, is_told: bool) -> bytes:
     file.seek(span.first_byte - HEADER_BYTES)
-    header, content = file.read(HEADER_BYTES), file.read(span.num_bytes)
+    header = file.read(HEADER_BYTES)
     try:
         told = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         raise _NotThereError from None
-    # Names of more than 100 bytes may stand in a header of their own.
-    is_named = told.name == span.name or len(span.name.encode("utf-8", "surrogateescape")) > 100
-    if not is_named or told.size != span.num_bytes or len(content) < span.num_bytes:
+    # Of a tar that was scanned the name is known; it may stand in a header of its own.
+    if told.size != span.num_bytes or (is_told and told.name != span.name):
+        raise _NotThereError
+    content = file.read(span.num_bytes)
+    if len(content) < span.num_bytes:
         raise _NotThereError
     return content
 
 
+def _padded(num_bytes: int, block: int) -> int:
+    return -(-num_bytes // block) * block
+
+
 def index_name(shard: str) -> str:
-    """The index's path beside its shard's."""
-    return f"{shard.removesuffix('.tar')}.index.json"
+    """The index's path beside its shard's. Hidden, so that what reads a whole folder of shards
+    (Hugging Face's `data_dir`) finds nothing but tars in it."""
+    path = PurePath(shard)
+    return str(path.with_name(f".{path.name.removesuffix('.tar')}.index.json"))
 
 
 def read_samples(path: Path) -> Iterator[ShardSample]:
-    """Samples of a shard, in order, one in memory at a time. Raises ShardError."""
-    return iter(SampleIndex.of(path))
+    """Samples of a shard, in order, one in memory at a time. Raises ShardError.
+
+    Who reads all asks the tar: its headers cost little beside its members, and an index that lies
+    could hide a sample.
+    """
+    return iter(SampleIndex.scan(path))
 
 
 def write_samples(stream: BinaryIO, samples: Iterable[ShardSample]) -> None:

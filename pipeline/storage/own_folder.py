@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
 from manifests.paths import as_text, check_out
 from manifests.plain_words import sentence
+from manifests.shards import SampleIndex, index_name
 from manifests.walk import OWN_MARK
 from pipeline.storage.lock import RECORDS
 
@@ -278,9 +279,10 @@ def _adopted(root: Path, kind: str) -> dict[str, str | None]:
         if (published.exists())
         else set()
     )
-    return {
-        name: None for name in {*fixed_names(), "report.html", *shards} if (root / name).is_file()
-    }
+    # The mark may also have been lost since: an index that fits its shard was made from it.
+    indexes = {index_name(s) for s in shards if SampleIndex.beside(root / s) is not None}
+    names = {*fixed_names(), "report.html", *shards, *indexes}
+    return {name: None for name in names if (root / name).is_file()}
 
 
 def fixed_names() -> list[str]:

@@ -15,7 +15,7 @@ from manifests.files import atomic_path
 from manifests.ids import check_key
 from manifests.records import Clip, Sample, col
 from manifests.sample_json import typed
-from manifests.shards import SampleIndex, ShardSample, write_samples
+from manifests.shards import SampleIndex, ShardSample, index_name, write_samples
 from stages.text.clip_text import ClipText
 
 
@@ -106,6 +106,8 @@ def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> 
             )
             yield made
 
+    # A run that is killed between the two leaves a shard without an index, not with another's.
+    (root / index_name(name)).unlink(missing_ok=True)
     with atomic_path(root / name) as temporary, open(temporary, "wb") as stream:
         write_samples(stream, samples())
     SampleIndex.scan(root / name).write()

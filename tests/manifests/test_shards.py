@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -69,6 +70,65 @@ def test_an_index_that_cannot_be_is_made_again(shard, damage):
     assert contents(shard) == expected
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda samples: samples.pop("a"),
+        lambda samples: samples["a"].pop("json"),
+        lambda samples: samples["a"].update(json=[0, 10]),
+        lambda samples: samples.update(z={}),
+        lambda samples: samples["a"]["json"].__setitem__(1, 10**15),
+        lambda samples: samples["a"]["json"].__setitem__(1, -5),
+    ],
+)
+def test_an_index_that_lacks_or_invents_something_is_made_again(shard, damage):
+    expected = contents(shard)
+    SampleIndex.of(shard).write()
+    index = Path(index_name(str(shard)))
+    told = json.loads(index.read_text())
+    damage(told["samples"])
+    index.write_text(json.dumps(told))
+    assert contents(shard) == expected
+    assert [(s.key, dict(s.members)) for s in SampleIndex.of(shard)] == expected
+
+
+def test_an_index_from_before_a_sample_came_hides_nothing(shard):
+    with open(shard, "wb") as file:
+        write_samples(file, [sample(k) for k in ("b", "a")])
+    SampleIndex.of(shard).write()
+    before = shard.stat().st_size
+    with open(shard, "wb") as file:
+        write_samples(file, [sample(k) for k in ("b", "a", "c")])
+    assert shard.stat().st_size == before, "tars are padded"
+    assert SampleIndex.of(shard).keys == ["b", "a", "c"]
+
+
+def test_an_index_with_another_name_at_the_same_place_finds_what_is_there(shard):
+    with open(shard, "wb") as file:
+        write_samples(file, [sample(k) for k in ("b", "c")])
+    SampleIndex.of(shard).write()
+    with open(shard, "wb") as file:
+        write_samples(file, [sample(k) for k in ("b", "d")])
+    assert [k for k, _ in contents(shard)] == ["b", "d"]
+    assert SampleIndex.of(shard)["d"].members == sample("d").members
+    assert SampleIndex.of(shard)[np.int64(1)].key == "d"
+    with pytest.raises(KeyError):
+        SampleIndex.of(shard)["c"]
+
+
+def test_names_in_a_header_of_their_own_are_read(tmp_path):
+    path = tmp_path / "others.tar"
+    names = ["é.json", f"{'long' * 40}.json", "k.json"]
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"{}"))
+    SampleIndex.scan(path).write()
+    for index in (SampleIndex.scan(path), SampleIndex.of(path)):
+        assert [f"{s.key}.json" for s in index] == names
+
+
 def test_an_index_of_another_tar_of_the_same_size_gives_no_other_samples_bytes(shard):
     SampleIndex.of(shard).write()
     with open(shard, "wb") as file:
@@ -117,6 +177,22 @@ def test_a_published_corpus_has_its_indexes_and_gives_its_samples(tmp_path):
         assert found.landmarks.shape == (FRAMES, 68, 2)
     with pytest.raises(ShardError, match="does not hold nobody"):
         corpus.sample(row | {"clip_id": "nobody"})
+
+
+def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeypatch):
+    corpus = Readable(tmp_path / "corpus", 1)
+    corpus.publish()
+    (path,) = shards_of(tmp_path / "corpus")
+    index = Path(index_name(str(path)))
+    assert index.exists()
+    path.unlink()  # so that it is written again
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleIndex, "write", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            corpus.publish()
+    assert path.exists() and not index.exists()
+    corpus.publish()
+    assert corpus.seal().count(".tar") == 1 and "index" not in corpus.seal()
 
 
 def test_the_hash_is_over_names_lengths_and_bytes():

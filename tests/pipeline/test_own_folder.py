@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from manifests.shards import index_name
 from manifests.splits import SplitConfig
 from pipeline.build.publish import publish
 from pipeline.cli import main
@@ -57,6 +58,7 @@ NAMES = [
     "part-000001.parquet",
     ".x.tmp",
     ".train-000000.tar.abc.tmp",
+    ".train-000000.index.json",
     "offsets.parquet",
     "scores.json",
     "0123.json",
@@ -275,6 +277,18 @@ def test_a_corpus_from_before_marks_goes_on(tmp_path):
     publish_again(built(root, 1), True)
     assert contents(root)["shards/train/mine.tar"] == sown["shards/train/mine.tar"]
     assert not list(root.rglob("*.changed"))
+
+
+def test_a_file_named_as_an_index_that_is_none_is_not_taken_for_ours(tmp_path):
+    root = tmp_path / "c"
+    built(root, 1).publish()
+    (root / MARK).unlink()
+    (root / "work" / "fence").write_text('{"fence": 1}')
+    name = index_name("shards/train/train-000000.tar")
+    (root / name).write_text("mine")
+    with pytest.raises(FileInTheWayError, match=r"train-000000\.index\.json"):
+        publish_again(built(root, 1), True)
+    assert (root / name).read_text() == "mine"
 
 
 def test_kinds_do_not_share_a_folder_and_a_broken_mark_is_named(tmp_path):

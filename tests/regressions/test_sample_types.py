@@ -158,7 +158,7 @@ def test_the_page_lists_the_members():
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-@pytest.mark.parametrize("by", ["card", "shards"])
+@pytest.mark.parametrize("by", ["card", "shards", "folder of shards"])
 def test_hugging_face_loads_a_corpus_whole(corpus, tmp_path, monkeypatch, by, streaming):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
@@ -173,6 +173,8 @@ def test_hugging_face_loads_a_corpus_whole(corpus, tmp_path, monkeypatch, by, st
             },
         }
     )
+    if by == "folder of shards":  # where the indexes lie, too
+        how = {"path": "webdataset", "data_dir": str(corpus / "shards")}
     loaded = datasets.load_dataset(**how, streaming=streaming, cache_dir=str(tmp_path))
     rows = {}
     for part in loaded.values():
