@@ -12,6 +12,7 @@ from pipeline.graph import Node
 from pipeline.run import supervisor
 from pipeline.run.session import running
 from pipeline.storage.lock import CorpusLock
+from pipeline.storage.work_files import WorkFiles
 from tests.pipeline.poison_stages import EchoConfig
 
 NODES = (Node("echo", "tests.pipeline.poison_stages:Echo", Request, Source, "request_id"),)
@@ -24,7 +25,9 @@ def main() -> None:
     requests = [Request(f"r{i}", address, "file", "test") for i, address in enumerate(sys.argv[2:])]
     with (
         CorpusLock(work) as lock,
-        running(NODES, {"echo": EchoConfig()}, BuildConfig(), work, lock, requests) as runner,
+        running(
+            NODES, {"echo": EchoConfig()}, BuildConfig(), WorkFiles(work), lock, requests
+        ) as runner,
     ):
         entries = runner.run(requests)["echo"]
     print(

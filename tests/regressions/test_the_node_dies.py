@@ -109,7 +109,7 @@ def test_losses_count_from_the_last_unit_that_finished(tmp_path):
 def test_a_run_that_is_stopped_is_not_started_again():
     run = start(
         "-c",
-        "import time\nfrom pipeline import supervisor\n"
+        "import time\nfrom pipeline.run import supervisor\n"
         "from pipeline.commands.options import friendly\n"
         "def f():\n print('up', flush=True)\n time.sleep(100)\n"
         "supervisor.run(friendly(f))",
@@ -127,7 +127,7 @@ def test_a_run_below_nohup_outlives_its_terminal():
     run = start(
         "-c",
         "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "import time\nfrom pipeline import supervisor\n"
+        "import time\nfrom pipeline.run import supervisor\n"
         "def f():\n print('up', flush=True)\n time.sleep(1)\n"
         "supervisor.run(f)",
     )
