@@ -384,6 +384,23 @@ def test_the_vocoders_losses_reach_the_decoder_and_no_predictor():
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("lengths", [None, [40, 37]])
+def test_bfloat16_trains_and_measures_what_float32_does(lengths):
+    network, (pictures, mel) = Slts(SMALL), batch(40)
+    lengths = None if lengths is None else torch.tensor(lengths)
+    half = copy.deepcopy(network)
+    exact = network(pictures, mel, lengths=lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        heard = half(pictures, mel, lengths=lengths)
+        part, sound = segments(heard.hard, torch.randn(2, 25600), torch.tensor([20, 20]))
+        losses = mel_losses(heard, mel) | sound_losses(sound, half.speak(part))
+    total(losses, LossWeights()).backward()
+    assert all(p.grad.isfinite().all() for p in half.parameters() if p.grad is not None)
+    assert heard.corrected.log_p_data.dtype == torch.float32
+    for term, value in mel_losses(exact, mel).items():
+        assert losses[term].item() == pytest.approx(value.item(), rel=0.1), term
+
+
 # -- lengths and segments ----------------------------------------------------------------------
 
 

@@ -49,6 +49,11 @@ def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x.masked_fill(~mask[:, None], 0.0)
 
 
+def in_float32(x: Tensor) -> torch.autocast:
+    """A block in which autocast lets float32 be float32, on the device of `x`."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 class SequenceBatchNorm(nn.BatchNorm1d):
     """Batch norm of [B, C, T] whose statistics leave out what the mask [B, T] leaves out.
 

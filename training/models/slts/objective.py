@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from torch import Tensor
 
 from manifests.records import col
+from training.layers.sequences import in_float32
 from training.losses.columns import mean_squared, self_synchronization
 from training.losses.stft import multi_resolution_stft
 from training.losses.stoi import stoi_loss
@@ -43,12 +44,15 @@ def mel_losses(heard: Heard, mel: Tensor) -> dict[str, Tensor]:
 
 
 def sound_losses(reference: Tensor, guess: Tensor) -> dict[str, Tensor]:
-    """`convergence`, `log_magnitude` and `stoi` of segments [B, S], float32."""
-    stft = multi_resolution_stft(reference, guess)
+    """`convergence`, `log_magnitude` and `stoi` of segments [B, S], in float32 also under bf16."""
+    reference, guess = reference.float(), guess.float()
+    with in_float32(guess):
+        stft = multi_resolution_stft(reference, guess)
+        intelligibility = stoi_loss(reference, guess)
     return {
         "convergence": stft.convergence,
         "log_magnitude": stft.log_magnitude,
-        "stoi": stoi_loss(reference, guess),
+        "stoi": intelligibility,
     }
 
 

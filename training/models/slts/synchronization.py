@@ -24,6 +24,7 @@ from torch.nn import functional
 from training.layers.sequences import (
     SequenceBatchNorm,
     frames_to_columns,
+    in_float32,
     mask_of_columns,
     zero_outside,
 )
@@ -66,8 +67,10 @@ class OffsetPredictor(nn.Module):
         columns = mask_of_columns(mask)
         seen = self.see(frames_to_columns(features, mask), columns)
         heard = self.hear(mel, columns)
-        curve = cross_correlation(seen, heard, self.radius, columns)
-        return functional.log_softmax(curve / self.temperature, 1)
+        # bfloat16 has steps of .004 near 1, which tau would make steps of .1 in log P.
+        with in_float32(seen):
+            curve = cross_correlation(seen.float(), heard.float(), self.radius, columns)
+            return functional.log_softmax(curve / self.temperature, 1)
 
 
 def cross_correlation(
@@ -108,9 +111,9 @@ def soft_correct(
     radius = log_probability.shape[1] // 2
     kernels = log_probability.exp().to(mel.dtype)[:, None]
     # One kernel for each clip: clips are the groups, mel bands the batch.
-    slid = functional.conv1d(
-        mel.detach().transpose(0, 1), kernels, padding=radius, groups=batch
-    ).transpose(0, 1)
+    bands = mel.detach().transpose(0, 1)
+    with in_float32(mel):
+        slid = functional.conv1d(bands, kernels, padding=radius, groups=batch).transpose(0, 1)
     column = torch.arange(length, device=mel.device)
     lengths = mel.new_full((batch,), length) if mask is None else mask.sum(1)
     inner = (column >= radius) & (column < lengths[:, None] - radius)
