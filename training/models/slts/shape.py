@@ -73,7 +73,8 @@ def tiny(asm: bool = True) -> SltsShape:
     """For a processor: a quarter of the width, grey mouths of 32 px, two conformer blocks.
 
     1.2 million parameters without the vocoder; .63 CPU-seconds a step of 16 clips of 64 frames.
-    Drawn mouths with plants of 150 ms were all found within 10 ms after 50 such steps, without bias.
+    After 50 such steps the DSM had all plants of up to 150 ms on 64 unseen clips of drawn mouths
+    within 40 ms, without bias (one seed).
     """
     return replace(
         paper(),
