@@ -157,6 +157,15 @@ def hann(length: int) -> np.ndarray:
     return _frozen(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length))
 
 
+@cache
+def hann_without_ends(length: int) -> np.ndarray:
+    """Symmetric Hann window without the zeros at its ends, float64 [length]: MATLAB's `hanning`.
+
+    STOI's, as its authors and pystoi have it.
+    """
+    return _frozen(np.hanning(length + 2)[1:-1])
+
+
 def stft(signal: np.ndarray, win_length: int, hop_length: int) -> np.ndarray:
     """Spectra of the windows of [N], complex128 [T, win_length // 2 + 1], periodic Hann.
 

@@ -43,7 +43,7 @@ FLOORS = {
         "commands",
         "cli",
     ),
-    "training": ("models",),
+    "training": ("losses", "layers", "models"),
     "evaluation": (
         "records catalogue mixing",
         "metrics statistics",
