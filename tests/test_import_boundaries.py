@@ -43,7 +43,7 @@ FLOORS = {
         "commands",
         "cli",
     ),
-    "training": ("models",),
+    "training": ("data", "models"),
     "evaluation": (
         "records catalogue mixing",
         "metrics statistics",
