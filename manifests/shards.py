@@ -277,31 +277,30 @@ def _range(spans: Mapping[str, Span]) -> tuple[int, int]:
     )
 
 
-def _block(descriptor: int, spans: Mapping[str, Span]) -> tuple[memoryview, int]:
+def _block(descriptor: int, spans: Mapping[str, Span]) -> tuple[bytes, int]:
     """The bytes from the first member's header to the last one's end, and where they begin."""
     first, end = _range(spans)
     if first < 0 or end > os.fstat(descriptor).st_size:
         raise NotThereError
-    block = memoryview(bytearray(max(end - first, 0)))
-    filled = 0
-    while filled < len(block):  # the system reads 2 GiB at most at a time
-        count = os.preadv(descriptor, [block[filled:]], first + filled)
-        if count == 0:
+    block = os.pread(descriptor, max(end - first, 0), first)
+    while len(block) < end - first:  # the system reads 2 GiB at most at a time
+        more = os.pread(descriptor, end - first - len(block), first + len(block))
+        if not more:
             raise NotThereError  # cut meanwhile
-        filled += count
+        block += more
     return block, first
 
 
-def _member(block: memoryview, first_byte: int, span: Span, is_told: bool) -> bytes:
+def _member(block: bytes, first_byte: int, span: Span, is_told: bool) -> bytes:
     begin = span.first_byte - first_byte
-    header = bytes(block[begin - HEADER_BYTES : begin])
+    header = block[begin - HEADER_BYTES : begin]
     try:
         told = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         raise NotThereError from None
     if told.size != span.num_bytes or (is_told and told.name != span.name):
         raise NotThereError
-    return bytes(block[begin : begin + span.num_bytes])
+    return block[begin : begin + span.num_bytes]
 
 
 def _padded(num_bytes: int, block: int) -> int:

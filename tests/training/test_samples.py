@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import tarfile
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -34,8 +36,8 @@ def test_samples_are_numbered_over_all_shards(tmp_path):
 def test_a_sample_is_one_read(tmp_path, monkeypatch):
     samples = Samples.of(plain(tmp_path, [5]), "train")
     reads = []
-    read = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda *a: reads.append(a[0]) or read(*a))
+    read = os.pread
+    monkeypatch.setattr(os, "pread", lambda *a: reads.append(a[0]) or read(*a))
     assert samples[2].members.keys() == {"json", "face.mp4"}
     assert len(reads) == 1
 
@@ -136,6 +138,27 @@ def test_a_shard_that_changes_or_goes_is_named(tmp_path):
         samples[1]
 
 
+@pytest.mark.parametrize("has_index", [True, False])
+def test_a_shard_of_the_same_sizes_gives_no_other_samples_bytes(tmp_path, has_index):
+    samples = Samples.of(plain(tmp_path, [3], has_index=has_index), "train")
+    plain(tmp_path, [3], word="b", has_index=False)
+    with pytest.raises(ShardError, match="does not hold a-0001"):
+        samples[1]
+
+
+def test_names_in_headers_of_their_own_are_numbered(tmp_path):
+    path = tmp_path / "train" / "0.tar"
+    path.parent.mkdir()
+    names = ["é.json", f"{'long' * 40}.json", "k.json"]
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"{}"))
+    samples = Samples.of(tmp_path, "train")
+    assert [f"{s.key}.json" for s in samples] == names and samples[1].members["json"] == b"{}"
+
+
 def test_shards_without_an_index_give_the_same_numbers(tmp_path):
     bare = plain(tmp_path / "bare", [3, 4], has_index=False)
     assert not list(bare.rglob(".*.json"))
@@ -154,3 +177,17 @@ def test_a_table_of_an_older_release_is_named(tmp_path):
     pq.write_table(pq.read_table(part).drop_columns(["offset_status"]), part)
     with pytest.raises(ValueError, match=r"part-.*parquet has no column offset_status; build aga"):
         Samples.of(root, "train", Wanted(min_frames=2))
+
+
+def test_the_page_is_right(tmp_path, monkeypatch, capsys):
+    """Its block runs on a corpus of ours."""
+    Readable(tmp_path / "my-corpus", 6).publish()
+    page = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, str(page), "exec"), names := {})
+    names["loader"].close()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "12 nothing was left out."
+    assert told[1:] == [f"{s} torch.Size([8, 25, 68, 2]) tensor(True)" for s in (1, 2)]
+    assert names["again"].step == 2

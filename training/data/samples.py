@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from manifests.paths import as_text
 from manifests.plain_words import sentence
@@ -26,40 +23,10 @@ from manifests.shards import (
     index_name,
     read_members,
 )
+from training.data.numbering import UTF_8, Numbering
 from training.data.wanted import Wanted, facts_of
 
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class Numbering:
-    """Which samples a corpus has, in order, and where their bytes lie.
-
-    `shard` int32 [n] indexes `shards`, names below the folder; `keys` bytes [n] in UTF-8;
-    `first_byte` and `num_bytes` int64 [n, M], a column for each of `suffixes`, -1 where a sample
-    lacks that member.
-    """
-
-    shards: tuple[str, ...]
-    is_told: tuple[bool, ...]
-    """For each shard: whether an index told where its samples lie, and not the tar itself."""
-    suffixes: tuple[str, ...]
-    shard: np.ndarray
-    keys: np.ndarray
-    first_byte: np.ndarray
-    num_bytes: np.ndarray
-
-    def digest(self) -> str:
-        """SHA-256 over shard, key and sizes of the samples in their order, hexadecimal; the same
-        wherever the folder lies."""
-        total = hashlib.sha256("\0".join((*self.shards, "", *self.suffixes)).encode(*UTF_8))
-        for array in (self.shard, self.num_bytes):
-            total.update(np.ascontiguousarray(array).tobytes())
-        total.update(b"\0".join(self.keys.tolist()))
-        return total.hexdigest()
-
-
-UTF_8 = ("utf-8", "surrogateescape")
 
 
 class Samples:
@@ -85,22 +52,20 @@ class Samples:
         """`split` is train | val | test, or "all". Raises ShardError for a shard that cannot be
         read, and ValueError where there are no samples; both say what to do."""
         root, wanted, left_out = Path(root), wanted or Wanted(), Counter[str]()
-        shards = shards_of_split(root, split)
-        facts = facts_of(root, wanted)
-        kept: list[tuple[int, str, dict[str, Span]]] = []
-        is_told = []
-        for number, shard in enumerate(shards):
+        facts, parts = facts_of(root, wanted), []
+        for shard in shards_of_split(root, split):
             index = SampleIndex.of(root / shard)
-            is_told.append(index.is_told)
+            kept: dict[str, Mapping[str, Span]] = {}
             for key in index.keys:
-                spans = dict(index.spans(key))
+                spans = index.spans(key)
                 why = wanted.refusal(spans, partial(facts, key, index))
                 if why is None:
-                    kept.append((number, key, spans))
+                    kept[key] = spans
                 else:
                     left_out[why] += 1
-        made = cls(root, name or root.resolve().name, _numbered(shards, is_told, kept), left_out)
-        if not kept:
+            parts.append(Numbering.of_shard(shard, index.is_told, kept))
+        made = cls(root, name or root.resolve().name, Numbering.joined(parts), left_out)
+        if not made:
             raise ValueError(
                 f"{as_text(root)} has no sample of {split} that is wanted: "
                 f"{made.left_out_sentence()}"
@@ -117,9 +82,9 @@ class Samples:
             raise IndexError(f"{self.name} has no sample {number}: there are {len(self)}")
         shard = self._at.shard[number]
         path = self.root / self._at.shards[shard]
-        key = self._at.keys[number].decode(*UTF_8)
+        key = self._at.key(number)
         try:
-            members = read_members(path, self._spans(number, key), self._at.is_told[shard])
+            members = read_members(path, self._at.spans(number), self._at.is_named[shard])
         except NotThereError:
             raise ShardError(
                 f"{path} does not hold {key} where it was said to lie; run `yld verify`, or remove "
@@ -138,14 +103,6 @@ class Samples:
             return "nothing was left out."
         told = ", ".join(f"{count} {why}" for why, count in self.left_out.most_common())
         return f"{self.left_out.total()} were left out ({told})."
-
-    def _spans(self, number: int, key: str) -> dict[str, Span]:
-        first, size = self._at.first_byte[number], self._at.num_bytes[number]
-        return {
-            suffix: Span(f"{key}.{suffix}", int(first[column]), int(size[column]))
-            for column, suffix in enumerate(self._at.suffixes)
-            if size[column] >= 0
-        }
 
 
 def shards_of_split(root: Path, split: str) -> list[str]:
@@ -174,27 +131,6 @@ def _splits(root: Path) -> dict[str, list[str]]:
         part = path.parent.name if path.parent != inner else path.stem.rpartition("-")[0] or ALL
         found.setdefault(part, []).append(path.relative_to(root).as_posix())
     return found
-
-
-def _numbered(
-    shards: Sequence[str], is_told: Sequence[bool], kept: list[tuple[int, str, dict[str, Span]]]
-) -> Numbering:
-    suffixes = tuple(sorted({suffix for _, _, spans in kept for suffix in spans}))
-    absent = Span("", -1, -1)
-    told = [[spans.get(suffix, absent) for suffix in suffixes] for _, _, spans in kept]
-    return Numbering(
-        tuple(shards),
-        tuple(is_told),
-        suffixes,
-        np.array([shard for shard, _, _ in kept], np.int32),
-        np.array([key.encode(*UTF_8) for _, key, _ in kept]),
-        _table(told, "first_byte"),
-        _table(told, "num_bytes"),
-    )
-
-
-def _table(told: Iterable[Iterable[Span]], field: str) -> np.ndarray:
-    return np.array([[getattr(span, field) for span in row] for row in told], np.int64)
 
 
 def _content(root: Path, shards: Sequence[str]) -> str | None:
