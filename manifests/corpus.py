@@ -5,6 +5,7 @@ What a person or a video contributed can be found here by id (`find`), with lice
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,15 @@ class Corpus:
             tables = [_read_part(part, KEYS.get(table)) for part in parts]
             self._rows[table] = pa.concat_tables(tables).to_pylist() if tables else []
         return self._rows[table]
+
+    def columns(self, table: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Some columns of a table, a tuple a row; the rest is not read into memory as objects."""
+        for part in sorted((self.root / "manifests" / table).glob("part-*.parquet")):
+            read = _read_part(part, KEYS.get(table))
+            if lacking := sorted(set(names) - set(read.column_names)):
+                raise ValueError(f"{part} has no column {lacking[0]}; build again with this yld")
+            for batch in read.select(list(names)).to_batches():
+                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def status(self) -> list[dict[str, Any]]:
         """One row per stage: stage, inputs, accepted, rejected, failed, outputs, pending, cost."""

@@ -43,7 +43,7 @@ FLOORS = {
         "commands",
         "cli",
     ),
-    "training": ("losses", "layers", "models"),
+    "training": ("data losses", "layers", "models"),
     "evaluation": (
         "records catalogue mixing",
         "metrics statistics",

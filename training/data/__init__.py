@@ -1,0 +1,1 @@
+"""From corpora to batches: numbered samples, their order, its state, a loader."""
