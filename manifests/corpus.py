@@ -53,6 +53,11 @@ class Corpus:
                     f"the corpus at {self.root} is not finished and has no tables yet: `yld status "
                     f"{self.root}` tells how far it is, the same `yld build` again goes on."
                 )
+            if (self.root / OWN_MARK).exists() and (self.root / "work").is_dir():
+                raise NotACorpusError(
+                    f"the corpus at {self.root} was begun and stopped before its first video; the "
+                    "same `yld build` again goes on."
+                )
             raise NotACorpusError(
                 f"{self.root} holds no corpus: there is no folder `manifests` in it. "
                 f"Build one with `yld build SOURCES... --out {self.root}`."

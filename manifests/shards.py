@@ -162,8 +162,11 @@ class SampleIndex:
     @classmethod
     def beside(cls, path: Path) -> SampleIndex | None:
         """From the index beside the tar; None where there is none that fits."""
+        beside = Path(index_name(str(path)))
+        if not beside.is_file():  # nor a pipe, which would be waited for
+            return None
         try:
-            told = json.loads(Path(index_name(str(path))).read_text(encoding="utf-8"))
+            told = json.loads(beside.read_text(encoding="utf-8"))
             index = cls(
                 path,
                 {
@@ -176,13 +179,25 @@ class SampleIndex:
                 is_told=True,
             )
             return index if index._fills_the_tar() else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ):
             return None  # it is made from the tar at any time
 
     def _fills_the_tar(self) -> bool:
         """Whether the spans follow each other from the tar's start to its end. Tars are padded to
         10 KiB, so the size alone does not tell that a sample came or went."""
-        if not all(self._spans.values()):
+        if not all(self._spans.values()) or not all(
+            (named := NAME.fullmatch(span.name)) and named.groups() == (key, suffix)
+            for key, members in self._spans.items()
+            for suffix, span in members.items()
+        ):
             return False
         end = 0
         for span in (s for members in self._spans.values() for s in members.values()):
@@ -220,7 +235,9 @@ class SampleIndex:
         return self[which]
 
     def __iter__(self) -> Iterator[ShardSample]:
-        return (self[key] for key in self.keys)
+        """All of them, as the tar has them: who reads all does not need what an index says."""
+        whole = self.scan(self.path) if self.is_told else self
+        return (whole[key] for key in whole.keys)
 
     def spans(self, key: str) -> Mapping[str, Span]:
         """Where the members of a sample lie, by suffix. Raises KeyError."""

@@ -78,8 +78,9 @@ MAIN_JOB = (
         once_context=("shots",),
     ),
 )
+_LAST_OF_TRACKS = max(i for i, node in enumerate(MAIN_JOB) if node.outputs is rec.Track)
 AUDIT_JOB = (
-    *MAIN_JOB[:5],
+    *MAIN_JOB[: _LAST_OF_TRACKS + 1],
     Node(
         "measure",
         "stages.sync.audit:Measure",
@@ -120,10 +121,12 @@ def side_folders() -> list[str]:
 
 
 def of_kind(entries: dict[str, dict[str, Any]], kind: type) -> Iterator[Any]:
-    """The finished units (`pipeline.run.ledger.Entry`) whose outputs are records of `kind`."""
+    """The finished units (`pipeline.run.ledger.Entry`) of the stage that makes records of `kind`:
+    the first one that puts them out, for later ones only choose among them."""
     for node in NODES.values():
-        if node.outputs is kind:
-            yield from entries.get(node.name, {}).values()
+        if node.outputs is kind and node.name in entries:
+            yield from entries[node.name].values()
+            return
 
 
 def check_graph(nodes: Sequence[Node]) -> None:

@@ -8,6 +8,7 @@ where a corpus that was too small to be divided has grown: its shards are writte
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -89,18 +90,22 @@ class Publication:
 
 
 def collect(entries: dict[str, dict[str, Entry]]) -> dict[str, list[Any]]:
-    """Table name -> rows of all finished units, sorted by id."""
+    """Table name -> rows of all finished units, sorted by id. Where two stages put out records of
+    one kind, the later one's stand for those of the same id."""
     tables: dict[str, list[Any]] = {name: [] for name in TABLES}
     for units in entries.values():
-        for entry in units.values():
-            for result in entry.results:
-                for record in result.records or []:
-                    if type(record) in TABLE_OF:
-                        tables[TABLE_OF[type(record)]].append(record)
-                if result.reject:
-                    tables["rejects"].append(result.reject)
-                if result.failure:
-                    tables["failures"].append(result.failure)
+        made: dict[str, list[Any]] = defaultdict(list)
+        for result in (result for entry in units.values() for result in entry.results):
+            for record in result.records or []:
+                if type(record) in TABLE_OF:
+                    made[TABLE_OF[type(record)]].append(record)
+            if result.reject:
+                tables["rejects"].append(result.reject)
+            if result.failure:
+                tables["failures"].append(result.failure)
+        for name, rows in made.items():
+            later = {rec.record_id(row) for row in rows}
+            tables[name] = [r for r in tables[name] if rec.record_id(r) not in later] + rows
     for name, rows in tables.items():
         rows.sort(
             key=lambda r: (

@@ -78,7 +78,10 @@ def _side_files(work: Path) -> Iterator[str]:
             entry = json.loads(path.read_text(encoding="utf-8"))
             kind = getattr(rec, entry["kind"])
             outputs = [decode(kind, r) for x in entry["results"] for r in x["records"] or []]
-            names = written_by(NODES[entry["stage"]].stage(), entry["unit"], outputs)
+            if entry["stage"] in NODES:
+                names = written_by(NODES[entry["stage"]].stage(), entry["unit"], outputs)
+            else:  # a stage that the graph has no more
+                names = [name for r in outputs for name in rec.files_of(r, "side_file")]
             names += [
                 os.path.relpath(as_path(r.target), work.resolve())
                 for r in outputs

@@ -96,6 +96,8 @@ def _tables(corpus: Corpus, say) -> None:
         ("videos", "video_id"),
         ("shots", "shot_id"),
         ("tracks", "track_id"),
+        ("identities", "track_id"),
+        ("offsets", "track_id"),
         ("clips", "clip_id"),
         ("samples", "clip_id"),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -63,7 +64,18 @@ def test_one_sample_is_read_without_the_rest(shard, monkeypatch):
     assert SampleIndex.of(shard)["a-10"].members["face.mp4"] == b"a-10" * 300
 
 
-@pytest.mark.parametrize("damage", ["not json", "{}", "[]", '{"num_bytes": 1, "samples": {}}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not json",
+        "{}",
+        "[]",
+        '{"num_bytes": 1, "samples": {}}',
+        "[" * 100_000,
+        '{"num_bytes": 1, "samples": {"a": {"json": [Infinity, 1e999]}}}',
+    ],
+    ids=["text", "empty", "list", "another's", "nested", "infinite"],
+)
 def test_an_index_that_cannot_be_is_made_again(shard, damage):
     expected = contents(shard)
     Path(index_name(str(shard))).write_text(damage)
@@ -198,3 +210,30 @@ def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeyp
 def test_the_hash_is_over_names_lengths_and_bytes():
     made = ShardSample("k", {"json": b"{}", "face.mp4": b"xy"})
     assert made.sha256() == hashlib.sha256(b"face.mp4\x002\x00xyjson\x002\x00{}").hexdigest()
+
+
+def test_a_pipe_where_the_index_would_be_is_not_waited_for(shard):
+    expected = contents(shard)
+    os.mkfifo(index_name(str(shard)))
+    assert SampleIndex.beside(shard) is None and contents(shard) == expected
+
+
+def test_an_index_that_groups_members_at_another_dot_is_made_again(shard):
+    """It names every member rightly, in the tar's order, and would give samples in pieces."""
+    SampleIndex.of(shard).write()
+    path = Path(index_name(str(shard)))
+    told = json.loads(path.read_text())
+    torn = {}
+    for key, members in told["samples"].items():
+        torn[f"{key}.face"] = {"mp4": members["face.mp4"]}
+        torn[key] = {"json": members["json"]}
+    path.write_text(json.dumps(told | {"samples": torn}))
+    assert SampleIndex.beside(shard) is None
+    assert SampleIndex.of(shard)["a"].members == sample("a").members
+
+
+def test_all_samples_come_whatever_keys_an_index_tells(shard):
+    SampleIndex.of(shard).write()
+    path = Path(index_name(str(shard)))
+    path.write_text(path.read_text().replace('"a-10"', '"a-1x"'))
+    assert [s.key for s in SampleIndex.of(shard)] == ["b", "a", "a-1", "a-10", "é" * 40]

@@ -431,3 +431,15 @@ def test_a_node_keeps_files_that_are_not_at_the_address(address, tmp_path):
         os.utime(path, (1, 1))
     assert files.trim(0.0, ["media"]) == 100
     assert sorted(contents(tmp_path)) == ["work/media/mine.mp4"]
+
+
+def test_clean_removes_what_a_stage_wrote_that_the_graph_has_no_more(tmp_path):
+    root = tmp_path / "c"
+    built(root, 1).publish()
+    entry = root / "work" / "ledger" / "gone_stage" / "v" / "abc.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text(
+        '{"stage": "gone_stage", "unit": "v", "key": "k", "kind": "Offset", "results": []}'
+    )
+    clean(root)
+    assert not entry.exists()

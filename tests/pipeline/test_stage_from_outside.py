@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from manifests.records import Clip, Offset
+from pipeline.build.publication import collect
 from pipeline.config.build_config import load_config, stage_configs
 from pipeline.graph import MAIN_JOB, Node, of_kind
 from pipeline.run import placement
@@ -58,6 +59,8 @@ def test_it_runs_between_the_stages_of_a_build(tmp_path):
             ) as runner,
         ):
             entries = runner.run(requests)
+        offsets = collect(entries)["offsets"]
+        assert len({o.track_id for o in offsets}) == len(offsets) == len(entries["sync"])
         own = [r for e in entries["long_enough"].values() for r in e.results]
         assert own and all((r.reject is None) == (least == 1.0) for r in own)
         clips = [r for e in of_kind(entries, Clip) for r in e.outputs]
