@@ -128,7 +128,7 @@ def vca_gan_mel(samples: np.ndarray) -> np.ndarray:
 
 def waveform(samples: np.ndarray) -> np.ndarray:
     """The sound itself, [N], as it is."""
-    _unit(samples)
+    _unit(samples, least_frames=1)
     return samples
 
 
@@ -186,11 +186,13 @@ FEATURES = {
 # -- scales ------------------------------------------------------------------------------------
 
 
-def _unit(samples: np.ndarray) -> np.ndarray:
+def _unit(samples: np.ndarray, least_frames: int = 2) -> np.ndarray:
     """float64 [N] in +-1. Raises TypeError, and ValueError for less than two frames: what is
     mirrored at the ends must be there."""
-    if samples.ndim != 1 or len(samples) < 2 * SAMPLES_PER_FRAME:
-        raise ValueError(f"one channel of two frames or more is needed, not {samples.shape}")
+    if samples.ndim != 1 or len(samples) < least_frames * SAMPLES_PER_FRAME:
+        raise ValueError(
+            f"one channel of {least_frames} frames or more is needed, not {samples.shape}"
+        )
     if samples.dtype == np.int16:
         return samples / FULL_SCALE
     if samples.dtype in (np.float32, np.float64):
