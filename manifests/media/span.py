@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+Window = tuple[slice, slice]
+"""Rows and columns of a picture."""
+WHOLE: Window = (slice(None), slice(None))
 BLACK, WHITE = 16, 235
 """Luma as it is coded: BT.709 in the limited range."""
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - BLACK) * 255 / (WHITE - BLACK)), 0, 255).astype(
@@ -20,11 +24,14 @@ _FULL_RANGE = np.clip(np.rint((np.arange(256) - BLACK) * 255 / (WHITE - BLACK)),
 )
 
 
-def decode_rgb(content: bytes, first: int = 0, count: int | None = None) -> np.ndarray:
-    """uint8 [count, H, W, 3] RGB of frames [first, first + count), to the end where that is None.
+def decode_rgb(
+    content: bytes, first: int = 0, count: int | None = None, window: Window = WHOLE
+) -> np.ndarray:
+    """uint8 [count, h, w, 3] RGB of frames [first, first + count), to the end where that is None.
 
-    The same as `decode_video(content)[first : first + count]`. Raises ValueError where the file has
-    fewer frames.
+    The same as `decode_video(content)[first : first + count, *window]`: rows and columns are cut
+    from pictures converted as a whole, so that no edge gets other colours. Raises ValueError where
+    the file has fewer frames.
     """
     converter = VideoReformatter()
     return _stacked(
@@ -35,7 +42,7 @@ def decode_rgb(content: bytes, first: int = 0, count: int | None = None) -> np.n
                 src_colorspace=Colorspace.ITU709,
                 src_color_range=ColorRange.MPEG,
                 dst_color_range=ColorRange.JPEG,
-            ).to_ndarray()
+            ).to_ndarray()[window]
             for frame in _frames(content, first, count)
         ],
         first,
@@ -44,18 +51,15 @@ def decode_rgb(content: bytes, first: int = 0, count: int | None = None) -> np.n
 
 
 def decode_grey(
-    content: bytes,
-    first: int = 0,
-    count: int | None = None,
-    window: tuple[slice, slice] = (slice(None), slice(None)),
+    content: bytes, first: int = 0, count: int | None = None, window: Window = WHOLE
 ) -> np.ndarray:
     """uint8 [count, h, w] of the same frames from their luma alone, black 0 and white 255.
 
-    `window`: the rows and columns that are wanted; nothing else is copied. No colour is
-    converted: saturated colours are as bright as BT.709 says, not as a mean of R, G and B.
+    Nothing outside the window is copied, and no colour is converted: saturated colours are as
+    bright as BT.709 says, not as a mean of R, G and B.
     """
     cut = [_luma(frame)[window] for frame in _frames(content, first, count)]
-    return _FULL_RANGE[_stacked(cut, first, count)]
+    return np.take(_FULL_RANGE, _stacked(cut, first, count), mode="clip")
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
@@ -74,11 +78,13 @@ def _frames(content: bytes, first: int, count: int | None) -> Iterator[av.VideoF
         rate, base, begin = stream.average_rate, stream.time_base, stream.start_time or 0
         if rate is None or base is None:
             raise ValueError("the video states no frame rate")
+        ticks = 1 / (rate * base)  # of a frame
+        first_pts = begin + round((first - Fraction(1, 2)) * ticks)
         if first:
-            container.seek(begin + round(first / rate / base), stream=stream)
+            container.seek(begin + round(first * ticks), stream=stream)
         given = 0
         for frame in container.decode(stream):
-            if frame.pts is None or round((frame.pts - begin) * base * rate) < first:
+            if frame.pts is None or frame.pts < first_pts:
                 continue
             given += 1
             yield frame

@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from manifests.crops import CROPS, crop
 from manifests.media import span
@@ -225,6 +226,21 @@ def test_a_damaged_video_is_named(video):
 def test_a_view_that_there_is_not(wrong, why):
     with pytest.raises(ValueError, match=why):
         View(**{"crop": "lip", **wrong})
+
+
+def threads_in_use(sample: ShardSample, row: Row) -> dict[str, int]:
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {"cv2": cv2.getNumThreads(), "blas": max(pools)}
+
+
+def test_a_worker_has_one_thread(video, tmp_path):
+    (tmp_path / "train").mkdir()
+    with open(tmp_path / "train" / "000000.tar", "wb") as file:
+        write_samples(file, [sample_of(video)])
+    samples = Samples.of(tmp_path, "train")
+    plan = EvaluationPlan(mixture_of([samples], seed=1), 1)
+    (batch,) = Loader([samples], threads_in_use, plan, Share(num_workers=1))
+    assert batch["cv2"].tolist() == [1] and batch["blas"].tolist() == [1]
 
 
 def test_views_feed_the_loader_alike_at_any_number_of_workers(video, tmp_path):

@@ -84,10 +84,8 @@ class View:
         window = CROPS[self.crop]
         try:
             content = sample.members["face.mp4"]
-            if self.is_grey:
-                cut = decode_grey(content, first, count, window.rows_columns)
-            else:
-                cut = decode_rgb(content, first, count)[:, *window.rows_columns]
+            decode = decode_grey if self.is_grey else decode_rgb
+            cut = decode(content, first, count, window.rows_columns)
         except Exception as error:  # a damaged or foreign member raises almost anything
             why = f"face.mp4: {type(error).__name__}: {sentence(error)}"
             raise SampleError(sample.shard, sample.key, why) from None
