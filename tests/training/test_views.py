@@ -51,7 +51,7 @@ def whole(video) -> np.ndarray:
 @pytest.fixture(scope="module")
 def luma(video) -> np.ndarray:
     """The luma planes of all frames as PyAV gives them, uint8 [T, 256, 256]."""
-    with av.open(io.BytesIO(video)) as container:
+    with av.open(io.BytesIO(video), "r") as container:
         return np.stack([f.to_ndarray()[:256] for f in container.decode(video=0)])
 
 
