@@ -144,7 +144,6 @@ def test_a_click_is_in_the_syncnet_columns_whose_windows_hold_it(at_ms):
     centre = FEATURES["syncnet"].centre_ms
     holding = [c for c in range(100) if abs(centre(c) - (at_ms + 1)) < 12.5 + 1]
     assert np.flatnonzero(loud != quiet).tolist() == holding
-    assert max(holding, key=lambda c: loud[c]) in holding[:3]
 
 
 @pytest.mark.parametrize("at_ms", [300.0, 404.0, 511.0])
