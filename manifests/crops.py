@@ -32,6 +32,17 @@ class Crop:
     width: int
     source: str
 
+    @property
+    def rows_columns(self) -> tuple[slice, slice]:
+        """The window itself, to index a picture with."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def size(self, height_px: int | None = None) -> tuple[int, int]:
+        """Height and width in px: the crop's own, or of the same shape at another height."""
+        if height_px is None:
+            return self.height, self.width
+        return height_px, max(round(height_px * self.width / self.height), 1)
+
 
 CROPS = {
     "face": Crop(0, 0, 256, 256, 256, 256, "the canonical frame"),
@@ -48,15 +59,19 @@ CROPS = {
 
 def crop(frames: np.ndarray, name: str) -> np.ndarray:
     """uint8 [T, 256, 256, 3] -> uint8 [T, height, width, 3]. Raises KeyError for no such crop."""
+    window = CROPS[name]
+    return resized(frames[:, *window.rows_columns], *window.size())
+
+
+def resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 [T, h, w, ...] -> [T, height, width, ...], by the mean over areas; linear to more."""
     import cv2
 
-    window = CROPS[name]
-    cut = frames[:, window.y0 : window.y1, window.x0 : window.x1]
-    if cut.shape[1:3] == (window.height, window.width):
-        return np.ascontiguousarray(cut)
-    return np.stack(
-        [cv2.resize(f, (window.width, window.height), interpolation=cv2.INTER_AREA) for f in cut]
-    )
+    if pictures.shape[1:3] == (height, width):
+        return np.ascontiguousarray(pictures)
+    grows = height > pictures.shape[1]
+    how = cv2.INTER_LINEAR if grows else cv2.INTER_AREA
+    return np.stack([cv2.resize(p, (width, height), interpolation=how) for p in pictures])
 
 
 def template() -> np.ndarray:

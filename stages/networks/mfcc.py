@@ -27,8 +27,10 @@ def num_columns(num_samples: int) -> int:
     return 1 if num_samples <= WINDOW else 1 - (WINDOW - num_samples) // STEP
 
 
-def mfcc(pcm: np.ndarray) -> np.ndarray:
-    """int16 [N] at 16 kHz -> float32 [C, 13] at 100 Hz, C = `num_columns(N)`.
+def mfcc(pcm: np.ndarray, count: int | None = None) -> np.ndarray:
+    """int16 [N] at 16 kHz -> float32 [C, 13] at 100 Hz, C = `count` or else `num_columns(N)`.
+
+    A `count` may ask for one column more, which begins before the end all the same.
 
     Memory beside the result is bounded, however long the sound. Raises TypeError for samples
     that are not int16, ValueError for anything but one channel with at least one sample.
@@ -37,7 +39,7 @@ def mfcc(pcm: np.ndarray) -> np.ndarray:
         raise TypeError(f"samples must be int16, not {pcm.dtype}: the scale matters")
     if pcm.ndim != 1 or not len(pcm):
         raise ValueError(f"one channel with samples is needed, not shape {pcm.shape}")
-    count = num_columns(len(pcm))
+    count = count or num_columns(len(pcm))
     output = np.empty((count, NUM_CEPSTRA), np.float32)
     for first in range(0, count, _CHUNK):
         last = min(first + _CHUNK, count)

@@ -180,14 +180,16 @@ def test_a_table_of_an_older_release_is_named(tmp_path):
 
 
 def test_the_page_is_right(tmp_path, monkeypatch, capsys):
-    """Its block runs on a corpus of ours."""
+    """Its blocks run on a corpus of ours, one after the other."""
     Readable(tmp_path / "my-corpus", 6).publish()
     page = Path(__file__).resolve().parents[2] / "docs" / "training.md"
-    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, str(page), "exec"), names := {})
+    exec(compile("\n".join(blocks), str(page), "exec"), names := {})
     names["loader"].close()
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "12 nothing was left out."
-    assert told[1:] == [f"{s} torch.Size([8, 25, 68, 2]) tensor(True)" for s in (1, 2)]
+    assert told[1:3] == [f"{s} torch.Size([8, 25, 68, 2]) tensor(True)" for s in (1, 2)]
+    shapes = "torch.Size([8, 25, 64, 64]) torch.Size([8, 100, 80])"
+    assert [line[: len(shapes)] for line in told[3:]] == [shapes] * 2
     assert names["again"].step == 2

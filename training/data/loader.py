@@ -19,6 +19,7 @@ from training.data.mixture import EvaluationPlan, Mixture, Row, TrainingPlan, wh
 from training.data.order import rank_positions
 from training.data.samples import Samples
 from training.data.state import CorpusPrint, LoaderState
+from training.data.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,6 +141,7 @@ class Loader:
                 pin_memory=self.share.pin_memory,
                 prefetch_factor=self.share.steps_ahead if has_workers else None,
                 persistent_workers=has_workers,
+                worker_init_fn=one_thread if has_workers else None,
                 multiprocessing_context=self.share.start_method if has_workers else None,
                 # Each `iter` draws a number; from torch's own generator it would change what a
                 # model draws after a resume.

@@ -1,0 +1,218 @@
+"""What each model hears of 16 kHz sound, on the canonical clock (docs/clock.md).
+
+One function a model. Sound is int16, or float in +-1, [N]; a canonical frame is 640 samples, and
+time is the first axis of what is made, so that examples of different lengths can be batched. Which
+moment a column stands for is part of a feature's definition: `SoundFeature.centre_ms`.
+Legend: N samples, T = N // 640 frames, C columns, M bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.fft import dct
+from scipy.signal import butter, lfilter, sosfiltfilt
+
+from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from manifests.spectra import mel_htk, mel_slaney, stft, windows
+from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
+from stages.networks.mfcc import WINDOW as MFCC_WINDOW
+
+FULL_SCALE = 32768
+LOG_FLOOR = 1e-5
+COLUMNS_PER_FRAME = 4
+"""Of every feature with a column each 10 ms."""
+SLTS_WINDOW, SLTS_HOP, SLTS_BANDS, SLTS_LOW_HZ, SLTS_HIGH_HZ = 640, 160, 80, 55.0, 7600.0
+LIP2SPEECH_WINDOW, LIP2SPEECH_HOP, LIP2SPEECH_BANDS = 1024, 256, 80
+VCA_GAN_HIGH_HZ, VCA_GAN_PEAK, VCA_GAN_ORDER = 7500.0, 0.9, 7
+SYNCNET_COLUMNS = 20
+SPEECH2VID_COLUMNS, SPEECH2VID_CEPSTRA, SPEECH2VID_BANDS = 35, 12, 40
+SPEECH2VID_LOW_HZ, SPEECH2VID_HIGH_HZ, SPEECH2VID_FLOOR = 300.0, 3700.0, 1e-10
+_SPEECH2VID_BEFORE = SPEECH2VID_COLUMNS // 2
+
+
+# -- one function a model ----------------------------------------------------------------------
+
+
+def slts_mel(samples: np.ndarray) -> np.ndarray:
+    """Natural log of mel magnitudes, float32 [4 T, 80]; column j is centred on 10 j + 5 ms.
+
+    Window 640, hop 160 (Niu and Mak 2023, section 4.3, there of the metric's frontend; for the
+    training inferred), 240 samples mirrored at each end, so that a frame has 4 columns exactly. 80
+    bands of 55 to 7600 Hz and the floor 1e-5: inferred, from the code of VCA-GAN and Lip2Wav, as
+    are Slaney's bank and the periodic Hann window.
+    """
+    signal = _unit(samples)
+    padded = np.pad(signal, (SLTS_WINDOW - SLTS_HOP) // 2, mode="reflect")
+    bank = mel_slaney(SLTS_BANDS, SLTS_WINDOW, SLTS_LOW_HZ, SLTS_HIGH_HZ)
+    return _log(np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP)) @ bank.T)
+
+
+def lip2speech_mel(samples: np.ndarray) -> np.ndarray:
+    """Natural log of mel power, float32 [N // 256 + 1, 80]; column j is centred on 16 j ms.
+
+    Window 1024, hop 256, HTK's bank of 80 bands to 8 kHz, mirrored ends, floor 1e-5: the published
+    code's torchaudio settings (hparams.py, spectograms.py); the paper names none.
+    """
+    padded = np.pad(_unit(samples), LIP2SPEECH_WINDOW // 2, mode="reflect")
+    power = np.abs(stft(padded, LIP2SPEECH_WINDOW, LIP2SPEECH_HOP)) ** 2
+    return _log(power @ mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW).T)
+
+
+def syncnet_mfcc(samples: np.ndarray) -> np.ndarray:
+    """Cepstra of `stages.networks.mfcc`, float32 [4 T, 13]; column j begins at 10 j ms.
+
+    Frame f of SyncNet sees columns 4 f to 4 f + 19 (`syncnet_windows`). The columns are `mfcc`'s,
+    and one more: the last begins 10 ms before the end and is filled up with zeros like the ones
+    before it (inferred), so that a frame has 4 columns exactly.
+    """
+    pcm = _pcm(samples)
+    return mfcc(pcm, COLUMNS_PER_FRAME * (len(pcm) // SAMPLES_PER_FRAME))
+
+
+def syncnet_windows(columns: np.ndarray) -> np.ndarray:
+    """Cepstra [4 T, 13] -> what each of the frames 0 to T - 5 hears, float32 [T - 4, 13, 20].
+
+    Chung and Zisserman 2016, section 2.1: 0.2 s, 20 columns of 13, beside 5 frames. A view; raises
+    ValueError under 20 columns.
+    """
+    slid = np.lib.stride_tricks.sliding_window_view(columns, SYNCNET_COLUMNS, axis=0)
+    return slid[::COLUMNS_PER_FRAME]
+
+
+def speech2vid_mfcc(samples: np.ndarray) -> np.ndarray:
+    """0.35 s of cepstra around each frame, float32 [T, 12, 35].
+
+    Column c of frame f begins at 40 f + 10 (c - 17) ms: the frame is the middle one of its window
+    (Chung et al. 2017, section 3.2), whose start is inferred: round(100 t) - 17. Beyond the ends
+    is silence. Windows of 25 ms (Hamming) every 10 ms, pre-emphasis .97, magnitudes over 512, 40
+    triangles of 300 to 3700 Hz, int16's scale, lifter 22, the last 12 of 13: the demo's mfcc.m;
+    its logarithm has no floor, 1e-10 is inferred.
+    """
+    num_frames = len(_unit(samples)) // SAMPLES_PER_FRAME
+    before, after = _SPEECH2VID_BEFORE * STEP, _SPEECH2VID_BEFORE * STEP + MFCC_WINDOW
+    signal = np.pad(_unit(samples) * FULL_SCALE, (before, after))
+    emphasised = lfilter([1.0, -PRE_EMPHASIS], [1.0], signal)
+    taken = windows(emphasised, MFCC_WINDOW, STEP) * np.hamming(MFCC_WINDOW)
+    bank = mel_htk(SPEECH2VID_BANDS, 512, SPEECH2VID_LOW_HZ, SPEECH2VID_HIGH_HZ)
+    bands = np.abs(np.fft.rfft(taken, 512)) @ bank.T
+    cepstra = dct(np.log(np.maximum(bands, SPEECH2VID_FLOOR)), type=2, norm="ortho", axis=1)
+    order = np.arange(1, SPEECH2VID_CEPSTRA + 1)
+    cepstra = cepstra[:, order] * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
+    slid = np.lib.stride_tricks.sliding_window_view(cepstra, SPEECH2VID_COLUMNS, axis=0)
+    return np.ascontiguousarray(slid[::COLUMNS_PER_FRAME][:num_frames], np.float32)
+
+
+def vca_gan_mel(samples: np.ndarray) -> np.ndarray:
+    """Mel of the network's own scale, float32 [4 T, 80]; column j is centred on 10 j ms.
+
+    Butterworth high-pass of order 7 at 55 Hz, forth and back; peak to 0.9; pre-emphasis .97; then
+    window 640, hop 160, mirrored ends, 80 bands of 55 to 7500 Hz, m = ln(max(., 1e-5)) brought to
+    (m - ln 1e-5) / (-ln 1e-5 / 2) - 1, cut to 4 columns a frame (the published code; Slaney's bank
+    and the periodic Hann window as in its Tacotron STFT). Peak and filter are of the whole clip.
+    """
+    signal = sosfiltfilt(_high_pass(), _unit(samples))
+    loudest = np.abs(signal).max()
+    signal = signal / loudest * VCA_GAN_PEAK if loudest > 0 else signal
+    emphasised = np.clip(lfilter([1.0, -PRE_EMPHASIS], [1.0], signal), -1, 1)
+    padded = np.pad(emphasised, SLTS_WINDOW // 2, mode="reflect")
+    bank = mel_slaney(SLTS_BANDS, SLTS_WINDOW, SLTS_LOW_HZ, VCA_GAN_HIGH_HZ)
+    bands = _log(np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP)) @ bank.T)
+    whole = COLUMNS_PER_FRAME * (len(samples) // SAMPLES_PER_FRAME)
+    floor = np.float32(np.log(LOG_FLOOR))
+    return (bands[:whole] - floor) / (-floor / 2) - 1
+
+
+def waveform(samples: np.ndarray) -> np.ndarray:
+    """The sound itself, [N], as it is."""
+    _unit(samples, least_frames=1)
+    return samples
+
+
+# -- and of a window of frames -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SoundFeature:
+    """A feature, and where on the clock its columns are."""
+
+    make: Callable[[np.ndarray], np.ndarray]
+    step_ms: float
+    """From one column to the next."""
+    first_centre_ms: float
+    """What the first column is centred on."""
+    rows_per_frame: int | None
+    """None: as many as the window's own sound gives."""
+    context_frames: int | None
+    """Frames on either side that a window's columns can hear of; None: the whole clip."""
+
+    def centre_ms(self, column: int) -> float:
+        """The moment that a column stands for, from the beginning of the sound."""
+        return self.first_centre_ms + column * self.step_ms
+
+    def of_window(self, sound: np.ndarray, first_frame: int, num_frames: int) -> np.ndarray:
+        """The feature of frames [first_frame, first_frame + num_frames) of a clip's sound.
+
+        The same as the rows that the whole clip has there; where `rows_per_frame` is None, the
+        feature of the window's sound alone. Raises ValueError for frames that are not there.
+        """
+        there = len(sound) // SAMPLES_PER_FRAME
+        end = first_frame + num_frames
+        if not 0 <= first_frame < end <= there:
+            raise ValueError(f"frames {first_frame} to {end} of a sound of {there} frames")
+        context = there if self.context_frames is None else self.context_frames
+        low, high = max(first_frame - context, 0), min(end + context, there)
+        made = self.make(sound[low * SAMPLES_PER_FRAME : high * SAMPLES_PER_FRAME])
+        if self.rows_per_frame is None:
+            return made
+        rows = self.rows_per_frame
+        return made[(first_frame - low) * rows : (end - low) * rows]
+
+
+_MIDDLE_MS = 1000 * MFCC_WINDOW / SAMPLE_RATE / 2
+FEATURES = {
+    "slts": SoundFeature(slts_mel, 10.0, 5.0, COLUMNS_PER_FRAME, 1),
+    "lip2speech": SoundFeature(lip2speech_mel, 16.0, 0.0, None, 0),
+    "syncnet": SoundFeature(syncnet_mfcc, 10.0, _MIDDLE_MS, COLUMNS_PER_FRAME, 1),
+    "speech2vid": SoundFeature(speech2vid_mfcc, 40.0, _MIDDLE_MS, 1, 5),
+    "vca_gan": SoundFeature(vca_gan_mel, 10.0, 0.0, COLUMNS_PER_FRAME, None),
+    "waveform": SoundFeature(waveform, 1000 / SAMPLE_RATE, 0.0, SAMPLES_PER_FRAME, 0),
+}
+
+
+# -- scales ------------------------------------------------------------------------------------
+
+
+def _unit(samples: np.ndarray, least_frames: int = 2) -> np.ndarray:
+    """float64 [N] in +-1. Raises TypeError, and ValueError for less than two frames: what is
+    mirrored at the ends must be there."""
+    if samples.ndim != 1 or len(samples) < least_frames * SAMPLES_PER_FRAME:
+        raise ValueError(
+            f"one channel of {least_frames} frames or more is needed, not {samples.shape}"
+        )
+    if samples.dtype == np.int16:
+        return samples / FULL_SCALE
+    if samples.dtype in (np.float32, np.float64):
+        return samples.astype(np.float64)
+    raise TypeError(f"samples must be int16, or float in +-1, not {samples.dtype}")
+
+
+def _pcm(samples: np.ndarray) -> np.ndarray:
+    """int16 [N]."""
+    signal = _unit(samples)
+    if samples.dtype == np.int16:
+        return samples
+    return np.clip(np.rint(signal * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def _log(bands: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(bands, LOG_FLOOR)).astype(np.float32)
+
+
+@cache
+def _high_pass() -> np.ndarray:
+    """In second-order sections: as one polynomial, order 7 at 55 Hz has lost its digits."""
+    return butter(VCA_GAN_ORDER, SLTS_LOW_HZ, "highpass", fs=SAMPLE_RATE, output="sos")

@@ -1,0 +1,140 @@
+"""What a model asks of a sample: which pictures, which sound, which window, which pairing.
+
+A view's `decode` is what the loader asks for. It decodes the frames of the window that the row's
+chance draws and no others; pictures are uint8, for a device to scale and flip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
+from manifests.crops import CROPS, resized
+from manifests.media.span import decode_grey, decode_rgb
+from manifests.plain_words import sentence
+from manifests.sample_json import known
+from manifests.shards import SampleError, ShardError, ShardSample
+from training.data.collate import Example
+from training.data.mixture import Row
+from training.data.sound_features import FEATURES
+
+Pairing = Literal["raw", "corrected"]
+
+
+@dataclass(frozen=True)
+class View:
+    """A model's view of a sample. Raises ValueError for a crop or feature that there is not."""
+
+    crop: str
+    """A name of `manifests.crops.CROPS`."""
+    height_px: int | None = None
+    """Height of the pictures, the crop keeping its shape; None: the crop's own."""
+    is_grey: bool = False
+    sound: str | None = None
+    """A name of `sound_features.FEATURES`; None: no sound is read."""
+    num_frames: int | None = None
+    """Frames of the window; None, and of a clip that has fewer: the whole clip."""
+    pairing: Pairing = "raw"
+    """raw: sound and pictures as the corpus pairs them; corrected: the measured lag taken out of
+    the sound, whose window then begins earlier by a lag > 0 (the video was late)."""
+
+    def __post_init__(self) -> None:
+        for name, known_names in ((self.crop, CROPS), (self.sound, FEATURES)):
+            if name is not None and name not in known_names:
+                raise ValueError(f"there is no {name}; there are {', '.join(known_names)}")
+        if self.pairing not in ("raw", "corrected"):
+            raise ValueError(f"pairing is raw or corrected, not {self.pairing}")
+        if self.num_frames is not None and self.num_frames < 1:
+            raise ValueError(f"a window needs a frame or more, not {self.num_frames}")
+
+    def decode(self, sample: ShardSample, row: Row) -> Example:
+        """`video` uint8 [T, H, W] or [T, H, W, 3], `sound` as the feature has it, `first_frame` of
+        the window and `lag_samples`, which was taken out of the sound.
+
+        Raises ShardError for a sample that is damaged or has not what the pairing needs.
+        """
+        lag = self._lag_samples(sample)
+        there = int(sample.facts["num_frames"])
+        first, count = self._window(there, lag, row)
+        example: dict[str, np.ndarray | int] = {
+            "video": self._pictures(sample, first, count),
+            "first_frame": first,
+            "lag_samples": lag,
+        }
+        if self.sound is not None:
+            sound = moved(sample.sound, lag)
+            example["sound"] = FEATURES[self.sound].of_window(sound, first, count)
+        return example
+
+    def _window(self, there: int, lag_samples: int, row: Row) -> tuple[int, int]:
+        """First frame and number of frames. Windows that would hear silence, because the sound
+        was moved away from an end of the clip, are not drawn if there are others."""
+        if self.num_frames is None or self.num_frames >= there:
+            return 0, there
+        lost = -(-abs(lag_samples) // SAMPLES_PER_FRAME)
+        low, high = (lost, there) if lag_samples >= 0 else (0, there - lost)
+        if high - low < self.num_frames:
+            low, high = 0, there
+        return int(row.random("window").integers(low, high - self.num_frames + 1)), self.num_frames
+
+    def _pictures(self, sample: ShardSample, first: int, count: int) -> np.ndarray:
+        window = CROPS[self.crop]
+        try:
+            content = sample.members["face.mp4"]
+            decode = decode_grey if self.is_grey else decode_rgb
+            cut = decode(content, first, count, window.rows_columns)
+        except Exception as error:  # a damaged or foreign member raises almost anything
+            why = f"face.mp4: {type(error).__name__}: {sentence(error)}"
+            raise SampleError(sample.shard, sample.key, why) from None
+        return resized(cut, *window.size(self.height_px))
+
+    def _lag_samples(self, sample: ShardSample) -> int:
+        """What is to be taken out of the sound, in samples; > 0: the video lags."""
+        facts = known(sample.facts)
+        applied = facts.get("applied_lag_ms") or 0.0
+        if self.pairing == "raw":
+            if applied:
+                raise ShardError(
+                    f"{sample.shard}: {applied:g} ms were taken out of the sound of {sample.key}, "
+                    "so there is no raw pairing; build with --set sync.correct=false"
+                )
+            return 0
+        lag = facts.get("video_lag_ms")
+        if lag is None and not applied:
+            raise ShardError(
+                f"{sample.shard}: no lag is known of {sample.key} "
+                f"({facts.get('offset_reason') or facts.get('offset_status')}); leave such samples "
+                'out with Wanted(offset_statuses=frozenset({"measured"}))'
+            )
+        return 0 if applied or lag is None else lag_to_samples(lag)
+
+
+VIEWS = {
+    # 3 s chunks of the face (section 4.4); 96 px is inferred; uncorrected pairs are its subject.
+    "slts": View("face", 96, sound="slts", num_frames=75),
+    # Lips of 96 px in colour, clips of 1 to 3 s; 2 s is the chunk of its long videos (section 4.2).
+    "lip2speech": View("lip", sound="lip2speech", num_frames=50, pairing="corrected"),
+    # The authors' trainer: 30 frames of 224 px a clip, offsets applied.
+    "syncnet": View("syncnet", sound="syncnet", num_frames=30, pairing="corrected"),
+    # A frame and the 0.35 s around it (section 3.2).
+    "speech2vid": View("speech2vid", sound="speech2vid", num_frames=1, pairing="corrected"),
+    # 40 grey frames of 112 px; its 136 px around the mouth are our lip crop's 96 (inferred).
+    "vca_gan": View("lip", 112, True, "vca_gan", 40, "corrected"),
+}
+"""The papers' own views."""
+
+
+def moved(pcm: np.ndarray, lag_samples: int) -> np.ndarray:
+    """Sound [N] that suits pictures which came late by a lag: later by as much, same length,
+    silence where nothing was recorded. As a build with `sync.correct` makes it."""
+    if not lag_samples:
+        return pcm
+    made = np.zeros_like(pcm)
+    if lag_samples > 0:
+        made[lag_samples:] = pcm[:-lag_samples]
+    else:
+        made[:lag_samples] = pcm[-lag_samples:]
+    return made
