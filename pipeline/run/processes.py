@@ -126,8 +126,12 @@ def of_run(mark: str, folder: Path, spare: set[int]) -> list[psutil.Process]:
     return found
 
 
-def end_all(mark: str, folder: Path, spare: set[int], within_s: float = 5.0) -> int:
-    """Kill all processes of a run and wait for their end; how many there were."""
+def end_all(mark: str, folder: Path, spare: set[int], within_s: float = 30.0) -> int:
+    """Kill all processes of a run and wait for their end; how many there were.
+
+    On a machine with much else to do one look at all processes can take seconds, and one that is
+    missed in a look is found in the next.
+    """
     ended: set[int] = set()
     deadline = time.monotonic() + within_s
     while left := of_run(mark, folder, spare):
