@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -94,6 +95,7 @@ def test_every_sample_once_an_epoch_at_any_number_of_ranks(corpora, size, world_
 
 @pytest.mark.parametrize("num_workers", [1, 3])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+@pytest.mark.slow
 def test_workers_change_nothing(corpora, num_workers, world_size):
     """Seven samples in one shard, up to 24 workers."""
     ranks = []
@@ -132,6 +134,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(corpora, total, stop, before, af
 
 
 @pytest.mark.parametrize("before, after", [(2, 1), (2, 4)])
+@pytest.mark.slow
 def test_two_ranks_with_workers_go_on_as_one_and_as_four(corpora, before, after):
     done = random.Random(before * after).randint(1, 6)
     first = loader(corpora[29], 8, Share(1, before, num_workers=2))
@@ -150,6 +153,7 @@ def test_two_ranks_with_workers_go_on_as_one_and_as_four(corpora, before, after)
     ]
 
 
+@pytest.mark.slow
 def test_an_iterator_that_was_left_goes_on_with_the_next_batch(corpora):
     made = loader(corpora[29], 4, Share(num_workers=1))
     expected = merged([taken(loader(corpora[29], 4), 12)])
@@ -248,6 +252,7 @@ def broken(sample, row):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.slow
 def test_a_damaged_sample_is_named_whoever_reads_it(corpora, num_workers):
     plan = TrainingPlan(mixture_of([corpora[7]]), 7)
     made = Loader([corpora[7]], broken, plan, Share(num_workers=num_workers))
@@ -342,19 +347,23 @@ from training.data.samples import Samples
 def decode(sample, row):
     return {"frames": np.zeros((100, 96, 96), np.uint8)}
 
-samples = [Samples.of(Path(sys.argv[1]), "train")]
-for _ in Loader(samples, decode, TrainingPlan(mixture_of(samples), 8), Share(num_workers=2)):
-    print("read", flush=True)
-    sys.stdin.readline()
+if __name__ == "__main__":
+    samples = [Samples.of(Path(sys.argv[1]), "train")]
+    for _ in Loader(samples, decode, TrainingPlan(mixture_of(samples), 8), Share(num_workers=2)):
+        print("read", flush=True)
+        sys.stdin.readline()
 """
 
 
-def test_a_killed_run_leaves_no_process_and_no_shared_memory(corpora):
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_process_and_no_shared_memory(corpora, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    (tmp_path / "killed.py").write_text(KILLED)
     run = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(corpora[29].root)],
+        [sys.executable, str(tmp_path / "killed.py"), str(corpora[29].root)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert run.stdout is not None and run.stdout.readline() == b"read\n"
     workers = psutil.Process(run.pid).children(recursive=True)

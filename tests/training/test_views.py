@@ -233,6 +233,7 @@ def threads_in_use(sample: ShardSample, row: Row) -> dict[str, int]:
     return {"cv2": cv2.getNumThreads(), "blas": max(pools)}
 
 
+@pytest.mark.slow
 def test_a_worker_has_one_thread(video, tmp_path):
     (tmp_path / "train").mkdir()
     with open(tmp_path / "train" / "000000.tar", "wb") as file:
@@ -243,6 +244,7 @@ def test_a_worker_has_one_thread(video, tmp_path):
     assert batch["cv2"].tolist() == [1] and batch["blas"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_views_feed_the_loader_alike_at_any_number_of_workers(video, tmp_path):
     path = tmp_path / "train" / "000000.tar"
     path.parent.mkdir()

@@ -41,8 +41,9 @@ class Share:
     steps_ahead: int = 2
     """Steps that each worker may have ready."""
     pin_memory: bool = False
-    start_method: str | None = None
-    """How workers begin: fork | forkserver | spawn; None is torch's own choice."""
+    start_method: str = "spawn"
+    """How workers begin: spawn | forkserver | fork. A program with threads (Ray's, ONNX's, a GPU's)
+    that forks can give a worker a lock that nobody opens again: it waits for ever."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size:
