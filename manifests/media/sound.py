@@ -190,3 +190,18 @@ def _silence(count: int, rate: int) -> Iterator[tuple[np.ndarray, int]]:
         block = min(count, rate)
         yield np.zeros(block, np.float32), rate
         count -= block
+
+
+def shifted(pcm: np.ndarray, lag_samples: int) -> np.ndarray:
+    """Sound [N] that suits pictures which came late by a lag: later by as much, same length.
+
+    What moves in from outside the recording is silence.
+    """
+    made = np.zeros_like(pcm)
+    if lag_samples > 0:
+        made[lag_samples:] = pcm[:-lag_samples]
+    elif lag_samples < 0:
+        made[:lag_samples] = pcm[-lag_samples:]
+    else:
+        made[:] = pcm
+    return made

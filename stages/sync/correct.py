@@ -17,7 +17,7 @@ from manifests.files import atomic_path, write_atomic
 from manifests.media.encode import encode_flac
 from manifests.media.facts import MediaError
 from manifests.media.pictures import iter_pictures
-from manifests.media.sound import read_audio
+from manifests.media.sound import read_audio, shifted
 from manifests.media.video import open_video
 from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
@@ -71,17 +71,8 @@ class Correct(Stage[Correction, Correction]):
 
 
 def moved(pcm: np.ndarray, lag_ms: float) -> np.ndarray:
-    """Sound that suits pictures which came late by `lag_ms`: later by as much, same length.
-
-    What moves in from outside the recording is silence.
-    """
-    shift = lag_to_samples(lag_ms)
-    made = np.zeros_like(pcm)
-    if shift >= 0:
-        made[shift:] = pcm[: len(pcm) - shift] if shift else pcm
-    else:
-        made[:shift] = pcm[-shift:]
-    return made
+    """Sound that suits pictures which came late by `lag_ms` (`manifests.clock.shifted`)."""
+    return shifted(pcm, lag_to_samples(lag_ms))
 
 
 def retimed(pcm: np.ndarray, lag_ms: float, drift_ppm: float) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
 from manifests.crops import CROPS, resized
+from manifests.media.sound import shifted
 from manifests.media.span import decode_grey, decode_rgb
 from manifests.plain_words import sentence
 from manifests.sample_json import known
@@ -65,7 +66,7 @@ class View:
             "lag_samples": lag,
         }
         if self.sound is not None:
-            sound = moved(sample.sound, lag)
+            sound = shifted(sample.sound, lag)
             example["sound"] = FEATURES[self.sound].of_window(sound, first, count)
         return example
 
@@ -125,16 +126,3 @@ VIEWS = {
     "vca_gan": View("lip", 112, True, "vca_gan", 40, "corrected"),
 }
 """The papers' own views."""
-
-
-def moved(pcm: np.ndarray, lag_samples: int) -> np.ndarray:
-    """Sound [N] that suits pictures which came late by a lag: later by as much, same length,
-    silence where nothing was recorded. As a build with `sync.correct` makes it."""
-    if not lag_samples:
-        return pcm
-    made = np.zeros_like(pcm)
-    if lag_samples > 0:
-        made[lag_samples:] = pcm[:-lag_samples]
-    else:
-        made[:lag_samples] = pcm[-lag_samples:]
-    return made
