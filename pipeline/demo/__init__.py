@@ -17,6 +17,8 @@ from pipeline.demo.server import serve
 from pipeline.run.progress import table
 from pipeline.storage import own_folder
 
+PORT = 21925  # the same links, and so the same ids and shards, in each demo
+
 
 def demo_config() -> BuildConfig:
     """The defaults, but for a host that needs no rest."""
@@ -47,7 +49,7 @@ def run_demo(out: Path, seed: int) -> bool:
     planted = make_programme(out / "input", seed, lambda n: print(f"  {n}", file=sys.stderr))
     own.wrote(written)
     made_s = time.monotonic() - started
-    with serve(out / "input") as address:
+    with serve(out / "input", port=PORT) as address:
         links = out / "links.txt"
         links.write_text(
             "# what the demo fetches\n" + "".join(f"{address}/{p.name}\n" for p in planted)

@@ -20,6 +20,7 @@ import numpy as np
 
 from manifests.clock import FRAME_RATE
 from manifests.files import write_atomic
+from manifests.media.encode import x264_params
 from pipeline.demo.portraits import SIZE_PX, Portrait, load_portraits, render
 from pipeline.demo.voice import RATE, Speech, speak
 from stages.sync.speech import SpeechDetector, share
@@ -226,12 +227,13 @@ def write_media(path: Path, frames, times: list[Fraction], sound: np.ndarray | N
     frames = iter(frames)
     first = next(frames)
     base = Fraction(1, 1000) if path.suffix == ".mkv" else Fraction(1, 30000)
-    with av.open(str(path), "w") as container:
+    # Matroska else carries a random number.
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         rate = Fraction(len(times) - 1) / (times[-1] - times[0])
         video = container.add_stream(
             "libx264",
             rate=rate.limit_denominator(1001),
-            options={"preset": "veryfast", "crf": "20"},
+            options={"preset": "veryfast", "crf": "20", "x264-params": x264_params()},
         )
         video.height, video.width = first.shape[:2]
         video.pix_fmt, video.time_base = "yuv420p", base

@@ -69,9 +69,15 @@ class FolderHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path, handler: type[BaseHTTPRequestHandler] = FolderHandler):
-    """The address of a server on 127.0.0.1 and a free port, while the context lasts."""
-    server = FolderServer(("127.0.0.1", 0), handler)
+def serve(folder: Path, handler: type[BaseHTTPRequestHandler] = FolderHandler, port: int = 0):
+    """The address of a server on 127.0.0.1, while the context lasts.
+
+    It stands at `port`, or at a free one if that is taken (or 0).
+    """
+    try:
+        server = FolderServer(("127.0.0.1", port), handler)
+    except OSError:
+        server = FolderServer(("127.0.0.1", 0), handler)
     server.folder = folder
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

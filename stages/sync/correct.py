@@ -14,7 +14,7 @@ import soxr
 
 from manifests.clock import FRAME_RATE, SAMPLE_RATE, lag_to_samples, samples_of
 from manifests.files import atomic_path, write_atomic
-from manifests.media.encode import encode_flac
+from manifests.media.encode import encode_flac, x264_params
 from manifests.media.facts import MediaError
 from manifests.media.pictures import iter_pictures
 from manifests.media.sound import read_audio, shifted
@@ -158,7 +158,12 @@ def _write(
         stream = out.add_stream(
             "libx264",
             rate=rate,
-            options={"crf": str(crf), "preset": "veryfast", "bf": "0", "threads": "1"},
+            options={
+                "crf": str(crf),
+                "preset": "veryfast",
+                "bf": "0",
+                "x264-params": x264_params(),
+            },
         )
         # Odd sizes lose their last row or column: 4:2:0 has none.
         stream.width, stream.height = video.width_px // 2 * 2, video.height_px // 2 * 2
