@@ -47,9 +47,9 @@ FLOORS = {
     "evaluation": (
         "records catalogue mixing",
         "metrics statistics",
-        "alignment pairing wav_header",
+        "pairing wav_header",
         "audio signatures",
-        "griffin_lim",
+        "round_trip",
         "scoring report",
         "child isolation mos",
     ),

@@ -6,18 +6,12 @@ Niu and Mak: 80 mel channels, window 640, hop 160; so is its row in every table 
 
 from __future__ import annotations
 
-import io
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-from scipy.io import wavfile
 
-from evaluation.audio import SAMPLE_RATE, read_sound
 from evaluation.metrics.errors import TooShort
 from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, magnitude, mel_bank
-from manifests.files import write_atomic
-from manifests.media.encode import encode_flac
 from manifests.spectra import inverse_stft, stft
 
 NUM_ITERATIONS, MOMENTUM = 60, 0.99
@@ -53,19 +47,3 @@ def _invert(target: np.ndarray) -> np.ndarray:
         previous = consistent
         estimate = target * ahead / np.maximum(np.abs(ahead), 1e-12)
     return inverse_stft(estimate, WIN_LENGTH, HOP_LENGTH)
-
-
-def write_round_trip(source: str | Path, target: Path) -> Path:
-    """The round trip of a file's sound, and where it was written: 16-bit FLAC at `target`, or
-    beside it a WAV of floats where the sound goes beyond full scale. Raises OSError, ValueError
-    or NoScore."""
-    sound = read_sound(source)
-    back = round_trip(sound)
-    if np.abs(sound).max() <= 1:
-        pcm = np.rint(np.clip(back, -1, 1) * 32767).astype(np.int16)
-        write_atomic(target, encode_flac(pcm))
-        return target
-    content = io.BytesIO()
-    wavfile.write(content, SAMPLE_RATE, back)
-    write_atomic(target.with_suffix(".wav"), content.getvalue())
-    return target.with_suffix(".wav")
