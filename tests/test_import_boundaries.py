@@ -43,7 +43,7 @@ FLOORS = {
         "commands",
         "cli",
     ),
-    "training": ("data losses", "layers", "models"),
+    "training": ("data losses", "layers", "harness", "models"),
     "evaluation": (
         "records catalogue mixing",
         "metrics statistics",

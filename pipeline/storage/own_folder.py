@@ -32,6 +32,7 @@ KINDS = {
     "resync": "yld resync",
     "scores": "yld evaluate",
     "demo": "yld demo",
+    "training": "yld train",
 }
 """What a folder can be, and the command that makes one."""
 
@@ -252,8 +253,7 @@ def is_from_before(root: Path, kind: str) -> bool:
         "audit": ("work/audited.json",),
         "resync": ("before/work/audited.json",),
         "scores": ("work/rows.jsonl",),
-        "demo": (),
-    }[kind]
+    }.get(kind, ())
     return bool(notes) and all((root / note).is_file() for note in notes)
 
 

@@ -94,6 +94,10 @@ class Samples:
             raise ShardError(f"{key} cannot be read: {sentence(error)}") from None
         return ShardSample(key, members, str(path))
 
+    def key(self, number: int) -> str:
+        """A sample's key, without reading it."""
+        return self._at.key(number)
+
     def __iter__(self) -> Iterator[ShardSample]:
         return (self[number] for number in range(len(self)))
 
