@@ -10,12 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.metrics.alignment import align_mels
+from evaluation.metrics.choice import aligned_stoi
+from evaluation.metrics.errors import NoScore, Silent
+from manifests.clock import SAMPLES_PER_FRAME
 from training.data.loader import Batch
 from training.harness.chance import normal, uniform
 from training.harness.data import Parts, speakers_of
-from training.harness.ranks import count_everywhere
+from training.harness.ranks import count_everywhere, rank
 from training.harness.system import Criterion, Facts, Round, System
 from training.layers.discriminators import Discriminators
+from training.losses.across import world_size
 from training.losses.adversarial import discriminator_loss, generator_loss
 from training.models.slts.config import SltsConfig
 from training.models.slts.examples import SltsDecode, scale_of
@@ -113,17 +117,19 @@ class SltsSystem(System):
     def _sound(self, batch: Batch, heard: Heard) -> tuple[Tensor, Tensor] | None:
         """.6 s of sound and what is made of the same columns, [B', S] each; None if no rank has a
         clip that is long enough."""
-        clips = self.config.vocoder_clips
-        if clips == 0:
+        most = self.config.vocoder_clips
+        if most == 0:
             return None
-        positions = _tensor(batch["position"])[:clips]
+        # The first of the whole batch, of which this rank has every `world_size`-th.
+        row = rank() + world_size() * torch.arange(len(heard.mel), device=heard.mel.device)
+        positions = _tensor(batch["position"])
         chance = uniform(self.recipe.seed, "segment", positions)
-        starts = segment_starts(heard.hard_counts[:clips], chance)
-        fits = starts >= 0
+        starts = segment_starts(heard.hard_counts, chance)
+        fits = (starts >= 0) & (row < (len(row) * world_size() if most is None else most))
         if not int(count_everywhere(fits.sum().float())):
             return None
-        wave = _tensor(batch["waveform"])[:clips][fits].float() / FULL_SCALE
-        mel, real = segments(heard.hard[:clips][fits], wave, starts[fits])
+        wave = _tensor(batch["waveform"])[fits].float() / FULL_SCALE
+        mel, real = segments(heard.hard[fits], wave, starts[fits])
         channels = self.network.vocoder.noise_channels
         noise = normal(self.recipe.seed, "noise", positions[fits], (channels, SEGMENT_COLUMNS))
         return real, self.network.speak(mel, noise.to(mel))
@@ -186,15 +192,13 @@ class SltsSystem(System):
         return most_probable(network.measure(pictures, mel, lengths)).tolist()
 
     def _stoi(self, network: Slts, batch: Batch, guess: Tensor) -> Sequence[float | None]:
-        from evaluation.metrics.choice import aligned_stoi
-
         positions, lengths = _tensor(batch["position"]), _tensor(batch["video_length"])
         channels = network.vocoder.noise_channels
         noise = normal(self.recipe.seed, "noise", positions, (channels, guess.shape[2]))
         made = network.speak(guess, noise.to(guess)).float().cpu().numpy()
         real = _tensor(batch["waveform"]).cpu().numpy() / FULL_SCALE
         return [
-            aligned_stoi(real[i, : 640 * n], made[i, : 640 * n])
+            _aligned_stoi(real[i, : SAMPLES_PER_FRAME * n], made[i, : SAMPLES_PER_FRAME * n])
             for i, n in enumerate(lengths.tolist())
         ]
 
@@ -232,6 +236,16 @@ def determination(truth: np.ndarray, guess: np.ndarray) -> float | None:
     """R2 of two float [N]; None where the truth does not vary."""
     spread = np.square(truth - truth.mean()).sum()
     return None if spread == 0 else float(1 - np.square(truth - guess).sum() / spread)
+
+
+def _aligned_stoi(real: np.ndarray, made: np.ndarray) -> float | None:
+    """A silent guess scores 0; None where the reference has too little to tell."""
+    try:
+        return aligned_stoi(real, made)
+    except Silent:
+        return 0.0 if np.abs(real).max() > 0 else None
+    except NoScore:
+        return None
 
 
 def _mask(lengths: Tensor, pictures: Tensor) -> Tensor:
