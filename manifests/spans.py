@@ -57,11 +57,10 @@ def index_text(spans: Mapping[str, Mapping[str, Span]], num_bytes: int) -> str:
     )
 
 
-def spans_of_index(text: str | bytes, tar_bytes: int) -> dict[str, dict[str, Span]] | None:
-    """What an index says, where it fits a tar of so many bytes: its spans follow each other from
-    the tar's start to its padded end. None where it does not, or is no index."""
+def spans_of_text(text: str | bytes) -> dict[str, dict[str, Span]] | None:
+    """What an index says; None for what is no index."""
     try:
-        spans = {
+        return {
             key: {
                 suffix: Span(f"{key}.{suffix}", int(first), int(size))
                 for suffix, (first, size) in members.items()
@@ -70,7 +69,13 @@ def spans_of_index(text: str | bytes, tar_bytes: int) -> dict[str, dict[str, Spa
         }
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    return spans if _fill_a_tar(spans, tar_bytes) else None
+
+
+def spans_of_index(text: str | bytes, tar_bytes: int) -> dict[str, dict[str, Span]] | None:
+    """What an index says, where it fits a tar of so many bytes: its spans follow each other from
+    the tar's start to its padded end. None where it does not, or is no index."""
+    spans = spans_of_text(text)
+    return spans if spans is not None and _fill_a_tar(spans, tar_bytes) else None
 
 
 def _fill_a_tar(spans: Mapping[str, Mapping[str, Span]], tar_bytes: int) -> bool:

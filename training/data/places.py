@@ -1,0 +1,296 @@
+"""Where a corpus lies, a folder or an fsspec address, and how its files and samples are read there.
+
+At an address an index is one request, with one for the tar's last 512 bytes to see that it fits; a
+sample is one request, its members being contiguous. A shard without an index that fits is indexed
+by requests for its headers, some for each sample; what was learnt is kept in the node's cache.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from manifests.address import is_remote, local_path
+from manifests.corpus import Corpus, column_rows
+from manifests.shards import SampleIndex, ShardError, index_name, read_members
+from manifests.spans import (
+    HEADER_BYTES,
+    NotThereError,
+    Span,
+    end_of_spans,
+    index_text,
+    members_from,
+    spans_of_index,
+    spans_of_tar,
+    spans_of_text,
+)
+from training.data.node_cache import NodeCache
+from training.data.object_store import ObjectStore, StoredFile
+
+SUMS = "SHA256SUMS"
+THREADS = 16
+"""Requests under way at a time while a corpus is looked at."""
+HEADERS_BYTES = 16_384
+"""Of a request for headers: small members that follow each other take one."""
+
+
+@dataclass(frozen=True)
+class ShardSpans:
+    """A shard's samples, and where the members of each lie."""
+
+    shard: str
+    """Its name below the corpus."""
+    samples: Mapping[str, Mapping[str, Span]]
+    is_told: bool
+    """By an index; the tar may be another one, which its headers then tell."""
+
+
+class Place(Protocol):
+    """What is asked of a folder and of an address. Names are relative to the corpus."""
+
+    @property
+    def root(self) -> Path | str:
+        """The folder, or the address."""
+
+    @property
+    def name(self) -> str:
+        """What the corpus is called, if nothing else is said."""
+
+    def shards(self) -> list[str]:
+        """Names of all tars in `shards/*/`, `*/` or the corpus itself, sorted."""
+
+    def spans(self, shards: Sequence[str]) -> Iterator[ShardSpans]:
+        """Of each shard, in this order. Raises ShardError."""
+
+    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
+        """Members of a sample. Raises NotThereError, OSError and ShardError."""
+
+    def several(
+        self, shard: str, spans: Sequence[Mapping[str, Span]], is_told: bool
+    ) -> list[dict[str, bytes]]:
+        """Members of many samples, for what is asked of them before they are chosen."""
+
+    def at(self, shard: str) -> str:
+        """The path or address of a shard."""
+
+    def sums(self) -> bytes | None:
+        """The list of checksums; None where there is none."""
+
+    def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
+        """Some columns of the table `clips`; None where the corpus has no tables."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A corpus in a folder."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    def shards(self) -> list[str]:
+        inner = self.root / "shards" if (self.root / "shards").is_dir() else self.root
+        found = sorted((*inner.glob("*/*.tar"), *inner.glob("*.tar")))
+        return [path.relative_to(self.root).as_posix() for path in found]
+
+    def spans(self, shards: Sequence[str]) -> Iterator[ShardSpans]:
+        for shard in shards:
+            index = SampleIndex.of(self.root / shard)
+            samples = {key: index.spans(key) for key in index.keys}
+            yield ShardSpans(shard, samples, index.is_told)
+
+    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
+        return read_members(self.root / shard, spans, is_told)
+
+    def several(
+        self, shard: str, spans: Sequence[Mapping[str, Span]], is_told: bool
+    ) -> list[dict[str, bytes]]:
+        return [self.members(shard, each, is_told) for each in spans]
+
+    def at(self, shard: str) -> str:
+        return str(self.root / shard)
+
+    def sums(self) -> bytes | None:
+        try:
+            return (self.root / SUMS).read_bytes()
+        except OSError:
+            return None
+
+    def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
+        if not (self.root / "manifests").is_dir():
+            return None
+        return Corpus(self.root).columns("clips", columns)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A corpus at an address: what was listed there once, and how it is read."""
+
+    store: ObjectStore
+    files: Mapping[str, StoredFile]
+    """Shards, indexes and `SHA256SUMS`, by name."""
+    cache: NodeCache | None
+
+    @classmethod
+    def of(cls, address: str, cache: NodeCache | None) -> Address:
+        """Lists the folders that shards may be in. Raises ShardError."""
+        store = ObjectStore(address.rstrip("/"))
+        files, folders = store.listed("")
+        inner = ""
+        if "shards" in folders:
+            inner = "shards/"
+            more, folders = store.listed("shards")
+            files |= more
+        for folder in folders:
+            files |= store.listed(inner + folder)[0]
+        return cls(store, files, cache)
+
+    @property
+    def root(self) -> str:
+        return self.store.address
+
+    @property
+    def name(self) -> str:
+        return self.root.rpartition("/")[2]
+
+    def shards(self) -> list[str]:
+        return sorted(name for name in self.files if name.endswith(".tar"))
+
+    def spans(self, shards: Sequence[str]) -> Iterator[ShardSpans]:
+        for begin in range(0, len(shards), THREADS):
+            with ThreadPoolExecutor(THREADS) as pool:
+                yield from pool.map(self._spans, shards[begin : begin + THREADS])
+
+    def _spans(self, shard: str) -> ShardSpans:
+        name = index_name(shard)
+        if name in self.files:
+            spans = spans_of_index(self._whole(name), self.files[shard].num_bytes)
+            if spans is not None and self._ends(shard, spans):
+                return ShardSpans(shard, spans, is_told=True)
+        return self._by_headers(shard)
+
+    def _ends(self, shard: str, spans: Mapping[str, Mapping[str, Span]]) -> bool:
+        """Whether nothing stands behind the last span: tars are padded, so their size does not
+        tell of one sample more or less."""
+        end = end_of_spans(spans)
+        return not any(self.store.range(shard, end, end + HEADER_BYTES))
+
+    def _by_headers(self, shard: str) -> ShardSpans:
+        key = f"headers of {self._key(shard)}"
+        kept = self.cache.get(key) if self.cache is not None else None
+        spans = spans_of_text(kept) if kept is not None else None
+        if spans is not None:
+            return ShardSpans(shard, spans, is_told=False)
+        raw = io.BufferedReader(_Ranged(self, shard), HEADERS_BYTES)
+        try:
+            with tarfile.open(fileobj=raw, mode="r:") as tar:
+                spans = spans_of_tar(tar)
+        except (tarfile.TarError, OSError) as error:
+            raise ShardError(
+                f"{self.at(shard)} cannot be read as a tar ({error}); send it there again"
+            ) from None
+        if self.cache is not None:
+            self.cache.put(key, index_text(spans, self.files[shard].num_bytes).encode())
+        return ShardSpans(shard, spans, is_told=False)
+
+    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
+        def read(first: int, end: int) -> bytes:
+            return self.range(shard, first, end)
+
+        return members_from(read, spans, is_told)
+
+    def several(
+        self, shard: str, spans: Sequence[Mapping[str, Span]], is_told: bool
+    ) -> list[dict[str, bytes]]:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(lambda each: self.members(shard, each, is_told), spans))
+
+    def range(self, shard: str, first: int, end: int) -> bytes:
+        """Bytes of a shard, from the cache or with one request. Raises NotThereError past its end,
+        and ShardError."""
+        if end > self.files[shard].num_bytes:
+            raise NotThereError
+        key = f"{first}-{end} of {self._key(shard)}"
+        if self.cache is not None and (kept := self.cache.get(key)) is not None:
+            return kept
+        content = self.store.range(shard, first, end)
+        if self.cache is not None:
+            self.cache.put(key, content)
+        return content
+
+    def _key(self, shard: str) -> str:
+        """Another one for a shard that was written anew."""
+        return f"{self.at(shard)} {self.files[shard].version}"
+
+    def at(self, shard: str) -> str:
+        return f"{self.root}/{shard}"
+
+    def sums(self) -> bytes | None:
+        return self._whole(SUMS) if SUMS in self.files else None
+
+    def _whole(self, name: str) -> bytes:
+        return self.store.range(name, 0, self.files[name].num_bytes)
+
+    def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
+        folder = "manifests/clips"
+        parts = {n: f for n, f in self.store.listed(folder)[0].items() if n.endswith(".parquet")}
+        if not parts:
+            return None
+        return (
+            row
+            for name, part in sorted(parts.items())
+            for row in column_rows(
+                self.at(name),
+                io.BytesIO(self.store.range(name, 0, part.num_bytes)),
+                "clips",
+                columns,
+            )
+        )
+
+
+class _Ranged(io.RawIOBase):
+    """A shard at an address as a file to seek in."""
+
+    def __init__(self, place: Address, shard: str) -> None:
+        self._place, self._shard, self._at = place, shard, 0
+        self._end = place.files[shard].num_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._end)[whence]
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        end = min(self._at + len(buffer), self._end)
+        if end <= self._at:
+            return 0
+        content = self._place.store.range(self._shard, self._at, end)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+def checksums(content: bytes | None) -> Iterator[tuple[str, str]]:
+    """Names and digests of a list of checksums."""
+    for line in (content or b"").decode("utf-8", "surrogateescape").splitlines():
+        digest, _, name = line.partition("  ")
+        yield name.lstrip("*"), digest
+
+
+def place_of(root: Path | str, cache: NodeCache | None = None) -> Place:
+    """A folder (also as `file://`) or an address. Raises ShardError for one that is not there."""
+    if isinstance(root, str) and is_remote(root):
+        return Address.of(root, cache)
+    return Folder(local_path(str(root)))
