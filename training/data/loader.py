@@ -80,6 +80,7 @@ class Loader:
             global_batch=plan.global_batch,
             corpora=_prints(corpora, plan.mixture),
             is_resampled=plan.mixture.is_resampled,
+            by_length=plan.grouping,
         )
 
     @property

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from manifests.paths import as_text
 from manifests.plain_words import sentence
 from manifests.shards import ShardError, ShardSample, index_name
-from manifests.spans import NotThereError, Span
+from manifests.spans import NotThereError
 from training.data.node_cache import NodeCache
 from training.data.numbering import UTF_8, Numbering
 from training.data.places import Place, ShardSpans, checksums, place_of
-from training.data.wanted import FactsOf, Wanted, facts_of
+from training.data.wanted import Facts, FactsOf, Wanted, facts_of
 
 ALL = "all"
 CACHE_MAX_GB = 50.0
@@ -33,7 +35,12 @@ class Samples:
     """
 
     def __init__(
-        self, place: Place, name: str, numbering: Numbering, left_out: Counter[str]
+        self,
+        place: Place,
+        name: str,
+        numbering: Numbering,
+        left_out: Counter[str],
+        num_frames: np.ndarray | None = None,
     ) -> None:
         self.place, self.name, self._at = place, name, numbering
         self.left_out = left_out
@@ -42,6 +49,8 @@ class Samples:
         """Tells whether two corpora have the same samples in the same order."""
         self.content = _content(place, numbering.shards)
         """SHA-256 over the shards' checksums in `SHA256SUMS`; None where one is not listed."""
+        self.num_frames = num_frames
+        """Of each sample, int32 [n]; None where it was not asked for (`Wanted.min_frames`)."""
 
     @classmethod
     def of(
@@ -63,11 +72,14 @@ class Samples:
         cache = None if cache_dir is None else NodeCache.at(cache_dir, cache_max_gb)
         place, wanted, left_out = place_of(root, cache), wanted or Wanted(), Counter[str]()
         names = shards_of_split(place, split)
-        facts, parts = facts_of(place, wanted), []
+        facts, parts, lengths = facts_of(place, wanted), [], []
         for shard in place.spans(names):
             kept = _kept(shard, wanted, facts, left_out)
-            parts.append(Numbering.of_shard(shard.shard, shard.is_told, kept))
-        made = cls(place, name or place.name, Numbering.joined(parts), left_out)
+            spans = {key: shard.samples[key] for key in kept}
+            parts.append(Numbering.of_shard(shard.shard, shard.is_told, spans))
+            lengths += [told.get("num_frames") for told in kept.values()]
+        num_frames = np.array(lengths, np.int32) if wanted.min_frames > 0 else None
+        made = cls(place, name or place.name, Numbering.joined(parts), left_out, num_frames)
         if not made:
             raise ValueError(
                 f"{as_text(place.root)} has no sample of {split} that is wanted: "
@@ -115,18 +127,19 @@ class Samples:
 
 def _kept(
     shard: ShardSpans, wanted: Wanted, facts: FactsOf, left_out: Counter[str]
-) -> dict[str, Mapping[str, Span]]:
-    """The samples of a shard that are wanted; counts the others by why they are not."""
+) -> dict[str, Facts]:
+    """The samples of a shard that are wanted, with what is known of them; counts the others by
+    why they are not."""
     whole = []
     for key, spans in shard.samples.items():
         if (why := wanted.lacking(spans)) is None:
             whole.append(key)
         else:
             left_out[why] += 1
-    kept: dict[str, Mapping[str, Span]] = {}
+    kept: dict[str, Facts] = {}
     for key, told in zip(whole, facts(shard, whole), strict=True):
         if (why := wanted.refusal(told)) is None:
-            kept[key] = shard.samples[key]
+            kept[key] = told
         else:
             left_out[why] += 1
     return kept

@@ -53,6 +53,8 @@ class LoaderState:
     is_resampled: bool = False
     first_row: int = 0
     """Where step 0 begins: not 0 only after `with_global_batch`."""
+    by_length: str | None = None
+    """How rows of similar lengths are put together (`ByLength.fingerprint`); None: not at all."""
 
     @property
     def next_row(self) -> int:
@@ -68,7 +70,7 @@ class LoaderState:
     def check(self, now: LoaderState) -> None:
         """Raises StateError unless the loader whose state is `now` goes on exactly from here."""
         self._check_corpora(now.corpora)
-        for field in ("seed", "is_resampled"):
+        for field in ("seed", "is_resampled", "by_length"):
             had, has = getattr(self, field), getattr(now, field)
             if had != has:
                 raise StateError(f"the state has {field}={had}, not {has}: give {had}, {RESTART}")

@@ -23,6 +23,7 @@ class Wanted:
     members: frozenset[str] = frozenset()
     """Members that a sample must have, such as "face.mp4"."""
     min_frames: int = 0
+    """1 takes all whose length is known; above 0 `Samples.num_frames` has the lengths."""
     offset_statuses: frozenset[str] | None = None
     """Statuses of an offset that are wanted, such as {"measured"}; None takes all."""
 
