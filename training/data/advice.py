@@ -51,7 +51,7 @@ def advice(
     (all of this machine, if not given). Raises ValueError for times and counts below zero."""
     if min(speed.clips_per_s, seconds_per_step) <= 0 or min(global_batch, world_size) < 1:
         raise ValueError("speeds, seconds per step, rows and ranks must be above 0")
-    cores = num_cores or len(os.sched_getaffinity(0))
+    cores = num_cores or _own_cores()
     needed = math.ceil(global_batch / world_size) / seconds_per_step
     told = (
         f"A worker decodes {speed.clips_per_s:.3g} clips/s, a step takes {needed:.3g} clips/s of "
@@ -85,6 +85,11 @@ def _not_enough(speed: WorkerSpeed, told: str, needed: float, cores: int) -> str
         f"{told}: {how} would give {share:.0f} % of what the step takes; the rest is waiting, "
         "unless the rank gets more cores or the view fewer pixels."
     )
+
+
+def _own_cores() -> int:
+    """That this process may use; some systems know only how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _wanted(needed: float, rate: float) -> int:
