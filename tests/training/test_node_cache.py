@@ -118,6 +118,36 @@ def test_processes_share_one_bound(tmp_path):
     assert int((tmp_path / LOCK).read_bytes()) == size(cache)
 
 
+def put_for_ever(folder: Path) -> None:
+    number = 0
+    while True:
+        NodeCache(folder, 300_000).put(str(number % 50), bytes([number % 256]) * 20_000)
+        number += 1
+
+
+def test_a_killed_process_leaves_whole_files_and_the_bound(tmp_path):
+    cache = NodeCache.at(tmp_path, 300_000 / 1e9)
+    for attempt in range(5):
+        process = get_context("fork").Process(target=put_for_ever, args=(tmp_path,))
+        process.start()
+        until = time.monotonic() + 30
+        while not files(cache) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05 + 0.013 * attempt)
+        process.kill()
+        process.join()
+        assert size(cache) <= cache.max_bytes
+        for number in range(50):
+            content = cache.get(str(number))
+            assert content is None or content == content[:1] * 20_000
+        cache.put("alive", b"yes")  # nobody holds the lock
+        assert cache.get("alive") == b"yes"
+    for number in range(100):
+        cache.put(f"more {number}", bytes(20_000))
+    assert not list(tmp_path.rglob("*.begun"))
+    assert int((tmp_path / LOCK).read_bytes()) == size(cache) <= cache.max_bytes
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"nothing can be kept in the cache: .*file.*cache_dir"):

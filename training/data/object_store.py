@@ -19,7 +19,10 @@ from manifests.spans import NotThereError
 
 T = TypeVar("T")
 RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-VERSIONS = ("ETag", "etag", "md5Hash", "generation", "content_md5", "mtime", "LastModified")
+VERSIONS = (
+    *("ETag", "etag", "md5Hash", "generation", "content_md5"),
+    *("mtime", "LastModified", "last_modified", "updated", "created"),
+)
 """What file systems call that which changes when a file does; the first that is known counts."""
 ADVICE = "look at the address, its credentials (docs/training.md) and the network"
 
@@ -98,7 +101,8 @@ class ObjectStore:
         if self._opened is None or self._opened[0] != os.getpid():
             # What was opened before a fork is the parent's: it is neither used nor, by losing its
             # last reference, closed.
-            self._inherited.append(self._opened)
+            if self._opened is not None:
+                self._inherited.append(self._opened)
             self._opened = (os.getpid(), *open_address(self.address))
         return self._opened[1:]
 

@@ -2,7 +2,7 @@
 
 At an address an index is one request, with one for the tar's last 512 bytes to see that it fits; a
 sample is one request, its members being contiguous. A shard without an index that fits is indexed
-by requests for its headers, some for each sample; what was learnt is kept in the node's cache.
+by requests for its headers, some for each sample. The node's cache keeps all of this.
 """
 
 from __future__ import annotations
@@ -171,7 +171,8 @@ class Address:
     def _spans(self, shard: str) -> ShardSpans:
         name = index_name(shard)
         if name in self.files:
-            spans = spans_of_index(self._whole(name), self.files[shard].num_bytes)
+            told = self.range(name, 0, self.files[name].num_bytes)
+            spans = spans_of_index(told, self.files[shard].num_bytes)
             if spans is not None and self._ends(shard, spans):
                 return ShardSpans(shard, spans, is_told=True)
         return self._by_headers(shard)
@@ -180,7 +181,7 @@ class Address:
         """Whether nothing stands behind the last span: tars are padded, so their size does not
         tell of one sample more or less."""
         end = end_of_spans(spans)
-        return not any(self.store.range(shard, end, end + HEADER_BYTES))
+        return not any(self.range(shard, end, end + HEADER_BYTES))
 
     def _by_headers(self, shard: str) -> ShardSpans:
         key = f"headers of {self._key(shard)}"
@@ -212,31 +213,29 @@ class Address:
         with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(lambda each: self.members(shard, each, is_told), spans))
 
-    def range(self, shard: str, first: int, end: int) -> bytes:
-        """Bytes of a shard, from the cache or with one request. Raises NotThereError past its end,
+    def range(self, name: str, first: int, end: int) -> bytes:
+        """Bytes of a file, from the cache or with one request. Raises NotThereError past its end,
         and ShardError."""
-        if end > self.files[shard].num_bytes:
+        if end > self.files[name].num_bytes:
             raise NotThereError
-        key = f"{first}-{end} of {self._key(shard)}"
+        key = f"{first}-{end} of {self._key(name)}"
         if self.cache is not None and (kept := self.cache.get(key)) is not None:
             return kept
-        content = self.store.range(shard, first, end)
+        content = self.store.range(name, first, end)
         if self.cache is not None:
             self.cache.put(key, content)
         return content
 
-    def _key(self, shard: str) -> str:
-        """Another one for a shard that was written anew."""
-        return f"{self.at(shard)} {self.files[shard].version}"
+    def _key(self, name: str) -> str:
+        """Another one for a file that was written anew."""
+        return f"{self.at(name)} {self.files[name].version}"
 
     def at(self, shard: str) -> str:
         return f"{self.root}/{shard}"
 
     def sums(self) -> bytes | None:
-        return self._whole(SUMS) if SUMS in self.files else None
-
-    def _whole(self, name: str) -> bytes:
-        return self.store.range(name, 0, self.files[name].num_bytes)
+        listed = self.files.get(SUMS)
+        return None if listed is None else self.store.range(SUMS, 0, listed.num_bytes)
 
     def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
         folder = "manifests/clips"
