@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -154,6 +155,20 @@ def test_our_corpus_is_filtered_by_its_tables_there(bucket, requests, tmp_path):
     bucket.pipe_file(f"corpora/mine/manifests/clips/{table.name}", b"x")
     with pytest.raises(ValueError, match=r"s3://corpora/mine/manifests/clips/.* is damaged"):
         Samples.of(address, "train", wanted)
+
+
+def test_parts_are_looked_for_where_a_folders_are(bucket, tmp_path):
+    root = plain(tmp_path / "c", [2, 2])
+    shutil.copytree(root / "train", root / "shards" / "val")
+    shutil.copy(root / "train" / "000000.tar", root / "stray-000000.tar")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    shutil.copy(root / "train" / "000000.tar", flat / "dev-clean-000000.tar")
+    for folder, split in ((root, "all"), (root, "val"), (flat, "dev-clean")):
+        there = Samples.of(sent(bucket, folder, folder.name), split)
+        assert there.numbering == Samples.of(folder, split).numbering
+    with pytest.raises(ValueError, match=r"no part train: there are val \(2 shards\)"):
+        Samples.of("s3://corpora/c", "train")
 
 
 def test_plain_shards_are_filtered_there_by_their_own_json(bucket, tmp_path):

@@ -20,7 +20,8 @@ from manifests.shards import ShardError, ShardSample, index_name
 from manifests.spans import NotThereError
 from training.data.node_cache import NodeCache
 from training.data.numbering import UTF_8, Numbering
-from training.data.places import Place, ShardSpans, checksums, place_of
+from training.data.places import Place, ShardSpans, checksums
+from training.data.remote import place_of
 from training.data.wanted import Facts, FactsOf, Wanted, facts_of
 
 ALL = "all"
