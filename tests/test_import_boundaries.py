@@ -19,7 +19,7 @@ ALLOWED = {
 }
 FLOORS = {
     "manifests": (
-        "clock crops files ids paths records text network",
+        "address clock crops files ids paths records spans text network",
         "arrays plain_words sample_json schema spectra splits walk",
         "media weights",
         "shards",
