@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from pipeline.commands.models import model_dir as model_dir_option
+from pipeline.commands.models import use_model_dir
 from pipeline.commands.options import EXIT_FAILED, friendly
 
 
@@ -54,10 +57,14 @@ from pipeline.commands.options import EXIT_FAILED, friendly
     metavar="KEY=VALUE",
     help="A setting of `yld build` for finding the face, e.g. landmarks=mediapipe.",
 )
+@model_dir_option
 @friendly
-def synthesize(checkpoint, video, out, mux, speaker, track, device, seed, assignments) -> None:
+def synthesize(
+    checkpoint, video, out, mux, speaker, track, device, seed, assignments, model_dir
+) -> None:
     """Speech for the face in a video, by a model that `yld train` trained."""
     _check_names(out, mux)
+    use_model_dir(model_dir)
     from pipeline.config.build_config import load_config
     from pipeline.synthesis.job import Request
     from pipeline.synthesis.job import synthesize as run
@@ -85,9 +92,14 @@ def synthesize(checkpoint, video, out, mux, speaker, track, device, seed, assign
 
 
 def _check_names(out: Path, mux: Path | None) -> None:
-    """Before anything that takes long to import. Raises NotOursError."""
-    from pipeline.storage.own_folder import refuse_existing
+    """Before anything that takes long. Raises NotOursError."""
+    from pipeline.storage.own_folder import NotOursError, refuse_existing
 
     if out.suffix.lower() != ".wav":
         raise click.BadParameter(f"{out}: end its name in .wav", param_hint="--out")
-    refuse_existing(out, *([mux] if mux is not None else []))
+    names = [out] if mux is None else [out, mux]
+    refuse_existing(*names)
+    for name in names:
+        above = next(p for p in name.resolve().parents if os.path.lexists(p))
+        if not above.is_dir():
+            raise NotOursError(f"{name} cannot be made: {above} is a file; name another place")

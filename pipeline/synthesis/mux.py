@@ -46,11 +46,12 @@ def mux(video: Video, path: Path, sound: np.ndarray, out: Path) -> None:
     container, codec = FORMATS[out.suffix.lower()]
     with atomic_path(out) as temporary:
         try:
+            stamps = _stamps(path, video)
             with (
                 open_media(path) as source,
                 av.open(str(temporary), "w", format=container) as made,
             ):
-                _copy(source, made, video, sound, codec)
+                _copy(source, made, video, stamps, sound, codec)
             again = open_video(temporary)
         except (av.FFmpegError, MediaError, ValueError) as error:
             others = ", ".join(s for s in FORMATS if s != out.suffix.lower())
@@ -67,10 +68,38 @@ def mux(video: Video, path: Path, sound: np.ndarray, out: Path) -> None:
             )
 
 
+def _stamps(path: Path, video: Video) -> list[tuple[int, int]]:
+    """Presentation and decoding time of each packet of the pictures, in their time base."""
+    with open_media(path) as source:
+        pictures = stream_of(source, video.video_stream)
+        pairs = [(p.pts, p.dts) for p in packets_of(source, pictures) if p.size]
+    shown = [pts for pts, _ in pairs if pts is not None]
+    if len(shown) < len(pairs):
+        raise MuxError("a picture has no presentation time; encode the video anew first")
+    own = [dts for _, dts in pairs if dts is not None]
+    if len(own) < len(pairs) or any(b <= a for a, b in zip(own, own[1:], strict=False)):
+        own = decoding_times(shown)
+    return list(zip(shown, own, strict=True))
+
+
+def decoding_times(shown: list[int]) -> list[int]:
+    """Rising times at which pictures in coded order can be decoded, each no later than it is
+    shown: the shown times in order, late by as many pictures as the coder held back.
+
+    Matroska stores none, and its reader does not know the first.
+    """
+    order = sorted(shown)
+    step = max(1, (order[-1] - order[0]) // max(1, len(order) - 1))
+    place = {time: i for i, time in enumerate(order)}
+    held = max(i - place[time] for i, time in enumerate(shown))
+    return [order[0] - (held - i) * step for i in range(held)] + order[: len(order) - held]
+
+
 def _copy(
     source: av.container.InputContainer,
     made: av.container.OutputContainer,
     video: Video,
+    stamps: list[tuple[int, int]],
     sound: np.ndarray,
     codec: str,
 ) -> None:
@@ -82,12 +111,11 @@ def _copy(
     base = pictures.time_base
     zero = round(Fraction(video.zero_us, 1_000_000) / base)
     told = 0
-    for packet in packets_of(source, pictures):
-        if packet.dts is None or packet.pts is None:
-            continue
-        packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
+    packets = (p for p in packets_of(source, pictures) if p.size)
+    for packet, (pts, dts) in zip(packets, stamps, strict=True):
+        packet.pts, packet.dts = pts - zero, dts - zero
         # Sound goes beside the pictures, so that none has to wait for the other.
-        upto = min(len(sound), max(0, int((packet.dts * base + 1) * SAMPLE_RATE)))
+        upto = min(len(sound), max(0, int(((dts - zero) * base + 1) * SAMPLE_RATE)))
         told = _say(made, track, sound, told, upto)
         packet.stream = copied
         made.mux(packet)
