@@ -17,11 +17,14 @@ from manifests.media.pictures import iter_pictures
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from pipeline.cli import main
+from pipeline.config.build_config import BuildConfig
 from pipeline.config.settings import to_mapping
 from pipeline.demo.portraits import load_portraits, render
 from pipeline.demo.programme import draw_talk, steady, write_media
 from pipeline.demo.voice import speak
+from pipeline.scoring.clip_faces import open_clip
 from pipeline.synthesis import job, mux
+from pipeline.synthesis.people import people_of
 from training.data.views import View
 from training.harness.checkpoints import Description, save_weights
 from training.models.catalogue import KINDS
@@ -112,6 +115,8 @@ def test_the_one_longest_in_the_picture_is_spoken_for_or_the_one_chosen(tmp_path
 
     about = Description("slts", "tiny", {}, {}, {}, 6, "0")
     monkeypatch.setattr(job, "speaker_of", lambda *_: (Hum(), about))
+    found = people_of(open_video(path), tmp_path, BuildConfig())
+    monkeypatch.setattr(job, "people_of", lambda *_: found)  # looked for once
     for number, (low, high) in {None: (40, 100), 2: (0, 40)}.items():
         said: list[str] = []
         out = tmp_path / f"{number}.wav"
@@ -175,17 +180,11 @@ def test_the_copy_has_the_pictures_and_the_sound_at_their_times(tmp_path, source
 
 
 def test_times_that_no_copy_can_keep_are_refused(silent, tmp_path):
-    video = open_video_without_sound(silent, tmp_path)
+    video, _ = open_clip(silent, tmp_path)
     for odd in ({"time_source": "dts"}, {"jump_frames": [3]}, {"mended_frames": [3]}):
         with pytest.raises(mux.MuxError, match="leave --mux out, or encode them anew first"):
             mux.check(replace(video, **odd), tmp_path / "x.mp4")
     mux.check(video, tmp_path / "x.mp4")
-
-
-def open_video_without_sound(path, work):
-    from pipeline.scoring.clip_faces import open_clip
-
-    return open_clip(path, work)[0]
 
 
 def test_decoding_times_rise_and_come_before_the_picture():
