@@ -1,4 +1,4 @@
-"""The claim of Niu and Mak's paper at a small scale: SLTS finds the lags of the data it learns from.
+"""The claim of Niu and Mak's paper, small: SLTS finds the lags of the data it learns from.
 
 A corpus built whole and uncorrected, such as GRID's (`yld build SOURCE --out CORPUS --set
 clips.mode=whole --set sync.correct=false`), gets a planted lag of up to 150 ms in each clip. The

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pipeline.commands import build, corpus, machine, models, scores, sync, train
+from pipeline.commands import build, corpus, machine, models, scores, sync, synthesize, train
 from pipeline.run import supervisor
 from pipeline.run.terminal import close_stdin
 
@@ -50,6 +50,7 @@ for command in (
     sync.audit,
     sync.resync,
     train.train,
+    synthesize.synthesize,
     scores.evaluate,
     scores.mos,
     models.models,

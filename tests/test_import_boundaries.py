@@ -38,7 +38,7 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit build",
+        "audit build synthesis",
         "resync demo",
         "commands",
         "cli",

@@ -151,6 +151,11 @@ def model_command(kind: Kind) -> click.Command:
     @click.option(
         "--ray-address", default=None, help="Of a Ray cluster that runs; or one is begun."
     )
+    @click.option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder on this machine's own disk for what is read from an address (s3://...).",
+    )
     @click.option("--minutes", type=float, default=None, help="End after so long, with weights.")
     @friendly
     def command(more, corpora, **options) -> None:
@@ -164,7 +169,7 @@ for _kind in KINDS.values():
 
 
 def _train_model(
-    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, minutes
+    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, cache, minutes
 ) -> None:
     config = model_config(kind, preset, settings)
     from pipeline.config.settings import to_mapping
@@ -179,7 +184,7 @@ def _train_model(
     from training.harness.run import Request, train
 
     request = Request(
-        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes
+        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes, cache
     )
     if ranks > 1:
         from training.harness.cluster import train_together

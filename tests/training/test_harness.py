@@ -1,4 +1,4 @@
-"""A training that is stopped, moved to other ranks or asked for wrongly goes on as it would have."""
+"""A training that is stopped, or moved to other ranks, goes on as it would have."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_weights_tell_what_they_are(alone):
     assert about.data["corpora"][0]["num_samples"] == 10
     assert all(t.dtype in (torch.float32, torch.int64) for t in tensors.values())
     (alone / "foreign.safetensors").write_bytes(b"x" * 100)
-    with pytest.raises(CheckpointError, match="foreign.safetensors cannot be read"):
+    with pytest.raises(CheckpointError, match=r"foreign.safetensors cannot be read"):
         load_weights(alone / "foreign.safetensors")
 
 
@@ -157,9 +157,10 @@ def test_judged_weights_are_the_average(alone):
 
 
 def steady(**recipe) -> SltsConfig:
-    """Nothing in it depends on who stands beside whom: no dropout, no statistics of a batch. By SGD,
-    for Adam's steps are as large for a gradient of 1e-10 as for one of 1, and float32 sums in
-    another order differ by as much."""
+    """Nothing in it depends on who stands beside whom: no dropout, no statistics of a batch.
+
+    By SGD, for Adam's steps are as large for a gradient of 1e-10 as for one of 1, and float32 sums
+    in another order differ by as much."""
     settings = {"freeze_batch_norm": True, "average": None, "optimizer": "sgd", **recipe}
     made = config(learning_rate=0.02, **settings)
     return replace(made, shape=replace(made.shape, dropout=0.0))

@@ -56,8 +56,8 @@ class Place(Protocol):
     def sums(self) -> bytes | None:
         """The list of checksums; None where there is none."""
 
-    def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
-        """Some columns of the table `clips`; None where the corpus has no tables."""
+    def table(self, table: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
+        """Some columns of a table of the corpus; None where it has no tables."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class Folder:
         except OSError:
             return None
 
-    def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
+    def table(self, table: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
         if not (self.root / "manifests").is_dir():
             return None
-        return Corpus(self.root).columns("clips", columns)
+        return Corpus(self.root).columns(table, columns)
 
 
 def checksums(content: bytes | None) -> Iterator[tuple[str, str]]:

@@ -146,8 +146,8 @@ class Address:
         listed = self.files.get(SUMS)
         return None if listed is None else self.store.range(SUMS, 0, listed.num_bytes)
 
-    def clips(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
-        folder = "manifests/clips"
+    def table(self, table: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]] | None:
+        folder = f"manifests/{table}"
         parts = {n: f for n, f in self.store.listed(folder)[0].items() if n.endswith(".parquet")}
         if not parts:
             return None
@@ -157,7 +157,7 @@ class Address:
             for row in column_rows(
                 self.at(name),
                 io.BytesIO(self.store.range(name, 0, part.num_bytes)),
-                "clips",
+                table,
                 columns,
             )
         )

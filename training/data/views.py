@@ -22,6 +22,8 @@ from training.data.collate import Example
 from training.data.mixture import Row
 from training.data.sound_features import FEATURES
 
+BT709_LUMA = np.array([0.2126, 0.7152, 0.0722])
+"""Of R, G and B in the luma of `face.mp4` (`manifests/media/encode.py`)."""
 Pairing = Literal["raw", "corrected"]
 
 
@@ -97,6 +99,15 @@ class View:
         except Exception as error:  # a damaged or foreign member raises almost anything
             why = f"face.mp4: {type(error).__name__}: {sentence(error)}"
             raise SampleError(sample.shard, sample.key, why) from None
+        return resized(cut, *window.size(self.height_px))
+
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Canonical faces uint8 [T, 256, 256, 3] RGB -> pictures as `decode` gives them, uint8
+        [T, h, w] or [T, h, w, 3], but for what the coding of `face.mp4` changes."""
+        window = CROPS[self.crop]
+        cut = frames[:, *window.rows_columns]
+        if self.is_grey:
+            cut = np.rint(cut @ BT709_LUMA).astype(np.uint8)
         return resized(cut, *window.size(self.height_px))
 
     def _lag_samples(self, sample: ShardSample) -> int:

@@ -56,7 +56,7 @@ def facts_of(place: Place, wanted: Wanted) -> FactsOf:
     tables, ShardError for samples that are."""
     if not wanted.asks_for_facts:
         return lambda shard, keys: [{} for _ in keys]
-    rows = place.clips(("clip_id", *FACTS))
+    rows = place.table("clips", ("clip_id", *FACTS))
     table = {str(key): dict(zip(FACTS, facts, strict=True)) for key, *facts in rows or ()}
 
     def told(shard: ShardSpans, keys: Sequence[str]) -> list[Facts]:

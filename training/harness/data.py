@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests.corpus import Corpus
 from manifests.records import col
 from manifests.shards import ShardSample
 from training.data.order import key_of
@@ -47,7 +46,7 @@ class Selected:
         return self.samples.name
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Path | str:
         return self.samples.root
 
     @property
@@ -81,15 +80,21 @@ class Parts:
     """Sentences for the user: how much, what was left out and held out."""
 
 
-def parts_of(corpora: Sequence[Path | str], config: DataConfig, wanted: Wanted) -> Parts:
-    """Raises ValueError where a corpus has no sample that is wanted."""
+def parts_of(
+    corpora: Sequence[Path | str],
+    config: DataConfig,
+    wanted: Wanted,
+    cache_dir: Path | None = None,
+) -> Parts:
+    """Folders, or addresses that are read through `cache_dir`. Raises ValueError where a corpus has
+    no sample that is wanted."""
     learnt, judging, notes = [], [], []
     share = -(-config.judged_clips // len(corpora))
     for root in corpora:
-        samples = Samples.of(root, config.split, wanted)
+        samples = Samples.of(root, config.split, wanted, cache_dir=cache_dir)
         everything = tuple(range(len(samples)))
         if config.split != ALL and _has_split(root, config.judged_split):
-            other = Samples.of(root, config.judged_split, wanted)
+            other = Samples.of(root, config.judged_split, wanted, cache_dir=cache_dir)
             learnt.append(Selected(samples, everything))
             judging.append(Selected(other, tuple(range(len(other)))[:share]))
             told = f"part {config.judged_split} judges"
@@ -113,7 +118,7 @@ def parts_of(corpora: Sequence[Path | str], config: DataConfig, wanted: Wanted) 
 
 def _has_split(root: Path | str, split: str) -> bool:
     try:
-        return bool(shards_of_split(Path(root), split))
+        return bool(shards_of_split(root, split))
     except ValueError:
         return False
 
@@ -124,8 +129,8 @@ def speakers_of(parts: Sequence[Selected]) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in parts:
         table: dict[str, str] = {}
-        if (Path(part.root) / "manifests").is_dir():
-            rows = Corpus(Path(part.root)).columns("samples", ("clip_id", "speaker_id"))
+        rows = part.samples.place.table("samples", ("clip_id", "speaker_id"))
+        if rows is not None:
             table = {str(key): str(speaker) for key, speaker in rows}
         for number in range(len(part)):
             key = part.key(number)

@@ -29,6 +29,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from manifests.files import write_atomic
+from training.data.advice import advice, worker_speed
 from training.data.collate import without_padding
 from training.data.loader import Loader, Share, mixture_of
 from training.data.mixture import EvaluationPlan, TrainingPlan
@@ -42,6 +43,8 @@ from training.harness.system import System
 from training.losses.across import world_size
 
 KEPT_CHECKPOINTS = 2
+ADVISED_AFTER, ADVISED_ROWS = 8, 8
+"""Steps, and rows that are decoded once more to know how fast that is."""
 Say = Callable[[str], None]
 
 
@@ -209,6 +212,7 @@ class _Keeper(Callback):
         if step % recipe.log_every_steps == 0 and self.log is not None:
             self.log.figures("train", step, system.told)
         self._speak(system)
+        self._advise(system)
         is_due = bool(recipe.validate_every_steps) and step % recipe.validate_every_steps == 0
         if is_due and step < recipe.steps:
             self.judge(system)
@@ -231,6 +235,22 @@ class _Keeper(Callback):
         if ranks.any_rank(self.is_stopping.is_set(), device):
             return "stopped"
         return "time" if ranks.any_rank(late, device) else None
+
+    def _advise(self, system: System) -> None:
+        """Once the first steps are over: whether more workers would make it faster."""
+        if system.step != self.began_step + ADVISED_AFTER or ranks.rank() != 0:
+            return
+        job, learnt = self.job, _as_samples(self.job.parts.learnt)
+        decode = getattr(job.decode, "view", job.decode)
+        speed = worker_speed(learnt, decode, self.loader.plan, ADVISED_ROWS)
+        told = advice(
+            speed,
+            system.busy_s / ADVISED_AFTER,
+            system.recipe.batch,
+            world_size(),
+            job.num_workers,
+        )
+        self.job.say(told.replace("num_workers=", "--workers "))
 
     def _speak(self, system: System) -> None:
         now = time.monotonic()

@@ -28,6 +28,8 @@ class Request:
     num_workers: int = 0
     device: str = "cpu"
     minutes: float | None = None
+    cache_dir: Path | None = None
+    """Of this node, for corpora at an address."""
 
 
 def train(request: Request, say: Say) -> Outcome:
@@ -35,7 +37,7 @@ def train(request: Request, say: Say) -> Outcome:
     corpora without what is wanted."""
     kind, config = request.kind, request.config
     before = _earlier(request)
-    parts = parts_of(request.corpora, config.data, kind.wanted(config))
+    parts = parts_of(request.corpora, config.data, kind.wanted(config), request.cache_dir)
     if rank() == 0:
         for note in parts.notes:
             say(note)

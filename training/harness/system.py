@@ -8,6 +8,7 @@ which is what models that are trained against a critic need.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -67,6 +68,8 @@ class System(lightning.LightningModule):
         self.recipe, self.facts = config.recipe, facts
         self.parts_done = 0
         """Forward passes so far: `accumulate` of them are a step."""
+        self.busy_s = 0.0
+        """Seconds spent on steps by this process, waiting for data left out."""
         self.told: dict[str, float] = {}
         """The losses of the last step."""
         self.average: AveragedModel | None = None
@@ -125,7 +128,7 @@ class System(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """A part of a step; the parameters move with its last part."""
-        recipe = self.recipe
+        recipe, began_s = self.recipe, time.perf_counter()
         begin_step(recipe.seed, self.parts_done, rank())
         if recipe.freeze_batch_norm:
             for module in self.network.modules():
@@ -155,6 +158,7 @@ class System(lightning.LightningModule):
             whole = name.startswith("gradient")
             self.told[name] = self.told.get(name, 0.0) + value * (1.0 if whole else share)
         self.parts_done += 1
+        self.busy_s += time.perf_counter() - began_s
         if is_last and self.average is not None:
             self.average.update_parameters(self.network)
 

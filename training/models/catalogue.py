@@ -25,8 +25,14 @@ class Kind:
     system: str
     parameters: str
     wanted: Callable[[Any], Wanted]
-    speaks: bool = False
-    """It makes speech of a video (`yld synthesize`)."""
+    speaker: str | None = None
+    """Its class in `speak` that makes speech of a video (`training.harness.speaker.Speaker`); None
+    where it makes none."""
+
+    @property
+    def speaks(self) -> bool:
+        """It makes speech of a video (`yld synthesize`)."""
+        return self.speaker is not None
 
     @property
     def presets(self) -> Mapping[str, Callable[[], Any]]:
@@ -42,6 +48,14 @@ class Kind:
     def system_class(self) -> Any:
         """What is built of a config and facts."""
         return getattr(self.code, self.system)
+
+    @property
+    def speaker_class(self) -> Any:
+        """What is built of weights, config and facts to speak. Raises ValueError where it is
+        none."""
+        if self.speaker is None:
+            raise ValueError(f"{self.name} makes no speech")
+        return getattr(importlib.import_module(f"{self.module}.speak"), self.speaker)
 
 
 def _slts_wanted(config: Any) -> Wanted:
@@ -59,6 +73,6 @@ KINDS = {
         "SltsSystem",
         "paper: 29.4 million, 18.3 more with discriminators; tiny: 1.9 million",
         _slts_wanted,
-        speaks=True,
+        speaker="SltsSpeaker",
     ),
 }
