@@ -71,7 +71,7 @@ KINDS = {
         "clips of known speakers, uncorrected: yld build ... --set sync.correct=false",
         "training.models.slts",
         "SltsSystem",
-        "paper: 29.4 million, 18.3 more with discriminators; tiny: 1.9 million",
+        "29.3 million parameters, 17.7 more with discriminators; tiny: 1.8 million",
         _slts_wanted,
         speaker="SltsSpeaker",
     ),
