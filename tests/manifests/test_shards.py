@@ -22,6 +22,7 @@ from manifests.shards import (
     read_samples,
     write_samples,
 )
+from tests.factories import ONE_SHARD
 from tests.readable import FRAMES, Readable
 
 
@@ -193,7 +194,7 @@ def test_a_published_corpus_has_its_indexes_and_gives_its_samples(tmp_path):
 
 def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeypatch):
     corpus = Readable(tmp_path / "corpus", 1)
-    corpus.publish()
+    corpus.publish(ONE_SHARD)
     (path,) = shards_of(tmp_path / "corpus")
     index = Path(index_name(str(path)))
     assert index.exists()
@@ -201,9 +202,9 @@ def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(SampleIndex, "write", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            corpus.publish()
+            corpus.publish(ONE_SHARD)
     assert path.exists() and not index.exists()
-    corpus.publish()
+    corpus.publish(ONE_SHARD)
     assert corpus.seal().count(".tar") == 1 and "index" not in corpus.seal()
 
 
