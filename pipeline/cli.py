@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pipeline.commands import build, corpus, machine, models, scores, sync, train
+from pipeline.commands import build, corpus, machine, models, scores, shards, sync, train
 from pipeline.run import supervisor
 from pipeline.run.terminal import close_stdin
 
@@ -45,6 +45,7 @@ for command in (
     corpus.report,
     corpus.verify,
     corpus.clean,
+    shards.shards,
     machine.doctor,
     machine.demo,
     sync.audit,

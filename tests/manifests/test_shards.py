@@ -14,6 +14,7 @@ import pytest
 
 from manifests.corpus import Corpus, shards_of
 from manifests.shards import (
+    NotThereError,
     SampleError,
     SampleIndex,
     ShardError,
@@ -22,6 +23,7 @@ from manifests.shards import (
     read_samples,
     write_samples,
 )
+from manifests.shards import _header as read_header
 from tests.factories import ONE_SHARD
 from tests.readable import FRAMES, Readable
 
@@ -211,6 +213,29 @@ def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeyp
 def test_the_hash_is_over_names_lengths_and_bytes():
     made = ShardSample("k", {"json": b"{}", "face.mp4": b"xy"})
     assert made.sha256() == hashlib.sha256(b"face.mp4\x002\x00xyjson\x002\x00{}").hexdigest()
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_are_read_as_tarfile_reads_them(kind):
+    """Whole and with any one byte changed; what is written by others too."""
+    info = tarfile.TarInfo("some/folder/é.face.mp4")
+    info.size, info.mode, info.uname = 123_456, 0o644, "who"
+    header = info.tobuf(kind)[-512:]
+    changed = [bytearray(header) for _ in header]
+    for place, content in enumerate(changed):
+        content[place] ^= 1 + place % 7
+    resummed = []
+    for content in changed:
+        total = sum(content) - sum(content[148:156]) + 256
+        resummed.append(content[:148] + b"%06o\0 " % total + content[156:])
+    for content in map(bytes, [header, *changed, *resummed, bytes(512), header[:100]]):
+        try:
+            told = tarfile.TarInfo.frombuf(content, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            with pytest.raises(NotThereError):
+                read_header(content)
+        else:
+            assert read_header(content) == (told.name, told.size)
 
 
 def test_a_pipe_where_the_index_would_be_is_not_waited_for(shard):

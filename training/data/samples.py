@@ -1,4 +1,5 @@
-"""The samples of a corpus, numbered over all its shards, each read alone with one read.
+"""The samples of a corpus, numbered over all its shards, each read alone with one read (frames of
+a repacked corpus with a second one, when a window of them is asked for).
 
 A corpus is a folder of ours or one of plain WebDataset tars. What is kept in memory of a sample
 is its key and where its members lie, in arrays (some 100 bytes); of a shard, its name.
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from manifests.frames import read_sample
 from manifests.paths import as_text
 from manifests.plain_words import sentence
 from manifests.shards import (
@@ -21,7 +23,6 @@ from manifests.shards import (
     ShardSample,
     Span,
     index_name,
-    read_members,
 )
 from training.data.numbering import UTF_8, Numbering
 from training.data.wanted import Wanted, facts_of
@@ -84,7 +85,7 @@ class Samples:
         path = self.root / self._at.shards[shard]
         key = self._at.key(number)
         try:
-            members = read_members(path, self._at.spans(number), self._at.is_named[shard])
+            members = read_sample(path, self._at.spans(number), self._at.is_named[shard])
         except NotThereError:
             raise ShardError(
                 f"{path} does not hold {key} where it was said to lie; run `yld verify`, or remove "

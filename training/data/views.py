@@ -13,6 +13,7 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
 from manifests.crops import CROPS, resized
+from manifests.frames import Frames, brightness
 from manifests.media.sound import shifted
 from manifests.media.span import decode_grey, decode_rgb
 from manifests.plain_words import sentence
@@ -23,6 +24,7 @@ from training.data.mixture import Row
 from training.data.sound_features import FEATURES
 
 Pairing = Literal["raw", "corrected"]
+LAG_FACTS = ("applied_lag_ms", "video_lag_ms", "offset_reason", "offset_status")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ class View:
 
     def _pictures(self, sample: ShardSample, first: int, count: int) -> np.ndarray:
         window = CROPS[self.crop]
+        frames = Frames.of(sample)
+        if frames is not None:
+            self._refuse_others(frames, sample)
+            cut = frames.window(sample, first, count)
+            grey = brightness(cut) if self.is_grey and not frames.is_grey else cut
+            return resized(grey, *window.size(self.height_px))
         try:
             content = sample.members["face.mp4"]
             decode = decode_grey if self.is_grey else decode_rgb
@@ -92,9 +100,27 @@ class View:
             raise SampleError(sample.shard, sample.key, why) from None
         return resized(cut, *window.size(self.height_px))
 
+    def _refuse_others(self, frames: Frames, sample: ShardSample) -> None:
+        """Raises ShardError where a repacked sample has not the pictures that are asked for."""
+        size = CROPS[self.crop].size(self.height_px)
+        asked = f"{self.crop} of {size[0]} x {size[1]} px{' in grey' if self.is_grey else ''}"
+        if (
+            frames.crop != self.crop
+            or not frames.serves(size)
+            or (frames.is_grey and not self.is_grey)
+        ):
+            height, width = frames.size
+            raise ShardError(
+                f"{sample.shard}: {sample.key} was repacked and has {frames.crop} of {height} x "
+                f"{width} px{' in grey' if frames.is_grey else ''} alone, {asked} is asked for; "
+                f"read the corpus it was made from, or repack that with --crop {self.crop} "
+                f"--height {size[0]}"
+            )
+
     def _lag_samples(self, sample: ShardSample) -> int:
         """What is to be taken out of the sound, in samples; > 0: the video lags."""
-        facts = known(sample.facts)
+        told = sample.facts
+        facts = known({name: told[name] for name in LAG_FACTS if name in told})
         applied = facts.get("applied_lag_ms") or 0.0
         if self.pairing == "raw":
             if applied:
