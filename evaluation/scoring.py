@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation import alignment
 from evaluation.audio import read_pictures, read_sound
 from evaluation.catalogue import Metric, split
+from evaluation.metrics import alignment
 from evaluation.metrics.errors import NoScore
 from evaluation.metrics.faces import Face, read_face
 from evaluation.records import Counted, Score, Utterance

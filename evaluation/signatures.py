@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import cache
 from importlib import metadata
 
-from evaluation import alignment
 from evaluation.catalogue import load, split
+from evaluation.metrics import alignment
 from evaluation.metrics.signals import SAMPLE_RATE
 from evaluation.metrics.spectra import N_MELS, WIN_LENGTH
 

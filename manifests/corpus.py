@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -88,11 +88,7 @@ class Corpus:
     def columns(self, table: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Some columns of a table, a tuple a row; the rest is not read into memory as objects."""
         for part in sorted((self.root / "manifests" / table).glob("part-*.parquet")):
-            read = _read_part(part, KEYS.get(table))
-            if lacking := sorted(set(names) - set(read.column_names)):
-                raise ValueError(f"{part} has no column {lacking[0]}; build again with this yld")
-            for batch in read.select(list(names)).to_batches():
-                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from column_rows(part, part, table, names)
 
     def status(self) -> list[dict[str, Any]]:
         """One row per stage: stage, inputs, accepted, rejected, failed, outputs, pending, cost."""
@@ -200,9 +196,23 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_part(path: Path, key: str | None) -> pa.Table:
+def column_rows(
+    where: Path | str, content: Path | BinaryIO, table: str, names: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Some columns of a table's part, a tuple a row; `where` it lies is for messages. Raises
+    ValueError for a part that is damaged or not ours."""
+    read = _read_part(where, KEYS.get(table), content)
+    if lacking := sorted(set(names) - set(read.column_names)):
+        raise ValueError(f"{where} has no column {lacking[0]}; build again with this yld")
+    for batch in read.select(list(names)).to_batches():
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _read_part(
+    path: Path | str, key: str | None, content: Path | BinaryIO | None = None
+) -> pa.Table:
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(path if content is None else content, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path} is damaged, or no table of ours; put it back from a copy, or "

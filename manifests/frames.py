@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,26 +21,27 @@ import numpy as np
 
 from manifests.crops import CROPS
 from manifests.plain_words import sentence
-from manifests.shards import (
-    FRAMES_FACTS,
-    SampleError,
-    ShardError,
-    ShardSample,
-    Span,
-    read_members,
-)
+from manifests.shards import FRAMES_FACTS, SampleError, ShardError, ShardSample, read_members
+from manifests.spans import NotThereError, Read, Span, members_from
 
 Codec = Literal["jpeg", "raw"]
 MEMBER_OF: dict[str, str] = {"jpeg": "frames.mjpeg", "raw": "frames.npy"}
 """Where the frames of a codec lie."""
 BT_709 = (0.2126, 0.7152, 0.0722)
+"""Of R, G and B in the luma of `face.mp4` (`manifests/media/encode.py`)."""
+
+ReadPart = Callable[[Span, int, int], np.ndarray]
+"""uint8 of a member, from one of its bytes to another, to be written in; raises NotThereError
+where the tar ends before, OSError and ShardError."""
 
 
 class PartlyRead(Mapping[str, bytes]):
     """Members of which the frames are read from the shard when they are asked for."""
 
-    def __init__(self, read: Mapping[str, bytes], path: Path, later: Mapping[str, Span]) -> None:
-        self._read, self._path, self._later = read, path, later
+    def __init__(
+        self, read: Mapping[str, bytes], later: Mapping[str, Span], read_part: ReadPart, shard: str
+    ) -> None:
+        self._read, self._later, self._read_part, self._shard = read, later, read_part, shard
 
     def __getitem__(self, suffix: str) -> bytes:
         if suffix in self._read:
@@ -57,29 +59,48 @@ class PartlyRead(Mapping[str, bytes]):
         span = self._later[suffix]
         if first_byte < 0 or first_byte + num_bytes > span.num_bytes:
             raise ShardError(
-                f"{self._path}: {span.name} has {span.num_bytes} bytes, and {num_bytes} from "
+                f"{self._shard}: {span.name} has {span.num_bytes} bytes, and {num_bytes} from "
                 f"{first_byte} on are wanted; run `yld verify`"
             )
-        made = np.empty(num_bytes, np.uint8)
         try:
-            with open(self._path, "rb", buffering=0) as file:
-                left = made.data
-                at = span.first_byte + first_byte
-                while left:  # the system reads 2 GiB at most at a time
-                    count = os.preadv(file.fileno(), [left], at)
-                    if not count:
-                        raise ShardError(f"{self._path} was cut; run `yld verify`")
-                    left, at = left[count:], at + count
+            return self._read_part(span, first_byte, first_byte + num_bytes)
+        except NotThereError:
+            raise ShardError(f"{self._shard} was cut; run `yld verify`") from None
         except OSError as error:
             raise ShardError(f"{span.name} cannot be read: {sentence(error)}") from None
-        return made
 
 
 def read_sample(path: Path, spans: Mapping[str, Span], is_told: bool) -> Mapping[str, bytes]:
     """`read_members`, with frames that are read when they are asked for, in part or whole."""
-    later = {s: spans[s] for s in MEMBER_OF.values() if s in spans}
+    later = _frames_of(spans)
     read = read_members(path, spans, is_told, later)
-    return PartlyRead(read, path, later) if later else read
+    return PartlyRead(read, later, partial(_part_of_file, path), str(path)) if later else read
+
+
+def sample_from(
+    read: Read, read_part: ReadPart, spans: Mapping[str, Span], is_told: bool, shard: str
+) -> Mapping[str, bytes]:
+    """`members_from`, with frames that `read_part` reads when they are asked for; `shard` is what
+    messages name."""
+    later = _frames_of(spans)
+    members = members_from(read, spans, is_told, later)
+    return PartlyRead(members, later, read_part, shard) if later else members
+
+
+def _frames_of(spans: Mapping[str, Span]) -> dict[str, Span]:
+    return {s: spans[s] for s in MEMBER_OF.values() if s in spans}
+
+
+def _part_of_file(path: Path, span: Span, first_byte: int, end: int) -> np.ndarray:
+    made = np.empty(end - first_byte, np.uint8)
+    with open(path, "rb", buffering=0) as file:
+        left, at = made.data, span.first_byte + first_byte
+        while left:  # the system reads 2 GiB at most at a time
+            count = os.preadv(file.fileno(), [left], at)
+            if not count:
+                raise NotThereError
+            left, at = left[count:], at + count
+    return made
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import hashlib
 import io
 import json
 import os
-import re
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -23,13 +22,20 @@ import numpy as np
 
 from manifests.files import write_atomic
 from manifests.plain_words import sentence
+from manifests.spans import (
+    HEADER_BYTES,
+    NotThereError,
+    Span,
+    end_of_spans,
+    index_text,
+    members_from,
+    spans_of_index,
+    spans_of_tar,
+)
 
 MEMBERS = ("face.mp4", "audio.flac", "landmarks.npy", "json")
 FRAMES_FACTS = "frames.json"
 """Member that says what the frames of a repacked sample are (`manifests/frames.py`)."""
-HEADER_BYTES = 512
-NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)
-"""Key and suffix of a member's name, at the first dot of its last part, as webdataset has it."""
 
 
 class ShardError(ValueError):
@@ -117,15 +123,6 @@ class ShardSample:
         return SampleError(self.shard, self.key, f"{suffix}: {why}")
 
 
-@dataclass(frozen=True)
-class Span:
-    """Where a member's bytes lie in the tar."""
-
-    name: str
-    first_byte: int
-    num_bytes: int
-
-
 class SampleIndex:
     """Random access to a shard: how many samples, which, and each by its number or key.
 
@@ -147,20 +144,13 @@ class SampleIndex:
     @classmethod
     def scan(cls, path: Path) -> SampleIndex:
         """From the headers of the tar; its index is not looked at. Raises ShardError."""
-        spans: dict[str, dict[str, Span]] = {}
         try:
             with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    named = NAME.fullmatch(member.name) if member.isfile() else None
-                    if named is not None:
-                        spans.setdefault(named[1], {})[named[2]] = Span(
-                            member.name, member.offset_data, member.size
-                        )
+                return cls(path, spans_of_tar(tar))
         except (tarfile.TarError, OSError) as error:
             raise ShardError(
                 f"{path} cannot be read as a tar ({error}); run `yld verify`"
             ) from None
-        return cls(path, spans)
 
     @classmethod
     def beside(cls, path: Path) -> SampleIndex | None:
@@ -169,46 +159,18 @@ class SampleIndex:
         if not beside.is_file():  # nor a pipe, which would be waited for
             return None
         try:
-            told = json.loads(beside.read_text(encoding="utf-8"))
-            index = cls(
-                path,
-                {
-                    key: {
-                        suffix: Span(f"{key}.{suffix}", int(first), int(size))
-                        for suffix, (first, size) in members.items()
-                    }
-                    for key, members in told["samples"].items()
-                },
-                is_told=True,
-            )
-            return index if index._fills_the_tar() else None
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ):
+            spans = spans_of_index(beside.read_text(encoding="utf-8"), path.stat().st_size)
+            if spans is None:
+                return None
+            index = cls(path, spans, is_told=True)
+            return index if index._ends_with_the_tar() else None
+        except (OSError, ValueError):
             return None  # it is made from the tar at any time
 
-    def _fills_the_tar(self) -> bool:
-        """Whether the spans follow each other from the tar's start to its end. Tars are padded to
-        10 KiB, so the size alone does not tell that a sample came or went."""
-        if not all(self._spans.values()) or not all(
-            (named := NAME.fullmatch(span.name)) and named.groups() == (key, suffix)
-            for key, members in self._spans.items()
-            for suffix, span in members.items()
-        ):
-            return False
-        end = 0
-        for span in (s for members in self._spans.values() for s in members.values()):
-            if span.num_bytes < 0 or span.first_byte != end + HEADER_BYTES:
-                return False
-            end = span.first_byte + _padded(span.num_bytes, HEADER_BYTES)
-        if self.path.stat().st_size != _padded(end + 2 * HEADER_BYTES, tarfile.RECORDSIZE):
-            return False
+    def _ends_with_the_tar(self) -> bool:
+        """Whether nothing stands where the last span ends. Tars are padded to 10 KiB, so the size
+        alone does not tell that a sample came or went."""
+        end = end_of_spans(self._spans)
         with open(self.path, "rb") as file:
             file.seek(end)
             return not any(file.read(HEADER_BYTES))
@@ -250,107 +212,31 @@ class SampleIndex:
         """The index beside the tar, as `of` reads it."""
         write_atomic(
             Path(index_name(str(self.path))),
-            json.dumps(
-                {
-                    "num_bytes": self.path.stat().st_size,
-                    "samples": {
-                        key: {s: [span.first_byte, span.num_bytes] for s, span in spans.items()}
-                        for key, spans in self._spans.items()
-                    },
-                }
-            ),
+            index_text(self._spans, self.path.stat().st_size),
         )
-
-
-class NotThereError(Exception):
-    """The header before a member is not that member's."""
 
 
 def read_members(
     path: Path, spans: Mapping[str, Span], is_told: bool, unread: Collection[str] = ()
 ) -> dict[str, bytes]:
-    """Members of a sample: one read where they follow each other, as they do in a shard of ours.
-
-    Of those `unread` the header alone is read and compared; they are not in what is given. Of a tar
-    that was scanned (not `is_told` by an index) the names are known; they may stand in headers of
-    their own. Raises NotThereError where the tar holds something else, and OSError.
-    """
-    read = {s: replace(spans[s], num_bytes=0) if s in unread else spans[s] for s in spans}
+    """`members_from` a file. Raises NotThereError where it holds something else, and OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        blocks = [read] if _follow_each_other(read) else [{s: read[s]} for s in read]
-        members: dict[str, bytes] = {}
-        for part in blocks:
-            block, first_byte = _block(descriptor, part)
-            found = {s: _member(block, first_byte, spans[s], is_told) for s in part}
-            members |= {s: content for s, content in found.items() if s not in unread}
-        return members
+        return members_from(partial(_read_range, descriptor), spans, is_told, unread)
     finally:
         os.close(descriptor)
 
 
-def _follow_each_other(spans: Mapping[str, Span]) -> bool:
-    """Whether little but these members lies between the first and the last of them."""
-    first, end = _range(spans)
-    return end - first <= sum(s.num_bytes + 8 * HEADER_BYTES for s in spans.values())
-
-
-def _range(spans: Mapping[str, Span]) -> tuple[int, int]:
-    first = min((s.first_byte for s in spans.values()), default=HEADER_BYTES)
-    return first - HEADER_BYTES, max(
-        (s.first_byte + s.num_bytes for s in spans.values()), default=0
-    )
-
-
-def _block(descriptor: int, spans: Mapping[str, Span]) -> tuple[bytes, int]:
-    """The bytes from the first member's header to the last one's end, and where they begin."""
-    first, end = _range(spans)
-    if first < 0 or end > os.fstat(descriptor).st_size:
+def _read_range(descriptor: int, first: int, end: int) -> bytes:
+    if end > os.fstat(descriptor).st_size:
         raise NotThereError
-    block = os.pread(descriptor, max(end - first, 0), first)
+    block = os.pread(descriptor, end - first, first)
     while len(block) < end - first:  # the system reads 2 GiB at most at a time
         more = os.pread(descriptor, end - first - len(block), first + len(block))
         if not more:
             raise NotThereError  # cut meanwhile
         block += more
-    return block, first
-
-
-def _member(block: bytes, first_byte: int, span: Span, is_told: bool) -> bytes:
-    begin = span.first_byte - first_byte
-    name, num_bytes = _header(block[begin - HEADER_BYTES : begin])
-    if num_bytes != span.num_bytes or (is_told and name != span.name):
-        raise NotThereError
-    return block[begin : begin + span.num_bytes]
-
-
-def _header(content: bytes) -> tuple[str, int]:
-    """Name and size that a tar's header tells. Raises NotThereError where it is none.
-
-    Such headers as we write are read here, four times faster than by tarfile, which reads all
-    others: a sample has several, and they took longer than its bytes.
-    """
-    size, told = content[124:135], content[148:154]
-    if (
-        content[156:157] == b"0"
-        and content[257:265] == b"ustar\x0000"
-        and not content[345:500].strip(b"\0")  # the name is in one piece
-        and content[135:136] + content[154:156] == b"\0\0 "
-        and not (size + told).strip(b"01234567")
-        and not (content[100:124] + content[136:148] + content[329:345]).strip(b"01234567\0")
-        and sum(content) - sum(content[148:156]) + 8 * ord(" ") == int(told, 8)
-    ):
-        name = content[:100].partition(b"\0")[0].decode("utf-8", "surrogateescape")
-        return name, int(size, 8)
-    try:
-        info = tarfile.TarInfo.frombuf(content, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        raise NotThereError from None
-    return info.name, info.size
-
-
-def _padded(num_bytes: int, block: int) -> int:
-    return -(-num_bytes // block) * block
+    return block
 
 
 def index_name(shard: str) -> str:

@@ -7,7 +7,17 @@ import sys
 
 import click
 
-from pipeline.commands import build, corpus, machine, models, scores, shards, sync, train
+from pipeline.commands import (
+    build,
+    corpus,
+    machine,
+    models,
+    scores,
+    shards,
+    sync,
+    synthesize,
+    train,
+)
 from pipeline.run import supervisor
 from pipeline.run.terminal import close_stdin
 
@@ -51,6 +61,7 @@ for command in (
     sync.audit,
     sync.resync,
     train.train,
+    synthesize.synthesize,
     scores.evaluate,
     scores.mos,
     models.models,

@@ -19,7 +19,7 @@ ALLOWED = {
 }
 FLOORS = {
     "manifests": (
-        "clock crops files ids paths records text network",
+        "address clock crops files ids paths records spans text network",
         "arrays plain_words sample_json schema spectra splits walk",
         "media weights",
         "shards",
@@ -38,18 +38,18 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit build",
+        "audit build synthesis",
         "resync demo",
         "commands",
         "cli",
     ),
-    "training": ("data losses", "layers", "models"),
+    "training": ("data losses", "layers", "harness", "models"),
     "evaluation": (
         "records catalogue mixing",
         "metrics statistics",
-        "alignment pairing wav_header",
+        "pairing wav_header",
         "audio signatures",
-        "griffin_lim",
+        "round_trip",
         "scoring report",
         "child isolation mos",
     ),

@@ -23,9 +23,9 @@ import numpy as np
 import other_metrics as other
 from scipy.signal import butter, lfilter
 
-from evaluation.alignment import find_shift
 from evaluation.audio import decode_sound, read_pictures, read_sound
 from evaluation.metrics import intelligibility, mcd, pictures, quality, recognition, sync, voice
+from evaluation.metrics.alignment import find_shift
 
 NUM_CLIPS = 20
 FRAMES = 30

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.alignment import SEARCH_MS, apply_shift, find_shift
 from evaluation.audio import decode_sound
 from evaluation.metrics import recognition
+from evaluation.metrics.alignment import SEARCH_MS, apply_shift, find_shift
 from evaluation.metrics.intelligibility import estoi, stoi
 from evaluation.metrics.mcd import mcd
 from evaluation.metrics.recogniser_adaptation import adapt

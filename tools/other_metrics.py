@@ -325,6 +325,10 @@ def torchmetrics_ssim() -> Score:
     import torch
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-    return lambda x, y: float(
-        ssim(*(torch.tensor(luma(s))[:, None] for s in (y, x)), data_range=255.0, sigma=1.5)
-    )
+    def score(x, y) -> float:
+        guess, truth = (torch.tensor(luma(s))[:, None] for s in (y, x))
+        found = ssim(guess, truth, data_range=255.0, sigma=1.5)
+        assert isinstance(found, torch.Tensor)  # a pair only where the whole picture is asked for
+        return float(found)
+
+    return score

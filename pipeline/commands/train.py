@@ -7,11 +7,15 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import friendly
+from training.models.catalogue import KINDS, Kind
 
 
 @click.group()
 def train() -> None:
-    """Train a model on built corpora."""
+    """Train a model on built corpora.
+
+    The same command goes on with a training that was stopped, from its last checkpoint.
+    """
 
 
 def training_options(command):
@@ -103,3 +107,114 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
         keep_folds=keep_folds,
         say=lambda text: click.echo(text, err=True),
     )
+
+
+def model_command(kind: Kind) -> click.Command:
+    """`yld train NAME` of a model in the catalogue."""
+
+    @click.command(kind.name, help=f"{kind.about}.\n\nData: {kind.needs}.\n\n{kind.parameters}.")
+    @click.argument("more", nargs=-1, metavar="[CORPUS]...")
+    @click.option(
+        "--data",
+        "corpora",
+        multiple=True,
+        required=True,
+        metavar="CORPUS",
+        help="A built corpus, or a folder of its shards; more may follow.",
+    )
+    @click.option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for weights, checkpoints and log.",
+    )
+    @click.option(
+        "--preset",
+        default="paper",
+        show_default=True,
+        help="Where all settings come from: paper | tiny (a processor's).",
+    )
+    @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting.")
+    @click.option(
+        "--workers", type=int, default=0, show_default=True, help="Processes that decode, a rank."
+    )
+    @click.option(
+        "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
+    )
+    @click.option(
+        "--ranks",
+        type=int,
+        default=1,
+        show_default=True,
+        help="Processes that train together, by Ray; a GPU each.",
+    )
+    @click.option(
+        "--ray-address", default=None, help="Of a Ray cluster that runs; or one is begun."
+    )
+    @click.option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder on this machine's own disk for what is read from an address (s3://...).",
+    )
+    @click.option("--minutes", type=float, default=None, help="End after so long, with weights.")
+    @friendly
+    def command(more, corpora, **options) -> None:
+        _train_model(kind, (*corpora, *more), **options)
+
+    return command
+
+
+for _kind in KINDS.values():
+    train.add_command(model_command(_kind))
+
+
+def _train_model(
+    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, cache, minutes
+) -> None:
+    config = model_config(kind, preset, settings)
+    from pipeline.config.settings import to_mapping
+    from pipeline.storage import own_folder
+
+    import torch  # isort: skip
+
+    own_folder.claim(out, "training")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
+    from training.harness.run import Request, train
+
+    request = Request(
+        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes, cache
+    )
+    if ranks > 1:
+        from training.harness.cluster import train_together
+
+        outcome = train_together(request, ranks, ray_address)
+    else:
+        outcome = train(request, lambda text: click.echo(text, err=True))
+    _report(kind, out, outcome)
+
+
+def model_config(kind: Kind, preset: str, settings):
+    """A preset with settings laid over it. Raises ConfigError."""
+    from pipeline.config.settings import ConfigError, with_settings
+
+    if preset not in kind.presets:
+        raise ConfigError(f"{kind.name} has no preset {preset}: {', '.join(kind.presets)}")
+    return with_settings(kind.presets[preset](), settings)
+
+
+def _report(kind: Kind, out: Path, outcome) -> None:
+    ends = {
+        "done": "done",
+        "stopped": "stopped; the same command goes on",
+        "time": "its time is over; the same command goes on",
+        "patience": "nothing better came for as long as its patience lasts",
+    }
+    click.echo(f"{outcome.step} steps: {ends[outcome.why]}")
+    if outcome.best is not None:
+        told = ", ".join(f"{name} {value:.3f}" for name, value in outcome.best.items())
+        click.echo(f"best at step {outcome.best_step}: {told}")
+        click.echo(f"weights: {out / 'best.safetensors'}")
+    if kind.speaks and outcome.best is not None:
+        click.echo(f"next: yld synthesize --checkpoint {out} --video VIDEO --out sound.wav")

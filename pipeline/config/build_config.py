@@ -116,18 +116,7 @@ def load_config(path: str | None, assignments: tuple[str, ...] = ()) -> BuildCon
 def setting_paths() -> list[str]:
     """`group.key` of every setting."""
 
-    def walk(config: Any, prefix: str) -> list[str]:
-        found = []
-        for item in dataclasses.fields(config):
-            value = getattr(config, item.name)
-            found += (
-                walk(value, f"{prefix}{item.name}.")
-                if dataclasses.is_dataclass(value)
-                else [prefix + item.name]
-            )
-        return found
-
-    return walk(BuildConfig(), "")
+    return settings.paths_of(BuildConfig())
 
 
 def as_yaml(config: BuildConfig) -> str:

@@ -204,6 +204,23 @@ def to_mapping(config: Any) -> Any:
     return config
 
 
+def paths_of(config: Any, prefix: str = "") -> list[str]:
+    """`group.key` of every setting of a dataclass."""
+    found = []
+    for item in dataclasses.fields(config):
+        value, path = getattr(config, item.name), f"{prefix}{item.name}"
+        found += paths_of(value, f"{path}.") if dataclasses.is_dataclass(value) else [path]
+    return found
+
+
+def with_settings(config: Any, assignments: Sequence[str]) -> Any:
+    """A dataclass with `key=value` strings laid over it. Raises ConfigError."""
+    data, paths = to_mapping(config), paths_of(config)
+    for assignment in assignments:
+        apply_setting(data, whole_key(assignment, paths))
+    return from_mapping(type(config), data)
+
+
 def load_yaml(path: str) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError naming the file."""
     try:

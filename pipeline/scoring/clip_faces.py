@@ -8,7 +8,7 @@ float32 [T, 68, 2] px, `mouths` uint8 [T, 40, 48], `start_frame` and, where aske
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -75,12 +75,15 @@ class FaceFinder:
         return arrays
 
 
-def open_clip(media: Path, work: Path) -> tuple[Video, Path]:
-    """A clip on the canonical clock; pictures without sound get silence. Raises MediaError."""
+def open_clip(
+    media: Path, work: Path, unheard: Collection[str] = ("no_audio",)
+) -> tuple[Video, Path]:
+    """A clip on the canonical clock; pictures without sound get silence. `unheard` are the reasons
+    of a MediaError that stand for that. Raises MediaError."""
     try:
         return open_video(media), media
     except MediaError as error:
-        if error.reason != "no_audio":
+        if error.reason not in unheard:
             raise
         silenced = work / "silenced.mkv"
         _add_silence(media, silenced)

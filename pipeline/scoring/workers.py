@@ -98,7 +98,7 @@ class Worker:
                 for name in job.names
             ]
         if job.round_trip:
-            from evaluation.griffin_lim import write_round_trip
+            from evaluation.round_trip import write_round_trip
 
             try:
                 made = write_round_trip(job.utterance.reference, Path(job.utterance.hypothesis))

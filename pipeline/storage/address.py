@@ -1,4 +1,4 @@
-"""A corpus's fsspec address (s3://, gs://, ...): whether it is one, whose it is, how it opens."""
+"""A corpus at an fsspec address (s3://, gs://, ...): whose it is, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from manifests.address import is_remote as is_remote
+from manifests.address import local_path as local_path
+from manifests.address import open_address
 from manifests.ids import hash_id
 from pipeline.storage.own_folder import MARK, NotOursError
 
@@ -17,33 +18,10 @@ class RemoteError(RuntimeError):
     """The address cannot be read or written; the message names it and the cause."""
 
 
-def is_remote(address: str) -> bool:
-    """Whether `address` names something that is no local folder."""
-    return "://" in address and not address.startswith("file://")
-
-
-def local_path(address: str) -> Path:
-    """The folder that `address` names, which is a path or a `file://` address."""
-    if not address.startswith("file://"):
-        return Path(address)
-    return Path(url2pathname(urlsplit(address).path))
-
-
 def staging_folder(address: str) -> Path:
     """The local folder that stands for a remote corpus: the same address, the same folder."""
     base = Path(os.environ.get("YLD_CACHE", Path.home() / ".cache" / "yld"))
     return base / "corpora" / hash_id(address.rstrip("/"))
-
-
-def open_address(address: str) -> tuple[Any, str]:
-    """The file system of `address` and the path in it, without a final slash.
-
-    Listings are not cached: other nodes write there too.
-    """
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
-    return system, path.rstrip("/")
 
 
 def check(address: str) -> None:

@@ -32,6 +32,7 @@ KINDS = {
     "resync": "yld resync",
     "scores": "yld evaluate",
     "demo": "yld demo",
+    "training": "yld train",
     "repack": "yld shards repack",
 }
 """What a folder can be, and the command that makes one."""
@@ -253,9 +254,7 @@ def is_from_before(root: Path, kind: str) -> bool:
         "audit": ("work/audited.json",),
         "resync": ("before/work/audited.json",),
         "scores": ("work/rows.jsonl",),
-        "demo": (),
-        "repack": (),
-    }[kind]
+    }.get(kind, ())
     return bool(notes) and all((root / note).is_file() for note in notes)
 
 

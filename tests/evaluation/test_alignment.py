@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.alignment import SEARCH_MS, apply_shift, find_shift
+from evaluation.metrics.alignment import SEARCH_MS, apply_shift, find_shift
 from evaluation.metrics.errors import LengthMismatch, Silent, TooShort
 from evaluation.metrics.intelligibility import estoi, stoi
 from evaluation.metrics.mcd import mcd

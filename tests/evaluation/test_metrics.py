@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from evaluation.catalogue import METRICS
-from evaluation.griffin_lim import round_trip
 from evaluation.metrics import pictures, recognition
 from evaluation.metrics.errors import LengthMismatch, NoScore
+from evaluation.metrics.griffin_lim import round_trip
 from evaluation.metrics.mcd import envelope_distance_db, mfcc
 from evaluation.metrics.quality import raw_of_lqo
 from evaluation.metrics.signals import pair

@@ -14,7 +14,6 @@ import pytest
 
 from manifests.corpus import Corpus, shards_of
 from manifests.shards import (
-    NotThereError,
     SampleError,
     SampleIndex,
     ShardError,
@@ -23,7 +22,8 @@ from manifests.shards import (
     read_samples,
     write_samples,
 )
-from manifests.shards import _header as read_header
+from manifests.spans import NotThereError
+from manifests.spans import _header as read_header
 from tests.factories import ONE_SHARD
 from tests.readable import FRAMES, Readable
 

@@ -8,31 +8,13 @@ from pipeline.storage import address as place
 from pipeline.storage import mirror
 from pipeline.storage.own_folder import claim
 from pipeline.storage.work_files import WorkFiles
+from tests.buckets import served_bucket
 
 
 @pytest.fixture
 def bucket(monkeypatch):
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    system = s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}", key="test", secret="test")
-    if not system.exists("corpora"):
-        system.mkdir("corpora")
-    yield system
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+    with served_bucket(monkeypatch) as system:
+        yield system
 
 
 FILES = ("shards/train/train-000000.tar", "SHA256SUMS", "report.html")

@@ -15,13 +15,13 @@ import pytest
 from scipy.io import wavfile
 
 from evaluation.audio import decode_sound, read_sound
-from evaluation.griffin_lim import write_round_trip
 from evaluation.metrics import pictures, recognition, signals, voice
 from evaluation.metrics.errors import NoScore
 from evaluation.mixing import weights_of
 from evaluation.mos.page import make_test
 from evaluation.records import Score, Utterance
 from evaluation.report import write_report
+from evaluation.round_trip import write_round_trip
 from evaluation.scoring import score
 from evaluation.statistics import summarise
 from manifests.media.encode import decode_flac, encode_video

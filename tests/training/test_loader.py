@@ -277,6 +277,54 @@ def test_another_batch_is_refused_with_the_way_out(corpora):
     assert [row[0] for row in merged([ended])[0]] == list(range(16, 28))
 
 
+def test_another_batch_begins_at_the_next_epoch_where_that_is_asked_for(corpora):
+    first = loader(corpora[29], 8)
+    taken(first, 2)
+    state = first.state_dict()
+    with pytest.raises(StateError) as told:
+        loader(corpora[29], 12).load_state_dict(state)
+    assert "with_global_batch(12, at_next_epoch=True).to_json() begins the next epo" in str(
+        told.value
+    )
+    changed = LoaderState.from_json(state).with_global_batch(12, at_next_epoch=True).to_json()
+    rows = {}
+    for world_size in (1, 3):
+        ranks = [loader(corpora[29], 12, Share(rank, world_size)) for rank in range(world_size)]
+        for rank in ranks:
+            rank.load_state_dict(json.loads(json.dumps(changed)))
+        rows[world_size] = merged([taken(rank, 5) for rank in ranks])
+    assert rows[1] == rows[3]
+    found = [row for step in rows[1] for row in step]
+    assert [row[0] for row in found] == list(range(29, 29 + 60))
+    assert sorted(row[2] for row in found[:29]) == [f"a-{n:04d}" for n in range(29)]
+    expected = [row for step in merged([taken(loader(corpora[29], 8), 12)]) for row in step]
+    assert found == expected[29 : 29 + 60]  # the rows of the epochs, whatever the batch
+
+
+def test_the_next_epoch_is_this_one_where_it_begins_and_a_mixtures_is_its_pass(corpora):
+    at_border = loader(corpora[7], 7)
+    taken(at_border, 2)
+    begun = LoaderState.from_json(at_border.state_dict())
+    assert begun.with_global_batch(5, at_next_epoch=True).next_row == 14
+    assert begun.with_global_batch(5).next_row == 14
+    both = loader([corpora[7], corpora[29]], 8, weights=[3, 1])
+    taken(both, 5)  # 40 rows of passes of 36
+    changed = LoaderState.from_json(both.state_dict()).with_global_batch(6, at_next_epoch=True)
+    assert changed.next_row == 72 and changed.step == 0
+    again = changed.with_global_batch(9, at_next_epoch=True)
+    assert again.next_row == 72
+
+
+def test_an_evaluation_begins_again_with_another_batch(corpora):
+    first = Loader([corpora[29]], decode, EvaluationPlan(mixture_of([corpora[29]]), 4))
+    taken(first, 3)
+    state = LoaderState.from_json(first.state_dict()).with_global_batch(6, at_next_epoch=True)
+    second = Loader([corpora[29]], decode, EvaluationPlan(mixture_of([corpora[29]]), 6))
+    second.load_state_dict(state.to_json())
+    seen = [key for b in second for key in without_padding(b)["key"]]
+    assert seen == [f"a-{n:04d}" for n in range(29)]
+
+
 def test_other_corpora_are_refused_by_name(corpora, tmp_path):
     both = loader([corpora[7], corpora[29]], 8, weights=[3, 1])
     state = both.state_dict()

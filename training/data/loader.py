@@ -80,6 +80,7 @@ class Loader:
             global_batch=plan.global_batch,
             corpora=_prints(corpora, plan.mixture),
             is_resampled=plan.mixture.is_resampled,
+            by_length=plan.grouping,
         )
 
     @property
@@ -118,7 +119,10 @@ class Loader:
         corpora, weights or batches would make another order of it."""
         loaded = LoaderState.from_json(state)
         loaded.check(self._state)
-        self._state = replace(self._state, step=loaded.step, first_row=loaded.first_row)
+        step, first_row = loaded.step, loaded.first_row
+        if not self.plan.pass_of(step, first_row):  # an evaluation's next pass is its first again
+            step, first_row = self.plan.after(step, first_row)
+        self._state = replace(self._state, step=step, first_row=first_row)
 
     def close(self) -> None:
         """End the workers; the next `iter` begins new ones."""

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from training.data.lengths import ByLength
 from training.data.order import generator, key_of, pass_steps, sample_at
 
 MAX_BLOCK = 10_000
@@ -133,15 +134,34 @@ def whole_weights(weights: Sequence[int | float | str | Fraction]) -> tuple[int,
 @dataclass(frozen=True)
 class TrainingPlan:
     """Steps without end, in passes. `steps_per_pass` makes all passes of one length, for loops
-    that ask for it once; else a pass ends with the step that holds its last row."""
+    that ask for it once; else a pass ends with the step that holds its last row. `by_length` puts
+    rows of similar lengths into one batch. Raises ValueError where it is of other corpora."""
 
     mixture: Mixture
     global_batch: int
     steps_per_pass: int | None = None
+    by_length: ByLength | None = None
+
+    def __post_init__(self) -> None:
+        if self.by_length is not None:
+            known = tuple(len(lengths) for lengths in self.by_length.num_frames)
+            if known != self.mixture.sizes:
+                raise ValueError(
+                    f"by_length knows corpora of {known} samples, the mixture has "
+                    f"{self.mixture.sizes}: make both of the same corpora, in one order"
+                )
 
     def row(self, position: int) -> Row:
         """The row at a position."""
-        return self.mixture.row(position)
+        if self.by_length is None:
+            return self.mixture.row(position)
+        row = self.mixture.row(self.by_length.place(self.mixture, position))
+        return replace(row, position=position)
+
+    @property
+    def grouping(self) -> str | None:
+        """What changes the mixture's order, for the state; None if nothing does."""
+        return None if self.by_length is None else self.by_length.fingerprint()
 
     def pass_of(self, step: int, first_row: int) -> range:
         """All steps of the pass that `step` belongs to."""
@@ -164,6 +184,7 @@ class EvaluationPlan:
 
     mixture: Mixture
     global_batch: int
+    grouping = None
 
     @cached_property
     def _ends(self) -> list[int]:

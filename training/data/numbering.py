@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manifests.shards import Span
+from manifests.spans import Span
 
 UTF_8 = ("utf-8", "surrogateescape")
 USTAR_NAME = 100

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.fft import dct
 from scipy.signal import butter, lfilter, sosfiltfilt
 
+from evaluation.metrics.griffin_lim import NUM_ITERATIONS, sound_of_log_mel
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.spectra import mel_htk, mel_slaney, stft, windows
 from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
@@ -47,8 +48,19 @@ def slts_mel(samples: np.ndarray) -> np.ndarray:
     """
     signal = _unit(samples)
     padded = np.pad(signal, (SLTS_WINDOW - SLTS_HOP) // 2, mode="reflect")
-    bank = mel_slaney(SLTS_BANDS, SLTS_WINDOW, SLTS_LOW_HZ, SLTS_HIGH_HZ)
-    return _log(np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP)) @ bank.T)
+    return _log(np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP)) @ _slts_bank().T)
+
+
+def slts_sound(log_mel: np.ndarray, num_iterations: int = NUM_ITERATIONS) -> np.ndarray:
+    """Griffin-Lim of `slts_mel`'s columns [C, 80]: float32 [160 C], on the columns' clock.
+
+    For scores and ears before there is a vocoder. Raises ValueError as `sound_of_log_mel`.
+    """
+    return sound_of_log_mel(log_mel, _slts_bank(), num_iterations)
+
+
+def _slts_bank() -> np.ndarray:
+    return mel_slaney(SLTS_BANDS, SLTS_WINDOW, SLTS_LOW_HZ, SLTS_HIGH_HZ)
 
 
 def lip2speech_mel(samples: np.ndarray) -> np.ndarray:

@@ -53,22 +53,35 @@ class LoaderState:
     is_resampled: bool = False
     first_row: int = 0
     """Where step 0 begins: not 0 only after `with_global_batch`."""
+    by_length: str | None = None
+    """How rows of similar lengths are put together (`ByLength.fingerprint`); None: not at all."""
 
     @property
     def next_row(self) -> int:
         """The first row that no step has had."""
         return self.first_row + self.step * self.global_batch
 
-    def with_global_batch(self, global_batch: int) -> LoaderState:
-        """The same place with batches of another size: its steps count from 0, and the next row
-        is the next row, so that no sample is lost or repeated. The batches are not those of a run
-        that had this size from the start."""
-        return replace(self, first_row=self.next_row, step=0, global_batch=global_batch)
+    @property
+    def next_pass_row(self) -> int:
+        """The first row of the next pass (of one corpus: epoch); `next_row` where one begins."""
+        rows = sum(corpus.num_samples for corpus in self.corpora)
+        return -(-self.next_row // rows) * rows
+
+    def with_global_batch(self, global_batch: int, at_next_epoch: bool = False) -> LoaderState:
+        """Going on with batches of another size, whose steps count from 0.
+
+        With `at_next_epoch` it goes on at the first row of the next epoch (of a mixture: the next
+        pass), and the rest of this one is left out; else at the next row, so that no sample is
+        lost or repeated. The rows are the same for any size; the batches are those of a run that
+        had this size from the start only if a step of its begins at that row too.
+        """
+        first_row = self.next_pass_row if at_next_epoch else self.next_row
+        return replace(self, first_row=first_row, step=0, global_batch=global_batch)
 
     def check(self, now: LoaderState) -> None:
         """Raises StateError unless the loader whose state is `now` goes on exactly from here."""
         self._check_corpora(now.corpora)
-        for field in ("seed", "is_resampled"):
+        for field in ("seed", "is_resampled", "by_length"):
             had, has = getattr(self, field), getattr(now, field)
             if had != has:
                 raise StateError(f"the state has {field}={had}, not {has}: give {had}, {RESTART}")
@@ -76,8 +89,10 @@ class LoaderState:
             raise StateError(
                 f"the state counts steps of {self.global_batch} rows over all ranks, not "
                 f"{now.global_batch}: give global_batch={self.global_batch} (ranks, workers and "
-                f"accumulation may change), or go on at the next row with other batches: "
-                f"LoaderState.from_json(state).with_global_batch({now.global_batch}).to_json()"
+                f"accumulation may change), or change it by name: "
+                f"LoaderState.from_json(state).with_global_batch({now.global_batch}, "
+                "at_next_epoch=True).to_json() begins the next epoch with it and leaves out the "
+                "rest of this one; without at_next_epoch it goes on at the next row"
             )
 
     def _check_corpora(self, now: Sequence[CorpusPrint]) -> None:

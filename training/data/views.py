@@ -13,7 +13,7 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
 from manifests.crops import CROPS, resized
-from manifests.frames import Frames, brightness
+from manifests.frames import BT_709, Frames, brightness
 from manifests.media.sound import shifted
 from manifests.media.span import decode_grey, decode_rgb
 from manifests.plain_words import sentence
@@ -43,6 +43,8 @@ class View:
     pairing: Pairing = "raw"
     """raw: sound and pictures as the corpus pairs them; corrected: the measured lag taken out of
     the sound, whose window then begins earlier by a lag > 0 (the video was late)."""
+    waveform: bool = False
+    """The window's sound itself beside the feature, int16 [640 T], as `waveform`."""
 
     def __post_init__(self) -> None:
         for name, known_names in ((self.crop, CROPS), (self.sound, FEATURES)):
@@ -53,13 +55,15 @@ class View:
         if self.num_frames is not None and self.num_frames < 1:
             raise ValueError(f"a window needs a frame or more, not {self.num_frames}")
 
-    def decode(self, sample: ShardSample, row: Row) -> Example:
+    def decode(self, sample: ShardSample, row: Row, planted_samples: int = 0) -> Example:
         """`video` uint8 [T, H, W] or [T, H, W, 3], `sound` as the feature has it, `first_frame` of
         the window and `lag_samples`, which was taken out of the sound.
 
+        `planted_samples` > 0 makes the video lag by as much more than it does.
+
         Raises ShardError for a sample that is damaged or has not what the pairing needs.
         """
-        lag = self._lag_samples(sample)
+        lag = self._lag_samples(sample) - planted_samples
         there = int(sample.facts["num_frames"])
         first, count = self._window(there, lag, row)
         example: dict[str, np.ndarray | int] = {
@@ -67,9 +71,12 @@ class View:
             "first_frame": first,
             "lag_samples": lag,
         }
-        if self.sound is not None:
+        if self.sound is not None or self.waveform:
             sound = shifted(sample.sound, lag)
-            example["sound"] = FEATURES[self.sound].of_window(sound, first, count)
+            if self.sound is not None:
+                example["sound"] = FEATURES[self.sound].of_window(sound, first, count)
+            if self.waveform:
+                example["waveform"] = FEATURES["waveform"].of_window(sound, first, count)
         return example
 
     def _window(self, there: int, lag_samples: int, row: Row) -> tuple[int, int]:
@@ -116,6 +123,15 @@ class View:
                 f"read the corpus it was made from, or repack that with --crop {self.crop} "
                 f"--height {size[0]}"
             )
+
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Canonical faces uint8 [T, 256, 256, 3] RGB -> pictures as `decode` gives them, uint8
+        [T, h, w] or [T, h, w, 3], but for what the coding of `face.mp4` changes."""
+        window = CROPS[self.crop]
+        cut = frames[:, *window.rows_columns]
+        if self.is_grey:
+            cut = np.rint(cut @ np.array(BT_709)).astype(np.uint8)
+        return resized(cut, *window.size(self.height_px))
 
     def _lag_samples(self, sample: ShardSample) -> int:
         """What is to be taken out of the sound, in samples; > 0: the video lags."""

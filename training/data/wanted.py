@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from manifests.corpus import Corpus
 from manifests.sample_json import known
-from manifests.shards import NotThereError, SampleIndex, ShardError, ShardSample, read_members
+from manifests.shards import ShardError, ShardSample
+from manifests.spans import NotThereError
+from training.data.places import Place, ShardSpans
 
 FACTS = ("num_frames", "offset_status")
 Facts = Mapping[str, object]
+FactsOf = Callable[[ShardSpans, Sequence[str]], list[Facts]]
+"""What is known of some samples of a shard, by their keys."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Wanted:
     members: frozenset[str] = frozenset()
     """Members that a sample must have, such as "face.mp4"."""
     min_frames: int = 0
+    """1 takes all whose length is known; above 0 `Samples.num_frames` has the lengths."""
     offset_statuses: frozenset[str] | None = None
     """Statuses of an offset that are wanted, such as {"measured"}; None takes all."""
 
@@ -29,13 +32,13 @@ class Wanted:
         """Whether more must be known of a sample than its members' names."""
         return self.min_frames > 0 or self.offset_statuses is not None
 
-    def refusal(self, members: Collection[str], facts: Callable[[], Facts]) -> str | None:
-        """Why a sample is left out; None if it is wanted. `facts` is asked only if need be."""
-        if lacking := sorted(self.members - set(members)):
-            return f"without {lacking[0]}"
-        return self._refusal(facts()) if self.asks_for_facts else None
+    def lacking(self, members: Collection[str]) -> str | None:
+        """Why a sample of these members is left out, whatever else is known of it."""
+        lacking = sorted(self.members - set(members))
+        return f"without {lacking[0]}" if lacking else None
 
-    def _refusal(self, facts: Facts) -> str | None:
+    def refusal(self, facts: Facts) -> str | None:
+        """Why a sample of which these facts are known is left out; None if it is wanted."""
         frames, status = facts.get("num_frames"), facts.get("offset_status")
         if self.min_frames > 0:
             if not isinstance(frames, int):
@@ -47,30 +50,32 @@ class Wanted:
         return None
 
 
-def facts_of(root: Path, wanted: Wanted) -> Callable[[str, SampleIndex], Facts]:
-    """What is known of a sample by its key: from the table `clips` where there is one, else from
-    its own `json`, which is read alone. Raises ValueError for damaged tables."""
-    if not wanted.asks_for_facts or not (root / "manifests").is_dir():
-        return _own_facts
-    rows = Corpus(root).columns("clips", ("clip_id", *FACTS))
-    table = {str(key): (frames, status) for key, frames, status in rows}
+def facts_of(place: Place, wanted: Wanted) -> FactsOf:
+    """What is known of some samples of a shard, by their keys: from the table `clips` where there
+    is one, else from each one's own `json`, which is read alone. Raises ValueError for damaged
+    tables, ShardError for samples that are."""
+    if not wanted.asks_for_facts:
+        return lambda shard, keys: [{} for _ in keys]
+    rows = place.table("clips", ("clip_id", *FACTS))
+    table = {str(key): dict(zip(FACTS, facts, strict=True)) for key, *facts in rows or ()}
 
-    def told(key: str, index: SampleIndex) -> Facts:
-        if key not in table:
-            return _own_facts(key, index)
-        return dict(zip(FACTS, table[key], strict=True))
+    def told(shard: ShardSpans, keys: Sequence[str]) -> list[Facts]:
+        own = _own_facts(place, shard, [key for key in keys if key not in table])
+        return [table[key] if key in table else own[key] for key in keys]
 
     return told
 
 
-def _own_facts(key: str, index: SampleIndex) -> Facts:
-    spans = index.spans(key)
-    if "json" not in spans:
-        return {}
+def _own_facts(place: Place, shard: ShardSpans, keys: Sequence[str]) -> dict[str, Facts]:
+    alone = [key for key in keys if "json" in shard.samples[key]]
+    spans = [{"json": shard.samples[key]["json"]} for key in alone]
     try:
-        content = read_members(index.path, {"json": spans["json"]}, index.is_told)
+        read = place.several(shard.shard, spans, shard.is_told)
     except NotThereError:
         raise ShardError(
-            f"{index.path} does not hold {key} as its index says; run `yld verify`"
+            f"{place.at(shard.shard)} does not hold its samples as its index says; run `yld verify`"
         ) from None
-    return known(ShardSample(key, content, str(index.path)).facts)
+    found: dict[str, Facts] = {key: {} for key in keys}
+    for key, members in zip(alone, read, strict=True):
+        found[key] = known(ShardSample(key, members, place.at(shard.shard)).facts)
+    return found

@@ -13,13 +13,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from training.losses.across import mean_of
+
 
 def discriminator_loss(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
     """(D(y) - 1)^2 + D(yhat)^2; 0 where all are told apart. The made sound comes detached."""
-    losses = [(r - 1).square().mean() + m.square().mean() for r, m in zip(real, made, strict=True)]
+    losses = [
+        mean_of((r - 1).square()) + mean_of(m.square()) for r, m in zip(real, made, strict=True)
+    ]
     return torch.stack(losses).mean()
 
 
 def generator_loss(made: Sequence[Tensor]) -> Tensor:
     """(D(yhat) - 1)^2; 0 where all are taken in."""
-    return torch.stack([(m - 1).square().mean() for m in made]).mean()
+    return torch.stack([mean_of((m - 1).square()) for m in made]).mean()

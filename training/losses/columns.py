@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from training.losses.across import mean_of, summed
+
 
 def mean_squared(target: Tensor, guess: Tensor, counts: Tensor) -> Tensor:
     """Mean of (target - guess)^2 of [B, M, L] over the columns that count; 0 if there is none.
 
-    It is one mean over the batch: each column weighs the same, and a longer clip more.
+    It is one mean over the batches of all ranks: each column weighs the same, a longer clip more.
     """
     error = (target - guess).square().mean(1).masked_fill(~counts, 0.0)
-    return error.sum() / counts.sum().clamp_min(1)
+    return summed(error.sum()) / summed(counts.sum().to(error)).clamp_min(1)
 
 
 def self_synchronization(log_probability: Tensor) -> Tensor:
     """Eq. 7: the mean of -log P(0), of log P [B, 2 K + 1]; log(2 K + 1) if all are alike."""
-    return -log_probability[:, log_probability.shape[1] // 2].mean()
+    return -mean_of(log_probability[:, log_probability.shape[1] // 2])

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from manifests.spectra import hann_without_ends
+from training.losses.across import summed
 
 RATE_HZ, INNER_RATE_HZ = 16000, 10000
 UP, DOWN = 5, 8
@@ -136,7 +137,7 @@ def stoi(reference: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
 def stoi_loss(reference: Tensor, guess: Tensor) -> Tensor:
     """The mean of 1 - STOI over the rows of [B, S] that can be told; 0 where none can."""
     value, told = stoi(reference, guess)
-    return ((1 - value) * told).sum() / told.sum().clamp_min(1)
+    return summed(((1 - value) * told).sum()) / summed(told.sum().to(value)).clamp_min(1)
 
 
 def _norm(x: Tensor) -> Tensor:

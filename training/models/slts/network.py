@@ -156,8 +156,9 @@ class Slts(nn.Module):
         seen = features.detach() if self.shape.dsm_detach_video else features
         log_p = self.dsm(seen, mel, mask)
         offset = most_probable(log_p)
-        hard, hard_counts = hard_correct(guess, offset, columns)
-        soft, soft_counts = soft_correct(guess, log_p, columns)
+        shift = -offset if self.shape.printed_sign else offset
+        hard, hard_counts = hard_correct(guess, shift, columns)
+        soft, soft_counts = soft_correct(guess, log_p, columns, self.shape.soft_stop)
         log_p_self = self.ssm(features, guess, mask)
         corrected = Corrected(offset, log_p, log_p_self, soft, soft_counts)
         return Heard(guess, hard, hard_counts, corrected)

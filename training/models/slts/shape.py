@@ -49,6 +49,12 @@ class SltsShape:
         "tau of Eq. 2 on a mean over terms; .02 to .2 were tried, .05 works at once", default=0.05
     )
     asm: bool = col("false: the row `w/o ASM` of table 2", default=True)
+    soft_stop: bool = col(
+        "the soft loss teaches the decoder nothing (3.3.2); false: an ablation", default=True
+    )
+    printed_sign: bool = col(
+        "hard correction by mhat[i - khat], as Eq. 5 is printed; an ablation", default=False
+    )
     dsm_detach_video: bool = col(
         "keep the soft loss out of the frame encoder; the text does not", default=False
     )

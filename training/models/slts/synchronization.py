@@ -99,19 +99,20 @@ def most_probable(log_probability: Tensor) -> Tensor:
 
 
 def soft_correct(
-    mel: Tensor, log_probability: Tensor, mask: Tensor | None = None
+    mel: Tensor, log_probability: Tensor, mask: Tensor | None = None, stop: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Eq. 3: mhat^s_i = sum over k of P(k) sg(mhat_{i + k}); and which columns count.
 
     `mel` [B, M, L] gets no gradient: offsets that are wrong, of which the sum has many, would teach
-    the decoder several targets at once (3.3.2). Columns nearer than K to an end lose some of their
-    kernel and are left out (bool [B, L]); inferred, the paper loses their mass silently.
+    the decoder several targets at once (3.3.2); without `stop` it does. Columns nearer than K to
+    an end lose some of their kernel and are left out (bool [B, L]); inferred, the paper loses
+    their mass silently.
     """
     batch, _, length = mel.shape
     radius = log_probability.shape[1] // 2
     kernels = log_probability.exp().to(mel.dtype)[:, None]
     # One kernel for each clip: clips are the groups, mel bands the batch.
-    bands = mel.detach().transpose(0, 1)
+    bands = (mel.detach() if stop else mel).transpose(0, 1)
     with in_float32(mel):
         slid = functional.conv1d(bands, kernels, padding=radius, groups=batch).transpose(0, 1)
     column = torch.arange(length, device=mel.device)

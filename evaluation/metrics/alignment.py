@@ -44,6 +44,12 @@ def find_shift(reference: np.ndarray, hypothesis: np.ndarray) -> Alignment:
     reference = check_sound(reference, "reference")
     hypothesis = check_sound(hypothesis, "hypothesis")
     _check_lengths(len(reference), len(hypothesis))
+    return align_mels(log_mel(reference), log_mel(hypothesis))
+
+
+def align_mels(reference: np.ndarray, hypothesis: np.ndarray) -> Alignment:
+    """The same of two log mels [T, M] with a column each 10 ms. Raises TooShort where no shift
+    leaves 10 columns in common."""
     fixed, moving = _normalised(reference), _normalised(hypothesis)
     limit = SEARCH_MS // STEP_MS
     proposals = []
@@ -52,6 +58,8 @@ def find_shift(reference: np.ndarray, hypothesis: np.ndarray) -> Alignment:
         if end - start >= MIN_OVERLAP_FRAMES:
             difference = fixed[start:end] - moving[start - frames : end - frames]
             proposals.append((float(np.mean(difference**2)), frames))
+    if not proposals:
+        raise TooShort(f"{len(fixed)} and {len(moving)} columns are too few to align")
     error, frames = min(proposals, key=lambda p: p[0])
     return Alignment(frames * STEP_MS, error, abs(frames) == limit)
 
@@ -96,10 +104,9 @@ def apply_shift(
     return reference[start:end], hypothesis[start - shift : end - shift]
 
 
-def _normalised(signal: np.ndarray) -> np.ndarray:
-    """Log mel [T, 80], each frame with zero mean and unit deviation over its channels."""
-    mel = log_mel(signal)
-    mel -= mel.mean(axis=1, keepdims=True)
+def _normalised(mel: np.ndarray) -> np.ndarray:
+    """Log mel [T, M], each frame with zero mean and unit deviation over its channels."""
+    mel = mel - mel.mean(axis=1, keepdims=True)
     return mel / (mel.std(axis=1, keepdims=True) + EPS)
 
 

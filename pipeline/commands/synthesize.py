@@ -1,0 +1,105 @@
+"""`yld synthesize`: speech for a video's face by a trained model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.models import model_dir as model_dir_option
+from pipeline.commands.models import use_model_dir
+from pipeline.commands.options import EXIT_FAILED, friendly
+
+
+@click.command()
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="A training's folder, one of its checkpoints, or its best.safetensors.",
+)
+@click.option(
+    "--video",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Any video of a face; it needs no sound.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="WAV to write: 16 kHz, mono, as long as the video.",
+)
+@click.option(
+    "--mux",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Copy of the video with that sound: .mp4, .mov or .mkv.",
+)
+@click.option(
+    "--speaker", metavar="NAME", help="A training speaker's voice; else the mean of all voices."
+)
+@click.option(
+    "--track",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Person to speak for: 1 is the one longest in the picture, as told.  [default: 1]",
+)
+@click.option(
+    "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the vocoder's noise.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of `yld build` for finding the face, e.g. landmarks=mediapipe.",
+)
+@model_dir_option
+@friendly
+def synthesize(
+    checkpoint, video, out, mux, speaker, track, device, seed, assignments, model_dir
+) -> None:
+    """Speech for the face in a video, by a model that `yld train` trained."""
+    _check_names(out, mux)
+    use_model_dir(model_dir)
+    from pipeline.config.build_config import load_config
+    from pipeline.synthesis.job import Request
+    from pipeline.synthesis.job import synthesize as run
+    from pipeline.synthesis.people import NoFaceError
+
+    import torch  # isort: skip
+
+    config = load_config(None, assignments)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
+    request = Request(checkpoint, video, out, mux, speaker, track, device, seed, config)
+    try:
+        done = run(request, lambda text: click.echo(text, err=True))
+    except NoFaceError as error:
+        click.echo(
+            f"yld: {video}: {error}; give a video in which a face is seen, or another detector "
+            "(--set detector=NAME, docs/backends.md)",
+            err=True,
+        )
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{out}: {done.seconds:.2f} s, of which {done.spoken_seconds:.2f} s are spoken")
+    if mux is not None:
+        click.echo(f"{mux}: the video with that sound")
+
+
+def _check_names(out: Path, mux: Path | None) -> None:
+    """Before anything that takes long. Raises NotOursError."""
+    from pipeline.storage.own_folder import NotOursError, refuse_existing
+
+    if out.suffix.lower() != ".wav":
+        raise click.BadParameter(f"{out}: end its name in .wav", param_hint="--out")
+    names = [out] if mux is None else [out, mux]
+    refuse_existing(*names)
+    for name in names:
+        above = next(p for p in name.resolve().parents if os.path.lexists(p))
+        if not above.is_dir():
+            raise NotOursError(f"{name} cannot be made: {above} is a file; name another place")

@@ -1,0 +1,37 @@
+"""From a checkpoint to a model that speaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config.settings import ConfigError, from_mapping
+from training.harness.checkpoints import CheckpointError, Description, load_weights
+from training.harness.speaker import Speaker
+from training.models.catalogue import KINDS
+
+
+def speaker_of(checkpoint: Path, device: str) -> tuple[Speaker, Description]:
+    """The model of a weights file, a checkpoint or a training's folder, ready to speak.
+
+    Raises CheckpointError for what is no weights file, no model that speaks, or one that this
+    release reads otherwise.
+    """
+    weights, about = load_weights(checkpoint)
+    kind = KINDS.get(about.model)
+    if kind is None or not kind.speaks:
+        able = ", ".join(name for name, kind in KINDS.items() if kind.speaks)
+        raise CheckpointError(
+            f"{checkpoint} is a model of {about.model}, which makes no speech; give one of {able} "
+            "(`yld train`)"
+        )
+    try:
+        plain = next(iter(kind.presets.values()))()
+        config = from_mapping(type(plain), about.config)
+        return kind.speaker_class(weights, config, about.facts, device), about
+    except (ConfigError, RuntimeError, KeyError) as error:
+        raise CheckpointError(
+            f"{checkpoint} is of another release ({about.code_version}): "
+            f"{str(error).splitlines()[0]}; train it again, or use that release"
+        ) from None
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint} cannot speak: {error}") from None

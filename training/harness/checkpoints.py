@@ -1,0 +1,210 @@
+"""Checkpoints as folders of tensors and JSON: no pickle, and never half of one.
+
+    step-00000100/weights.safetensors   what is kept of the model, with its description
+                  state.safetensors     all else that is needed to go on: optimizers, critics, the
+                                        weights as they are beside their average
+                  state.json            counts, the loader's place, the figures of the best
+
+A folder is written under another name and renamed. `load_weights` reads a model's file, from a
+checkpoint or `best.safetensors`, wherever it was copied to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from manifests.plain_words import sentence
+from training.harness.system import System
+
+VERSION = 1
+WEIGHTS, STATE, PLAIN = "weights.safetensors", "state.safetensors", "state.json"
+OWN_NAMES = (WEIGHTS, STATE, PLAIN)
+_NAME = re.compile(r"step-(\d{8})")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a weights file says of itself; all of it JSON."""
+
+    model: str
+    preset: str
+    config: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    data: Mapping[str, Any]
+    """The loader's state: which corpora, by name, size and checksums."""
+    step: int
+    code_version: str
+
+    def to_metadata(self) -> dict[str, str]:
+        """Safetensors keeps texts."""
+        return {"yld_model": json.dumps({"version": VERSION, **self.__dict__})}
+
+
+def save_weights(path: Path, system: System, about: Description) -> None:
+    """The judged network's weights and what they are, at once or not at all."""
+    tensors = _plain(system.judged.state_dict())
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file(tensors, part, about.to_metadata())
+    _durably(part, path)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
+    """Tensors and description of a weights file. Raises CheckpointError."""
+    path = weights_path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            told = json.loads((file.metadata() or {}).get("yld_model", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as weights: {sentence(error)}") from None
+    if not isinstance(told, dict) or told.pop("version", None) != VERSION:
+        raise CheckpointError(f"{path} holds no model of `yld train`; give best.safetensors")
+    try:
+        return tensors, Description(**told)
+    except TypeError as error:
+        raise CheckpointError(f"{path} describes its model in another way: {error}") from None
+
+
+def weights_path(path: Path) -> Path:
+    """The file itself; of a checkpoint its weights, of a run its best, or else its last."""
+    if not path.is_dir():
+        return path
+    for inner in (path / WEIGHTS, path / "best.safetensors"):
+        if inner.is_file():
+            return inner
+    if (last := last_checkpoint(path / "checkpoints")) is not None:
+        return last / WEIGHTS
+    raise CheckpointError(f"{path} holds no weights; train with `yld train MODEL --out {path}`")
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Whole checkpoints, the oldest first."""
+    if not folder.is_dir():
+        return []
+    whole = (p for p in folder.iterdir() if _NAME.fullmatch(p.name) and (p / PLAIN).is_file())
+    return sorted(whole, key=lambda p: p.name)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The one to go on from."""
+    found = checkpoints_in(folder)
+    return found[-1] if found else None
+
+
+def save(folder: Path, system: System, about: Description, plain: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of a system's step below `folder`; one that is there stays."""
+    target = folder / f"step-{system.step:08d}"
+    if target.is_dir():
+        return target
+    part = folder / f".{target.name}.{os.getpid()}.part"
+    _remove(part)
+    part.mkdir(parents=True)
+    save_file(_plain(system.judged.state_dict()), part / WEIGHTS, about.to_metadata())
+    tensors, groups = _optimizers(system)
+    tensors |= {f"system.{n}": t for n, t in _plain(_beside(system)).items()}
+    save_file(tensors, part / STATE)
+    told = {"version": VERSION, "parts_done": system.parts_done, "groups": groups, **plain}
+    (part / PLAIN).write_text(json.dumps(told, indent=1))
+    for name in OWN_NAMES:
+        _sync(part / name)
+    part.rename(target)
+    _sync(folder)
+    return target
+
+
+def restore(path: Path, system: System) -> dict[str, Any]:
+    """Put a checkpoint into a system whose optimizers are made; gives what `save` was told."""
+    try:
+        told = json.loads((path / PLAIN).read_text())
+        weights, state = load_file(path / WEIGHTS), load_file(path / STATE)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {sentence(error)}; move it away to go on from the one before"
+        ) from None
+    if told.get("version") != VERSION:
+        raise CheckpointError(f"{path} is of another release (version {told.get('version')})")
+    system.parts_done = told["parts_done"]
+    system.judged.load_state_dict(weights)
+    beside = {n.removeprefix("system."): t for n, t in state.items() if n.startswith("system.")}
+    missing = system.load_state_dict(beside, strict=False)
+    if missing.unexpected_keys:
+        raise CheckpointError(f"{path} is of another model: it has {missing.unexpected_keys[0]}")
+    for player, optimizer in system.own_optimizers().items():
+        _fill(optimizer, player, state, told["groups"][player])
+    return told
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove the oldest checkpoints but `keep`; whatever else lies in one stays, and so does it."""
+    for old in checkpoints_in(folder)[:-keep]:
+        _remove(old)
+
+
+def _beside(system: System) -> dict[str, Tensor]:
+    """All of a system's tensors but those of its weights file."""
+    prefix = "network." if system.average is None else "average.module."
+    return {n: t for n, t in system.state_dict().items() if not n.startswith(prefix)}
+
+
+def _optimizers(system: System) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors as `optimizer.PLAYER.PARAMETER.NAME`, and the groups' numbers."""
+    tensors: dict[str, Tensor] = {}
+    groups: dict[str, Any] = {}
+    for player, optimizer in system.own_optimizers().items():
+        state = optimizer.state_dict()
+        groups[player] = state["param_groups"]
+        for number, values in state["state"].items():
+            for name, value in values.items():
+                tensors[f"optimizer.{player}.{number}.{name}"] = torch.as_tensor(value)
+    return _plain(tensors), groups
+
+
+def _fill(
+    optimizer: torch.optim.Optimizer, player: str, state: Mapping[str, Tensor], groups: Any
+) -> None:
+    prefix = f"optimizer.{player}."
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        if name.startswith(prefix):
+            number, _, field = name.removeprefix(prefix).partition(".")
+            values.setdefault(int(number), {})[field] = tensor
+    optimizer.load_state_dict({"state": values, "param_groups": groups})
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+
+
+def _remove(folder: Path) -> None:
+    """A folder of ours, with no name in it that `save` does not write."""
+    if folder.is_dir() and {p.name for p in folder.iterdir()} <= set(OWN_NAMES):
+        shutil.rmtree(folder)
+
+
+def _durably(part: Path, target: Path) -> None:
+    _sync(part)
+    os.replace(part, target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

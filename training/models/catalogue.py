@@ -1,0 +1,78 @@
+"""The models that `yld train` knows: what each needs, its presets, and where its code stands.
+
+Nothing heavy is imported until a model is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training.data.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A model. `module` has PRESETS (in `config`) and, in `system`, `facts_of`, `decode_of` and
+    the class `system`."""
+
+    name: str
+    about: str
+    needs: str
+    module: str
+    system: str
+    parameters: str
+    wanted: Callable[[Any], Wanted]
+    speaker: str | None = None
+    """Its class in `speak` that makes speech of a video (`training.harness.speaker.Speaker`); None
+    where it makes none."""
+
+    @property
+    def speaks(self) -> bool:
+        """It makes speech of a video (`yld synthesize`)."""
+        return self.speaker is not None
+
+    @property
+    def presets(self) -> Mapping[str, Callable[[], Any]]:
+        """Settings by name."""
+        return importlib.import_module(f"{self.module}.config").PRESETS
+
+    @property
+    def code(self) -> Any:
+        """Its module `system`."""
+        return importlib.import_module(f"{self.module}.system")
+
+    @property
+    def system_class(self) -> Any:
+        """What is built of a config and facts."""
+        return getattr(self.code, self.system)
+
+    @property
+    def speaker_class(self) -> Any:
+        """What is built of weights, config and facts to speak. Raises ValueError where it is
+        none."""
+        if self.speaker is None:
+            raise ValueError(f"{self.name} makes no speech")
+        return getattr(importlib.import_module(f"{self.module}.speak"), self.speaker)
+
+
+def _slts_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=24, offset_statuses=measured)
+
+
+KINDS = {
+    "slts": Kind(
+        "slts",
+        "speech from lips, trained on data whose lags it corrects itself (Niu and Mak 2023)",
+        "clips of known speakers, uncorrected: yld build ... --set sync.correct=false",
+        "training.models.slts",
+        "SltsSystem",
+        "29.3 million parameters, 17.7 more with discriminators; tiny: 1.8 million",
+        _slts_wanted,
+        speaker="SltsSpeaker",
+    ),
+}
