@@ -1,4 +1,5 @@
-"""Clips per core-second from shards: reads, plain webdataset, whole decodes, windows by view.
+"""Clips per core-second from shards: reads, plain webdataset, whole decodes, windows by view, and
+the same of the lip crop repacked as JPEGs and raw (`yld shards repack`).
 
 A window's share is the time of decoding its frames alone (open, seek, decode, colour; no crop, no
 resizing) over what the view takes for its pictures; both are timed by turns on the same windows,
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -22,12 +25,20 @@ from av.video.reformatter import VideoReformatter
 
 from manifests.clock import FRAME_RATE
 from manifests.sample_json import known
-from manifests.shards import ShardSample
+from manifests.shards import SampleIndex, ShardSample, write_samples
+from pipeline.corpus.packing import Packing
 from training.data.mixture import Row
 from training.data.samples import ALL, Samples, shards_of_split
 from training.data.threads import one_thread
 from training.data.views import VIEWS, View
 
+PACKINGS = {
+    "lip jpeg": Packing("lip", "jpeg", 95),
+    "lip raw": Packing("lip", "raw"),
+    "lip raw grey": Packing("lip", "raw", grey=True),
+}
+WINDOWS = (5, 25, 40, None)
+"""Frames of the windows of repacked clips; None: the whole clip."""
 LIP = View("lip", is_grey=True, num_frames=40)
 """The window that a grey model of the mouth asks for, without sound."""
 
@@ -38,12 +49,14 @@ class Speed:
 
     view: str
     codec: str
-    """What is decoded: none | mp4 | flac | mp4+flac."""
+    """What is decoded: none | mp4 | flac | mp4+flac | jpeg | raw."""
     num_frames: int | None
     """Of a window; None: the whole clip."""
     clips_per_core_second: float
     share_of_decoding_alone: float | None = None
-    """None where nothing is decoded, or the sound is part of it."""
+    """None where no video is decoded, or the sound is part of it."""
+    times_webdataset: float | None = None
+    """Over what plain webdataset does with the same shards, which reads each clip whole."""
 
 
 def main() -> None:
@@ -58,11 +71,13 @@ def main() -> None:
     if arguments.json:
         print(json.dumps([asdict(speed) for speed in speeds], indent=1))
         return
-    print(f"{'view':22} {'codec':9} {'frames':>6} {'clips/core-s':>12} {'share':>6}")
+    head = f"{'view':22} {'codec':9} {'frames':>6} {'clips/core-s':>12} {'share':>6}"
+    print(f"{head} {'x webdataset':>12}")
     for s in speeds:
         share = "" if s.share_of_decoding_alone is None else f"{s.share_of_decoding_alone:.2f}"
         frames, rate = s.num_frames or "all", s.clips_per_core_second
-        print(f"{s.view:22} {s.codec:9} {frames:>6} {rate:12.1f} {share:>6}")
+        times = "" if s.times_webdataset is None else f"{s.times_webdataset:.1f}"
+        print(f"{s.view:22} {s.codec:9} {frames:>6} {rate:12.1f} {share:>6} {times:>12}")
 
 
 def measured(root: Path, split: str = ALL, seconds: float = 3.0) -> list[Speed]:
@@ -78,7 +93,39 @@ def measured(root: Path, split: str = ALL, seconds: float = 3.0) -> list[Speed]:
     ]
     for name, view in {"lip grey": LIP, **VIEWS}.items():
         made += _speeds(name, _fitted(view, clips), clips, seconds)
+    for name, packing in PACKINGS.items():
+        made += _repacked_speeds(name, packing, clips, seconds)
     return made
+
+
+def _repacked_speeds(
+    name: str, packing: Packing, clips: Sequence[ShardSample], seconds: float
+) -> list[Speed]:
+    """Of the clips repacked into one shard; of them all is read, the disk's cache being warm."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train" / "000000.tar"
+        path.parent.mkdir()
+        with open(path, "wb") as stream:
+            write_samples(stream, (packing.applied(clip) for clip in clips))
+        SampleIndex.scan(path).write()
+        samples = Samples.of(folder, ALL)
+        webdataset = _webdataset_rate([str(path)], seconds)
+        read = _rate(lambda k: dict(samples[k % len(samples)].members), seconds)
+        made = [
+            Speed(f"webdataset, {name}", "none", None, webdataset, None, 1.0),
+            Speed(f"read, {name}", "none", None, read, None, read / webdataset),
+        ]
+        for num_frames in WINDOWS:
+            view = _fitted(View("lip", is_grey=packing.grey, num_frames=num_frames), clips)
+            able = [number for number, clip in enumerate(samples) if _can(view, clip)]
+            rate = _rate(partial(_decoded, view, samples, able), seconds)
+            made.append(Speed(name, packing.codec, num_frames, rate, None, rate / webdataset))
+    return made
+
+
+def _decoded(view: View, samples: Samples, able: Sequence[int], k: int) -> object:
+    """A sample read and shown, as the loader does it."""
+    return view.decode(samples[able[k % len(able)]], _row(k))
 
 
 def _heard(sample: ShardSample) -> object:

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePath
@@ -34,6 +34,8 @@ from manifests.spans import (
 )
 
 MEMBERS = ("face.mp4", "audio.flac", "landmarks.npy", "json")
+FRAMES_FACTS = "frames.json"
+"""Member that says what the frames of a repacked sample are (`manifests/frames.py`)."""
 
 
 class ShardError(ValueError):
@@ -88,8 +90,9 @@ class ShardSample:
         return self._decoded("face.mp4", decode_video)
 
     def missing(self) -> list[str]:
-        """Names of the members that it lacks."""
-        return sorted(set(MEMBERS) - set(self.members))
+        """Names of the members that it lacks; frames of a crop stand for the faces."""
+        faces = {"face.mp4"} if FRAMES_FACTS in self.members else set()
+        return sorted(set(MEMBERS) - set(self.members) - faces)
 
     @property
     def num_bytes(self) -> int:
@@ -213,11 +216,13 @@ class SampleIndex:
         )
 
 
-def read_members(path: Path, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
+def read_members(
+    path: Path, spans: Mapping[str, Span], is_told: bool, unread: Collection[str] = ()
+) -> dict[str, bytes]:
     """`members_from` a file. Raises NotThereError where it holds something else, and OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return members_from(partial(_read_range, descriptor), spans, is_told)
+        return members_from(partial(_read_range, descriptor), spans, is_told, unread)
     finally:
         os.close(descriptor)
 

@@ -7,7 +7,17 @@ import sys
 
 import click
 
-from pipeline.commands import build, corpus, machine, models, scores, sync, synthesize, train
+from pipeline.commands import (
+    build,
+    corpus,
+    machine,
+    models,
+    scores,
+    shards,
+    sync,
+    synthesize,
+    train,
+)
 from pipeline.run import supervisor
 from pipeline.run.terminal import close_stdin
 
@@ -45,6 +55,7 @@ for command in (
     corpus.report,
     corpus.verify,
     corpus.clean,
+    shards.shards,
     machine.doctor,
     machine.demo,
     sync.audit,

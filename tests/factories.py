@@ -17,8 +17,11 @@ from pipeline.config.build_config import BuildConfig
 from pipeline.run.ledger import Entry, Result
 from pipeline.storage.own_folder import claim
 from pipeline.storage.work_files import WorkFiles
+from stages.corpus.sharding import ShardsConfig
 
 T = TypeVar("T")
+ONE_SHARD = BuildConfig(shards=ShardsConfig(min_per_split=1))
+"""Samples lie in one shard for each split, however few they are."""
 SAMPLE_VALUES = {str: "a", int: 1, float: 1.5, bool: True}
 
 

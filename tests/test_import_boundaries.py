@@ -23,7 +23,7 @@ FLOORS = {
         "arrays plain_words sample_json schema spectra splits walk",
         "media weights",
         "shards",
-        "corpus description",
+        "corpus description frames",
     ),
     "stages": (
         "base cost_meter networks",

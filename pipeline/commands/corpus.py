@@ -114,7 +114,7 @@ def verify(corpus, as_json) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @friendly
 def clean(folder, yes) -> None:
-    """Remove what yld wrote to FOLDER (a corpus, audit, correction, scores, demo), nothing else."""
+    """Remove what yld wrote to FOLDER (a corpus, audit, scores, demo, ...), nothing else."""
     from pipeline.corpus.clean import clean as run
 
     if not yes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
 from manifests.corpus import TABLES, Corpus
+from manifests.frames import Frames
 from manifests.ids import GRAMMAR
 from manifests.plain_words import sentence as plain
 from manifests.shards import SampleError, SampleIndex, ShardSample
@@ -143,7 +144,12 @@ def _sample(shard: str, sample: ShardSample, row: dict[str, Any], say) -> None:
         say(where, "the members differ from the manifest's hash")
     try:
         facts, landmarks, sound = sample.facts, sample.landmarks, sample.sound
-        counts = _frame_counts(sample.members["face.mp4"])
+        frames = Frames.of(sample)
+        counts = (
+            {"the frames' codec": len(frames.window(sample))}
+            if frames is not None
+            else _frame_counts(sample.members["face.mp4"])
+        )
     except Exception as error:  # whatever a damaged member raises is the finding
         why = error.why if isinstance(error, SampleError) else plain(error)
         say(where, f"a member cannot be read: {why}")

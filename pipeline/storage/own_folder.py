@@ -33,6 +33,7 @@ KINDS = {
     "scores": "yld evaluate",
     "demo": "yld demo",
     "training": "yld train",
+    "repack": "yld shards repack",
 }
 """What a folder can be, and the command that makes one."""
 

@@ -1,7 +1,9 @@
 """Shards: clips as WebDataset tars with the same bytes every time.
 
 Clips are ordered by a hash of their id, which mixes sources and speakers without a random
-number; a shard closes by size or count. Shards once published are never written again.
+number; a shard closes by size or count, and a small split is dealt into several, so that readers
+which give each worker whole shards have one for each. Shards once published are never written
+again.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ class ShardsConfig:
 
     max_samples: int = col("most samples in a shard", at_least=1, default=1000)
     max_bytes: int = col("most bytes of members in a shard", "B", at_least=1, default=500_000_000)
+    # Not in the recipe at its default: corpora from before it keep the shards they have.
+    min_per_split: int = col(
+        "fewest shards of a split, as far as it has samples; readers that deal out whole shards "
+        "need one for each worker",
+        at_least=1,
+        default=8,
+        in_key="unless_default",
+    )
 
 
 @dataclass(frozen=True)
@@ -48,28 +58,48 @@ def plan_shards(
     config: ShardsConfig,
     first_index: dict[str, int],
 ) -> list[tuple[str, list[Entry]]]:
-    """(relative path, entries) of each new shard; `first_index` is the next free one by split."""
+    """(relative path, entries) of each new shard; `first_index` is the next free one by split.
+
+    Shards below `first_index` are there and count for `min_per_split`: a corpus that is added to
+    gets what it lacks, and those of one that has enough close by size and count alone.
+    """
     shards: list[tuple[str, list[Entry]]] = []
     for split in ("train", "val", "test"):
         chosen = sorted(
             (e for e in entries if e.split == split), key=lambda e: order_key(e.clip.clip_id)
         )
-        current: list[Entry] = []
-        groups, total = [], 0
-        for entry in chosen:
-            size = sizes[entry.clip.clip_id]
-            if current and (len(current) == config.max_samples or total + size > config.max_bytes):
-                groups.append(current)
-                current, total = [], 0
-            current.append(entry)
-            total += size
-        if current:
-            groups.append(current)
         start = first_index.get(split, 0)
+        groups = _filled(chosen, sizes, config)
+        fewest = min(config.min_per_split - start, len(chosen))
+        if len(groups) < fewest:
+            groups = [g for part in _dealt(chosen, fewest) for g in _filled(part, sizes, config)]
         shards += [
             (f"shards/{split}/{split}-{start + i:06d}.tar", group) for i, group in enumerate(groups)
         ]
     return shards
+
+
+def _filled(
+    entries: Sequence[Entry], sizes: dict[str, int], config: ShardsConfig
+) -> list[list[Entry]]:
+    """In their order, into shards as full as they may be."""
+    groups: list[list[Entry]] = []
+    total = 0
+    for entry in entries:
+        size = sizes[entry.clip.clip_id]
+        is_full = not groups or len(groups[-1]) == config.max_samples
+        if is_full or total + size > config.max_bytes:
+            groups.append([])
+            total = 0
+        groups[-1].append(entry)
+        total += size
+    return groups
+
+
+def _dealt(entries: Sequence[Entry], count: int) -> list[Sequence[Entry]]:
+    """In their order, into `count` parts whose numbers of samples differ by one at most."""
+    edges = [k * len(entries) // count for k in range(count + 1)]
+    return [entries[low:high] for low, high in zip(edges, edges[1:], strict=False)]
 
 
 def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> list[Sample]:

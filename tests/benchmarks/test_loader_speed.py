@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from benchmarks.loader import measured
+from benchmarks.loader import PACKINGS, measured
 from manifests.media.encode import encode_flac, encode_video
 from manifests.shards import ShardSample, write_samples
 from training.data.views import VIEWS
@@ -23,7 +23,11 @@ def test_each_view_has_its_line(tmp_path):
     with open(tmp_path / "train" / "000000.tar", "wb") as file:
         write_samples(file, [ShardSample("a", members)])
     speeds = measured(tmp_path, seconds=0.01)
-    assert {s.view for s in speeds} == {"read", "webdataset", "whole clip", "lip grey", *VIEWS}
+    repacked = {f"{how}{name}" for name in PACKINGS for how in ("", "read, ", "webdataset, ")}
+    here = {s.view for s in speeds}
+    assert here == {"read", "webdataset", "whole clip", "lip grey", *VIEWS, *repacked}
+    assert {s.codec for s in speeds if s.view in PACKINGS} == {"jpeg", "raw"}
+    assert {s.view for s in speeds if s.times_webdataset is not None} == repacked
     assert all(s.clips_per_core_second > 0 for s in speeds)
     shares = [s for s in speeds if s.share_of_decoding_alone is not None]
     assert {s.view for s in shares} == {"lip grey", *VIEWS}

@@ -22,6 +22,9 @@ from manifests.shards import (
     read_samples,
     write_samples,
 )
+from manifests.spans import NotThereError
+from manifests.spans import _header as read_header
+from tests.factories import ONE_SHARD
 from tests.readable import FRAMES, Readable
 
 
@@ -193,7 +196,7 @@ def test_a_published_corpus_has_its_indexes_and_gives_its_samples(tmp_path):
 
 def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeypatch):
     corpus = Readable(tmp_path / "corpus", 1)
-    corpus.publish()
+    corpus.publish(ONE_SHARD)
     (path,) = shards_of(tmp_path / "corpus")
     index = Path(index_name(str(path)))
     assert index.exists()
@@ -201,15 +204,38 @@ def test_a_shard_whose_writing_ended_before_its_index_has_none(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(SampleIndex, "write", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            corpus.publish()
+            corpus.publish(ONE_SHARD)
     assert path.exists() and not index.exists()
-    corpus.publish()
+    corpus.publish(ONE_SHARD)
     assert corpus.seal().count(".tar") == 1 and "index" not in corpus.seal()
 
 
 def test_the_hash_is_over_names_lengths_and_bytes():
     made = ShardSample("k", {"json": b"{}", "face.mp4": b"xy"})
     assert made.sha256() == hashlib.sha256(b"face.mp4\x002\x00xyjson\x002\x00{}").hexdigest()
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_are_read_as_tarfile_reads_them(kind):
+    """Whole and with any one byte changed; what is written by others too."""
+    info = tarfile.TarInfo("some/folder/é.face.mp4")
+    info.size, info.mode, info.uname = 123_456, 0o644, "who"
+    header = info.tobuf(kind)[-512:]
+    changed = [bytearray(header) for _ in header]
+    for place, content in enumerate(changed):
+        content[place] ^= 1 + place % 7
+    resummed = []
+    for content in changed:
+        total = sum(content) - sum(content[148:156]) + 256
+        resummed.append(content[:148] + b"%06o\0 " % total + content[156:])
+    for content in map(bytes, [header, *changed, *resummed, bytes(512), header[:100]]):
+        try:
+            told = tarfile.TarInfo.frombuf(content, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            with pytest.raises(NotThereError):
+                read_header(content)
+        else:
+            assert read_header(content) == (told.name, told.size)
 
 
 def test_a_pipe_where_the_index_would_be_is_not_waited_for(shard):

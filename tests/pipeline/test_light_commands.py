@@ -51,12 +51,16 @@ def corpus(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["status"], ["status", "--why"], ["verify"], ["report", "--out"]]
+    "arguments",
+    [["--help"], ["status"], ["status", "--why"], ["verify"], ["report", "--out"], ["shards"]],
 )
 def test_commands_that_read_need_no_library_that_builds(corpus, tmp_path, arguments):
     name, *options = arguments
     if name == "--help":
         done = run(name)
+    elif name == "shards":
+        how = ["--out", str(tmp_path / "lips"), "--crop", "lip", "--codec", "jpeg"]
+        done = run("shards", "repack", str(corpus), *how)
     else:
         target = [str(tmp_path / "report.html")] if "--out" in options else []
         done = run(name, str(corpus), *options, *target)

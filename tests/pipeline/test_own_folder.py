@@ -24,7 +24,7 @@ from pipeline.storage import mirror, own_folder
 from pipeline.storage.own_folder import MARK, FileInTheWayError, NotOursError, claim
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import ShardsConfig
-from tests.factories import Built
+from tests.factories import ONE_SHARD, Built
 from tests.pipeline.test_publish import built
 
 PLACES = [
@@ -190,17 +190,17 @@ def test_files_thrown_into_a_corpus_of_ours_stay(fresh):
 
 def test_a_file_in_the_way_stops_the_publication_before_anything_is_changed(tmp_path):
     root = tmp_path / "c"
-    built(root, 1).publish()
+    built(root, 1).publish(ONE_SHARD)
     sow(root, {"shards/train/train-000001.tar": b"MINE"})
     before = contents(root)
     with pytest.raises(FileInTheWayError, match=r"train-000001\.tar"):
-        built(root, 2).publish()
+        built(root, 2).publish(ONE_SHARD)
     after = contents(root)
     assert {n: c for n, c in after.items() if not n.startswith("work/")} == {
         n: c for n, c in before.items() if not n.startswith("work/")
     }
     (root / "shards" / "train" / "train-000001.tar").unlink()
-    built(root, 2).publish()
+    built(root, 2).publish(ONE_SHARD)
     assert (root / "shards" / "train" / "train-000001.tar").exists()
 
 
@@ -237,7 +237,7 @@ def test_a_table_that_is_not_ours_stops_a_build_before_anything_is_changed(tmp_p
 
 def test_verify_names_a_shard_that_is_not_the_corpus(tmp_path):
     root = tmp_path / "c"
-    built(root, 1).publish()
+    built(root, 1).publish(ONE_SHARD)
     known = {p["where"] for p in verify(root)}
     train = root / "shards" / "train"
     (train / "train-000001.tar").write_bytes((train / "train-000000.tar").read_bytes())
@@ -412,7 +412,9 @@ def test_a_machine_that_brings_a_corpus_removes_only_what_was_brought(address, t
     sown = sow(second, {"shards/train/mine.tar": b"MINE", "notes.md": b"mine"})
     old = set(contents(second / "shards"))
     built(first, 2).publish(
-        BuildConfig(shards=ShardsConfig(max_samples=100), splits=SplitConfig(policy="auto"))
+        BuildConfig(
+            shards=ShardsConfig(max_samples=100, min_per_split=1), splits=SplitConfig(policy="auto")
+        )
     )
     mirror.push(first, files)
     mirror.pull(second, theirs)

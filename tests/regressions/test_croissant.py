@@ -14,7 +14,7 @@ from manifests.shards import read_samples
 from tests.readable import Readable
 
 
-@pytest.fixture(scope="module", params=[24, 1], ids=["three parts", "one shard"])
+@pytest.fixture(scope="module", params=[24, 1], ids=["three parts", "one part"])
 def corpus(request, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("croissant") / "my-corpus"
     Readable(root, request.param, licence="CC BY 4.0").publish()

@@ -15,6 +15,7 @@ from manifests.sample_json import MEMBERS, OPTIONAL, known, members_markdown, ty
 from manifests.shards import ShardSample, read_samples, write_samples
 from stages.corpus.sharding import order_key
 from stages.sync.correct import correct_shard
+from tests.factories import ONE_SHARD
 from tests.readable import Readable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ def corpus(tmp_path_factory) -> Path:
     """Nothing is known of the first clips in the shards' order, all of later ones."""
     root = tmp_path_factory.mktemp("types") / "my-corpus"
     by_place = sorted(range(24), key=lambda n: min(order_key(f"v{n:02d}-c{c}") for c in (0, 1)))
-    Readable(root, 24, known=by_place[12:].__contains__).publish()
+    Readable(root, 24, known=by_place[12:].__contains__).publish(ONE_SHARD)
     first = [
         strict(s.members["json"]) for s in read_samples(root / "shards/train/train-000000.tar")
     ]

@@ -10,10 +10,13 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from manifests.shards import ShardError, ShardSample, index_name
+from manifests.frames import Frames, PartlyRead, members_of
+from manifests.shards import SampleIndex, ShardError, ShardSample, index_name, write_samples
 from tests.buckets import served_bucket
+from tests.factories import ONE_SHARD
 from tests.readable import Readable
 from tests.training.corpora import decode, plain
 from training.data import object_store
@@ -143,7 +146,7 @@ def test_an_index_that_lacks_the_last_sample_does_not_count(bucket, tmp_path):
 
 def test_our_corpus_is_filtered_by_its_tables_there(bucket, requests, tmp_path):
     root = tmp_path / "corpus"
-    Readable(root, 6).publish()
+    Readable(root, 6).publish(ONE_SHARD)
     wanted = Wanted(offset_statuses=frozenset({"measured"}))
     address = sent(bucket, root, "mine")
     requests.clear()
@@ -189,6 +192,68 @@ def test_a_second_pass_comes_from_the_nodes_cache(bucket, requests, tmp_path):
     sent(bucket, plain(tmp_path / "c", [5], word="b"), "c")  # the same sizes, other content
     anew = Samples.of(address, "train", cache_dir=tmp_path / "cache", cache_max_gb=0.001)
     assert anew[0].key == "b-0000" and anew[0].members["face.mp4"] == b"b0"
+
+
+PICTURES = np.random.default_rng(1).integers(0, 256, (9, 12, 16), np.uint8)
+
+
+def repacked(root: Path, codec: str, has_index: bool = True) -> Path:
+    """Two samples of nine grey frames."""
+    path = root / "train" / "000000.tar"
+    path.parent.mkdir(parents=True)
+    members = {"json": b'{"num_frames": 9}', **members_of(PICTURES, "lip", codec, 95)}
+    with open(path, "wb") as file:
+        write_samples(file, [ShardSample(key, members) for key in "ab"])
+    if has_index:
+        SampleIndex.scan(path).write()
+    return root
+
+
+def window(sample: ShardSample, first: int, count: int) -> np.ndarray:
+    frames = Frames.of(sample)
+    assert frames is not None
+    return frames.window(sample, first, count)
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+def test_of_repacked_samples_the_window_is_one_request(
+    bucket, requests, tmp_path, codec, has_index
+):
+    root = repacked(tmp_path / "c", codec, has_index)
+    remote, folder = Samples.of(sent(bucket, root, "c"), "train"), Samples.of(root, "train")
+    requests.clear()
+    sample, local = remote[1], folder[1]
+    assert isinstance(sample.members, PartlyRead) and isinstance(local.members, PartlyRead)
+    assert sample.facts == {"num_frames": 9} and len(requests) == 1, "all else"
+    found = window(sample, 2, 3)
+    np.testing.assert_array_equal(found, window(local, 2, 3))
+    assert found.flags.writeable and len(requests) == 2
+    if codec == "raw":
+        np.testing.assert_array_equal(found, PICTURES[2:5])
+        assert _length(requests[1][1]) == 3 * 12 * 16
+    other_process = pickle.loads(pickle.dumps(sample))
+    np.testing.assert_array_equal(window(other_process, 2, 3), found)
+    assert sample.members == local.members and sample.sha256() == local.sha256()
+
+
+def test_with_a_cache_frames_come_once_and_windows_from_them(bucket, requests, tmp_path):
+    address = sent(bucket, repacked(tmp_path / "c", "raw"), "c")
+    samples = Samples.of(address, "train", cache_dir=tmp_path / "cache")
+    requests.clear()
+    np.testing.assert_array_equal(window(samples[0], 2, 3), PICTURES[2:5])
+    assert len(requests) == 2
+    np.testing.assert_array_equal(window(samples[0], 5, 4), PICTURES[5:])
+    assert len(requests) == 2
+
+
+def test_repacked_frames_that_are_gone_are_told_with_their_address(bucket, tmp_path):
+    address = sent(bucket, repacked(tmp_path / "c", "raw"), "c")
+    sample = Samples.of(address, "train")[1]
+    name = "corpora/c/train/000000.tar"
+    bucket.pipe_file(name, bucket.cat_file(name)[:4000])
+    with pytest.raises(ShardError, match=r"s3://corpora/c/train/000000\.tar"):
+        window(sample, 2, 3)
 
 
 def test_what_is_wrong_is_told_with_the_address_and_the_remedy(bucket, tmp_path):

@@ -19,6 +19,7 @@ from manifests.media.encode import decode_video, encode_flac, encode_video
 from manifests.media.sound import shifted
 from manifests.media.span import decode_grey, decode_rgb
 from manifests.shards import SampleIndex, ShardError, ShardSample, write_samples
+from pipeline.corpus.packing import Packing
 from stages.sync import correct
 from tests.training.test_sound_features import glide
 from training.data.loader import Loader, Share, mixture_of
@@ -269,3 +270,51 @@ def test_views_feed_the_loader_alike_at_any_number_of_workers(video, tmp_path):
         for name in ("video", "sound", "first_frame"):
             assert here[name].equal(there[name])
     assert len(list(Loader([samples], view.decode, EvaluationPlan(mixture, 2)))) == 2
+
+
+def repacked(video: bytes, **packing) -> ShardSample:
+    return Packing(**{"crop": "lip", "codec": "raw", **packing}).applied(sample_of(video))
+
+
+@pytest.mark.parametrize(
+    ("view", "packing"),
+    [
+        (View("lip", num_frames=9), {}),
+        (View("lip", 112, num_frames=9), {}),
+        (View("lip", is_grey=True, num_frames=9), {"grey": True}),
+        (View("speech2vid", num_frames=1), {"crop": "speech2vid"}),
+        (View("face", 96, sound="slts", num_frames=20), {"crop": "face", "height": 96}),
+    ],
+    ids=["lip", "another height of an unscaled crop", "grey", "scaled", "with sound"],
+)
+def test_a_repacked_sample_gives_the_same_example(video, view, packing):
+    expected = view.decode(sample_of(video), row_of(3))
+    found = view.decode(repacked(video, **packing), row_of(3))
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_jpegs_and_grey_of_colour_are_near(video):
+    view, grey = View("lip", num_frames=9), View("lip", is_grey=True, num_frames=9)
+    for seen, packing in ((view, {"codec": "jpeg", "quality": 95}), (grey, {})):
+        expected = seen.decode(sample_of(video), row_of())["video"].astype(int)
+        found = seen.decode(repacked(video, **packing), row_of())["video"]
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("view", "packing"),
+    [
+        (View("face"), {}),
+        (View("speech2vid", 64), {"crop": "speech2vid"}),
+        (View("lip"), {"grey": True}),
+    ],
+    ids=["another crop", "another height of a scaled crop", "colour of grey"],
+)
+def test_pictures_that_a_repacked_sample_has_not_are_refused(video, view, packing):
+    with pytest.raises(
+        ShardError, match=r"000000\.tar: a was repacked .*--crop (face|speech2vid|lip)"
+    ):
+        view.decode(repacked(video, **packing), row_of())

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from manifests.corpus import Corpus
-from manifests.shards import SampleIndex, read_members
+from manifests.frames import read_sample
+from manifests.shards import SampleIndex
 from manifests.spans import Span
 
 SUMS = "SHA256SUMS"
@@ -42,12 +43,13 @@ class Place(Protocol):
     def spans(self, shards: Sequence[str]) -> Iterator[ShardSpans]:
         """Of each shard, in this order. Raises ShardError."""
 
-    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
-        """Members of a sample. Raises NotThereError, OSError and ShardError."""
+    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> Mapping[str, bytes]:
+        """Members of a sample; frames of a repacked one are read when they are asked for. Raises
+        NotThereError, OSError and ShardError."""
 
     def several(
         self, shard: str, spans: Sequence[Mapping[str, Span]], is_told: bool
-    ) -> list[dict[str, bytes]]:
+    ) -> list[Mapping[str, bytes]]:
         """Members of many samples, for what is asked of them before they are chosen."""
 
     def at(self, shard: str) -> str:
@@ -81,12 +83,12 @@ class Folder:
             samples = {key: index.spans(key) for key in index.keys}
             yield ShardSpans(shard, samples, index.is_told)
 
-    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
-        return read_members(self.root / shard, spans, is_told)
+    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> Mapping[str, bytes]:
+        return read_sample(self.root / shard, spans, is_told)
 
     def several(
         self, shard: str, spans: Sequence[Mapping[str, Span]], is_told: bool
-    ) -> list[dict[str, bytes]]:
+    ) -> list[Mapping[str, bytes]]:
         return [self.members(shard, each, is_told) for each in spans]
 
     def at(self, shard: str) -> str:

@@ -1,8 +1,9 @@
 """A corpus at an fsspec address, read by range requests.
 
 At an address an index is one request, with one for the tar's last 512 bytes to see that it fits; a
-sample is one request, its members being contiguous. A shard without an index that fits is indexed
-by requests for its headers, some for each sample. The node's cache keeps all of this.
+sample is one request, its members being contiguous; the frames of a repacked one are another, for
+the window that is asked for. A shard without an index that fits is indexed by requests for its
+headers, some for each sample. The node's cache keeps all of this.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from manifests.address import is_remote, local_path
 from manifests.corpus import column_rows
+from manifests.frames import sample_from
 from manifests.shards import ShardError, index_name
 from manifests.spans import (
     HEADER_BYTES,
@@ -23,7 +28,6 @@ from manifests.spans import (
     Span,
     end_of_spans,
     index_text,
-    members_from,
     spans_of_index,
     spans_of_tar,
     spans_of_text,
@@ -110,15 +114,23 @@ class Address:
             self.cache.put(key, index_text(spans, self.files[shard].num_bytes).encode())
         return ShardSpans(shard, spans, is_told=False)
 
-    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> dict[str, bytes]:
-        def read(first: int, end: int) -> bytes:
-            return self.range(shard, first, end)
+    def members(self, shard: str, spans: Mapping[str, Span], is_told: bool) -> Mapping[str, bytes]:
+        read, read_part = partial(self.range, shard), partial(self._part, shard)
+        return sample_from(read, read_part, spans, is_told, self.at(shard))
 
-        return members_from(read, spans, is_told)
+    def _part(self, shard: str, span: Span, first_byte: int, end: int) -> np.ndarray:
+        """Some bytes of a member. With a cache the member is read whole, and once: windows are
+        drawn, so that the next epoch's would hardly ever be one that was kept."""
+        if self.cache is None:
+            content = self.range(shard, span.first_byte + first_byte, span.first_byte + end)
+        else:
+            whole = self.range(shard, span.first_byte, span.first_byte + span.num_bytes)
+            content = whole[first_byte:end]
+        return np.frombuffer(bytearray(content), np.uint8)
 
     def several(
         self, shard: str, spans: Sequence[Mapping[str, Span]], is_told: bool
-    ) -> list[dict[str, bytes]]:
+    ) -> list[Mapping[str, bytes]]:
         with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(lambda each: self.members(shard, each, is_told), spans))
 

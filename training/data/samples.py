@@ -1,4 +1,5 @@
-"""The samples of a corpus, numbered over all its shards, each read alone with one read.
+"""The samples of a corpus, numbered over all its shards, each read alone with one read (frames of
+a repacked corpus with a second one, when a window of them is asked for).
 
 A corpus is a folder of ours or of plain WebDataset tars, or one at an fsspec address. What is kept
 in memory of a sample is its key and where its members lie, in arrays (some 100 bytes); of a shard,

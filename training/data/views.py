@@ -13,6 +13,7 @@ import numpy as np
 
 from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
 from manifests.crops import CROPS, resized
+from manifests.frames import BT_709, Frames, brightness
 from manifests.media.sound import shifted
 from manifests.media.span import decode_grey, decode_rgb
 from manifests.plain_words import sentence
@@ -22,9 +23,8 @@ from training.data.collate import Example
 from training.data.mixture import Row
 from training.data.sound_features import FEATURES
 
-BT709_LUMA = np.array([0.2126, 0.7152, 0.0722])
-"""Of R, G and B in the luma of `face.mp4` (`manifests/media/encode.py`)."""
 Pairing = Literal["raw", "corrected"]
+LAG_FACTS = ("applied_lag_ms", "video_lag_ms", "offset_reason", "offset_status")
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ class View:
 
     def _pictures(self, sample: ShardSample, first: int, count: int) -> np.ndarray:
         window = CROPS[self.crop]
+        frames = Frames.of(sample)
+        if frames is not None:
+            self._refuse_others(frames, sample)
+            cut = frames.window(sample, first, count)
+            grey = brightness(cut) if self.is_grey and not frames.is_grey else cut
+            return resized(grey, *window.size(self.height_px))
         try:
             content = sample.members["face.mp4"]
             decode = decode_grey if self.is_grey else decode_rgb
@@ -101,18 +107,36 @@ class View:
             raise SampleError(sample.shard, sample.key, why) from None
         return resized(cut, *window.size(self.height_px))
 
+    def _refuse_others(self, frames: Frames, sample: ShardSample) -> None:
+        """Raises ShardError where a repacked sample has not the pictures that are asked for."""
+        size = CROPS[self.crop].size(self.height_px)
+        asked = f"{self.crop} of {size[0]} x {size[1]} px{' in grey' if self.is_grey else ''}"
+        if (
+            frames.crop != self.crop
+            or not frames.serves(size)
+            or (frames.is_grey and not self.is_grey)
+        ):
+            height, width = frames.size
+            raise ShardError(
+                f"{sample.shard}: {sample.key} was repacked and has {frames.crop} of {height} x "
+                f"{width} px{' in grey' if frames.is_grey else ''} alone, {asked} is asked for; "
+                f"read the corpus it was made from, or repack that with --crop {self.crop} "
+                f"--height {size[0]}"
+            )
+
     def seen(self, frames: np.ndarray) -> np.ndarray:
         """Canonical faces uint8 [T, 256, 256, 3] RGB -> pictures as `decode` gives them, uint8
         [T, h, w] or [T, h, w, 3], but for what the coding of `face.mp4` changes."""
         window = CROPS[self.crop]
         cut = frames[:, *window.rows_columns]
         if self.is_grey:
-            cut = np.rint(cut @ BT709_LUMA).astype(np.uint8)
+            cut = np.rint(cut @ np.array(BT_709)).astype(np.uint8)
         return resized(cut, *window.size(self.height_px))
 
     def _lag_samples(self, sample: ShardSample) -> int:
         """What is to be taken out of the sound, in samples; > 0: the video lags."""
-        facts = known(sample.facts)
+        told = sample.facts
+        facts = known({name: told[name] for name in LAG_FACTS if name in told})
         applied = facts.get("applied_lag_ms") or 0.0
         if self.pairing == "raw":
             if applied:
