@@ -10,7 +10,7 @@ from manifests.corpus import Corpus
 from manifests.sample_json import known
 from manifests.shards import NotThereError, SampleIndex, ShardError, ShardSample, read_members
 
-FACTS = ("num_frames", "offset_status")
+FACTS = ("num_frames", "offset_status", "video_lag_ms", "applied_lag_ms")
 Facts = Mapping[str, object]
 
 
@@ -23,11 +23,16 @@ class Wanted:
     min_frames: int = 0
     offset_statuses: frozenset[str] | None = None
     """Statuses of an offset that are wanted, such as {"measured"}; None takes all."""
+    max_lag_ms: float | None = None
+    """Largest measured lag, less what the build took out, to either side; None takes all, and a
+    sample of which no lag is known is not left out for it."""
 
     @property
     def asks_for_facts(self) -> bool:
         """Whether more must be known of a sample than its members' names."""
-        return self.min_frames > 0 or self.offset_statuses is not None
+        return (
+            self.min_frames > 0 or self.offset_statuses is not None or self.max_lag_ms is not None
+        )
 
     def refusal(self, members: Collection[str], facts: Callable[[], Facts]) -> str | None:
         """Why a sample is left out; None if it is wanted. `facts` is asked only if need be."""
@@ -44,7 +49,17 @@ class Wanted:
                 return f"of fewer than {self.min_frames} frames"
         if self.offset_statuses is not None and status not in self.offset_statuses:
             return "without offset_status" if status is None else f"with offset_status {status}"
+        if self.max_lag_ms is not None and abs(_lag_ms(facts)) > self.max_lag_ms:
+            return f"with a lag of over {self.max_lag_ms:g} ms"
         return None
+
+
+def _lag_ms(facts: Facts) -> float:
+    """What is left of the measured lag; 0 where none is known."""
+    lag, applied = facts.get("video_lag_ms"), facts.get("applied_lag_ms")
+    if not isinstance(lag, (int, float)):
+        return 0.0
+    return lag - (applied if isinstance(applied, (int, float)) else 0.0)
 
 
 def facts_of(root: Path, wanted: Wanted) -> Callable[[str, SampleIndex], Facts]:
@@ -53,7 +68,7 @@ def facts_of(root: Path, wanted: Wanted) -> Callable[[str, SampleIndex], Facts]:
     if not wanted.asks_for_facts or not (root / "manifests").is_dir():
         return _own_facts
     rows = Corpus(root).columns("clips", ("clip_id", *FACTS))
-    table = {str(key): (frames, status) for key, frames, status in rows}
+    table = {str(key): values for key, *values in rows}
 
     def told(key: str, index: SampleIndex) -> Facts:
         if key not in table:

@@ -50,6 +50,17 @@ def _slts_wanted(config: Any) -> Wanted:
     return Wanted(members, min_frames=24, offset_statuses=measured)
 
 
+def _syncnet_wanted(config: Any) -> Wanted:
+    members = frozenset({"face.mp4", "audio.flac"})
+    is_measured_alone = config.view.pairing == "corrected" and not config.data.unmeasured
+    return Wanted(
+        members,
+        min_frames=config.min_frames,
+        offset_statuses=frozenset({"measured"}) if is_measured_alone else None,
+        max_lag_ms=config.data.max_lag_ms,
+    )
+
+
 KINDS = {
     "slts": Kind(
         "slts",
@@ -60,5 +71,14 @@ KINDS = {
         "paper: 29.4 million, 18.3 more with discriminators; tiny: 1.9 million",
         _slts_wanted,
         speaks=True,
+    ),
+    "syncnet": Kind(
+        "syncnet",
+        "which sound belongs to which picture: SyncNet v2's towers (Chung and Zisserman 2016)",
+        "any clips of talking faces; their measured lags are taken out",
+        "training.models.syncnet",
+        "SyncNetSystem",
+        "paper: 13.6 million; tiny: .6 million",
+        _syncnet_wanted,
     ),
 }
