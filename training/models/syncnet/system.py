@@ -127,7 +127,7 @@ class SyncNetSystem(System):
         settings, most = self.config.judging, self.config.judging.planted_frames
         frames = int(_tensor(batch["video_length"])[row])
         columns = COLUMNS_PER_FRAME * (frames + 2 * most)
-        clip = {
+        clip: Batch = {
             "video": _tensor(batch["video"])[row : row + 1, :frames],
             "sound": _tensor(batch["sound"])[row : row + 1, :columns],
         }
