@@ -59,11 +59,14 @@ class SyncNetSystem(System):
             raise ValueError(f"view.crop: {config.view.crop} is no square, which SyncNet needs")
         self.config = config
         self.network = SyncNet(config.shape.width, config.shape.picture_px)
-        self.scale = LossScale(config.loss.scale, config.loss.bias)
+        is_multiway = config.loss.kind == "multiway"
+        self.scale = LossScale(config.loss.scale, config.loss.bias) if is_multiway else None
         self.criterion = Criterion("top1", True)
 
     def players(self) -> dict[str, nn.Module]:
         """One, of network and scale; made when it is asked for, or all would be saved twice."""
+        if self.scale is None:
+            return {"network": self.network}
         return {"network": nn.ModuleList([self.network, self.scale])}
 
     # -- a step ---------------------------------------------------------------------------------
@@ -79,7 +82,7 @@ class SyncNetSystem(System):
             "chance": loss.new_tensor(self._chance(similarity.shape[1])),
             "top1": mean_of(top1(similarity.detach())),
         }
-        if kind == "multiway":
+        if self.scale is not None:
             told["scale"] = self.scale.scale
         yield Round("network", loss, told)
 
@@ -97,21 +100,21 @@ class SyncNetSystem(System):
         return seen, network.embed_sounds(windows)
 
     def _similarity(self, seen: Tensor, heard: Tensor) -> Tensor:
-        """[B, T, U], the higher the more alike: cosines, or distances below zero."""
+        """[B, T, U], the higher the more alike: cosines, or distances negated."""
         with in_float32(seen):
-            if self.config.loss.kind == "multiway":
+            if self.scale is not None:
                 return cosines(seen.float(), heard.float())
             return -distances(seen.float(), heard.float())
 
     def _terms(self, similarity: Tensor, positions: Tensor) -> Tensor:
         settings = self.config.loss
-        if settings.kind == "multiway":
+        if self.scale is not None:
             return multiway(self.scale.scale * similarity + self.scale.bias)
         draws = normal(self.recipe.seed, "negatives", positions, tuple(similarity.shape[1:]))
         return contrastive(-similarity, draws, settings.margin, settings.near_frames)
 
     def _chance(self, num_steps: int) -> float:
-        if self.config.loss.kind == "multiway":
+        if self.scale is not None:
             return multiway_chance(num_steps)
         return contrastive_chance(self.config.loss.margin)
 
