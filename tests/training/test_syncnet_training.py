@@ -340,7 +340,9 @@ def test_a_loss_at_chance_is_told_in_words(corpus, tmp_path):
     run(corpus, tmp_path / "run", config(steps=1), said.append)
     assert any("that of guessing (2.77)" in line for line in said)
     system = SyncNetSystem(config(), {})
-    assert not system.remarks({"loss": 1.0, "chance": 2.77})
+    assert not system.remarks({"loss": 1.0, "chance": 2.77, "median_error_frames": 8.0})
+    assert not system.remarks({"loss": 3.0, "chance": 2.77, "median_error_frames": 0.0})
+    assert system.remarks({"loss": 3.0, "chance": 2.77, "median_error_frames": 8.0})
 
 
 def test_the_papers_rate_falls_by_a_twentieth_each_100_000_clips():

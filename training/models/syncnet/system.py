@@ -165,8 +165,10 @@ class SyncNetSystem(System):
         }
 
     def remarks(self, figures: Mapping[str, float]) -> list[str]:
-        """A loss that stays at chance is told in words."""
-        if figures["loss"] <= AT_CHANCE * figures["chance"]:
+        """A loss that stays at chance is told in words; not one of a network that finds lags, whose
+        loss on clips it has not seen can be high for being too sure."""
+        is_low = figures["loss"] <= AT_CHANCE * figures["chance"]
+        if is_low or figures["median_error_frames"] <= 1:
             return []
         return [
             f"the loss, {figures['loss']:.2f}, is that of guessing ({figures['chance']:.2f}): "
