@@ -55,40 +55,49 @@ def _pool3d(padding: int = 0) -> nn.Module:
     return nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, padding, padding))
 
 
-def _head() -> nn.Sequential:
+def _head(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, DIMENSIONS)
+        nn.Linear(inputs, inputs), nn.BatchNorm1d(inputs), nn.ReLU(), nn.Linear(inputs, outputs)
     )
 
 
 class SyncNet(nn.Module):
-    """Both towers; `load` gives them weights and puts them in eval mode."""
+    """Both towers; `load` gives them weights and puts them in eval mode.
 
-    def __init__(self) -> None:
+    `width` is a factor on all channels and `side_px` the side of the pictures, for trainings on a
+    processor: layers and their names stay, and the last convolution of the face tower spans
+    what is left of the picture (6 of 224 px). Raises ValueError if nothing is.
+    """
+
+    def __init__(self, width: float = 1.0, side_px: int = SIDE_PX) -> None:
         super().__init__()
-        self.netcnnaud = nn.Sequential(
-            *_conv2d(1, 64, 3, 1),
-            nn.MaxPool2d(1, 1),  # does nothing, but later layers are numbered after it
-            *_conv2d(64, 192, 3, 1),
-            nn.MaxPool2d(3, (1, 2)),
-            *_conv2d(192, 384, 3, 1),
-            *_conv2d(384, 256, 3, 1),
-            *_conv2d(256, 256, 3, 1),
-            nn.MaxPool2d(3, 2),
-            *_conv2d(256, 512, (5, 4), 0),
+        c64, c96, c192, c256, c384, c512, self.dimensions = (
+            max(1, round(channels * width)) for channels in (64, 96, 192, 256, 384, 512, DIMENSIONS)
         )
-        self.netfcaud = _head()
-        self.netfclip = _head()
+        self.side_px, last = side_px, _last_side(side_px)
+        self.netcnnaud = nn.Sequential(
+            *_conv2d(1, c64, 3, 1),
+            nn.MaxPool2d(1, 1),  # does nothing, but later layers are numbered after it
+            *_conv2d(c64, c192, 3, 1),
+            nn.MaxPool2d(3, (1, 2)),
+            *_conv2d(c192, c384, 3, 1),
+            *_conv2d(c384, c256, 3, 1),
+            *_conv2d(c256, c256, 3, 1),
+            nn.MaxPool2d(3, 2),
+            *_conv2d(c256, c512, (5, 4), 0),
+        )
+        self.netfcaud = _head(c512, self.dimensions)
+        self.netfclip = _head(c512, self.dimensions)
         self.netcnnlip = nn.Sequential(
-            *_conv3d(3, 96, (5, 7, 7), 2, 0),
+            *_conv3d(3, c96, (5, 7, 7), 2, 0),
             _pool3d(),
-            *_conv3d(96, 256, (1, 5, 5), 2, 1),
+            *_conv3d(c96, c256, (1, 5, 5), 2, 1),
             _pool3d(1),
-            *_conv3d(256, 256, (1, 3, 3), 1, 1),
-            *_conv3d(256, 256, (1, 3, 3), 1, 1),
-            *_conv3d(256, 256, (1, 3, 3), 1, 1),
+            *_conv3d(c256, c256, (1, 3, 3), 1, 1),
+            *_conv3d(c256, c256, (1, 3, 3), 1, 1),
+            *_conv3d(c256, c256, (1, 3, 3), 1, 1),
             _pool3d(),
-            *_conv3d(256, 512, (1, 6, 6), 1, 0),
+            *_conv3d(c256, c512, (1, last, last), 1, 0),
         )
 
     @staticmethod
@@ -109,6 +118,16 @@ class SyncNet(nn.Module):
             )
         return network.eval()
 
+    def embed_pictures(self, bgr: torch.Tensor) -> torch.Tensor:
+        """Float [B, 3, T, side, side] in 0..255 -> [B, T - 4, D], with gradients."""
+        seen = self.netcnnlip(bgr)[..., 0, 0].transpose(1, 2)
+        return self.netfclip(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+
+    def embed_sounds(self, windows: torch.Tensor) -> torch.Tensor:
+        """Cepstra [..., 13, 20] of int16's scale -> [..., D], with gradients."""
+        heard = self.netcnnaud(windows.flatten(0, -3)[:, None])
+        return self.netfcaud(heard.flatten(1)).unflatten(0, windows.shape[:-2])
+
     @torch.inference_mode()
     def see(self, crops: np.ndarray | Iterable[np.ndarray]) -> np.ndarray:
         """RGB crops uint8 [224, 224, 3] of T frames -> float32 [T - 4, 1024].
@@ -117,11 +136,11 @@ class SyncNet(nn.Module):
         yield one crop after another; no more than a chunk of it is held. Raises TypeError or
         ValueError for other crops; fewer than 5 give no row.
         """
-        rows = [np.zeros((0, DIMENSIONS), np.float32)]
-        for chunk in _chunks(crops, CHUNK_WINDOWS + WINDOW_FRAMES - 1):
+        rows = [np.zeros((0, self.dimensions), np.float32)]
+        for chunk in _chunks(crops, CHUNK_WINDOWS + WINDOW_FRAMES - 1, self.side_px):
             bgr = torch.from_numpy(np.ascontiguousarray(chunk[..., ::-1])).to(self._device())
-            seen = self.netcnnlip(bgr.permute(3, 0, 1, 2)[None].float())
-            rows.append(self.netfclip(seen[0, :, :, 0, 0].T).float().cpu().numpy())
+            seen = self.embed_pictures(bgr.permute(3, 0, 1, 2)[None].float())
+            rows.append(seen[0].float().cpu().numpy())
         return np.concatenate(rows)
 
     @torch.inference_mode()
@@ -132,17 +151,17 @@ class SyncNet(nn.Module):
         follow the last whole frame.
         """
         if len(pcm) == 0:
-            return np.zeros((0, DIMENSIONS), np.float32)
+            return np.zeros((0, self.dimensions), np.float32)
         cepstra = torch.from_numpy(mfcc(pcm)).to(self._device())
         count = max((len(cepstra) - WINDOW_COLUMNS) // COLUMNS_PER_FRAME + 1, 0)
-        rows = [np.zeros((0, DIMENSIONS), np.float32)]
+        rows = [np.zeros((0, self.dimensions), np.float32)]
         for low in range(0, count, CHUNK_SOUNDS):
             high = min(low + CHUNK_SOUNDS, count)
             windows = cepstra[low * COLUMNS_PER_FRAME :].unfold(
                 0, WINDOW_COLUMNS, COLUMNS_PER_FRAME
             )
-            heard = self.netcnnaud(windows[: high - low, None])
-            rows.append(self.netfcaud(heard.flatten(1)).float().cpu().numpy())
+            heard = self.embed_sounds(windows[: high - low])
+            rows.append(heard.float().cpu().numpy())
         return np.concatenate(rows)
 
     def measure(
@@ -218,15 +237,26 @@ def _lower_median(values: np.ndarray) -> np.floating:
     return np.sort(values)[(len(values) - 1) // 2]
 
 
-def _chunks(crops: np.ndarray | Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+def _last_side(side_px: int) -> int:
+    """What the face tower's convolutions and pools leave of a picture's side."""
+    for kernel, stride, padding in ((7, 2, 0), (3, 2, 0), (5, 2, 1), (3, 2, 1), (3, 2, 0)):
+        side_px = (side_px + 2 * padding - kernel) // stride + 1
+    if side_px < 1:
+        raise ValueError("pictures of 51 px or more are needed: the face tower leaves nothing else")
+    return side_px
+
+
+def _chunks(
+    crops: np.ndarray | Iterable[np.ndarray], size: int, side_px: int
+) -> Iterator[np.ndarray]:
     """Stacks of up to `size` crops, each repeating the last four of the one before."""
     held: list[np.ndarray] = []
     is_new = False
     for crop in crops:
         if crop.dtype != np.uint8:
             raise TypeError(f"crops must be uint8, not {crop.dtype}")
-        if crop.shape != (SIDE_PX, SIDE_PX, 3):
-            raise ValueError(f"crops must be [224, 224, 3], not {list(crop.shape)}")
+        if crop.shape != (side_px, side_px, 3):
+            raise ValueError(f"crops must be [{side_px}, {side_px}, 3], not {list(crop.shape)}")
         held.append(crop)
         is_new = True
         if len(held) == size:

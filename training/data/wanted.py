@@ -10,7 +10,7 @@ from manifests.shards import ShardError, ShardSample
 from manifests.spans import NotThereError
 from training.data.places import Place, ShardSpans
 
-FACTS = ("num_frames", "offset_status")
+FACTS = ("num_frames", "offset_status", "video_lag_ms", "applied_lag_ms")
 Facts = Mapping[str, object]
 FactsOf = Callable[[ShardSpans, Sequence[str]], list[Facts]]
 """What is known of some samples of a shard, by their keys."""
@@ -26,11 +26,16 @@ class Wanted:
     """1 takes all whose length is known; above 0 `Samples.num_frames` has the lengths."""
     offset_statuses: frozenset[str] | None = None
     """Statuses of an offset that are wanted, such as {"measured"}; None takes all."""
+    max_lag_ms: float | None = None
+    """Largest measured lag, less what the build took out, to either side; None takes all, and a
+    sample of which no lag is known is not left out for it."""
 
     @property
     def asks_for_facts(self) -> bool:
         """Whether more must be known of a sample than its members' names."""
-        return self.min_frames > 0 or self.offset_statuses is not None
+        return (
+            self.min_frames > 0 or self.offset_statuses is not None or self.max_lag_ms is not None
+        )
 
     def lacking(self, members: Collection[str]) -> str | None:
         """Why a sample of these members is left out, whatever else is known of it."""
@@ -47,7 +52,17 @@ class Wanted:
                 return f"of fewer than {self.min_frames} frames"
         if self.offset_statuses is not None and status not in self.offset_statuses:
             return "without offset_status" if status is None else f"with offset_status {status}"
+        if self.max_lag_ms is not None and abs(_lag_ms(facts)) > self.max_lag_ms:
+            return f"with a lag of over {self.max_lag_ms:g} ms"
         return None
+
+
+def _lag_ms(facts: Facts) -> float:
+    """What is left of the measured lag; 0 where none is known."""
+    lag, applied = facts.get("video_lag_ms"), facts.get("applied_lag_ms")
+    if not isinstance(lag, (int, float)):
+        return 0.0
+    return lag - (applied if isinstance(applied, (int, float)) else 0.0)
 
 
 def facts_of(place: Place, wanted: Wanted) -> FactsOf:

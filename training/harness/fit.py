@@ -294,6 +294,8 @@ class _Keeper(Callback):
             self.log.shown(system.step, shown)
         told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         self.job.say(f"step {system.step}, {len(rows)} clips judge: {told}")
+        for remark in system.remarks(figures):
+            self.job.say(remark)
         if ranks.rank() == 0:
             clips = {row["key"]: row["figures"] for row in rows}
             write_atomic(

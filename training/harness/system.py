@@ -93,6 +93,10 @@ class System(lightning.LightningModule):
         names = dict.fromkeys(name for row in rows for name in row)
         return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
+    def remarks(self, figures: Mapping[str, float]) -> Sequence[str]:
+        """Sentences for the user that a judgement's figures call for."""
+        return ()
+
     def show(self, network: nn.Module, batch: Batch) -> dict[str, Any]:
         """Of a judged batch, what is to be seen or heard: name -> uint8 [H, W, 3], or float32 [S]
         of 16 kHz sound."""

@@ -64,6 +64,17 @@ def _slts_wanted(config: Any) -> Wanted:
     return Wanted(members, min_frames=24, offset_statuses=measured)
 
 
+def _syncnet_wanted(config: Any) -> Wanted:
+    members = frozenset({"face.mp4", "audio.flac"})
+    is_measured_alone = config.view.pairing == "corrected" and not config.data.unmeasured
+    return Wanted(
+        members,
+        min_frames=config.min_frames,
+        offset_statuses=frozenset({"measured"}) if is_measured_alone else None,
+        max_lag_ms=config.data.max_lag_ms,
+    )
+
+
 KINDS = {
     "slts": Kind(
         "slts",
@@ -74,5 +85,14 @@ KINDS = {
         "29.3 million parameters, 17.7 more with discriminators; tiny: 1.8 million",
         _slts_wanted,
         speaker="SltsSpeaker",
+    ),
+    "syncnet": Kind(
+        "syncnet",
+        "which sound belongs to which picture: SyncNet v2's towers (Chung and Zisserman 2016)",
+        "any clips of talking faces; their measured lags are taken out",
+        "training.models.syncnet",
+        "SyncNetSystem",
+        "paper: 13.6 million; tiny: .6 million",
+        _syncnet_wanted,
     ),
 }
