@@ -177,13 +177,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--keep", type=Path, help="folder for both trainings; a new one")
     parser.add_argument("--set", action="append", default=[], dest="more", metavar="KEY=VALUE")
     told = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        figures = claim(told.corpus, told.seed, told.minutes, told.more, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = told.keep or Path(temporary)
+        figures = claim(told.corpus, told.seed, told.minutes, told.more, folder)
         if told.plot:
-            plot(Path(folder), told.plot)
+            plot(folder, told.plot)
     if told.json:
         print(json.dumps(figures))
     else:

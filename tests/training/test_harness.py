@@ -196,7 +196,7 @@ def test_ranks_share_the_vocoder_too(corpus, tmp_path):
     run(corpus, tmp_path / "one", settings)
     together(request(corpus, tmp_path / "many", settings), 2)
     names = ("convergence", "log_magnitude", "stoi")
-    assert_same(tmp_path / "one", tmp_path / "many", 1e-4, names)
+    assert_same(tmp_path / "one", tmp_path / "many", 1e-3, names)
 
 
 def test_two_ranks_are_gone_on_with_by_one_and_by_four(corpus, tmp_path):
