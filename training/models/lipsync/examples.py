@@ -13,9 +13,11 @@ import numpy as np
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
 from manifests.clock import SAMPLE_RATE
-from manifests.corpus import Corpus, shards_of
-from manifests.shards import SampleError, ShardSample, read_samples
+from manifests.corpus import Corpus
+from manifests.shards import SampleError, ShardSample
 from stages.networks import lipsync_features as feat
+from training.data.samples import ALL, Samples
+from training.data.wanted import Wanted
 
 NUM_VOICES = 6
 """Altered versions of each sound, made once."""
@@ -48,20 +50,15 @@ class Example:
 
 
 def examples_of(corpus: Path, min_frames: int = 25) -> Iterator[Example]:
-    """Samples of a corpus with at least `min_frames`. Raises ValueError if it has no shards, and
+    """Samples of a corpus with at least `min_frames`. Raises ValueError if it has none, and
     ShardError, which names the sample, for what is damaged."""
     sources = _sources(corpus)
-    for shard in shards_of(corpus):
-        for sample in read_samples(shard):
-            made = _example(sample, sources, min_frames)
-            if made is not None:
-                yield made
+    for sample in Samples.of(corpus, ALL, Wanted(min_frames=min_frames)):
+        yield _example(sample, sources)
 
 
-def _example(sample: ShardSample, sources: dict[str, str], min_frames: int) -> Example | None:
+def _example(sample: ShardSample, sources: dict[str, str]) -> Example:
     facts = sample.facts
-    if facts["num_frames"] < min_frames:
-        return None
     if not np.isfinite(sample.landmarks).all():
         raise SampleError(sample.shard, sample.key, "its landmarks hold NaN or infinity")
     return Example(
