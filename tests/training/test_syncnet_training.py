@@ -23,6 +23,7 @@ from tests.stages.test_syncnet import released_names
 from training.data.mixture import Row
 from training.data.samples import Samples
 from training.harness.checkpoints import last_checkpoint, load_weights
+from training.harness.cluster import train_together
 from training.harness.ranks import join_gradients
 from training.harness.recipe import Recipe, rate_at
 from training.harness.run import Request, train
@@ -333,6 +334,18 @@ def test_two_ranks_have_the_loss_and_gradient_of_their_joint_batch(tmp_path):
     for number in range(2):
         found = torch.load(tmp_path / f"{number}.pt")
         torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_ranks_of_ray_tell_how_they_ended(corpus, tmp_path):
+    settings = config(steps=2)
+    out = tmp_path / "run"
+    request = Request(KIND, "tiny", settings, to_mapping(settings), [str(corpus)], out)
+    outcome = train_together(request, 2)
+    assert (outcome.step, outcome.why, outcome.best_step) == (2, "done", 2)
+    assert outcome.best is not None
+    assert outcome.best["top1"] == log(out, "judge")[-1]["top1"]
+    assert [line["step"] for line in log(out, "train")] == [1, 2]
 
 
 def test_a_loss_at_chance_is_told_in_words(corpus, tmp_path):

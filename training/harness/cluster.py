@@ -8,16 +8,21 @@ takes the same batches.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from manifests.files import write_atomic
 from training.harness.fit import Outcome
+from training.harness.ranks import rank
 from training.harness.run import Request, train
 
 RESTARTS = 3
+OUTCOME = "outcome.json"
+"""How the ranks ended, by rank 0: Ray keeps what is reported only beside checkpoints of its own."""
 
 
 def train_together(
@@ -38,7 +43,8 @@ def train_together(
     started = not ray.is_initialized()
     if started:
         ray.init(
-            address=address,
+            # A cluster that happens to run on this machine is not joined unasked.
+            address=address or "local",
             include_dashboard=False,
             configure_logging=False,
             runtime_env={"env_vars": {"PYTHONPATH": packages}},
@@ -61,11 +67,11 @@ def train_together(
                 failure_config=FailureConfig(max_failures=RESTARTS),
             ),
         )
-        told = trainer.fit().metrics or {}
+        trainer.fit()
     finally:
         if started:
             ray.shutdown()
-    return Outcome(told["step"], told["why"], told["best"], told["best_step"])
+    return Outcome(**json.loads((out / OUTCOME).read_text()))
 
 
 def _absolute(corpus: str) -> str:
@@ -83,4 +89,5 @@ def _rank(config: dict[str, Any]) -> None:
     else:
         torch.set_num_threads(1)
     outcome = train(request, lambda text: print(text, file=sys.stderr, flush=True))
-    ray_train.report(vars(outcome))
+    if rank() == 0:
+        write_atomic(request.out / OUTCOME, json.dumps(vars(outcome)))
