@@ -104,10 +104,13 @@ def _foreign(system: SltsSystem, batch: dict) -> list[int]:
     return (log_p.argmax(1) - log_p.shape[1] // 2).tolist()
 
 
-def claim(corpus: str, seed: int, minutes: float, more: Sequence[str], folder: Path) -> dict:
-    """All figures of one seed; both trainings run beside each other."""
+def claim(
+    corpus: str, seed: int, minutes: float, more: Sequence[str], folder: Path, is_alone: bool
+) -> dict:
+    """All figures of one seed; both trainings run beside each other. `is_alone` leaves out the one
+    without ASM, and its figure is None."""
     began = time.monotonic()
-    runs = {name: folder / name for name in ("asm", "without")}
+    runs = {name: folder / name for name in (("asm",) if is_alone else ("asm", "without"))}
     started = {
         name: start(corpus, out, settings(seed, name == "asm", more), minutes * 0.95)
         for name, out in runs.items()
@@ -117,7 +120,7 @@ def claim(corpus: str, seed: int, minutes: float, more: Sequence[str], folder: P
         if process.returncode:
             raise SystemExit(f"{name}: {errors}")
     rows = list(judged(corpus, runs["asm"]))
-    plain = list(judged(corpus, runs["without"]))
+    plain = [] if is_alone else list(judged(corpus, runs["without"]))
     planted, found, frontend, foreign = (
         np.array([row[name] for _, _, row in rows])
         for name in ("planted_ms", "offset_ms", "frontend_ms", "foreign_ms")
@@ -131,7 +134,9 @@ def claim(corpus: str, seed: int, minutes: float, more: Sequence[str], folder: P
         "within_40_ms": float((np.abs(error) <= WITHIN_MS).mean()),
         "r2_frontend": determination(frontend, found),
         "aligned_loss": float(np.mean([row["aligned_loss"] for _, _, row in rows])),
-        "aligned_loss_without_asm": float(np.mean([row["aligned_loss"] for _, _, row in plain])),
+        "aligned_loss_without_asm": (
+            float(np.mean([row["aligned_loss"] for _, _, row in plain])) if plain else None
+        ),
         "r2_other_sound": determination(planted, foreign),
         "tests": len(rows),
         "steps": [steps_of(out) for out in runs.values()],
@@ -154,6 +159,8 @@ def plot(folder: Path, target: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for name, colour in (("asm", "C0"), ("without", "C1")):
+        if not (folder / name).is_dir():
+            continue
         lines = [json.loads(t) for t in (folder / name / "log.jsonl").read_text().splitlines()]
         lines = [line for line in lines if line["kind"] == "train"]
         steps = [line["step"] for line in lines]
@@ -176,6 +183,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="without the training without ASM")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for both trainings; a new one")
     parser.add_argument("--set", action="append", default=[], dest="more", metavar="KEY=VALUE")
@@ -183,7 +191,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = told.keep or Path(temporary)
-        figures = claim(told.corpus, told.seed, told.minutes, told.more, folder)
+        figures = claim(told.corpus, told.seed, told.minutes, told.more, folder, told.alone)
         if told.plot:
             plot(folder, told.plot)
     if told.json:
