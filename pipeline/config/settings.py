@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import operator
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from typing import Any
 import yaml
 
 from manifests.plain_words import SAYINGS
+
+EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 class ConfigError(ValueError):
@@ -120,6 +123,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
+        return float(value)  # YAML 1.1 wants a dot before an exponent, and gives 1e-5 as text
     if hint is float and value != value:  # no bound would refuse it
         raise ConfigError(f"{path} must be a number, not {value!r}")
     if hint in (int, float, bool, str):

@@ -59,6 +59,11 @@ def test_commands_say_what_is_wrong(arguments, words, tmp_path, monkeypatch):
     assert result.exit_code == 2 and words in result.output
 
 
+@pytest.mark.parametrize("text", ["1e-1", "1E-1", "0.1", "1.e-1"])
+def test_a_number_may_have_an_exponent(text):
+    assert load_config(None, (f"clips.min_speech_share={text}",)).clips.min_speech_share == 0.1
+
+
 def test_a_setting_may_be_named_by_its_end():
     config = load_config(
         None,

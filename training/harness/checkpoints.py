@@ -22,9 +22,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
+from manifests.files import write_atomic
 from manifests.plain_words import sentence
 from training.harness.system import System
 
@@ -58,10 +60,7 @@ class Description:
 
 def save_weights(path: Path, system: System, about: Description) -> None:
     """The judged network's weights and what they are, at once or not at all."""
-    tensors = _plain(system.judged.state_dict())
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file(tensors, part, about.to_metadata())
-    _durably(part, path)
+    write_atomic(path, serialized(_plain(system.judged.state_dict()), about.to_metadata()))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
@@ -115,10 +114,11 @@ def save(folder: Path, system: System, about: Description, plain: Mapping[str, A
     part = folder / f".{target.name}.{os.getpid()}.part"
     _remove(part)
     part.mkdir(parents=True)
-    save_file(_plain(system.judged.state_dict()), part / WEIGHTS, about.to_metadata())
+    weights = _plain(system.judged.state_dict())
+    (part / WEIGHTS).write_bytes(serialized(weights, about.to_metadata()))
     tensors, groups = _optimizers(system)
     tensors |= {f"system.{n}": t for n, t in _plain(_beside(system)).items()}
-    save_file(tensors, part / STATE)
+    (part / STATE).write_bytes(serialized(tensors))
     told = {"version": VERSION, "parts_done": system.parts_done, "groups": groups, **plain}
     (part / PLAIN).write_text(json.dumps(told, indent=1))
     for name in OWN_NAMES:
@@ -195,11 +195,6 @@ def _remove(folder: Path) -> None:
     """A folder of ours, with no name in it that `save` does not write."""
     if folder.is_dir() and {p.name for p in folder.iterdir()} <= set(OWN_NAMES):
         shutil.rmtree(folder)
-
-
-def _durably(part: Path, target: Path) -> None:
-    _sync(part)
-    os.replace(part, target)
 
 
 def _sync(path: Path) -> None:
