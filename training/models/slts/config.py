@@ -63,6 +63,7 @@ class SltsConfig:
     data: DataConfig = field(default_factory=DataConfig)
     recipe: Recipe = field(default_factory=Recipe)
     discriminators: bool = col("MRSD and MPWD against the vocoder (5.4, `w/ dis`)", default=False)
+    discriminator_width: float = col("factor on their channels", default=1.0, above=0.0)
     vocoder_clips: int | None = col(
         "clips of each part whose sound is trained; all if null (3.2), 0 for none",
         default=None,
@@ -98,6 +99,7 @@ def small() -> SltsConfig:
     return SltsConfig(
         shape=tiny(),
         view=SltsView(crop="lip", num_frames=64, mirror=True, brightness=0.2),
+        discriminator_width=0.25,
         vocoder_clips=4,
         recipe=Recipe(
             steps=400,

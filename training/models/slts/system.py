@@ -67,7 +67,7 @@ class SltsSystem(System):
         super().__init__(config, facts)
         self.config = config
         self.network = Slts(config.shape, max(1, len(facts["speakers"])))
-        self.critics = Discriminators() if config.discriminators else None
+        self.critics = Discriminators(config.discriminator_width) if config.discriminators else None
         by_sound = config.by_frontend and config.vocoder_clips != 0
         self.criterion = Criterion("a_stoi", True) if by_sound else Criterion("aligned_loss", False)
         for name in ("mean", "deviation"):

@@ -1,0 +1,153 @@
+"""What a `tiny` model that makes speech reaches in some minutes, beside three honest rows.
+
+On clips that it did not learn from: its own sound; `ceiling`, the true mel through Griffin-Lim;
+`mean_mel`, the training clips' mean column all the time; `other_clip`, the true sound of another
+clip.
+STOI, ESTOI and MCD as `yld evaluate` has them, plain and after the alignment frontend (`a_`).
+
+python -m benchmarks.tiny_models CORPUS --model slts --minutes 10 [--keep DIR] [--sounds DIR]
+    [--set KEY=VALUE]... [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.metrics.alignment import apply_shift, find_shift
+from evaluation.metrics.errors import NoScore
+from evaluation.metrics.intelligibility import estoi, stoi
+from evaluation.metrics.mcd import mcd
+from manifests.clock import SAMPLES_PER_FRAME
+from manifests.shards import ShardSample
+from pipeline.synthesis.models import speaker_of
+from training.data.mixture import Row
+from training.data.sound_features import slts_mel, slts_sound
+from training.harness.data import Parts, parts_of, speakers_of
+from training.models.catalogue import KINDS
+
+FULL_SCALE = 32768
+METRICS = {"stoi": stoi, "estoi": estoi, "mcd": mcd}
+
+
+def train(corpus: str, model: str, minutes: float, out: Path, more: Sequence[str]) -> None:
+    """`yld train`, with two decoding workers' worth of cores left to it."""
+    words = [sys.executable, "-m", "pipeline.cli", "train", model, "--data", corpus]
+    words += ["--out", str(out), "--preset", "tiny", "--minutes", str(minutes)]
+    for setting in more:
+        words += ["--set", setting]
+    subprocess.run(words, check=True, env=os.environ, stdout=sys.stderr)
+
+
+def scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
+    """Each metric, plain and aligned; what cannot be scored is left out."""
+    told = {}
+    pairs = {"": (truth, guess)}
+    with contextlib.suppress(NoScore):
+        pairs["a_"] = apply_shift(truth, guess, find_shift(truth, guess).shift_ms)
+    for prefix, (reference, hypothesis) in pairs.items():
+        for name, metric in METRICS.items():
+            try:
+                told[prefix + name] = metric(reference, hypothesis)
+            except NoScore:
+                continue
+    return told
+
+
+def held_out(parts: Parts) -> list[ShardSample]:
+    return [part[number] for part in parts.judging for number in range(len(part))]
+
+
+def rows_of(parts: Parts, checkpoint: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Row, key, true sound and guess float32 [N] of each held-out clip."""
+    speaker, _ = speaker_of(checkpoint, "cpu")
+    view = replace(speaker.view, num_frames=None, sound=None, waveform=False)
+    voices = speakers_of(parts.judging)
+    mean = np.concatenate([slts_mel(part[n].sound) for part in parts.learnt for n in range(32)])
+    samples = held_out(parts)
+    for i, sample in enumerate(samples):
+        frames = int(sample.facts["num_frames"])
+        length = frames * SAMPLES_PER_FRAME
+        truth = (sample.sound[:length] / FULL_SCALE).astype(np.float32)
+        pictures = np.asarray(view.decode(sample, Row(0, 0, 0, 0, 0, 0))["video"])
+        voice = voices[sample.key] if voices[sample.key] in speaker.voices else None
+        yield "model", sample.key, truth, speaker.speak(pictures, voice)[:length]
+        mel = slts_mel(truth)
+        yield "ceiling", sample.key, truth, slts_sound(mel)[:length]
+        constant = np.repeat(mean.mean(0, keepdims=True), len(mel), 0)
+        yield "mean_mel", sample.key, truth, slts_sound(constant)[:length]
+        other = (samples[i - 1].sound[:length] / FULL_SCALE).astype(np.float32)
+        yield "other_clip", sample.key, truth, np.pad(other, (0, length - len(other)))
+
+
+def write_wav(path: Path, sound: np.ndarray) -> None:
+    from scipy.io import wavfile
+
+    wavfile.write(path, 16000, (np.clip(sound, -1, 1) * 32767).astype(np.int16))
+
+
+def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dict:
+    """Means by row, and how many clips each is of."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    _, about = speaker_of(checkpoint, "cpu")
+    kind = KINDS[model]
+    from pipeline.config.settings import from_mapping
+
+    config = from_mapping(type(kind.presets["tiny"]()), about.config)
+    parts = parts_of([corpus], config.data, kind.wanted(config))
+    found: dict[str, list[dict[str, float]]] = {}
+    for name, key, truth, guess in rows_of(parts, checkpoint):
+        found.setdefault(name, []).append(scores(truth, guess))
+        if sounds is not None and len(found[name]) <= 2:
+            sounds.mkdir(parents=True, exist_ok=True)
+            write_wav(sounds / f"{len(found[name])}-{name}.wav", guess)
+            write_wav(sounds / f"{len(found[name])}-truth.wav", truth)
+        print(f"{name} {key}", file=sys.stderr)
+    return {
+        "model": model,
+        "step": about.step,
+        **{
+            name: {
+                metric: round(float(np.mean([row[metric] for row in rows if metric in row])), 4)
+                for metric in rows[0]
+            }
+            | {"clips": len(rows)}
+            for name, rows in found.items()
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus")
+    parser.add_argument("--model", default="slts", choices=[k for k in KINDS if KINDS[k].speaks])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument(
+        "--keep", type=Path, help="folder of the training; one that is there is used"
+    )
+    parser.add_argument("--sounds", type=Path, help="folder for WAVs of the first two clips")
+    parser.add_argument("--set", action="append", default=[], dest="more", metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        out = told.keep or Path(temporary) / "run"
+        if not (out / "best.safetensors").exists():
+            train(told.corpus, told.model, told.minutes, out, told.more)
+        figures = table(told.corpus, told.model, out, told.sounds)
+    print(json.dumps(figures) if told.json else json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
