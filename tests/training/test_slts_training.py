@@ -43,7 +43,7 @@ def test_critics_and_vocoder_are_moved_each_by_its_own_loss(corpus, tmp_path):
     first, second = (
         load_file(tmp_path / "run" / "checkpoints" / f"step-0000000{n}" / STATE) for n in (1, 2)
     )
-    critics = [n for n in first if n.startswith("system.critics") and n.endswith("weight")]
+    critics = [n for n in first if n.startswith("system.critics") and "weight" in n]
     assert critics and all(not torch.equal(first[n], second[n]) for n in critics)
 
 
