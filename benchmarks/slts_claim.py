@@ -38,6 +38,9 @@ from training.models.slts.system import SltsSystem, decode_of, determination
 PLANTS = 4
 RADIUS_COLUMNS = 15
 WITHIN_MS, OWN_LAG_MS = 40.0, 20.0
+PACED_FROM, PACED_UNTIL, WARM_UP = 4, 16, 60
+"""Steps between which the pace is taken, and the least that are worth taking."""
+JUDGING_S, RESTART_S = 45.0, 20.0
 
 
 def settings(seed: int, has_asm: bool, more: Sequence[str]) -> list[str]:
@@ -114,6 +117,38 @@ def _foreign(system: SltsSystem, batch: dict) -> list[int]:
     return (log_p.argmax(1) - log_p.shape[1] // 2).tolist()
 
 
+def fitting_steps(out: Path, process: subprocess.Popen, end_s: float) -> int | None:
+    """How many steps a training's pace leaves time for; None where all of its own fit.
+
+    It is told while the rate still rises, when the length of the cosine has changed nothing yet.
+    """
+    planned = 0
+    seen: list[tuple[int, float]] = []
+    while process.poll() is None:
+        if not planned and (out / "run.json").exists():
+            planned = json.loads((out / "run.json").read_text())["config"]["recipe"]["steps"]
+        step = _logged(out)
+        if step >= PACED_FROM and (not seen or step > seen[-1][0]):
+            seen.append((step, time.monotonic()))
+        if step >= PACED_UNTIL and len(seen) > 1:
+            (first, began_s), (last, now_s) = seen[0], seen[-1]
+            pace_s = (now_s - began_s) / (last - first)
+            fitting = last + int((end_s - now_s - RESTART_S) / pace_s)
+            fits = now_s + (planned - last) * pace_s < end_s
+            return None if fits else max(WARM_UP, fitting)
+        time.sleep(0.05)
+    return None
+
+
+def _logged(out: Path) -> int:
+    """The last step of a log; 0 where there is none."""
+    try:
+        lines = (out / "log.jsonl").read_text().splitlines()
+        return int(json.loads(lines[-1])["step"])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def claim(
     corpus: str, seed: int, minutes: float, more: Sequence[str], folder: Path, is_alone: bool
 ) -> dict:
@@ -121,10 +156,18 @@ def claim(
     without ASM, and its figure is None."""
     began = time.monotonic()
     runs = {name: folder / name for name in (("asm",) if is_alone else ("asm", "without"))}
-    started = {
-        name: start(corpus, out, settings(seed, name == "asm", more), minutes * 0.95)
-        for name, out in runs.items()
-    }
+
+    def begin(also: Sequence[str] = ()) -> dict[str, subprocess.Popen]:
+        words = {n: [*settings(seed, n == "asm", more), *also] for n in runs}
+        return {n: start(corpus, out, words[n], minutes * 0.95) for n, out in runs.items()}
+
+    started = begin()
+    steps = fitting_steps(runs["asm"], started["asm"], began + 60 * minutes - JUDGING_S)
+    if steps is not None:
+        for process in started.values():
+            process.terminate()
+            process.communicate()
+        started = begin([f"recipe.steps={steps}"])
     for name, process in started.items():
         _, errors = process.communicate()
         if process.returncode:

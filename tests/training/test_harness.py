@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,7 +182,7 @@ def assert_same(one: Path, many: Path, tolerance: float, names: tuple[str, ...])
         )
 
 
-@pytest.mark.parametrize("num_ranks", [2, 3])
+@pytest.mark.parametrize("num_ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ranks_take_the_ten_steps_of_one_process(corpus, tmp_path, num_ranks):
     settings = steady(steps=10, save_every_steps=10)
     run(corpus, tmp_path / "one", settings)
@@ -199,6 +201,7 @@ def test_ranks_share_the_vocoder_too(corpus, tmp_path):
     assert_same(tmp_path / "one", tmp_path / "many", 1e-3, names)
 
 
+@pytest.mark.slow
 def test_two_ranks_are_gone_on_with_by_one_and_by_four(corpus, tmp_path):
     settings = steady(steps=8)
     half = replace(settings, recipe=replace(settings.recipe, steps=4))
@@ -218,6 +221,24 @@ def test_parts_of_a_step_add_up_to_it(corpus, tmp_path):
     parts = replace(settings, recipe=replace(settings.recipe, accumulate=2))
     run(corpus, tmp_path / "parts", parts)
     assert_same(tmp_path / "whole", tmp_path / "parts", 1e-4, ("hard",))
+
+
+def test_handlers_of_signals_stay_as_libraries_set_them(corpus, tmp_path):
+    """Also those that were set in C, of which Python does not know."""
+    before = handlers_in_c()
+    run(corpus, tmp_path / "run", config(steps=1))
+    assert handlers_in_c() == before
+    assert before[signal.SIGSEGV] != 0  # faulthandler's, which pytest sets
+
+
+def handlers_in_c() -> dict[int, int]:
+    """Address of each signal's handler, by libc's own word."""
+    libc, found = ctypes.CDLL(None), {}
+    for number in (signal.SIGSEGV, signal.SIGPROF, signal.SIGTERM, signal.SIGINT):
+        action = (ctypes.c_void_p * 32)()
+        assert libc.sigaction(int(number), None, ctypes.byref(action)) == 0
+        found[number] = action[0] or 0
+    return found
 
 
 def test_patience_ends_a_run_that_gets_no_better(corpus, tmp_path):

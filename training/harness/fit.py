@@ -27,6 +27,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
 from manifests.files import write_atomic
 from training.data.advice import advice, worker_speed
@@ -100,6 +101,7 @@ def fit(job: Job) -> Outcome:
     keeper = _Keeper(job, loader, _judging(job, recipe.part, recipe.seed))
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     trainer = _trainer(job, keeper)
+    trainer._signal_connector = _NoSignals(trainer)
     with _signals(keeper), warnings.catch_warnings():
         # Of a loop that is not asked to log, checkpoint or count workers.
         warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
@@ -354,6 +356,21 @@ def _named(batch: Any, figures: Sequence[dict[str, float]]) -> list[dict[str, An
 def _system(module: lightning.LightningModule) -> System:
     assert isinstance(module, System)
     return module
+
+
+class _NoSignals(_SignalConnector):
+    """Leaves all signals alone.
+
+    Lightning's sets every signal's handler back to what Python knows of it when a run ends: the
+    default, for those that libraries set in C. A library with a profiling timer (SIGPROF) then
+    ended the process, and faulthandler was off.
+    """
+
+    def register_signal_handlers(self) -> None:
+        """`_signals` has its own."""
+
+    def teardown(self) -> None:
+        """Nothing was changed."""
 
 
 class _signals:
