@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,12 +225,29 @@ def test_parts_of_a_step_add_up_to_it(corpus, tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "parts", 1e-4, ("hard",))
 
 
+@pytest.mark.parametrize("figures", [{}, {"aligned_loss": float("nan")}])
+def test_a_judgement_without_its_figure_keeps_no_weights(corpus, tmp_path, monkeypatch, figures):
+    monkeypatch.setattr(SLTS.system_class, "figures", lambda self, rows: figures)
+    outcome = run(corpus, tmp_path / "run", config(steps=1))
+    assert outcome.step == 1 and outcome.best is None
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert load_weights(tmp_path / "run")[1].step == 1  # the last checkpoint's
+
+
 def test_handlers_of_signals_stay_as_libraries_set_them(corpus, tmp_path):
     """Also those that were set in C, of which Python does not know."""
-    before = handlers_in_c()
-    run(corpus, tmp_path / "run", config(steps=1))
-    assert handlers_in_c() == before
-    assert before[signal.SIGSEGV] != 0  # faulthandler's, which pytest sets
+    was_on = faulthandler.is_enabled()
+    with open(tmp_path / "faults", "w") as file:
+        faulthandler.enable(file)
+        try:
+            before = handlers_in_c()
+            assert before[signal.SIGSEGV] != 0
+            run(corpus, tmp_path / "run", config(steps=1))
+            assert handlers_in_c() == before
+        finally:
+            faulthandler.disable()
+    if was_on:
+        faulthandler.enable(sys.__stderr__)
 
 
 def handlers_in_c() -> dict[int, int]:

@@ -192,5 +192,6 @@ def test_the_page_is_right(tmp_path, monkeypatch, capsys):
     assert told[1:3] == [f"{s} torch.Size([8, 25, 68, 2]) tensor(True)" for s in (1, 2)]
     shapes = "torch.Size([8, 25, 64, 64]) torch.Size([8, 100, 80])"
     assert [line[: len(shapes)] for line in told[3:5]] == [shapes] * 2
-    assert told[5].startswith("A worker decodes ") and len(told) == 6
+    assert told[5].endswith("torch.Size([25, 64, 64])")  # of the stream
+    assert told[6].startswith("A worker decodes ") and len(told) == 7
     assert names["again"].step == 2

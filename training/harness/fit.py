@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import signal
 import threading
 import time
@@ -303,9 +304,16 @@ class _Keeper(Callback):
             write_atomic(
                 self.job.out / "judged.json", json.dumps({"step": system.step, "clips": clips})
             )
+        self._choose(system, figures)
+
+    def _choose(self, system: System, figures: dict[str, float]) -> None:
+        """Keep the weights if they are better than the best so far."""
         criterion = system.criterion
+        value = figures.get(criterion.name, math.nan)
+        if not math.isfinite(value):
+            self.job.say(f"no clip that judges has a {criterion.name}; the best weights stay")
         old = None if self.best is None else self.best[criterion.name]
-        if criterion.is_better(figures[criterion.name], old):
+        if math.isfinite(value) and criterion.is_better(value, old):
             self.best, self.best_step, self.since_best = figures, system.step, 0
             if ranks.rank() == 0:
                 about = self._description(system)
