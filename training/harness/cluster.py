@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.files import write_atomic
-from training.harness.fit import Outcome
+from training.harness.job import Outcome
 from training.harness.ranks import rank
 from training.harness.run import Request, train
 

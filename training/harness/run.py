@@ -11,7 +11,8 @@ from typing import Any
 
 from training.harness.checkpoints import CheckpointError
 from training.harness.data import parts_of
-from training.harness.fit import Job, Outcome, Say, fit, write_run
+from training.harness.fit import fit, write_run
+from training.harness.job import Job, Outcome, Say
 from training.harness.ranks import rank
 
 

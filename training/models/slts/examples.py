@@ -15,6 +15,7 @@ from training.data.order import key_of
 from training.data.sound_features import COLUMNS_PER_FRAME, slts_mel
 from training.data.views import View
 from training.harness.data import Selected
+from training.harness.look import drawn_look
 from training.models.slts.config import SltsView
 
 SAMPLES_PER_COLUMN = SAMPLES_PER_FRAME // COLUMNS_PER_FRAME
@@ -35,14 +36,11 @@ class SltsDecode:
     def __call__(self, sample: ShardSample, row: Row) -> Example:
         plant = self.plant(sample.key, row)
         example = dict(self.view.decode(sample, row, plant * SAMPLES_PER_COLUMN))
-        draw = row.random("look")
-        mirror, light = draw.random() < 0.5, draw.uniform(-1, 1)
         return {
             **example,
             "planted_columns": plant,
             "speaker": self.speakers.get(sample.key, -1),
-            "mirror": bool(self.settings.mirror and mirror),
-            "light": np.float32(1 + self.settings.brightness * light),
+            **drawn_look(row, self.settings.mirror, self.settings.brightness),
         }
 
     def plant(self, key: str, row: Row) -> int:

@@ -16,6 +16,7 @@ from manifests.clock import SAMPLES_PER_FRAME
 from training.data.loader import Batch
 from training.harness.chance import normal, uniform
 from training.harness.data import Parts, speakers_of
+from training.harness.look import tensor, varied
 from training.harness.ranks import count_everywhere, rank
 from training.harness.system import Criterion, Facts, Round, System
 from training.layers.discriminators import Discriminators
@@ -101,18 +102,13 @@ class SltsSystem(System):
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures float32 [B, T, H, W(, 3)] in 0..255, M [B, M, L] in the losses' scale, and
         frames int [B]."""
-        pictures, lengths = _tensor(batch["video"]), _tensor(batch["video_length"])
-        mirror, light = _tensor(batch["mirror"]), _tensor(batch["light"])
-        mirrored = mirror.reshape(-1, *[1] * (pictures.dim() - 1)) if self.training else None
-        if mirrored is not None:
-            pictures = torch.where(mirrored, pictures.flip(3), pictures)
-            gain = light.reshape(mirrored.shape)
-            pictures = (pictures.float() * gain).clamp(0, 255)
-        mel = (_tensor(batch["sound"]).transpose(1, 2) - self.mel_mean) / self.mel_deviation
-        return pictures, mel * _tensor(batch["sound_mask"])[:, None], lengths
+        pictures = varied(batch) if self.training else tensor(batch["video"])
+        lengths = tensor(batch["video_length"])
+        mel = (tensor(batch["sound"]).transpose(1, 2) - self.mel_mean) / self.mel_deviation
+        return pictures, mel * tensor(batch["sound_mask"])[:, None], lengths
 
     def _voices(self, batch: Batch) -> Tensor:
-        return _tensor(batch["speaker"]).clamp_min(0)
+        return tensor(batch["speaker"]).clamp_min(0)
 
     def _sound(self, batch: Batch, heard: Heard) -> tuple[Tensor, Tensor] | None:
         """.6 s of sound and what is made of the same columns, [B', S] each; None if no rank has a
@@ -122,13 +118,13 @@ class SltsSystem(System):
             return None
         # The first of the whole batch, of which this rank has every `world_size`-th.
         row = rank() + world_size() * torch.arange(len(heard.mel), device=heard.mel.device)
-        positions = _tensor(batch["position"])
+        positions = tensor(batch["position"])
         chance = uniform(self.recipe.seed, "segment", positions)
         starts = segment_starts(heard.hard_counts, chance)
         fits = (starts >= 0) & (row < (len(row) * world_size() if most is None else most))
         if not int(count_everywhere(fits.sum().float())):
             return None
-        wave = _tensor(batch["waveform"])[fits].float() / FULL_SCALE
+        wave = tensor(batch["waveform"])[fits].float() / FULL_SCALE
         mel, real = segments(heard.hard[fits], wave, starts[fits])
         channels = self.network.vocoder.noise_channels
         noise = normal(self.recipe.seed, "noise", positions[fits], (channels, SEGMENT_COLUMNS))
@@ -158,7 +154,7 @@ class SltsSystem(System):
             row = {
                 "aligned_loss": float(error),
                 "frontend_ms": float(found.offset_ms),
-                "planted_ms": float(COLUMN_MS * int(_tensor(batch["planted_columns"])[i])),
+                "planted_ms": float(COLUMN_MS * int(tensor(batch["planted_columns"])[i])),
             }
             if offsets is not None:
                 row["offset_ms"] = float(COLUMN_MS * offsets[i])
@@ -192,11 +188,11 @@ class SltsSystem(System):
         return most_probable(network.measure(pictures, mel, lengths)).tolist()
 
     def _stoi(self, network: Slts, batch: Batch, guess: Tensor) -> Sequence[float | None]:
-        positions, lengths = _tensor(batch["position"]), _tensor(batch["video_length"])
+        positions, lengths = tensor(batch["position"]), tensor(batch["video_length"])
         channels = network.vocoder.noise_channels
         noise = normal(self.recipe.seed, "noise", positions, (channels, guess.shape[2]))
         made = network.speak(guess, noise.to(guess)).float().cpu().numpy()
-        real = _tensor(batch["waveform"]).cpu().numpy() / FULL_SCALE
+        real = tensor(batch["waveform"]).cpu().numpy() / FULL_SCALE
         return [
             _aligned_stoi(real[i, : SAMPLES_PER_FRAME * n], made[i, : SAMPLES_PER_FRAME * n])
             for i, n in enumerate(lengths.tolist())
@@ -216,7 +212,7 @@ class SltsSystem(System):
         }
         if self.config.vocoder_clips != 0:
             shown["sound"] = network.speak(guess[:1, :, :columns])[0].float().cpu().numpy()
-            truth = _tensor(batch["waveform"])[0].cpu().numpy() / FULL_SCALE
+            truth = tensor(batch["waveform"])[0].cpu().numpy() / FULL_SCALE
             shown["truth"] = truth[: 160 * columns].astype(np.float32)
         return shown
 
@@ -250,8 +246,3 @@ def _aligned_stoi(real: np.ndarray, made: np.ndarray) -> float | None:
 
 def _mask(lengths: Tensor, pictures: Tensor) -> Tensor:
     return torch.arange(pictures.shape[1], device=lengths.device) < lengths[:, None]
-
-
-def _tensor(value: Tensor | list[str]) -> Tensor:
-    assert isinstance(value, Tensor)
-    return value

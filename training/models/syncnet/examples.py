@@ -13,6 +13,7 @@ from training.data.collate import Example
 from training.data.mixture import Row
 from training.data.sound_features import syncnet_mfcc
 from training.data.views import View
+from training.harness.look import drawn_look
 from training.models.syncnet.config import SyncNetConfig
 
 
@@ -39,13 +40,7 @@ class SyncNetDecode:
             example["sound"] = syncnet_mfcc(np.pad(example.pop("waveform"), more))
         else:
             example = dict(view.decode(sample, row))
-        draw = row.random("look")
-        mirror, light = draw.random() < 0.5, draw.uniform(-1, 1)
-        return {
-            **example,
-            "mirror": bool(self.config.view.mirror and mirror),
-            "light": np.float32(1 + self.config.view.brightness * light),
-        }
+        return {**example, **drawn_look(row, self.config.view.mirror, self.config.view.brightness)}
 
     def _view(self, sample: ShardSample) -> View:
         """A sample without a measured lag, where such are wanted, is taken as it is."""

@@ -14,6 +14,7 @@ from stages.networks.syncnet import WINDOW_COLUMNS, SyncNet
 from training.data.loader import Batch
 from training.harness.chance import normal
 from training.harness.data import Parts
+from training.harness.look import tensor, varied
 from training.harness.system import Criterion, Facts, Round, System
 from training.layers.sequences import in_float32
 from training.losses.across import mean_of
@@ -76,7 +77,7 @@ class SyncNetSystem(System):
         kind = self.config.loss.kind
         seen, heard = self._embed(self.network, batch)
         similarity = self._similarity(seen, heard)
-        loss = mean_of(self._terms(similarity, _tensor(batch["position"])))
+        loss = mean_of(self._terms(similarity, tensor(batch["position"])))
         told = {
             kind: loss,
             "chance": loss.new_tensor(self._chance(similarity.shape[1])),
@@ -88,15 +89,10 @@ class SyncNetSystem(System):
 
     def _embed(self, network: SyncNet, batch: Batch) -> tuple[Tensor, Tensor]:
         """Vectors of the pictures [B, T, D], and of all windows of the sound [B, U, D]."""
-        pictures = _tensor(batch["video"])
-        if network.training:
-            mirror = _tensor(batch["mirror"]).reshape(-1, 1, 1, 1, 1)
-            pictures = torch.where(mirror, pictures.flip(3), pictures)
-            light = _tensor(batch["light"]).reshape(mirror.shape)
-            pictures = (pictures.float() * light).clamp(0, 255)
+        pictures = varied(batch) if network.training else tensor(batch["video"])
         # The released network takes BGR. Channels stay last in memory: twice as fast on CPUs.
         seen = network.embed_pictures(pictures.flip(4).permute(0, 4, 1, 2, 3).float())
-        windows = _tensor(batch["sound"]).unfold(1, WINDOW_COLUMNS, COLUMNS_PER_FRAME)
+        windows = tensor(batch["sound"]).unfold(1, WINDOW_COLUMNS, COLUMNS_PER_FRAME)
         return seen, network.embed_sounds(windows)
 
     def _similarity(self, seen: Tensor, heard: Tensor) -> Tensor:
@@ -128,11 +124,11 @@ class SyncNetSystem(System):
 
     def _judge_one(self, network: SyncNet, batch: Batch, row: int) -> dict[str, float]:
         settings, most = self.config.judging, self.config.judging.planted_frames
-        frames = int(_tensor(batch["video_length"])[row])
+        frames = int(tensor(batch["video_length"])[row])
         columns = COLUMNS_PER_FRAME * (frames + 2 * most)
         clip: Batch = {
-            "video": _tensor(batch["video"])[row : row + 1, :frames],
-            "sound": _tensor(batch["sound"])[row : row + 1, :columns],
+            "video": tensor(batch["video"])[row : row + 1, :frames],
+            "sound": tensor(batch["sound"])[row : row + 1, :columns],
         }
         similarity = self._similarity(*self._embed(network, clip))[0]
         num_steps = len(similarity)
@@ -141,7 +137,7 @@ class SyncNetSystem(System):
         first = (num_steps - count * block) // 2
         starts = range(first, first + count * block, block)
         blocks = torch.stack([own[s : s + block, s : s + block] for s in starts])
-        at = _tensor(batch["position"])[row].expand(count)
+        at = tensor(batch["position"])[row].expand(count)
         # One clip, which no other rank has: no sums over ranks.
         loss = self._terms(blocks, at).mean()
         told = {"loss": float(loss), "top1": float(top1(blocks).mean())}
@@ -175,8 +171,3 @@ class SyncNetSystem(System):
             "nothing is learnt yet of which sound belongs to which picture. If that stays so, see "
             "whether the corpus is in sync (yld audit), or give another recipe.learning_rate"
         ]
-
-
-def _tensor(value: Tensor | list[str]) -> Tensor:
-    assert isinstance(value, Tensor)
-    return value
