@@ -11,9 +11,9 @@ setup:
 demo: setup
 	@$(VENV)/yld demo
 
-# Half of the time goes into waiting for Ray to start: two files at a time.
+# Half of the time goes into waiting for Ray to start: three files at a time on two cores.
 test: setup
-	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(VENV)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # What a change must pass beside the tests; seconds.
 check: setup
