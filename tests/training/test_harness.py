@@ -34,13 +34,7 @@ from training.models.slts.shape import tiny
 SLTS = KINDS["slts"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums are taken in one order, and threads of small steps wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from training.data.mixture import Mixture, Row, TrainingPlan
 from training.data.samples import Samples
 from training.data.state import LoaderState, StateError
 from training.data.wanted import Wanted
+from training.harness.data import DataConfig, parts_of
+from training.harness.fit import plan_of
+from training.harness.job import as_samples
+from training.harness.recipe import Recipe
 
 
 def plan(sizes, weights, batch, buckets, seed=3, rows=None) -> TrainingPlan:
@@ -187,3 +192,18 @@ def test_lengths_must_be_known(corpora, tmp_path):
         TrainingPlan(mixture_of(corpora, (3, 1)), 8, by_length=ByLength.of(corpora[:1], 8))
     with pytest.raises(ValueError, match="32 buckets of 0 rows hold nothing"):
         ByLength.of(corpora, 0)
+
+
+def test_a_training_asks_for_it_by_a_setting(corpora):
+    """Its clips are the corpus's without those that judge."""
+    root = Path(corpora[0].root)
+    parts = parts_of([root], DataConfig(held_out=0.1), Wanted(min_frames=1))
+    learnt = as_samples(parts.learnt)
+
+    def spread(by_length: int) -> float:
+        plan = plan_of(DataConfig(by_length=by_length), learnt, Recipe(batch=4, seed=1))
+        rows = [plan.row(position).number for position in range(len(learnt[0]) // 4 * 4)]
+        frames = np.array([learnt[0][number].facts["num_frames"] for number in rows])
+        return float(np.ptp(frames.reshape(-1, 4), 1).mean())
+
+    assert spread(4) < 0.5 * spread(0)

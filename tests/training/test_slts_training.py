@@ -19,13 +19,7 @@ from training.models.slts.config import PRESETS, SltsView, without_asm
 from training.models.slts.examples import SltsDecode
 from training.models.slts.system import determination
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +55,16 @@ def test_each_way_of_training_lowers_the_loss(corpus, tmp_path, change):
     assert ("soft" in rows[0]) == (change != "without_asm")
     hard = [row["hard"] for row in rows]
     assert np.mean(hard[-3:]) < 0.9 * np.mean(hard[:3])
+
+
+def test_one_batch_is_learnt_by_heart(tmp_path):
+    """The same four clips each step, each with a plant of its own."""
+    settings = config(steps=80, batch=4, learning_rate=3e-3, average=None)
+    view = SltsView(crop="lip", num_frames=28, plant_columns=5)
+    settings = replace(settings, view=view, vocoder_clips=0)
+    run(speaking(tmp_path / "corpus", num_clips=5), tmp_path / "run", settings)
+    hard = [row["hard"] for row in losses(tmp_path / "run")]
+    assert np.mean(hard[-5:]) < 0.33 * hard[0]
 
 
 def test_judging_tells_of_each_clip_that_was_held_out(corpus, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,12 @@ from manifests.shards import ShardSample, write_samples
 from pipeline.config.settings import to_mapping
 from stages.networks.syncnet import SyncNet
 from tests.stages.test_syncnet import released_names
+from tests.training.ranks import on_ranks
 from training.data.mixture import Row
 from training.data.samples import Samples
 from training.harness.checkpoints import last_checkpoint, load_weights
 from training.harness.cluster import train_together
-from training.harness.ranks import join_gradients
+from training.harness.ranks import join_gradients, rank
 from training.harness.recipe import Recipe, rate_at
 from training.harness.run import Request, train
 from training.models.catalogue import KINDS
@@ -314,23 +314,17 @@ def gradient(kind: str, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.cat([turn.loss.detach()[None], *(g.flatten() for g in told)])
 
 
-def half(number: int, port: int, batch: dict[str, torch.Tensor], out: Path) -> None:
+def half(batch: dict[str, torch.Tensor], out: Path) -> None:
     """One of two ranks: every other row."""
-    torch.set_num_threads(1)
-    address = f"tcp://127.0.0.1:{port}"
-    torch.distributed.init_process_group("gloo", address, rank=number, world_size=2)
+    number = rank()
     mine = {name: value[number::2] for name, value in batch.items()}
     torch.save([gradient(kind, mine) for kind in KINDS_OF_LOSS], out / f"{number}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_ranks_have_the_loss_and_gradient_of_their_joint_batch(tmp_path):
     batch = noise(3)
     alone = [gradient(kind, batch) for kind in KINDS_OF_LOSS]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(half, (port, batch, tmp_path), 2)
+    on_ranks(2, half, batch, tmp_path)
     for number in range(2):
         found = torch.load(tmp_path / f"{number}.pt")
         torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)

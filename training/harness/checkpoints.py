@@ -130,15 +130,11 @@ def save(folder: Path, system: System, about: Description, plain: Mapping[str, A
 
 def restore(path: Path, system: System) -> dict[str, Any]:
     """Put a checkpoint into a system whose optimizers are made; gives what `save` was told."""
+    told = read_plain(path)
     try:
-        told = json.loads((path / PLAIN).read_text())
         weights, state = load_file(path / WEIGHTS), load_file(path / STATE)
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {sentence(error)}; move it away to go on from the one before"
-        ) from None
-    if told.get("version") != VERSION:
-        raise CheckpointError(f"{path} is of another release (version {told.get('version')})")
+        raise _unreadable(path, error) from None
     system.parts_done = told["parts_done"]
     system.judged.load_state_dict(weights)
     beside = {n.removeprefix("system."): t for n, t in state.items() if n.startswith("system.")}
@@ -148,6 +144,23 @@ def restore(path: Path, system: System) -> dict[str, Any]:
     for player, optimizer in system.own_optimizers().items():
         _fill(optimizer, player, state, told["groups"][player])
     return told
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """A checkpoint's counts and what `save` was told. Raises CheckpointError."""
+    try:
+        told = json.loads((path / PLAIN).read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(told, dict) or told.get("version") != VERSION:
+        raise CheckpointError(f"{path} is not a checkpoint of this release; move it away")
+    return told
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be read: {sentence(error)}; move it away to go on from the one before"
+    )
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from manifests.records import col
 from manifests.shards import ShardSample
 from training.data.order import key_of
@@ -32,6 +34,11 @@ class DataConfig:
         "of several corpora; as large as they are if null", default=None
     )
     judged_clips: int = col("at most so many judge", default=200, at_least=1)
+    by_length: int = col(
+        "sort clips by length within so many batches, for models that take whole clips; 0: do not",
+        default=0,
+        at_least=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,12 @@ class Selected:
         """Of the whole, and which of them."""
         told = f"{self.samples.numbering} {self.numbers}"
         return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def num_frames(self) -> np.ndarray | None:
+        """int32 [len(self)], where lengths were asked for."""
+        known = self.samples.num_frames
+        return None if known is None else known[list(self.numbers)]
 
     def __len__(self) -> int:
         return len(self.numbers)

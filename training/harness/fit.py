@@ -24,10 +24,12 @@ import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Callback
 
 from manifests.files import write_atomic
+from training.data.lengths import ByLength
 from training.data.loader import Loader, Share, mixture_of
 from training.data.mixture import EvaluationPlan, TrainingPlan
 from training.data.samples import Samples
 from training.harness import checkpoints, ranks
+from training.harness.data import DataConfig
 from training.harness.job import Job, Outcome, as_samples
 from training.harness.keeper import Keeper
 from training.harness.recipe import Recipe
@@ -49,8 +51,7 @@ def fit(job: Job) -> Outcome:
     if (over := _over(job, recipe)) is not None:
         return over
     learnt = as_samples(job.parts.learnt)
-    mixture = mixture_of(learnt, _weights(job, learnt), recipe.seed)
-    loader = Loader(learnt, job.decode, TrainingPlan(mixture, recipe.part), share)
+    loader = Loader(learnt, job.decode, plan_of(job.data, learnt, recipe), share)
     keeper = Keeper(job, loader, _judging(job, recipe.part, recipe.seed))
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     trainer = _trainer(job, keeper, recipe)
@@ -68,16 +69,23 @@ def _over(job: Job, recipe: Recipe) -> Outcome | None:
     last = checkpoints.last_checkpoint(job.out / "checkpoints")
     if last is None:
         return None
-    told = json.loads((last / checkpoints.PLAIN).read_text())
+    told = checkpoints.read_plain(last)
     if (step := told["parts_done"] // recipe.accumulate) < recipe.steps:
         return None
     return Outcome(step, "done", told["best"], told["best_step"])
 
 
-def _weights(job: Job, learnt: Sequence[Samples]) -> Sequence[float] | None:
-    if len(learnt) == 1:
-        return None
-    return job.weights if job.weights is not None else [len(part) for part in learnt]
+def plan_of(data: DataConfig, learnt: Sequence[Samples], recipe: Recipe) -> TrainingPlan:
+    """Which clips each part of a step is of."""
+    weights: Sequence[float] | None = None
+    if len(learnt) > 1:
+        sizes = [len(part) for part in learnt]
+        weights = data.weights if data.weights is not None else sizes
+    mixture = mixture_of(learnt, weights, recipe.seed)
+    if not data.by_length:
+        return TrainingPlan(mixture, recipe.part)
+    by_length = ByLength.of(learnt, recipe.part, data.by_length)
+    return TrainingPlan(mixture, recipe.part, by_length=by_length)
 
 
 def _judging(job: Job, rows: int, seed: int) -> Loader:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.samples import Samples
-from training.harness.data import Parts
+from training.harness.data import DataConfig, Parts
 from training.harness.system import System
 
 Say = Callable[[str], None]
@@ -26,7 +26,7 @@ class Job:
     """The system, its facts within; called on each rank."""
     decode: Callable
     parts: Parts
-    weights: Sequence[float] | None
+    data: DataConfig
     out: Path
     code_version: str
     num_workers: int = 0

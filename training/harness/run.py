@@ -54,7 +54,7 @@ def train(request: Request, say: Say) -> Outcome:
         lambda: seeded(config.recipe.seed, lambda: kind.system_class(config, facts)),
         code.decode_of(parts, config, facts),
         parts,
-        config.data.weights,
+        config.data,
         request.out,
         version("yld-corpora"),
         request.num_workers,
