@@ -55,6 +55,7 @@ def examine() -> list[dict[str, Any]]:
         _space(),
         _metrics(),
         _backends(),
+        _torchcodec(),
         _fetched(),
     ]
 
@@ -174,6 +175,19 @@ def _backends() -> dict[str, Any]:
         ", ".join(have) or "none",
         "" if whole else "uv pip install -e '.[faces]'",
     )
+
+
+def _torchcodec() -> dict[str, Any]:
+    """Readers of ours decode by PyAV; Hugging Face `datasets` asks for torchcodec."""
+    part = "torchcodec (for Hugging Face datasets)"
+    if not importlib.util.find_spec("torchcodec"):
+        return _row(part, "optional", "none", "uv pip install torchcodec; nothing of yld needs it")
+    try:
+        importlib.import_module("torchcodec.decoders")
+    except Exception as error:  # it raises what the dynamic linker says, in several kinds
+        told = "its FFmpeg libraries are not found" if "FFmpeg" in str(error) else str(error)[:60]
+        return _row(part, "optional", told, "install FFmpeg 4 to 8 with shared libraries")
+    return _row(part, "ok", importlib.metadata.version("torchcodec"))
 
 
 def _fetched() -> dict[str, Any]:
