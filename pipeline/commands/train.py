@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -205,6 +206,7 @@ def model_config(kind: Kind, preset: str, settings):
 
 
 def _report(kind: Kind, out: Path, outcome) -> None:
+    """Ends with 130 after Ctrl-C or SIGTERM, as a build does."""
     ends = {
         "done": "done",
         "stopped": "stopped; the same command goes on",
@@ -212,6 +214,8 @@ def _report(kind: Kind, out: Path, outcome) -> None:
         "patience": "nothing better came for as long as its patience lasts",
     }
     click.echo(f"{outcome.step} steps: {ends[outcome.why]}")
+    if outcome.why == "stopped":
+        sys.exit(130)
     if outcome.best is not None:
         told = ", ".join(f"{name} {value:.3f}" for name, value in outcome.best.items())
         click.echo(f"best at step {outcome.best_step}: {told}")

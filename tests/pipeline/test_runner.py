@@ -59,7 +59,9 @@ def build(work, addresses, word="a", policy=None, num_workers=2):
 POISONS = {"exit": "crash", "segfault": "crash", "sleep": "timeout", "memory": "memory"}
 
 
-@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize(
+    "turn", [0, pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_poison_costs_one_item(ray_local, tmp_path, turn):
     """Four poisons among good items; over the turns each is once first and once last."""
     kinds = [*POISONS][turn:] + [*POISONS][:turn]

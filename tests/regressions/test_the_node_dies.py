@@ -109,6 +109,8 @@ def test_losses_count_from_the_last_unit_that_finished(tmp_path):
 def test_a_run_that_is_stopped_is_not_started_again():
     run = start(
         "-c",
+        # A shell's `&` has its children ignore Ctrl-C, and so would the run.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time\nfrom pipeline.run import supervisor\n"
         "from pipeline.commands.options import friendly\n"
         "def f():\n print('up', flush=True)\n time.sleep(100)\n"

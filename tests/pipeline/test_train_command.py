@@ -1,0 +1,21 @@
+"""`yld train`: how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.train import _report
+from training.harness.job import Outcome
+from training.models.catalogue import KINDS
+
+
+def test_a_training_that_was_stopped_ends_as_a_stopped_build_does(capsys):
+    """So that `yld train ... && yld synthesize ...` does not go on after Ctrl-C."""
+    with pytest.raises(SystemExit) as ended:
+        _report(KINDS["slts"], Path("out"), Outcome(7, "stopped", None, None))
+    assert ended.value.code == 130
+    assert "7 steps: stopped; the same command goes on" in capsys.readouterr().out
+    _report(KINDS["slts"], Path("out"), Outcome(9, "done", {"a_stoi": 0.5}, 9))
+    assert "next: yld synthesize --checkpoint out" in capsys.readouterr().out
