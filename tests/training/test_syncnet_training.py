@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,7 +22,7 @@ from manifests.shards import ShardSample, write_samples
 from pipeline.config.settings import to_mapping
 from stages.networks.syncnet import SyncNet
 from tests.stages.test_syncnet import released_names
-from tests.training.ranks import on_ranks
+from tests.training.ranks import on_ranks, together
 from training.data.mixture import Row
 from training.data.samples import Samples
 from training.harness.checkpoints import last_checkpoint, load_weights
@@ -340,6 +343,39 @@ def test_ranks_of_ray_tell_how_they_ended(corpus, tmp_path):
     assert outcome.best is not None
     assert outcome.best["top1"] == log(out, "judge")[-1]["top1"]
     assert [line["step"] for line in log(out, "train")] == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_is_started_again_from_the_last_checkpoint(corpus, tmp_path):
+    settings = config(steps=40, save_every_steps=5)
+    told = to_mapping(settings)
+    request = Request(KIND, "tiny", settings, told, [str(corpus)], tmp_path / "run")
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        while not killed:
+            time.sleep(0.02)
+            last = last_checkpoint(tmp_path / "run" / "checkpoints")
+            ranks = [
+                process
+                for process in psutil.Process().children(recursive=True)
+                if "RayTrainWorker" in " ".join(process.cmdline())
+            ]
+            if last is not None and ranks:
+                ranks[-1].kill()
+                killed.append(int(last.name.rpartition("-")[2]))
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    outcome = train_together(request, 2)
+    killer.join()
+    assert killed and killed[0] < 40
+    assert (outcome.step, outcome.why) == (40, "done")
+    together(replace(request, out=tmp_path / "whole"), 2)
+    one, other = (log(tmp_path / name, "train") for name in ("run", "whole"))
+    assert [line["step"] for line in one] == list(range(1, 41))
+    name = next(name for name in one[0] if name not in ("kind", "step"))
+    np.testing.assert_allclose([x[name] for x in one], [x[name] for x in other], rtol=1e-4)
 
 
 def test_a_loss_at_chance_is_told_in_words(corpus, tmp_path):
