@@ -54,7 +54,7 @@ def main():
             if file.read() == wanted:
                 return
     python = os.path.join(VENV, "bin", "python")
-    print("Setting up .venv (about 7 GB, mostly torch) ...", flush=True)
+    print("Setting up .venv (about 7 GB, mostly torch).", flush=True)
     if not os.path.exists(python):
         import venv
 
@@ -70,12 +70,15 @@ def main():
         ":all:",
         "uv==" + UV_VERSION,
     )
+    print(
+        "1 of 3: the installer is here; it tells what it downloads and how large it is.", flush=True
+    )
     uv = os.path.join(VENV, "bin", "uv")
     run(
         uv,
         "pip",
         "install",
-        "--quiet",
+        # Not quiet: at a terminal uv draws each download, with how much of it is left.
         # Ray starts many processes; where Python may not write bytecode (containers often
         # forbid it), each would compile all of torch again.
         "--compile-bytecode",
@@ -86,6 +89,7 @@ def main():
         "-r",
         "requirements.txt",
     )
+    print("2 of 3: all packages are here; yld itself and what needs a build come last.", flush=True)
     run(
         uv,
         "pip",

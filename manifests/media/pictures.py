@@ -27,12 +27,13 @@ from manifests.records import Video
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
 SEEK_MARGIN_US = 1_000_000
 
-_counted = threading.local()
+_counted: dict[int, float] = {}
+"""Seconds that each thread has decoded, by its number."""
 
 
-def decoded_seconds() -> float:
-    """Seconds of source video this thread has decoded so far."""
-    return getattr(_counted, "seconds", 0.0)
+def decoded_seconds(thread: int | None = None) -> float:
+    """Seconds of source video that this thread, or another by its number, has decoded so far."""
+    return _counted.get(threading.get_ident() if thread is None else thread, 0.0)
 
 
 def resolve(media_path: str, root: str | Path) -> Path:
@@ -182,7 +183,7 @@ def _decode(
         if seek_us is not None:
             container.seek(int(seek_us / 1_000_000 / stream.time_base), stream=stream)
         for frame in decoded(container, stream):
-            _counted.seconds = decoded_seconds() + period_us / 1e6
+            _counted[threading.get_ident()] = decoded_seconds() + period_us / 1e6
             time_us = place(frame)
             if seek_us is None and time_us < video.zero_us:
                 continue

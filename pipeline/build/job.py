@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from manifests.records import Fetched, Request
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, of_kind
 from pipeline.run import placement, refetch, status, why
-from pipeline.run.progress import table
 from pipeline.run.session import running
 from pipeline.storage import mirror, own_folder
 from pipeline.storage.lease import Lease
@@ -36,6 +35,12 @@ class Outcome:
     why: list[str]
     """The commonest reasons for what fell out, as lines."""
     report: Path | None
+    num_videos: int = 0
+    """Of which there are clips."""
+    seconds: float = 0.0
+    """The run took so long."""
+    notes: tuple[str, ...] = ()
+    """Sentences on the run, beside the funnel."""
 
 
 def build(
@@ -126,28 +131,6 @@ def _finish(root, files, config, entries, started) -> Outcome:
     own.about_to_write(["report.html"])
     report = write_report(Corpus(root))
     own.wrote(["report.html"])
-    print(table(rows, status.COLUMNS), file=sys.stderr)
-    faces = config.shots.faces
-    if speed := status.speed_line(rows, faces.detector, faces.landmarks):
-        print(speed, file=sys.stderr)
-    if kept := status.note_line(entries):
-        print(kept, file=sys.stderr)
-    fetched = [r for e in of_kind(entries, Fetched) for r in e.outputs]
-    if twice := len(fetched) - len({f.video_id for f in fetched}):
-        print(
-            f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
-            "a video is built once",
-            file=sys.stderr,
-        )
-    guards = len(done["left_out"])
-    between = f", {guards} more left out between splits" if guards else ""
-    print(
-        f"{len(done['samples'])} clips in {time.monotonic() - started:.0f} s{between}; {report}",
-        file=sys.stderr,
-    )
-    place = files.corpus_address if files.address else root
-    if failed := why.failed_words(entries, place):
-        print(failed, file=sys.stderr)
     return Outcome(
         rows,
         len(done["samples"]),
@@ -155,4 +138,25 @@ def _finish(root, files, config, entries, started) -> Outcome:
         len(status.failed_units(entries)),
         why.commonest(why.of_entries(entries)),
         report,
+        len({row["video_id"] for row in done["samples"]}),
+        time.monotonic() - started,
+        tuple(_notes(files, root, config, entries, rows, len(done["left_out"]))),
     )
+
+
+def _notes(files, root, config, entries, rows, num_between: int) -> Iterator[str]:
+    faces = config.shots.faces
+    if speed := status.speed_line(rows, faces.detector, faces.landmarks):
+        yield speed
+    if kept := status.note_line(entries):
+        yield kept
+    fetched = [r for e in of_kind(entries, Fetched) for r in e.outputs]
+    if twice := len(fetched) - len({f.video_id for f in fetched}):
+        yield (
+            f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
+            "a video is built once"
+        )
+    if num_between:
+        yield f"{num_between} clips between two splits are left out"
+    if failed := why.failed_words(entries, files.corpus_address if files.address else root):
+        yield failed

@@ -82,6 +82,7 @@ def build(
 
     destination = out if place.is_remote(out) else None
     out = place.staging_folder(out) if destination else place.local_path(out)
+    from pipeline.build.closing import closing
     from pipeline.build.job import build as run
     from pipeline.storage import own_folder
 
@@ -103,13 +104,8 @@ def build(
         destination=destination,
     )
     emit(outcome.status, status.COLUMNS, as_json)
-    if outcome.num_samples == 0:
-        click.echo(
-            "yld: no source gave a clip; the commonest reasons (all: "
-            f"`yld status {destination or out} --why`):",
-            err=True,
-        )
-        click.echo("\n".join(outcome.why), err=True)
+    for line in (*outcome.notes, *closing(outcome, str(destination or out))):
+        click.echo(line, err=True)
     if strict and outcome.num_failed:
         click.echo(f"yld: {outcome.num_failed} of the sources failed (--strict)", err=True)
         sys.exit(EXIT_STRICT)

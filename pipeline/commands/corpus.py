@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,14 +18,16 @@ from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
 @click.argument("corpus", type=CORPUS)
 @click.option("--cost", is_flag=True, help="CPU time, decodes and memory by stage instead.")
 @click.option(
-    "--why", is_flag=True, help="One row per rejected or failed record or note on a video instead."
+    "--why", is_flag=True, help="What fell out or was noted of a video, by reason, instead."
 )
+@click.option("-v", "--verbose", is_flag=True, help="With --why: all, with ids and causes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @friendly
-def status(corpus, cost, why, as_json) -> None:
+def status(corpus, cost, why, verbose, as_json) -> None:
     """The funnel: what went into each stage and what became of it."""
     from manifests.corpus import Corpus, status_rows
     from pipeline.run import status as st
+    from pipeline.run.why import listed
 
     live = corpus.folder / "work" / "status.json"
     # What another machine did at an address is in what was mirrored, not in this machine's run.
@@ -35,23 +39,30 @@ def status(corpus, cost, why, as_json) -> None:
         names |= {r["source_id"]: r["address"] for r in whole.rows("expanded")}
         names |= {r["source_id"]: r["address"] for r in whole.rows("sources")}
         names |= {r["video_id"]: r["address"] for r in whole.rows("sources")}
-        rows = [
-            {
-                "stage": r["stage"],
-                "reason": r["reason"],
-                "item": r["item_id"],
-                "source": names.get(r["video_id"] or r["item_id"]),
-                "measured": r.get("measured"),
-                "threshold": r.get("threshold"),
-                "detail": (r.get("detail") if "exception" not in r else r["exception"]),
-            }
-            for r in [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]
-        ]
-        emit(
-            rows, ["stage", "reason", "item", "source", "measured", "threshold", "detail"], as_json
-        )
+        fell = [*whole.rows("rejects"), *whole.rows("failures"), *st.notes(whole)]
+        if as_json:
+            emit([_plain(row, names) for row in fell], [], as_json)
+            return
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        lines = list(listed(fell, names, width, verbose))
+        click.echo("\n".join(lines) if lines else "nothing fell out")
+        return
+    if cost and not as_json:
+        click.echo(st.cost_table(rows))
         return
     emit(rows, st.COST_COLUMNS if cost else st.COLUMNS, as_json)
+
+
+def _plain(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "stage": row["stage"],
+        "reason": row["reason"],
+        "item": row["item_id"],
+        "source": names.get(row["video_id"] or row["item_id"]),
+        "measured": row.get("measured"),
+        "threshold": row.get("threshold"),
+        "detail": (row.get("detail") if "exception" not in row else row["exception"]),
+    }
 
 
 @click.command()

@@ -15,6 +15,7 @@ from pipeline.demo.compare import compare
 from pipeline.demo.programme import INPUTS, make_programme
 from pipeline.demo.server import serve
 from pipeline.run.progress import table
+from pipeline.run.status import COLUMNS
 from pipeline.storage import own_folder
 
 PORT = 21925  # the same links, and so the same ids and shards, in each demo
@@ -56,6 +57,7 @@ def run_demo(out: Path, seed: int) -> bool:
         )
         own.wrote(["links.txt"])
         outcome = build([str(links)], out / "corpus", demo_config())
+    print(table(outcome.status, COLUMNS), file=sys.stderr)
     rows = compare(Corpus(out / "corpus"), planted)
     print(table(rows, ["input", "what", "planted", "measured", "ok"]))
     good = all(row["ok"] == "yes" for row in rows)

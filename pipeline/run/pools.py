@@ -11,9 +11,12 @@ from typing import Any
 
 import ray
 
+from pipeline.run import heartbeat, scratch
 from pipeline.run.health import Watch
 from pipeline.run.processes import Owner
 from pipeline.run.stage_runner import Done, Job
+from pipeline.run.tally import AtWork
+from pipeline.run.unit import video_seconds
 from pipeline.run.workers import StageActor
 from pipeline.storage.work_files import WorkFiles
 
@@ -38,6 +41,10 @@ class SteadyClock:
         self._now += min(now - self._last, MOST_STEP_S)
         self._last = now
         return self._now
+
+    def seen(self) -> float:
+        """The same, without a step: for who looks from another thread."""
+        return self._now + min(time.monotonic() - self._last, MOST_STEP_S)
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,25 @@ class Pools:
 
     def running_jobs(self) -> list[Job]:
         return [running.job for running in self._running.values()]
+
+    def at_work(self) -> list[AtWork]:
+        """What workers have in hand, for the progress: asked for from another thread."""
+        now, folder = self._clock.seen(), scratch.current().path / "tmp"
+        found = []
+        for running in list(self._running.values()):
+            job, worker = running.job, running.worker
+            through = heartbeat.told(worker.name, folder).get(f"{job.stage}/{job.unit}")
+            found.append(
+                AtWork(
+                    job.stage,
+                    job.unit,
+                    max(0.0, now - running.since),
+                    worker.starting is not None,
+                    through,
+                    video_seconds(job.records, job.earlier.get("video")),
+                )
+            )
+        return found
 
     def has_room(self, pool: str, alone: bool = False) -> bool:
         """Whether `start` may be called; `alone` for a job that wants a worker to itself."""

@@ -1,102 +1,231 @@
-"""What a run tells while it works: counts per stage, a rate, an ETA; and the funnel at the end."""
+"""What a run tells while it works: on a terminal a few lines that are drawn anew by time, else a
+plain line now and then."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
-from collections import Counter, deque
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TextIO
 
-REPORT_INTERVAL_S = 10.0
-TTY_INTERVAL_S = 0.5
+from manifests.paths import printable
+from pipeline.run.tally import AtWork, Tally
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+LINE_INTERVAL_S = 10.0
+DRAWN_PER_S = 4
+WORKERS_SHOWN, LABEL_WIDTH = 6, 28
+
+
+def clock(seconds: float) -> str:
+    """65 -> "1:05", 3700 -> "1:01:40"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def about(seconds: float) -> str:
+    """A time that is not known better than that: "20 s", "3 min", "2.5 h"."""
+    if seconds < 55:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    if seconds < 90 * 60:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 class Progress:
-    """Follows the runner's events and prints one line to stderr now and then.
+    """Follows the runner's events; give `observe` to the Runner.
 
-    Give `observe` to the Runner. The rate counts finished units over the last minute; the ETA
-    assumes that units yet unknown cost what the known ones do, and says so with a tilde.
+    `at_work` tells what the workers have in hand. Drawing is by time, in a thread of its own, so
+    that a run whose units take minutes does not look dead.
     """
 
-    def __init__(self, num_requests: int, stages: list[str], stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        num_requests: int,
+        stages: Sequence[str],
+        at_work: Callable[[], Iterable[AtWork]] = tuple,
+        stream: TextIO | None = None,
+    ) -> None:
         self.stream = stream or sys.stderr
-        self._stages, self._requests = stages, num_requests
-        self._queued: Counter[str] = Counter()
-        self._ended: Counter[str] = Counter()
-        self._reused: Counter[str] = Counter()
-        self._parked: set[str] = set()
-        self._recent: deque[tuple[float, str]] = deque()
-        self._started = time.monotonic()
-        self._last = 0.0
-        self._tty = self.stream.isatty()
+        self._began_s = time.monotonic()
+        self.tally = Tally(list(stages), num_requests, self._began_s)
+        self._at_work, self._labels = at_work, dict[str, str]()
+        self._lock, self._end = threading.Lock(), threading.Event()
+        self._is_terminal = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._live: Any = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Progress:
+        if self._is_terminal:
+            self._live = _live(self._picture, self.stream)
+            self._live.start()
+            self._live.console.show_cursor(True)  # a run that is killed leaves the terminal whole
+        else:
+            self._thread = threading.Thread(target=self._lines, daemon=True, name="progress")
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        if self._live is not None:
+            self._live.stop()
+        if self._thread is not None:
+            self._thread.join()
+            self._write(self._line())
+
+    # -- events ---------------------------------------------------------------------------
 
     def observe(self, event: str, node: Any, item: Any) -> None:
         """One event of the runner: queued, started, finished, reused, parked, broken, parted,
         moved."""
-        name = node.name
-        if event == "queued":
-            self._queued[name] += 1
-        elif event == "reused":
-            self._reused[name] += 1
-        elif event == "finished":
-            self._ended[name] += 1
-            self._recent.append((time.monotonic(), name))
-        elif event == "parked":
-            self._parked.add(item.name)
-            self._say(f"{name}: {item.name} waits, its host asked for a rest")
-        elif event == "broken":
-            self._say(f"{name}: {item.name} broke its worker (attempt {item.attempts})")
-        elif event == "parted":
-            self._say(
-                f"{name}: {item.name} was in a worker that ended with several in hand; it is "
-                "tried again by itself"
-            )
-        elif event == "moved":
-            self._say(f"{name}: the node of {item.name} died; it goes on on another")
-        self._draw()
+        name, now_s = node.name, time.monotonic()
+        with self._lock:
+            if event == "queued":
+                self._name(item.name, item.records)
+                self.tally.queued(name)
+            elif event == "started":
+                self.tally.started(name, item.name, now_s)
+            elif event in ("finished", "reused"):
+                self._name(item.unit, item.outputs)
+                self.tally.ended(
+                    name,
+                    item.unit,
+                    now_s,
+                    is_reused=event == "reused",
+                    wall_s=item.wall_s,
+                )
+            else:
+                self.tally.broke(name, item.name)
+        said = {
+            "parked": "waits, its host asked for a rest",
+            "broken": f"broke its worker (attempt {getattr(item, 'attempts', 0)})",
+            "parted": "was in a worker that ended with several in hand; it is tried again by "
+            "itself",
+            "moved": "goes on on another node; its own died",
+        }
+        if event in said:
+            self._write(f"{name}: {self._label(item.name)} {said[event]}")
 
-    def _draw(self, force: bool = False) -> None:
-        now = time.monotonic()
-        wait = TTY_INTERVAL_S if self._tty else REPORT_INTERVAL_S
-        if not force and now - self._last < wait:
-            return
-        self._last = now
-        while self._recent and now - self._recent[0][0] > 60:
-            self._recent.popleft()
-        window = min(60.0, max(now - self._started, 1e-3))
-        parts = []
-        for name in self._stages:
-            known = self._queued[name] + self._reused[name]
-            if not known:
-                continue
-            rate = sum(1 for _, n in self._recent if n == name) / window
-            text = f"{name} {self._ended[name] + self._reused[name]}/{known}"
-            if rate:
-                text += f" {rate * 60:.0f}/min"
-            parts.append(text)
-        eta = self._eta_s(window)
-        line = " | ".join(parts) + (f" | ETA ~{eta / 60:.1f} min" if eta is not None else "")
-        end = "" if self._tty else "\n"
-        self.stream.write(("\r\x1b[K" if self._tty else "") + line + end)
-        self.stream.flush()
+    def _name(self, unit: str, records: Iterable[Any]) -> None:
+        """People know their files and titles, not ids."""
+        for record in records:
+            address = getattr(record, "address", None)
+            if address:
+                label = getattr(record, "title", None) or PurePosixPath(address).name or address
+                for key in ("request_id", "source_id", "video_id"):
+                    if (value := getattr(record, key, None)) is not None:
+                        self._labels[value] = label
+                self._labels.setdefault(unit, label)
 
-    def _eta_s(self, window: float) -> float | None:
-        """Seconds left at the present rate, each known video passing all remaining stages."""
-        rate = len(self._recent) / window
-        if not rate:
-            return None
-        videos = max([self._requests, *(self._queued[n] + self._reused[n] for n in self._stages)])
-        done = sum(self._ended.values()) + sum(self._reused.values())
-        return max(0.0, videos * len(self._stages) - done) / rate
+    def _label(self, unit: str) -> str:
+        text = printable(self._labels.get(unit, unit))
+        text = "".join(c if c.isprintable() else "?" for c in text)
+        return text if len(text) <= LABEL_WIDTH else text[: LABEL_WIDTH - 1] + "…"
 
-    def _say(self, text: str) -> None:
-        self.stream.write(("\r\x1b[K" if self._tty else "") + text + "\n")
+    # -- what is shown --------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Print the last state."""
-        self._draw(force=True)
-        if self._tty:
-            self.stream.write("\n")
+    def _head(self, now_s: float) -> str:
+        """Elapsed, what is left, and the state in words."""
+        left_s = self.tally.left_s(now_s)
+        words = [clock(now_s - self._began_s)]
+        if left_s is None:
+            words.append("starting workers" if self._is_starting() else "no unit has ended yet")
+        elif left_s > 0:
+            words.append(f"about {about(left_s)} left")
+        return ", ".join(words)
+
+    def _is_starting(self) -> bool:
+        units = list(self._at_work())
+        return not units or all(unit.is_starting for unit in units)
+
+    def _line(self) -> str:
+        """All of it in one plain line."""
+        now_s = time.monotonic()
+        with self._lock:
+            parts = []
+            for name, tally in self.tally.by_stage.items():
+                if tally.known:
+                    parts.append(f"{name} {tally.ended}/{tally.known}")
+            return f"{' | '.join([self._head(now_s), *parts])}"
+
+    def _picture(self) -> RenderableType:
+        """The lines on a terminal, never wider than it."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        now_s = time.monotonic()
+        with self._lock:
+            grid = Table.grid(padding=(0, 1))
+            for justify in ("left", "left", "right", "right"):
+                grid.add_column(justify=justify, no_wrap=True)
+            for name, tally in self.tally.by_stage.items():
+                if not tally.known:
+                    continue
+                rate = self.tally.per_minute(name, now_s)
+                grid.add_row(
+                    f"  {name}",
+                    ProgressBar(total=tally.known, completed=tally.ended, width=20),
+                    f"{tally.ended}/{tally.known}",
+                    f"{rate:.0f}/min" if rate >= 1 else "",
+                )
+            units = list(self._at_work())
+            lines = [
+                Text(f"  {self._unit(unit)}", no_wrap=True, overflow="ellipsis")
+                for unit in units[:WORKERS_SHOWN]
+            ]
+            if len(units) > WORKERS_SHOWN:
+                lines.append(Text(f"  and {len(units) - WORKERS_SHOWN} more at work"))
+            head = Text(self._head(now_s), no_wrap=True, overflow="ellipsis", style="bold")
+            return Group(head, grid, *lines)
+
+    def _unit(self, unit: AtWork) -> str:
+        """What a worker does, and how far it is within a long video."""
+        if unit.is_starting:
+            return f"a worker starts, for {unit.stage} {self._label(unit.unit)}"
+        told = f"{unit.stage} {self._label(unit.unit)}, {clock(unit.seconds)}"
+        if unit.done_s is not None and unit.video_s:
+            told += f", at {clock(min(unit.done_s, unit.video_s))} of {clock(unit.video_s)}"
+        return told
+
+    def _lines(self) -> None:
+        while not self._end.wait(LINE_INTERVAL_S):
+            self._write(self._line())
+
+    def _write(self, text: str) -> None:
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+
+
+def _live(picture: Callable[[], RenderableType], stream: TextIO) -> Any:
+    """Rich's live display of what `picture` gives, on `stream` alone."""
+    from rich.live import Live
+
+    return Live(
+        console=console_of(stream),
+        get_renderable=picture,
+        refresh_per_second=DRAWN_PER_S,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=True,  # what others say there stands above the lines
+    )
+
+
+def console_of(stream: TextIO) -> Console:
+    """Rich on a stream; its colours are a terminal's own sixteen."""
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, color_system="standard")
 
 
 def table(rows: list[dict[str, Any]], columns: list[str]) -> str:

@@ -91,7 +91,7 @@ def _running(
     from pipeline.run.unit import Policy
 
     workers, next_status = config.workers, 0.0
-    progress = Progress(num_requests, [n.name for n in nodes])
+    progress = Progress(num_requests, [n.name for n in nodes], pools.at_work)
 
     def write_status() -> None:
         write_atomic(
@@ -130,10 +130,10 @@ def _running(
         cluster.check,
     )
     try:
-        yield runner
+        with progress:
+            yield runner
         files.flush()
     finally:
-        progress.close()
         pools.close()
         write_status()
 

@@ -107,7 +107,7 @@ class StageRunner:
             is_media_needed=job.is_media_needed,
             **job.earlier,
         )
-        usage, wall, decoded = self._cpu_s(), time.monotonic(), _decoded_s()
+        usage, wall, decoded = self._cpu_s(), time.monotonic(), decoded_so_far()
         try:
             with self._clock.share() as share:
                 results = self._results(stage, job, job.records, context)
@@ -126,7 +126,7 @@ class StageRunner:
             results=results,
             cpu_s=self._cpu_s() - usage,
             wall_s=time.monotonic() - wall,
-            decoded_s=_decoded_s() - decoded,
+            decoded_s=decoded_so_far() - decoded,
             peak_rss_mb=psutil.Process().memory_info().rss / 2**20,
             extra={"worker_s": share["seconds"], **context.measured},
         )
@@ -239,7 +239,8 @@ def _cpu_s() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def _decoded_s() -> float:
+def decoded_so_far() -> float:
+    """Seconds of video that this thread has decoded; nothing is loaded to know it."""
     try:
         from manifests.media import pictures
     except ImportError:

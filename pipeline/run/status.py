@@ -9,6 +9,7 @@ from typing import Any
 from manifests.records import Fetched, Source, Video
 from pipeline.graph import Node, of_kind
 from pipeline.run.ledger import Entry
+from pipeline.run.progress import table
 
 COLUMNS = ["stage", "inputs", "accepted", "rejected", "failed", "outputs", "pending"]
 COST_COLUMNS = [
@@ -61,6 +62,40 @@ def rows(
             }
         )
     return table
+
+
+def cost_table(table_rows: list[dict[str, Any]]) -> str:
+    """CPU time, decodes and memory by stage, within 80 columns, with a line on the networks."""
+    shown = [
+        {
+            "stage": row["stage"],
+            "cpu_s": row["cpu_s"],
+            "cpu_s/video_s": row["cpu_s_per_video_s"],
+            "decodes": row["decoded_s_per_video_s"],
+            "peak_mb": row["peak_rss_mb"],
+        }
+        for row in table_rows
+    ]
+    each = [row["cpu_s_per_video_s"] for row in table_rows if row["cpu_s_per_video_s"] is not None]
+    decodes = [r["decoded_s_per_video_s"] for r in table_rows if r["decoded_s_per_video_s"]]
+    shown.append(
+        {
+            "stage": "all",
+            "cpu_s": sum(row["cpu_s"] for row in table_rows),
+            "cpu_s/video_s": sum(each) if each else None,
+            "decodes": sum(decodes) if decodes else None,
+            "peak_mb": max((row["peak_rss_mb"] for row in table_rows), default=None),
+        }
+    )
+    lines = table(shown, ["stage", "cpu_s", "cpu_s/video_s", "decodes", "peak_mb"])
+    speed_told = next((r for r in table_rows if r.get("pictures")), None)
+    if speed_told is None:
+        return lines
+    return (
+        f"{lines}\ndetector: {speed_told['pictures']} pictures, "
+        f"{speed_told['pictures_per_network_s']} a second of its own, "
+        f"{speed_told['pictures_per_worker_s']} of a worker"
+    )
 
 
 def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:

@@ -126,6 +126,12 @@ class Unit:
         return [self.earlier["video"]] if "video" in self.earlier else []
 
 
+def video_seconds(records: Sequence[Any], video: rec.Video | None) -> float | None:
+    """Length of the video that a job reads, where its probe found it; else None."""
+    known = [r.duration_us for r in [*records, video] if isinstance(r, rec.Video)]
+    return max(known) / 1e6 if known else None
+
+
 def _video_s(records: Sequence[Any]) -> float:
     """A length that was found by reading, never one that a file claims; before it is known, what
     its size can hold at most."""

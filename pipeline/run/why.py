@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.run.ledger import Entry
 
-NUM_SHOWN = 3
+NUM_SHOWN, EACH_SHOWN = 3, 20
 
 
 def grouped(
@@ -85,6 +85,51 @@ def commonest(groups: Sequence[dict[str, Any]], count: int = NUM_SHOWN) -> list[
     if len(groups) > count:
         lines.append(f"  {len(groups) - count} other reason{'s' * (len(groups) - count > 1)}")
     return lines
+
+
+def listed(
+    rows: Sequence[dict[str, Any]],
+    sources: Mapping[str, str],
+    width: int | None = None,
+    is_verbose: bool = False,
+) -> Iterator[str]:
+    """Rejects, failures and notes as lines: a head for each reason, with its count and what was
+    measured, and a line each below it, its source first, cut to `width` columns.
+
+    The head's numbers are medians. Of a reason `EACH_SHOWN` are listed, all with `is_verbose`, and
+    then by id and whole address, with the chain of what caused a failure.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["stage"], row["reason"]].append(row)
+    for (stage, reason), group in sorted(groups.items(), key=lambda g: -len(g[1])):
+        (summed,) = grouped([r for r in group if "exception" not in r], []) or [{}]
+        judged = [
+            f"{name} {summed[name]}" for name in ("measured", "threshold") if summed.get(name)
+        ]
+        numbers = f" ({', '.join(judged)})" if judged else ""
+        yield f"{len(group)} x {reason}, in {stage}{numbers}"
+        for row in group if is_verbose else group[:EACH_SHOWN]:
+            yield from _one(row, sources, width, is_verbose)
+        if len(group) > EACH_SHOWN and not is_verbose:
+            yield f"  and {len(group) - EACH_SHOWN} more (-v lists all)"
+
+
+def _one(
+    row: dict[str, Any], sources: Mapping[str, str], width: int | None, is_verbose: bool
+) -> Iterator[str]:
+    source = sources.get(row.get("video_id") or "") or sources.get(row["item_id"]) or row["item_id"]
+    told = (row.get("detail") if "exception" not in row else row["exception"]) or ""
+    first = (told.splitlines() or [""])[0]
+    if is_verbose:
+        yield f"  {source}  {row['item_id']}  {first}"
+        chain = (row.get("detail") or "").splitlines() if "exception" in row else []
+        yield from (f"    {line}" for line in chain if line.strip())
+        return
+    name = source if "://" in source else PurePosixPath(source).name
+    measured = row.get("measured")
+    line = f"  {name}  {first}{'' if measured is None else f': {measured:.3g}'}".rstrip()
+    yield line if width is None or len(line) <= width else line[: width - 1] + "…"
 
 
 def failed_words(entries: dict[str, dict[str, Entry]], corpus: Path | str) -> str | None:

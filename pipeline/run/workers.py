@@ -24,8 +24,9 @@ import ray
 from manifests.files import record_temporaries, sweep_temporaries
 from manifests.paths import as_path
 from pipeline.graph import load_stage, records_in, side_folders
+from pipeline.run import heartbeat
 from pipeline.run.processes import Owner, leave, leave_with
-from pipeline.run.stage_runner import Done, Job, StageRunner
+from pipeline.run.stage_runner import Done, Job, StageRunner, decoded_so_far
 from pipeline.run.terminal import leave_terminal
 from pipeline.storage.address import RemoteError
 from pipeline.storage.lease import is_fenced
@@ -38,10 +39,15 @@ MEMORY_EXIT, FENCED_EXIT, DEVICE_EXIT = 97, 98, 99
 WATCH_INTERVAL_S = 0.2
 
 
-def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> None:
-    process = psutil.Process()
+def _watch(
+    files: WorkFiles, fence: int, limit: dict[str, float], name: str, begun: dict[int, Begun]
+) -> None:
+    process, next_s = psutil.Process(), 0.0
     while True:
         time.sleep(WATCH_INTERVAL_S)
+        if begun and time.monotonic() >= next_s:
+            next_s = time.monotonic() + heartbeat.INTERVAL_S
+            heartbeat.tell(name, _through(begun))
         if read_fence(files.folder) > fence:
             leave(FENCED_EXIT)
         with contextlib.suppress(psutil.Error):
@@ -52,6 +58,25 @@ def _watch(files: WorkFiles, fence: int, limit: dict[str, float], name: str) -> 
                 note = f"{used / 2**30:.2f} GiB used, limit {limit['bytes'] / 2**30:.2f} GiB"
                 files.write(f"tmp/{name}.memory", note)
                 leave(MEMORY_EXIT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """A job in a thread: its stage and unit, and what the thread had decoded before."""
+
+    job: str
+    decoded_s: float
+
+
+def _through(begun: dict[int, Begun]) -> dict[str, float]:
+    """Seconds of video that each job in hand has decoded."""
+    pictures = sys.modules.get("manifests.media.pictures")
+    if pictures is None:
+        return {}
+    return {
+        one.job: pictures.decoded_seconds(thread) - one.decoded_s
+        for thread, one in list(begun.items())
+    }
 
 
 class StageWorker:
@@ -81,9 +106,10 @@ class StageWorker:
         record_temporaries(self._files.folder / RECORDS)
         self._name, self._lock = name, threading.Lock()
         self._at_work: dict[int, float] = {}
+        self._begun: dict[int, Begun] = {}
         self._runner = StageRunner(self._files.folder, Sharing(pictures) if pictures else None)
         threading.Thread(
-            target=_watch, args=(self._files, fence, self._limit, name), daemon=True
+            target=_watch, args=(self._files, fence, self._limit, name, self._begun), daemon=True
         ).start()
 
     def is_up(self) -> str:
@@ -93,6 +119,7 @@ class StageWorker:
     def run(self, job: Job) -> Done:
         files = self._files
         self._set_limit(job.memory_gb)
+        self._begun[threading.get_ident()] = Begun(f"{job.stage}/{job.unit}", decoded_so_far())
         try:
             files.bring(
                 read_by(load_stage(job.target), job.unit, [*job.records, *records_in(job.earlier)])
@@ -113,6 +140,7 @@ class StageWorker:
                 leave(DEVICE_EXIT)
             raise
         finally:
+            del self._begun[threading.get_ident()]
             self._set_limit(None)
 
     def _hand_over(self, job: Job, done: Done) -> None:

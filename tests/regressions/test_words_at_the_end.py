@@ -13,7 +13,7 @@ from manifests.media.encode import encode_flac
 from manifests.records import Failure, Offset, Reject
 from pipeline.build.job import Outcome
 from pipeline.cli import main
-from pipeline.run import why
+from pipeline.run import status, why
 from pipeline.run.ledger import Entry, Result
 from tests.factories import blank
 
@@ -100,7 +100,9 @@ def test_the_exit_code_of_a_build(tmp_path, monkeypatch, outcome, options, code)
     )
     result = CliRunner().invoke(main, ["build", "x.mp4", "--out", str(tmp_path / "c"), *options])
     assert result.exit_code == code
-    assert (lines[0] in result.stderr) == (samples == 0)
+    assert lines[0] in result.stderr
+    assert ("no source gave a clip" in result.stderr) == (samples == 0)
+    assert "next: yld status" in result.stderr
     assert ("--strict" in result.stderr) == (code == 4)
 
 
@@ -126,3 +128,39 @@ def test_one_system_compares_nothing_and_is_told(tmp_path):
         )
         key = json.loads((tmp_path / f"{len(names)}.key.json").read_text())
         assert key["systems"] == names
+
+
+def row(stage: str, reason: str, number: int, **more) -> dict:
+    facts = {"stage": stage, "reason": reason, "item_id": f"t{number}", "video_id": f"v{number}"}
+    return facts | {"measured": 10.0 + number, "threshold": 25.0, "detail": "frames"} | more
+
+
+def test_what_fell_out_is_listed_by_reason_its_source_first():
+    rows = [row("identity", "too_brief", n) for n in range(25)]
+    failure = row(
+        "probe",
+        "error",
+        30,
+        measured=None,
+        exception="ValueError: odd",
+        detail="ValueError: odd\n  in x",
+    )
+    sources = {f"v{n}": f"/films/{'long ' * 20}{n}.mp4" for n in range(25)} | {"v30": "https://x/y"}
+    lines = list(why.listed([*rows, failure], sources, width=80))
+    assert lines[0] == "25 x too_brief, in identity (measured 22, threshold 25)"
+    assert lines[1].startswith("  long long") and lines[1].endswith("…") and len(lines[1]) == 80
+    assert lines[21] == "  and 5 more (-v lists all)"
+    assert lines[22:] == ["1 x error, in probe", "  https://x/y  ValueError: odd"]
+    whole = list(why.listed([*rows, failure], sources, is_verbose=True))
+    assert len(whole) == 1 + 25 + 1 + 1 + 2 and whole[-1] == "      in x"
+    assert "/films/long" in whole[1] and "t0" in whole[1]
+    assert list(why.listed([], {})) == []
+
+
+def test_costs_are_told_within_80_columns():
+    facts = {"cpu_s": 12345.67, "cpu_s_per_video_s": 0.1234, "decoded_s_per_video_s": 1.5}
+    more = {"pictures": 123456, "pictures_per_network_s": 53.8, "pictures_per_worker_s": 12.6}
+    rows = [{"stage": s, "peak_rss_mb": 934.5} | facts | more for s in ("shots", "identity")]
+    lines = status.cost_table(rows).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-2].split() == ["all", "2.47e+04", "0.247", "3", "934"]
