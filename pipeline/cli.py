@@ -9,6 +9,7 @@ import click
 
 from pipeline.commands import (
     build,
+    config,
     corpus,
     machine,
     models,
@@ -51,6 +52,7 @@ def main() -> None:
 
 for command in (
     build.build,
+    config.config,
     corpus.status,
     corpus.report,
     corpus.verify,

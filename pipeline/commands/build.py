@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from manifests.paths import as_text
+from pipeline.commands.config import preset_option
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
 from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly
@@ -22,6 +23,7 @@ from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly
     help="Corpus folder, made or extended; or an fsspec address such as s3://b/corpus.",
 )
 @click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")
+@preset_option
 @click.option(
     "--set",
     "assignments",
@@ -52,6 +54,7 @@ def build(
     sources,
     out,
     config,
+    preset,
     assignments,
     target,
     max_height,
@@ -73,7 +76,7 @@ def build(
     )
     if max_height is not None:
         extra.append(f"download.max_height={max_height}")
-    settings = cfg.load_config(config, (*assignments, *extra))
+    settings = cfg.load_config(config, (*assignments, *extra), preset)
     if not out.strip():
         raise click.BadParameter(
             "it is empty (a shell variable that is not set?); name a folder", param_hint="--out"

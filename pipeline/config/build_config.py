@@ -15,6 +15,7 @@ import yaml
 from manifests.records import col
 from manifests.splits import SplitConfig
 from pipeline.config import settings
+from pipeline.config.presets import PRESETS, below
 from pipeline.graph import MAIN_JOB, NODES
 from stages.base import Resources
 from stages.clips.render import ClipsConfig, ClipsJob
@@ -104,9 +105,16 @@ class BuildConfig:
     workers: WorkersConfig = field(default_factory=WorkersConfig)
 
 
-def load_config(path: str | None, assignments: tuple[str, ...] = ()) -> BuildConfig:
-    """A checked configuration from a YAML file and `key=value` strings. Raises ConfigError."""
+def load_config(
+    path: str | None, assignments: tuple[str, ...] = (), preset: str | None = None
+) -> BuildConfig:
+    """A checked configuration from a preset's name, a YAML file and `key=value` strings, the later
+    over the earlier. Raises ConfigError."""
     data = settings.load_yaml(path) if path else {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise settings.ConfigError(f"there is no preset {preset}: {', '.join(PRESETS)}")
+        data = below(PRESETS[preset].settings, data)
     paths = setting_paths()
     for assignment in assignments:
         settings.apply_setting(data, settings.whole_key(assignment, paths))

@@ -189,7 +189,9 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
         raise ConfigError(f"--set wants key=value, found {setting!r}")
     *folders, last = key.strip().split(".")
     for folder in folders:
-        data = data.setdefault(folder, {})
+        if data.get(folder) is None:  # a group of a file with nothing in it
+            data[folder] = {}
+        data = data[folder]
         if not isinstance(data, dict):
             raise ConfigError(f"--set {setting}: {folder!r} is a value, not a group of settings")
     try:
