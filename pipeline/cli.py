@@ -10,6 +10,7 @@ import click
 from pipeline.commands import (
     build,
     corpus,
+    estimate,
     machine,
     models,
     scores,
@@ -51,6 +52,7 @@ def main() -> None:
 
 for command in (
     build.build,
+    estimate.estimate,
     corpus.status,
     corpus.report,
     corpus.verify,
