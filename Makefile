@@ -15,8 +15,10 @@ demo: setup
 test: setup
 	@$(VENV)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# What a change must pass beside the tests; seconds.
+# What a change must pass beside the tests; seconds. mkdocs not --quiet, which hides warnings from
+# --strict too.
 check: setup
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict

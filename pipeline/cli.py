@@ -11,6 +11,7 @@ from pipeline.commands import (
     build,
     config,
     corpus,
+    estimate,
     machine,
     models,
     scores,
@@ -52,7 +53,11 @@ def main() -> None:
 
 for command in (
     build.build,
+<<<<<<< HEAD
     config.config,
+=======
+    estimate.estimate,
+>>>>>>> h-deploy
     corpus.status,
     corpus.report,
     corpus.verify,

@@ -40,6 +40,7 @@ FLOORS = {
         "corpus scoring",
         "audit build synthesis",
         "resync demo",
+        "estimate",
         "commands",
         "cli",
     ),

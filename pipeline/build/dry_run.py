@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from manifests.media.facts import MediaError, read_facts
 from manifests.paths import as_path
@@ -29,28 +30,10 @@ def describe(
     destination: str | None = None,
 ) -> str:
     """The plan as text. Raises BadSourceError for an argument that is no source."""
-    requests = requests_from_arguments(sources)[:limit]
-    rows, known_s, unknown, links_s = [], 0.0, 0, 0.0
-    for request in requests:
-        length, note = None, ""
-        if request.kind == "file":
-            try:
-                length = read_facts(as_path(request.address)).duration_us / 1e6
-            except MediaError as error:
-                note = f"would be rejected: {error.reason}"
-        else:
-            length, note = _link_length(request.address, config)
-            links_s += length or 0.0
-        known_s += length or 0.0
-        unknown += length is None and not note.startswith("would")
-        rows.append(
-            {
-                "source": request.address,
-                "kind": request.kind,
-                "duration_s": None if length is None else round(length, 1),
-                "note": note,
-            }
-        )
+    rows = source_lengths(sources, config, limit)
+    known_s = sum(r["duration_s"] or 0.0 for r in rows)
+    links_s = sum(r["duration_s"] or 0.0 for r in rows if r["kind"] != "file")
+    unknown = sum(r["duration_s"] is None and not r["note"].startswith("would") for r in rows)
     cpus = config.workers.cpu_workers or cluster.visible_cpus()
     minutes = known_s * CPU_S_PER_VIDEO_S / cpus / 60
     files = WorkFiles(out / "work", f"{destination.rstrip('/')}/work" if destination else None)
@@ -58,7 +41,7 @@ def describe(
     lines = [
         table(rows, ["source", "kind", "duration_s", "note"]),
         "",
-        f"sources: {len(requests)}, known duration {known_s / 60:.1f} min"
+        f"sources: {len(rows)}, known duration {known_s / 60:.1f} min"
         + (f", unknown for {unknown}" if unknown else ""),
         f"expected download: {links_s * VIDEO_MB_PER_S:.0f} MB "
         f"at most {config.download.max_height}p",
@@ -74,6 +57,34 @@ def describe(
         ),
     ]
     return "\n".join(lines)
+
+
+def source_lengths(
+    sources: Sequence[str], config: BuildConfig, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """A row for each source: source, kind, duration_s (None where not known), note.
+
+    Raises BadSourceError for an argument that is no source.
+    """
+    rows = []
+    for request in requests_from_arguments(sources)[:limit]:
+        length, note = None, ""
+        if request.kind == "file":
+            try:
+                length = read_facts(as_path(request.address)).duration_us / 1e6
+            except MediaError as error:
+                note = f"would be rejected: {error.reason}"
+        else:
+            length, note = _link_length(request.address, config)
+        rows.append(
+            {
+                "source": request.address,
+                "kind": request.kind,
+                "duration_s": None if length is None else round(length, 1),
+                "note": note,
+            }
+        )
+    return rows
 
 
 def _link_length(address: str, config: BuildConfig) -> tuple[float | None, str]:

@@ -77,7 +77,7 @@ def make_programme(
         what: str,
     ) -> None:
         say(name)
-        speech = [(people[p], _say(p, s, int(random.integers(2**31))), s) for p, s in parts]
+        speech = [(people[p], talk(p, s, int(random.integers(2**31))), s) for p, s in parts]
         draw_talk(folder / name, speech, times, lag_ms / 1000, random)
         edges = np.cumsum([s for _, s in parts])[:-1]
         planted.append(
@@ -123,7 +123,7 @@ def make_programme(
         random,
     )
     planted.append(Planted("silent_face.mp4", "no_speech", what="a face, no speech"))
-    _no_face(folder / "voice_only.mp4", _say(names[1], 6.0, int(seed) + 7), random)
+    _no_face(folder / "voice_only.mp4", talk(names[1], 6.0, int(seed) + 7), random)
     planted.append(Planted("voice_only.mp4", "no_face", what="speech, no face"))
     draw_talk(
         folder / "no_audio.mp4",
@@ -145,7 +145,7 @@ def _detector() -> SpeechDetector:
     return SpeechDetector()
 
 
-def _say(name: str, seconds: float, seed: int) -> Speech:
+def talk(name: str, seconds: float, seed: int) -> Speech:
     """Syllables that a voice detector takes for speech, as it does most of them."""
     pitch_hz, formant_scale, articulation = VOICES[name]
     detector, frames = _detector(), int(seconds * FRAME_RATE)
@@ -183,7 +183,7 @@ def draw_talk(
     `lag_s` > 0 lets the picture come late; None: the file gets no sound.
     """
     total_s = sum(s for _, _, s in parts)
-    sound = np.concatenate([_fit(speech.pcm, seconds) for _, speech, seconds in parts])
+    sound = np.concatenate([fit_sound(speech.pcm, seconds) for _, speech, seconds in parts])
     sway = random.uniform(0.15, 0.35, (len(parts), 3))
     starts = np.concatenate([[0.0], np.cumsum([s for _, _, s in parts])])
 
@@ -214,10 +214,10 @@ def _no_face(path: Path, speech: Speech, random) -> None:
     still = cv2.resize(small, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     times = steady(Fraction(25), 6.0)
     rolling = (np.roll(still, i, 1) for i in range(len(times)))
-    write_media(path, rolling, times, _fit(speech.pcm, 6.0))
+    write_media(path, rolling, times, fit_sound(speech.pcm, 6.0))
 
 
-def _fit(pcm: np.ndarray, seconds: float) -> np.ndarray:
+def fit_sound(pcm: np.ndarray, seconds: float) -> np.ndarray:
     size = round(seconds * RATE)
     return np.pad(pcm, (0, max(0, size - len(pcm))))[:size]
 

@@ -25,7 +25,7 @@ from typing import NoReturn
 from pipeline.run import processes, scratch
 from pipeline.run.scratch import Scratch
 
-COMMANDS = frozenset({"build", "audit", "resync", "evaluate", "demo"})
+COMMANDS = frozenset({"build", "audit", "resync", "evaluate", "demo", "estimate"})
 SHORT = frozenset({"--help", "-h", "--dry-run", "--list"})
 """With one of these a command starts no Ray."""
 MAX_LOSSES = 3

@@ -1,0 +1,1 @@
+"""`yld estimate`: what a corpus will take, from what videos took here."""
