@@ -1,4 +1,4 @@
-"""Faces registered by the eyes alone, clip by clip, and their optical flow (Ephrat et al. 2017, 3.1).
+"""Faces registered by the eyes alone, clip by clip, and their flow (Ephrat et al. 2017, 3.1).
 
 The paper brings each frame of a clip to the clip's central one by the similarity of two pairs of
 points, the eyes. Similarities of two points are a group: frame t to frame c is frame t to a *level*
@@ -117,9 +117,13 @@ def level_faces(faces: np.ndarray, eyes: np.ndarray, height_px: int) -> np.ndarr
     grown = np.array([[1 / share, 0, 0.5 / share - 0.5], [0, 1 / share, 0.5 / share - 0.5]])
     ways = followed_by(similarity_of_two(eyes, LEVEL_EYES), window_of(crop, height_px))
     ways = followed_by(grown, ways)
-    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
     return np.stack(
-        [cv2.warpAffine(f, m, (width, height), **how) for f, m in zip(small, ways, strict=True)]
+        [
+            cv2.warpAffine(
+                face, way, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            for face, way in zip(small, ways, strict=True)
+        ]
     )
 
 
@@ -137,9 +141,10 @@ def flow_of(pictures: np.ndarray) -> np.ndarray:
     each pair stands alone, so that a span of a clip has the same fields as the whole.
     """
     fields = np.zeros((*pictures.shape, 2), np.float16)
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     for t in range(len(pictures) - 1):
-        fields[t] = method.calc(pictures[t], pictures[t + 1], None)
+        field = np.zeros((*pictures.shape[1:], 2), np.float32)  # none is taken over from before
+        fields[t] = method.calc(pictures[t], pictures[t + 1], field)
     return fields
 
 
@@ -220,8 +225,8 @@ PICTURES = ("face.mp4", "frames.json", "frames.npy", "frames.mjpeg", "landmarks.
 
 
 def kept(view: ByEyes, sample: ShardSample, cache: Path) -> Registered:
-    """The whole clip from the cache, where it is put if it is not there; named after what it is made
-    of, so that another corpus, crop or registration never meets it."""
+    """The whole clip from the cache, where it is put if it is not there; named after what it is
+    made of, so that another corpus, crop or registration never meets it."""
     said = f"{VERSION} {view.height_px} {view.registration} {view.has_flow} {cv2.__version__}"
     name = hashlib.sha256(said.encode())
     for member in PICTURES:

@@ -145,8 +145,9 @@ def ephrat_spectra(samples: np.ndarray) -> np.ndarray:
 
     Windows of 40 ms every 10 ms, "log magnitude ... peak normalized to be between 0 and 1" by the
     code of NSynth (Ephrat et al. 2017, section 5): decibels of the power, not below 1e-13, under
-    the clip's own loudest bin, of which 120 are kept; each of the two by its own. Slaney's bank of 0
-    to 8 kHz on magnitudes is inferred, as are the ends, mirrored so that a frame has four columns.
+    the clip's own loudest bin, of which 120 are kept; each of the two by its own. Slaney's bank of
+    0 to 8 kHz on magnitudes is inferred, as are the ends, mirrored so that a frame has four
+    columns.
     """
     magnitudes = ephrat_magnitudes(samples)
     mel = magnitudes @ ephrat_bank().T

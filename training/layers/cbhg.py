@@ -1,7 +1,7 @@
-"""CBHG: Tacotron's bank of convolutions, highway layers and a GRU both ways (Wang et al. 2017, 3.1).
+"""CBHG: Tacotron's bank of convolutions, highways and a GRU both ways (Wang et al. 2017, 3.1).
 
-Sizes are those of its post-processing, which Ephrat et al. (2017, 4.2) take over as it is: bank of 8,
-projections 256 and the input's own, highways and GRU of 128 (keithito/tacotron, `modules.py`).
+Sizes are those of its post-processing, which Ephrat et al. (2017, 4.2) take over as it is: bank
+of 8, projections 256 and the input's own, highways and GRU of 128 (keithito/tacotron).
 Legend: B batch, L columns, M channels in, F channels out.
 """
 

@@ -110,14 +110,11 @@ class TwoTower(nn.Module):
         features = sum(tower.num_features for tower in self.towers)
         self.decoder = Decoder(features, shape)
         self.post_net = Cbhg(EPHRAT_BANDS, EPHRAT_BINS, shape.width) if shape.post_net else None
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight)  # 5: He et al.
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        if self.post_net is not None:
-            for highway in self.post_net.highways:
-                nn.init.constant_(highway.gate.bias, -1.0)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() >= 2 and "gru" not in name:
+                nn.init.kaiming_normal_(parameter)  # 5: He et al.
+            elif name.endswith(".bias") and "gate" not in name:
+                nn.init.zeros_(parameter)
 
     @property
     def towers(self) -> list[Tower]:
