@@ -17,7 +17,7 @@ from tests.training.mouths import speaking
 from tests.training.ranks import together
 from training.data.samples import Samples
 from training.data.sound_features import ephrat_magnitudes, ephrat_sound, ephrat_spectra
-from training.harness.checkpoints import WEIGHTS, last_checkpoint
+from training.harness.checkpoints import WEIGHTS
 from training.harness.data import DataConfig, Selected
 from training.harness.recipe import Recipe
 from training.harness.run import Request, train
@@ -213,7 +213,10 @@ def test_sixteen_samples_are_learnt_by_heart(tmp_path):
 
 
 GOLDEN = {
-    "mel": [0.69732, 0.68068, 0.71363, 0.68734, 0.72838, 0.68028, 0.70855, 0.69208, 0.6712, 0.67514],
+    "mel": [
+        *(0.69732, 0.68068, 0.71363, 0.68734, 0.72838),
+        *(0.68028, 0.70855, 0.69208, 0.6712, 0.67514),
+    ],
     "linear": [0.49084, 0.47098, 0.45331, 0.43883, 0.41229],
 }
 
@@ -322,7 +325,3 @@ def test_a_folder_keeps_the_losses_as_they_are(corpus, alone, tmp_path):
     settings = replace(settings, view=replace(settings.view, cache=str(tmp_path / "kept")))
     run(corpus, tmp_path / "run", settings)
     assert losses(tmp_path / "run") == losses(alone)
-
-
-def test_the_last_checkpoint_is_found(alone):
-    assert last_checkpoint(alone / "checkpoints") is not None
