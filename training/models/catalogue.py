@@ -85,6 +85,12 @@ def _two_tower_wanted(config: Any) -> Wanted:
     )
 
 
+def _vid2speech_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
+
+
 KINDS = {
     "slts": Kind(
         "slts",
@@ -114,5 +120,15 @@ KINDS = {
         "paper: 33.9 million; tiny: 2.3 million",
         _two_tower_wanted,
         speaker="TwoTowerSpeaker",
+    ),
+    "vid2speech": Kind(
+        "vid2speech",
+        "a baseline: line spectrum pairs from nine frames, whispered (Ephrat and Peleg 2017)",
+        "clips of one speaker; their measured lags are taken out",
+        "training.models.vid2speech",
+        "Vid2SpeechSystem",
+        "paper: 1.9 million; tiny: .5 million",
+        _vid2speech_wanted,
+        speaker="Vid2SpeechSpeaker",
     ),
 }

@@ -74,24 +74,35 @@ class TwoTowerConfig:
         "first steps, of towers and decoder by the mel alone; after them the convolutions are "
         "frozen, and decoder and post-net are trained (4.2)",
         "step",
-        default=800,
+        default=500,
         at_least=0,
     )
+    halvings: int = col(
+        'times that the rate is halved in each of the two parts, evenly (5: "reduced several '
+        'times"); inferred: the second part begins at the full rate, for its post-net is new',
+        default=4,
+        at_least=0,
+    )
+
+    @property
+    def parts(self) -> tuple[tuple[int, int], ...]:
+        """First and last step (exclusive) of the two parts, or of the one there is."""
+        steps, first = self.recipe.steps, self.tower_steps
+        if not self.shape.post_net or first >= steps:
+            return ((0, steps),)
+        return ((0, first), (first, steps)) if first else ((0, steps),)
 
 
 def paper() -> TwoTowerConfig:
     """Section 5: Adam, 1e-3 "reduced several times", 16 samples a step, about 100 epochs: of 800
-    videos of 67 frames 335,000 steps. Inferred: halved each 60,000 steps; a fifth as many steps for
-    the post-net, which sees 16 frames where the towers see one."""
+    videos of 67 frames 335,000 steps. Inferred: a fifth as many steps for the post-net, which sees
+    16 frames where the towers see one."""
     return TwoTowerConfig(
         tower_steps=335_000,
         recipe=Recipe(
             steps=400_000,
             batch=16,
             learning_rate=1e-3,
-            schedule="exponential",
-            decay=0.5,
-            decay_steps=60_000,
             validate_every_steps=3350,
             save_every_steps=1000,
             log_every_steps=50,
@@ -101,19 +112,18 @@ def paper() -> TwoTowerConfig:
 
 def small() -> TwoTowerConfig:
     """For two cores: a quarter of the width, faces of 80 x 64, four frames of each of 16 clips a
-    step; the rate falls to 0, for there are no 100 epochs to find out when to halve it."""
+    step."""
     return TwoTowerConfig(
         shape=tiny(),
         view=TwoTowerView(frames_per_clip=4),
-        tower_steps=600,
+        tower_steps=500,
         recipe=Recipe(
             steps=750,
             batch=16,
             learning_rate=1e-3,
             warmup_steps=20,
-            schedule="cosine",
             clip_norm=5.0,
-            validate_every_steps=150,
+            validate_every_steps=125,
             save_every_steps=100,
         ),
     )

@@ -100,7 +100,13 @@ class TwoTowerSystem(System):
         for tower in self.network.towers:
             tower.requires_grad_(not self.is_frozen)
             if self.is_frozen:
-                tower.eval()  # their batch norms too keep what they have
+                tower.eval()
+        if self.is_frozen:
+            # Batch norms keep what they have, the decoder's too: frozen towers tell of a quick
+            # movement in figures a hundred times as large, and one such frame would be the
+            # statistics of its whole batch (inferred; losses jumped tenfold without).
+            self.network.decoder.first_norm.eval()
+            self.network.decoder.second_norm.eval()
         if self.network.post_net is not None:
             self.network.post_net.requires_grad_(self.is_frozen)
         seen = self._seen(self.network, batch, None if self.is_frozen else self._drawn(batch))
@@ -108,6 +114,14 @@ class TwoTowerSystem(System):
         if seen.linear is not None:
             losses["linear"] = mean_of((seen.linear - seen.true_linear).square())
         yield Round("network", sum(losses.values(), torch.zeros(())), losses)
+
+    def rate_factor(self, player: str) -> float:
+        """Halved so many times, evenly, in each part of the training."""
+        first, end = next(
+            (part for part in self.config.parts if self.step < part[1]), self.config.parts[-1]
+        )
+        done = min(1.0, (self.step - first) / max(1, end - first))
+        return 0.5 ** min(self.config.halvings, int(done * (self.config.halvings + 1)))
 
     def _drawn(self, batch: Batch) -> Tensor:
         """Central frames that a row teaches with, int [B, n] in 0..T-1, drawn with the row."""
