@@ -49,9 +49,7 @@ def sound_of_log_mel(
     return sound_of_magnitudes(_magnitudes_of(mel, bank), num_iterations)
 
 
-def sound_of_magnitudes(
-    magnitudes: np.ndarray, num_iterations: int = NUM_ITERATIONS
-) -> np.ndarray:
+def sound_of_magnitudes(magnitudes: np.ndarray, num_iterations: int = NUM_ITERATIONS) -> np.ndarray:
     """The sound of linear magnitudes [C, 321], at least 0, whose columns lie as those of
     `sound_of_log_mel`: float32 [160 C]. Raises ValueError for columns of another shape, or values
     that are not finite."""

@@ -42,7 +42,7 @@ class TwoTowerView:
         "corrected: measured lags are taken out of the sound", default="corrected"
     )
     cache: str | None = col(
-        "folder for registered clips and their flow, 9 MB a clip of 3 s at 160 x 128; none if null",
+        "folder for registered clips and their flow, 8 MB a clip of 3 s at 160 x 128; none if null",
         default=None,
     )
 
