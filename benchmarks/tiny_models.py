@@ -2,7 +2,7 @@
 
 On clips that it did not learn from: its own sound; `ceiling`, the true mel through Griffin-Lim;
 `mean_mel`, the training clips' mean column all the time; `other_clip`, the true sound of another
-clip.
+clip. A model that can put its sound together from training clips has a row `model_exemplars` too.
 STOI, ESTOI and MCD as `yld evaluate` has them, plain and after the alignment frontend (`a_`).
 
 python -m benchmarks.tiny_models CORPUS --model slts --minutes 10 [--keep DIR] [--sounds DIR]
@@ -34,6 +34,7 @@ from pipeline.synthesis.models import speaker_of
 from training.data.mixture import Row
 from training.data.sound_features import slts_mel, slts_sound
 from training.harness.data import Parts, parts_of, speakers_of
+from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker
 from training.models.catalogue import KINDS
 
 FULL_SCALE = 32768
@@ -75,19 +76,35 @@ def rows_of(parts: Parts, checkpoint: Path) -> Iterator[tuple[str, str, np.ndarr
     voices = speakers_of(parts.judging)
     mean = np.concatenate([slts_mel(part[n].sound) for part in parts.learnt for n in range(32)])
     samples = held_out(parts)
+    copier = None
+    if isinstance(speaker, ExemplarSpeaker):
+        copier, _ = speaker_of(checkpoint, "cpu")
+        assert isinstance(copier, ExemplarSpeaker)
+        copier.learn_from(parts.learnt)
     for i, sample in enumerate(samples):
         frames = int(sample.facts["num_frames"])
         length = frames * SAMPLES_PER_FRAME
         truth = (sample.sound[:length] / FULL_SCALE).astype(np.float32)
         pictures = np.asarray(view.decode(sample, Row(0, 0, 0, 0, 0, 0))["video"])
         voice = voices[sample.key] if voices[sample.key] in speaker.voices else None
-        yield "model", sample.key, truth, speaker.speak(pictures, voice)[:length]
+        yield "model", sample.key, truth, _spoken(speaker, pictures, sample, voice)[:length]
+        if copier is not None:
+            made = _spoken(copier, pictures, sample, voice)
+            yield "model_exemplars", sample.key, truth, made[:length]
         mel = slts_mel(truth)
         yield "ceiling", sample.key, truth, slts_sound(mel)[:length]
         constant = np.repeat(mean.mean(0, keepdims=True), len(mel), 0)
         yield "mean_mel", sample.key, truth, slts_sound(constant)[:length]
         other = (samples[i - 1].sound[:length] / FULL_SCALE).astype(np.float32)
         yield "other_clip", sample.key, truth, np.pad(other, (0, length - len(other)))
+
+
+def _spoken(
+    speaker: Speaker, pictures: np.ndarray, sample: ShardSample, voice: str | None
+) -> np.ndarray:
+    if isinstance(speaker, FaceSpeaker):
+        return speaker.speak_face(pictures, sample.landmarks, voice)
+    return speaker.speak(pictures, voice)
 
 
 def write_wav(path: Path, sound: np.ndarray) -> None:

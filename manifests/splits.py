@@ -2,7 +2,8 @@
 
 `auto`: by speaker with at least 10 speakers, else by source video with at least 20, else in
 contiguous blocks of time inside each video with a guard between. A unit's part follows from a
-hash of its id against thresholds that are frozen once there is a val or test part.
+hash of its id against thresholds that are frozen once there is a val or test part. `list:FILE`
+takes each video's part from a file (`split_rules.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from manifests.records import Clip, Video, col
+from manifests.split_rules import PREFIX, Rule, part_of, read_rules
 
 MIN_SPEAKERS, MIN_VIDEOS = 10, 20
 MIN_BLOCK_FRAMES = 150
 """Least length of a block of time beside its guard: a row of clips of 75 has a whole one in it."""
+
+
+POLICIES = ("auto", "speaker", "source", "time")
 
 
 class EmptySplitError(ValueError):
@@ -28,8 +33,10 @@ class EmptySplitError(ValueError):
 class SplitConfig:
     """How clips are divided."""
 
-    policy: Literal["auto", "speaker", "source", "time"] = col(
-        "what keeps parts apart", default="auto"
+    policy: str = col(
+        f"what keeps parts apart: {', '.join(POLICIES)}, or list:FILE, which names each video's "
+        "part (list:grid_80_20, list:grid_90_5_5, list:grid_15_8_10 ship)",
+        default="auto",
     )
     val_share: float = col("share of units in val", at_least=0, at_most=1, default=0.05)
     test_share: float = col("share of units in test", at_least=0, at_most=1, default=0.05)
@@ -38,11 +45,20 @@ class SplitConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.policy not in POLICIES and not self.policy.startswith(PREFIX):
+            raise ValueError(
+                f"policy is one of {', '.join(POLICIES)}, or list:FILE, not {self.policy}"
+            )
         if self.val_share + self.test_share >= 1:
             raise ValueError(
                 f"val_share={self.val_share:g} and test_share={self.test_share:g} "
                 "must leave room for train: below 1 together"
             )
+
+
+def rules_of(config: SplitConfig) -> list[Rule]:
+    """The list's rules; none for the other policies. Raises ValueError."""
+    return read_rules(config.policy) if config.policy.startswith(PREFIX) else []
 
 
 def position(identifier: str) -> float:
@@ -55,6 +71,8 @@ def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str
     speakers = sorted({speaker_of[c.clip_id] for c in clips})
     videos = sorted({c.video_id for c in clips})
     policy = config.policy
+    if rules := rules_of(config):
+        return _frozen_list(config, rules)
     if policy == "auto":
         policy = (
             "speaker"
@@ -85,6 +103,16 @@ def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str
     }
 
 
+def _frozen_list(config: SplitConfig, rules: list[Rule]) -> dict[str, Any]:
+    """The rules are kept, so that the file may go."""
+    return {
+        "policy": "list",
+        "asked": config.policy,
+        "why": f"as listed by {config.policy.removeprefix(PREFIX)}",
+        "rules": [list(rule) for rule in rules],
+    }
+
+
 def is_open(frozen: dict[str, Any], parts: Sequence[str]) -> bool:
     """Whether a frozen policy may still give way: chosen automatically for a corpus so small that
     nothing but `train` got a clip. Nobody has a val or test part that could leak."""
@@ -106,7 +134,10 @@ def _threshold(ranked: Sequence[float], share: float, before: int) -> float:
 
 
 def assign(frozen: dict[str, Any], clip: Clip, speaker: str, video: Video) -> str | None:
-    """`train`, `val` or `test`; None for a clip in the guard between blocks of time."""
+    """`train`, `val` or `test`; None for a clip in the guard between blocks of time, or of a video
+    that no line of the list names."""
+    if frozen["policy"] == "list":
+        return part_of(frozen["rules"], video.media_path)
     if frozen["policy"] == "time":
         blocks = _blocks(frozen, video.num_frames)
         for low, high, name in blocks:
@@ -147,6 +178,9 @@ def _blocks(frozen: dict[str, Any], num_frames: int) -> list[tuple[float, float,
 def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:
     """One sentence on the policy and the sizes. Raises EmptySplitError."""
     sizes = Counter(parts)
+    if frozen["policy"] == "list":
+        told = ", ".join(f"{n} {sizes[n]}" for n in ("train", "val", "test"))
+        return f"Split by list ({frozen['why']}): {told}."
     empty = [
         n
         for n, s in (("val", frozen["val_share"]), ("test", frozen["test_share"]))

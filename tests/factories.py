@@ -54,6 +54,7 @@ class Built:
         claim(root, "corpus")
         self.files = WorkFiles(root / "work", address)
         videos = sorted({s.video_id for s in sources})
+        media = {s.video_id: s.media_path for s in sources}
         self.clips = [self._clip(v, n) for v in videos for n in (0, 1)]
         records = {
             "download": sources,
@@ -62,6 +63,7 @@ class Built:
                 blank(
                     rec.Video,
                     video_id=v,
+                    media_path=media[v],
                     zero_us=0,
                     audio_start_us=0,
                     duration_us=2_000_000,

@@ -20,8 +20,8 @@ ALLOWED = {
 FLOORS = {
     "manifests": (
         "address clock crops files ids paths records spans text network",
-        "arrays plain_words sample_json schema spectra splits walk",
-        "media weights",
+        "arrays plain_words sample_json schema spectra split_rules walk",
+        "media splits weights",
         "shards",
         "corpus description frames",
     ),

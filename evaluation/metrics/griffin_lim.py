@@ -46,7 +46,18 @@ def sound_of_log_mel(
     if not np.isfinite(log_mel).all():
         raise ValueError("the spectrogram holds values that are not finite")
     mel = np.exp(np.asarray(log_mel, np.float64))
-    sound = _invert(_magnitudes_of(mel, bank), num_iterations)
+    return sound_of_magnitudes(_magnitudes_of(mel, bank), num_iterations)
+
+
+def sound_of_magnitudes(magnitudes: np.ndarray, num_iterations: int = NUM_ITERATIONS) -> np.ndarray:
+    """The sound of linear magnitudes [C, 321], at least 0, whose columns lie as those of
+    `sound_of_log_mel`: float32 [160 C]. Raises ValueError for columns of another shape, or values
+    that are not finite."""
+    if magnitudes.ndim != 2 or len(magnitudes) == 0 or magnitudes.shape[1] != WIN_LENGTH // 2 + 1:
+        raise ValueError(f"columns {magnitudes.shape} are no spectrogram of windows of 640")
+    if not np.isfinite(magnitudes).all():
+        raise ValueError("the spectrogram holds values that are not finite")
+    sound = _invert(np.asarray(magnitudes, np.float64), num_iterations)
     edge = (WIN_LENGTH - HOP_LENGTH) // 2
     return sound[edge : len(sound) - edge].astype(np.float32)
 

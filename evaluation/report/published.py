@@ -39,7 +39,8 @@ _NIU2 = (
     "k-wer",
 )
 _BASE = ("stoi", "estoi", "pesq", "mcd")
-_VOUG = ("pesq-raw", "wer-own", "av-confidence", "stoi", "mcd")
+_VOUG = ("pesq-raw", "wer-own", "av-confidence", "av-offset-frames", "stoi", "mcd")
+_EPHRAT = ("stoi", "estoi", "pesq", "visqol")
 
 
 def _rows(paper: str, table: str, columns: tuple[str, ...], rows: tuple) -> tuple[Published, ...]:
@@ -210,10 +211,20 @@ PUBLISHED: tuple[Published, ...] = (
     *_rows(
         NIU,
         "4",
-        ("a-stoi", "a-estoi", "a-pesq", "a-mcd", "wer-whisper-medium"),
         (
-            (CHEM, "SLTS w/ dis", 0.738, 0.583, 1.405, 31.856, 0.2655),
-            (CHEM, "Real voice", 1.0, 1.0, 4.549, 0.0, 0.0),
+            "a-stoi",
+            "a-estoi",
+            "a-pesq",
+            "a-mcd",
+            "wer-whisper-medium",
+            "mos-intelligibility",
+            "mos-naturalness",
+        ),
+        (
+            (CHEM, "VCA-GAN", 0.659, 0.477, 1.365, 34.600, 0.4820, 3.250, 2.042),
+            (CHEM, "SLTS", 0.760, 0.616, 1.515, 29.130, 0.2469, 3.633, 1.858),
+            (CHEM, "SLTS w/ dis", 0.738, 0.583, 1.405, 31.856, 0.2655, 4.483, 4.267),
+            (CHEM, "Real voice", 1.0, 1.0, 4.549, 0.0, 0.0, 4.808, 4.975),
         ),
     ),
     *_rows(
@@ -247,10 +258,20 @@ PUBLISHED: tuple[Published, ...] = (
         "7",
         _BASE[:3],
         (
+            ("Lip2Wav chem", "Lip2Wav", 0.416, 0.284, 1.300),
+            ("Lip2Wav chem", "Hong et al.", 0.566, 0.429, 1.529),
             ("Lip2Wav chem", "SLTS, test set synced", 0.757, 0.612, 1.514),
+            ("Lip2Wav chess", "Lip2Wav", 0.418, 0.290, 1.400),
+            ("Lip2Wav chess", "Hong et al.", 0.506, 0.334, 1.503),
             ("Lip2Wav chess", "SLTS, test set synced", 0.680, 0.451, 1.604),
+            ("Lip2Wav dl", "Lip2Wav", 0.282, 0.183, 1.671),
+            ("Lip2Wav dl", "Hong et al.", 0.576, 0.402, 1.612),
             ("Lip2Wav dl", "SLTS, test set synced", 0.565, 0.320, 1.513),
+            ("Lip2Wav hs", "Lip2Wav", 0.446, 0.311, 1.290),
+            ("Lip2Wav hs", "Hong et al.", 0.504, 0.337, 1.366),
             ("Lip2Wav hs", "SLTS, test set synced", 0.590, 0.394, 1.402),
+            ("Lip2Wav eh", "Lip2Wav", 0.369, 0.220, 1.367),
+            ("Lip2Wav eh", "Hong et al.", 0.463, 0.304, 1.362),
             ("Lip2Wav eh", "SLTS, test set synced", 0.482, 0.268, 1.428),
         ),
     ),
@@ -259,20 +280,70 @@ PUBLISHED: tuple[Published, ...] = (
         "2",
         _VOUG,
         (
-            ("GRID, seen speakers", "Lip2AudSpec", 1.82, 0.325, 3.5, 0.446, 38.14),
-            ("GRID, seen speakers", "Proposed", 1.71, 0.266, 4.4, 0.518, 22.29),
+            ("GRID, seen speakers", "Lip2AudSpec", 1.82, 0.325, 3.5, 1, 0.446, 38.14),
+            ("GRID, seen speakers", "Proposed", 1.71, 0.266, 4.4, 1, 0.518, 22.29),
+        ),
+    ),
+    *_rows(
+        VOUGIOUKAS,
+        "3",
+        _VOUG,
+        (
+            ("GRID, seen speakers", "Full", 1.71, 0.266, 4.4, 1, 0.518, 22.29),
+            ("GRID, seen speakers", "w/o L1", 1.45, 0.332, 3.9, 1, 0.450, 26.87),
+            ("GRID, seen speakers", "w/o TV", 1.44, 0.313, 3.9, 1, 0.483, 25.82),
+            ("GRID, seen speakers", "w/o perceptual", 1.14, 0.833, 2.0, 5, 0.378, 30.12),
         ),
     ),
     *_rows(
         VOUGIOUKAS,
         "4",
         _VOUG,
-        (("GRID, unseen speakers", "Proposed", 1.24, 0.405, 4.1, 0.445, 24.29),),
+        (("GRID, unseen speakers", "Proposed", 1.24, 0.405, 4.1, 1, 0.445, 24.29),),
+    ),
+    *_rows(
+        EPHRAT,
+        "2",
+        _EPHRAT,
+        (
+            ("GRID S1", "Lin-synth", 0.475, 0.263, 1.952, 3.324),
+            ("GRID S1", "Mel-synth", 0.442, 0.260, 1.782, 3.108),
+            ("GRID S2", "Lin-synth", 0.667, 0.462, 2.136, 3.316),
+            ("GRID S2", "Mel-synth", 0.631, 0.434, 2.107, 3.070),
+            ("GRID S3", "Lin-synth", 0.680, 0.354, 1.904, 3.349),
+            ("GRID S3", "Mel-synth", 0.666, 0.398, 1.974, 3.164),
+            ("GRID S4", "Lin-synth", 0.700, 0.462, 1.922, 3.300),
+            ("GRID S4", "Mel-synth", 0.644, 0.429, 1.809, 3.092),
+        ),
+    ),
+    *_rows(
+        EPHRAT,
+        "4",
+        _EPHRAT,
+        (
+            ("TCD-TIMIT lipspeaker 1", "Lin-synth", 0.318, 0.171, 1.384, 2.943),
+            ("TCD-TIMIT lipspeaker 1", "Mel-synth", 0.274, 0.116, 1.309, 2.533),
+            ("TCD-TIMIT lipspeaker 2", "Lin-synth", 0.357, 0.157, 1.158, 2.931),
+            ("TCD-TIMIT lipspeaker 2", "Mel-synth", 0.307, 0.123, 1.080, 2.431),
+            ("TCD-TIMIT lipspeaker 3", "Lin-synth", 0.630, 0.447, 1.612, 3.201),
+            ("TCD-TIMIT lipspeaker 3", "Mel-synth", 0.565, 0.373, 1.484, 2.834),
+        ),
+    ),
+    *_rows(
+        EPHRAT,
+        "5",
+        ("stoi", "pesq", "visqol"),
+        (
+            ("GRID S3", "Optical flow only", 0.381, 1.478, 2.786),
+            ("GRID S3", "Pixels only", 0.67, 1.949, 3.179),
+            ("GRID S3", "Pixels + optical flow", 0.665, 1.921, 3.173),
+            ("GRID S3", "Pixels + optical flow + post-net", 0.68, 1.974, 3.349),
+        ),
     ),
     *_rows(
         EPHRAT,
         "3",
-        ("stoi", "estoi", "pesq", "visqol"),
+        _EPHRAT,
         (
             ("GRID S3", "Vid2speech", 0.638, None, 1.875, 3.13),
             ("GRID S3", "Cornu et al.", None, 0.437, 2.055, None),
@@ -280,6 +351,16 @@ PUBLISHED: tuple[Published, ...] = (
             ("GRID S4", "Vid2speech", 0.584, None, 1.19, 2.691),
             ("GRID S4", "Cornu et al.", None, 0.434, 1.686, None),
             ("GRID S4", "Proposed", 0.7, 0.462, 1.922, 3.3),
+        ),
+    ),
+    *_rows(
+        LIP2SPEECH,
+        "1",
+        ("mos-quality", "mos-face-voice"),
+        (
+            ("70 clips of LRW", "ground truth", 4.56, 4.44),
+            ("70 clips of LRW", "speaker audio embedding", 3.37, 3.12),
+            ("70 clips of LRW", "speaker face embedding", 3.55, 3.03),
         ),
     ),
     *_rows(

@@ -26,6 +26,15 @@ from stages.text.clip_text import ClipText
 Tables: TypeAlias = dict[str, list[Any]]
 """Table name -> its records, sorted by id."""
 
+LEFT_OUT = {
+    "guard": (
+        "between_splits",
+        "lies where two parts of the corpus meet (splits.guard_frames)",
+    ),
+    "list": ("not_listed", "no line of the list names its video (splits.policy)"),
+}
+"""Why a clip is in no part: reason and detail."""
+
 EMPTY: dict[str, Any] = {
     "samples": [],
     "prints": [],
@@ -74,7 +83,7 @@ class Publication:
     sentence: str
     """How the corpus is divided, and why so."""
     left_out: list[str]
-    """Clips that lie where two parts meet."""
+    """Clips that lie where two parts meet, or that a list does not name."""
     rejects: list[rec.Reject]
 
     def as_published(self, samples: Sequence[rec.Sample]) -> dict[str, Any]:
@@ -118,7 +127,8 @@ def collect(entries: dict[str, dict[str, Entry]]) -> dict[str, list[Any]]:
 def plan(found: Found, config: BuildConfig) -> Publication:
     """What to publish. Raises `splits.EmptySplitError` for parts that cannot be filled."""
     tables, prints = found.tables, found.prints()
-    recipe = digest([config.shards, config.speakers, config.splits])
+    rules = splits.rules_of(config.splits)  # a list that was edited is another recipe
+    recipe = digest([config.shards, config.speakers, config.splits, *([rules] if rules else [])])
     identities = {i.track_id: i for i in tables["identities"]}
     before = found.before if _is_the_same(found.before, recipe, prints) else None
     policy_now = before and _frozen_again(tables, identities, before, config)
@@ -141,14 +151,9 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         else ("No clip was made, so there are no parts.")
     )
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
+    reason, detail = LEFT_OUT["list" if rules else "guard"]
     rejects = [
-        rec.Reject(
-            "between_splits",
-            stage="shards",
-            item_id=clip,
-            video_id=video_of[clip],
-            detail="lies where two parts of the corpus meet (splits.guard_frames)",
-        )
+        rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
         for clip in left_out
     ]
     taken = {

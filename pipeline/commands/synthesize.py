@@ -51,6 +51,12 @@ from pipeline.commands.options import EXIT_FAILED, friendly
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the vocoder's noise.")
 @click.option(
+    "--exemplars",
+    multiple=True,
+    metavar="CORPUS",
+    help="Corpora a model learnt from: its sound is put together from their clips (two_tower).",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
@@ -60,7 +66,7 @@ from pipeline.commands.options import EXIT_FAILED, friendly
 @model_dir_option
 @friendly
 def synthesize(
-    checkpoint, video, out, mux, speaker, track, device, seed, assignments, model_dir
+    checkpoint, video, out, mux, speaker, track, device, seed, exemplars, assignments, model_dir
 ) -> None:
     """Speech for the face in a video, by a model that `yld train` trained."""
     _check_names(out, mux)
@@ -76,7 +82,9 @@ def synthesize(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
-    request = Request(checkpoint, video, out, mux, speaker, track, device, seed, config)
+    request = Request(
+        checkpoint, video, out, mux, speaker, track, device, seed, tuple(exemplars), config
+    )
     try:
         done = run(request, lambda text: click.echo(text, err=True))
     except NoFaceError as error:

@@ -18,11 +18,12 @@ from manifests.records import Video
 from pipeline.config.build_config import BuildConfig
 from pipeline.scoring.clip_faces import open_clip
 from pipeline.synthesis import mux
-from pipeline.synthesis.models import speaker_of
+from pipeline.synthesis.models import learnt_parts, speaker_of
 from pipeline.synthesis.people import Person, Span, people_of
 from stages.faces import registration
 from training.data.views import View
-from training.harness.speaker import Speaker
+from training.harness.checkpoints import Description
+from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker
 
 UNHEARD = ("no_audio", "no_decoder", "encrypted", "too_many_channels", "clock_jump")
 """Reasons why a video's own sound cannot be read, which is no matter here."""
@@ -44,6 +45,8 @@ class Request:
     person: int | None = None
     device: str = "cpu"
     seed: int = 0
+    exemplars: tuple[str, ...] = ()
+    """Corpora whose clips the model learnt from, for speech that is put together from them."""
     config: BuildConfig = field(default_factory=BuildConfig)
 
 
@@ -65,6 +68,7 @@ def synthesize(request: Request, say: Callable[[str], None]) -> Spoken:
     """
     speaker, about = speaker_of(request.checkpoint, request.device)
     _check_voice(speaker.voices, request)
+    _take_exemplars(speaker, about, request, say)
     with tempfile.TemporaryDirectory(prefix="yld-") as folder:
         work = Path(folder)
         video, path = _open(request.video, work, say)
@@ -89,6 +93,19 @@ def _open(media: Path, work: Path, say: Callable[[str], None]) -> tuple[Video, P
     for note in video.notes:
         say(note)
     return video, path
+
+
+def _take_exemplars(
+    speaker: Speaker, about: Description, request: Request, say: Callable[[str], None]
+) -> None:
+    """Raises ValueError where the model has no use for them."""
+    if not request.exemplars:
+        return
+    if not isinstance(speaker, ExemplarSpeaker):
+        raise ValueError(f"{about.model} puts no speech together; leave --exemplars out")
+    parts = learnt_parts(about, request.exemplars)
+    speaker.learn_from(parts)
+    say(f"its sound comes from {sum(len(part) for part in parts)} clips that it learnt from")
 
 
 def _check_voice(voices: Sequence[str], request: Request) -> None:
@@ -124,7 +141,10 @@ def _sound(
     sound = np.zeros(SAMPLES_PER_FRAME * video.num_frames, np.float32)
     for span in person.spans:
         pictures = pictures_of(video, path, span, speaker.view)
-        made = speaker.speak(pictures, request.speaker, request.seed)
+        if isinstance(speaker, FaceSpeaker):
+            made = speaker.speak_face(pictures, span.landmarks, request.speaker, request.seed)
+        else:
+            made = speaker.speak(pictures, request.speaker, request.seed)
         start = SAMPLES_PER_FRAME * span.start
         sound[start : start + len(made)] = faded(made)
     return np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.settings import ConfigError, from_mapping
 from training.harness.checkpoints import CheckpointError, Description, load_weights
+from training.harness.data import Selected, parts_of
 from training.harness.speaker import Speaker
 from training.models.catalogue import KINDS
 
@@ -35,3 +37,11 @@ def speaker_of(checkpoint: Path, device: str) -> tuple[Speaker, Description]:
         ) from None
     except ValueError as error:
         raise CheckpointError(f"{checkpoint} cannot speak: {error}") from None
+
+
+def learnt_parts(about: Description, corpora: Sequence[str]) -> tuple[Selected, ...]:
+    """The clips of these corpora that a model of `about` learns from, by its own settings: what it
+    was judged by is not among them. Raises ValueError where there are none."""
+    kind = KINDS[about.model]
+    config = from_mapping(type(next(iter(kind.presets.values()))()), about.config)
+    return parts_of(list(corpora), config.data, kind.wanted(config)).learnt

@@ -41,6 +41,8 @@ class Span:
     end: int
     matrices: np.ndarray
     """float64 [end - start, 2, 3], source pixels to the canonical frame."""
+    landmarks: np.ndarray
+    """float32 [end - start, 68, 2] in the canonical frame."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,9 @@ def _spans(track: Track, faces: TrackFaces, config: BuildConfig) -> list[Span]:
         if b - a < MIN_FRAMES:
             continue
         matrices = registration.transforms(whole[a:b])
-        residual = registration.residual_px(registration.apply(matrices, whole[a:b]))
+        landmarks = registration.apply(matrices, whole[a:b])
+        residual = registration.residual_px(landmarks)
         if residual <= config.clips.max_residual_px:
-            made.append(Span(track.start_frame + a, track.start_frame + b, matrices))
+            first = track.start_frame
+            made.append(Span(first + a, first + b, matrices, landmarks))
     return made

@@ -85,3 +85,20 @@ def test_a_corpus_that_is_not_finished_is_told_from_none(tmp_path):
     (tmp_path / "work" / "status.json").write_text("[]")
     with pytest.raises(NotACorpusError, match="is not finished"):
         Corpus(tmp_path)
+
+
+def test_a_list_divides_and_one_that_was_edited_divides_anew(tmp_path):
+    listed = tmp_path / "mine.txt"
+    listed.write_text("test 1\nval 2\ntrain [0-3]\n")
+    config = BuildConfig(splits=SplitConfig(policy=f"list:{listed}"))
+    corpus = built(tmp_path / "c", 5)
+
+    def parts() -> dict[str, str]:
+        return {k.split("-")[0]: s["split"] for k, s in corpus.publish(config).items()}
+
+    assert parts() == {"v00": "train", "v01": "test", "v02": "val", "v03": "train"}
+    assert "Split by list" in Corpus(tmp_path / "c").split_sentence()
+    rejects = Corpus(tmp_path / "c").rows("rejects")
+    assert {(r["reason"], r["video_id"]) for r in rejects} == {("not_listed", "v04")}
+    listed.write_text("train [0-4]\n")
+    assert parts() == {f"v0{i}": "train" for i in range(5)}

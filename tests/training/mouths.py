@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from manifests.crops import ANCHORS, template
 from manifests.media.encode import encode_flac, encode_video
 from manifests.shards import SampleIndex, ShardSample, write_samples
 
@@ -32,6 +34,7 @@ def speaking(root: Path, num_clips: int = 12, num_frames: int = 32, seed: int = 
         members = {
             "face.mp4": encode_video(drawn(opening, 90 + 40 * (number % 2)))[0],
             "audio.flac": encode_flac(heard(opening, random)),
+            "landmarks.npy": landmarks(num_frames),
             "json": json.dumps(facts).encode(),
         }
         made.append(ShardSample(f"clip-{number:03d}", members))
@@ -41,6 +44,15 @@ def speaking(root: Path, num_clips: int = 12, num_frames: int = 32, seed: int = 
         write_samples(file, made)
     SampleIndex.scan(path).write()
     return root
+
+
+def landmarks(num_frames: int) -> bytes:
+    """68 points a frame, of which the anchors are the template's: the head stands still."""
+    points = np.zeros((num_frames, 68, 2), np.float32)
+    points[:, list(ANCHORS)] = template()
+    content = io.BytesIO()
+    np.save(content, points)
+    return content.getvalue()
 
 
 def openings(num_frames: int, random: np.random.Generator) -> np.ndarray:

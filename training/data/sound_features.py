@@ -16,11 +16,12 @@ import numpy as np
 from scipy.fft import dct
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from evaluation.metrics.griffin_lim import NUM_ITERATIONS, sound_of_log_mel
+from evaluation.metrics.griffin_lim import NUM_ITERATIONS, sound_of_log_mel, sound_of_magnitudes
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.spectra import mel_htk, mel_slaney, stft, windows
 from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
 from stages.networks.mfcc import WINDOW as MFCC_WINDOW
+from training.data.line_spectrum import line_spectrum
 
 FULL_SCALE = 32768
 LOG_FLOOR = 1e-5
@@ -30,6 +31,7 @@ SLTS_WINDOW, SLTS_HOP, SLTS_BANDS, SLTS_LOW_HZ, SLTS_HIGH_HZ = 640, 160, 80, 55.
 LIP2SPEECH_WINDOW, LIP2SPEECH_HOP, LIP2SPEECH_BANDS = 1024, 256, 80
 VCA_GAN_HIGH_HZ, VCA_GAN_PEAK, VCA_GAN_ORDER = 7500.0, 0.9, 7
 SYNCNET_COLUMNS = 20
+EPHRAT_BANDS, EPHRAT_BINS, EPHRAT_FLOOR, EPHRAT_RANGE_DB = 80, 321, 1e-13, 120.0
 SPEECH2VID_COLUMNS, SPEECH2VID_CEPSTRA, SPEECH2VID_BANDS = 35, 12, 40
 SPEECH2VID_LOW_HZ, SPEECH2VID_HIGH_HZ, SPEECH2VID_FLOOR = 300.0, 3700.0, 1e-10
 _SPEECH2VID_BEFORE = SPEECH2VID_COLUMNS // 2
@@ -138,6 +140,53 @@ def vca_gan_mel(samples: np.ndarray) -> np.ndarray:
     return (bands[:whole] - floor) / (-floor / 2) - 1
 
 
+def ephrat_spectra(samples: np.ndarray) -> np.ndarray:
+    """Log spectra in 0..1, float32 [4 T, 80 + 321]: mel, then linear; column j is centred on
+    10 j + 5 ms.
+
+    Windows of 40 ms every 10 ms, "log magnitude ... peak normalized to be between 0 and 1" by the
+    code of NSynth (Ephrat et al. 2017, section 5): decibels of the power, not below 1e-13, under
+    the clip's own loudest bin, of which 120 are kept; each of the two by its own. Slaney's bank of
+    0 to 8 kHz on magnitudes is inferred, as are the ends, mirrored so that a frame has four
+    columns.
+    """
+    magnitudes = ephrat_magnitudes(samples)
+    mel = magnitudes @ ephrat_bank().T
+    return np.concatenate([_peak_normalised(mel), _peak_normalised(magnitudes)], 1)
+
+
+def ephrat_magnitudes(samples: np.ndarray) -> np.ndarray:
+    """Magnitudes float64 [4 T, 321] at the columns of `ephrat_spectra`."""
+    padded = np.pad(_unit(samples), (SLTS_WINDOW - SLTS_HOP) // 2, mode="reflect")
+    return np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP))
+
+
+def ephrat_bank() -> np.ndarray:
+    """Its mel bank, float64 [80, 321]."""
+    return mel_slaney(EPHRAT_BANDS, SLTS_WINDOW)
+
+
+def ephrat_sound(linear: np.ndarray, num_iterations: int = NUM_ITERATIONS) -> np.ndarray:
+    """Griffin-Lim of linear columns [C, 321] in 0..1: float32 [160 C], on the columns' clock. The
+    clip's own peak is not known: the loudest bin has magnitude 1. Raises ValueError as
+    `sound_of_magnitudes`."""
+    return sound_of_magnitudes(ephrat_unscaled(linear), num_iterations)
+
+
+def ephrat_unscaled(columns: np.ndarray) -> np.ndarray:
+    """Values in 0..1 -> magnitudes float64 below 1; others are brought there first."""
+    held = np.clip(np.asarray(columns, np.float64), 0.0, 1.0)
+    return np.asarray(10 ** ((held - 1) * EPHRAT_RANGE_DB / 20))
+
+
+def _peak_normalised(magnitudes: np.ndarray) -> np.ndarray:
+    power = np.maximum(np.square(magnitudes), EPHRAT_FLOOR)
+    if power.max() == EPHRAT_FLOOR:  # silence has no peak
+        return np.zeros(power.shape, np.float32)
+    decibels = 10 * np.log10(power / power.max())
+    return (np.maximum(decibels, -EPHRAT_RANGE_DB) / EPHRAT_RANGE_DB + 1).astype(np.float32)
+
+
 def waveform(samples: np.ndarray) -> np.ndarray:
     """The sound itself, [N], as it is."""
     _unit(samples, least_frames=1)
@@ -191,6 +240,8 @@ FEATURES = {
     "syncnet": SoundFeature(syncnet_mfcc, 10.0, _MIDDLE_MS, COLUMNS_PER_FRAME, 1),
     "speech2vid": SoundFeature(speech2vid_mfcc, 40.0, _MIDDLE_MS, 1, 5),
     "vca_gan": SoundFeature(vca_gan_mel, 10.0, 0.0, COLUMNS_PER_FRAME, None),
+    "ephrat": SoundFeature(ephrat_spectra, 10.0, 5.0, COLUMNS_PER_FRAME, None),
+    "line_spectrum": SoundFeature(line_spectrum, 40.0, 20.0, 1, None),
     "waveform": SoundFeature(waveform, 1000 / SAMPLE_RATE, 0.0, SAMPLES_PER_FRAME, 0),
 }
 

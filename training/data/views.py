@@ -55,11 +55,18 @@ class View:
         if self.num_frames is not None and self.num_frames < 1:
             raise ValueError(f"a window needs a frame or more, not {self.num_frames}")
 
-    def decode(self, sample: ShardSample, row: Row, planted_samples: int = 0) -> Example:
+    def decode(
+        self,
+        sample: ShardSample,
+        row: Row,
+        planted_samples: int = 0,
+        pictures: np.ndarray | None = None,
+    ) -> Example:
         """`video` uint8 [T, H, W] or [T, H, W, 3], `sound` as the feature has it, `first_frame` of
         the window and `lag_samples`, which was taken out of the sound.
 
-        `planted_samples` > 0 makes the video lag by as much more than it does.
+        `planted_samples` > 0 makes the video lag by as much more than it does. `pictures` are those
+        of the whole clip, where they are known; nothing is decoded then.
 
         Raises ShardError for a sample that is damaged or has not what the pairing needs.
         """
@@ -67,7 +74,9 @@ class View:
         there = int(sample.facts["num_frames"])
         first, count = self._window(there, lag, row)
         example: dict[str, np.ndarray | int] = {
-            "video": self._pictures(sample, first, count),
+            "video": self.pictures(sample, first, count)
+            if pictures is None
+            else pictures[first : first + count],
             "first_frame": first,
             "lag_samples": lag,
         }
@@ -90,7 +99,8 @@ class View:
             low, high = 0, there
         return int(row.random("window").integers(low, high - self.num_frames + 1)), self.num_frames
 
-    def _pictures(self, sample: ShardSample, first: int, count: int) -> np.ndarray:
+    def pictures(self, sample: ShardSample, first: int, count: int) -> np.ndarray:
+        """The crop of frames [first, first + count), as `decode` gives it. Raises ShardError."""
         window = CROPS[self.crop]
         frames = Frames.of(sample)
         if frames is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from training.data.views import View
+from training.harness.data import Selected
 
 
 class Speaker(Protocol):
@@ -28,6 +29,28 @@ class Speaker(Protocol):
 
         The same call gives the same sound. Raises ValueError for a speaker that it does not know.
         """
+
+
+@runtime_checkable
+class FaceSpeaker(Protocol):
+    """A `Speaker` that registers pictures by landmarks itself; called instead of `speak`."""
+
+    def speak_face(
+        self,
+        pictures: np.ndarray,
+        landmarks: np.ndarray | None,
+        speaker: str | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """As `Speaker.speak`, with landmarks float32 [T, 68, 2] in the canonical frame."""
+
+
+@runtime_checkable
+class ExemplarSpeaker(Protocol):
+    """A `Speaker` that can put its sound together from clips it learnt from."""
+
+    def learn_from(self, parts: Sequence[Selected]) -> None:
+        """Take the sound from these clips from now on."""
 
 
 def windows_over(length: int, size: int, overlap: int) -> Iterator[tuple[int, int]]:

@@ -75,6 +75,22 @@ def _syncnet_wanted(config: Any) -> Wanted:
     )
 
 
+def _two_tower_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac", "landmarks.npy"})
+    return Wanted(
+        members,
+        min_frames=config.view.num_frames + 2 * config.shape.margin,
+        offset_statuses=measured,
+    )
+
+
+def _vid2speech_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
+
+
 KINDS = {
     "slts": Kind(
         "slts",
@@ -94,5 +110,25 @@ KINDS = {
         "SyncNetSystem",
         "paper: 13.6 million; tiny: .6 million",
         _syncnet_wanted,
+    ),
+    "two_tower": Kind(
+        "two_tower",
+        "speech from a face and its motion, one voice a model (Ephrat, Halperin and Peleg 2017)",
+        "clips of one speaker, of .96 s or more; their measured lags are taken out",
+        "training.models.two_tower",
+        "TwoTowerSystem",
+        "paper: 33.9 million; tiny: 2.3 million",
+        _two_tower_wanted,
+        speaker="TwoTowerSpeaker",
+    ),
+    "vid2speech": Kind(
+        "vid2speech",
+        "a baseline: line spectrum pairs from nine frames, whispered (Ephrat and Peleg 2017)",
+        "clips of one speaker; their measured lags are taken out",
+        "training.models.vid2speech",
+        "Vid2SpeechSystem",
+        "paper: 1.9 million; tiny: .5 million",
+        _vid2speech_wanted,
+        speaker="Vid2SpeechSpeaker",
     ),
 }
