@@ -129,6 +129,13 @@ def test_total_variation_and_distance_of_plain_sounds():
     assert {k: float(v) for k, v in objective.weighted(terms, weights).items()} == {"l1": 75.0}
 
 
+def test_our_phi_is_compared_in_units_of_its_own_spread():
+    features = torch.tensor([0.0, 2.0]).reshape(1, 2, 1).expand(3, 2, 5)
+    assert float(objective.deviation(features)) == pytest.approx(1)
+    assert float(objective.deviation(0.01 * features)) == pytest.approx(0.01)
+    assert float(objective.deviation(torch.ones(2, 3, 4))) == pytest.approx(1e-6)
+
+
 def test_a_cut_begins_where_it_should():
     sound = torch.arange(20.0).reshape(2, 10)
     assert network.cut(sound, torch.tensor([1, 5]), 3).tolist() == [[1, 2, 3], [15, 16, 17]]

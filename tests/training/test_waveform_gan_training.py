@@ -16,7 +16,7 @@ from manifests.shards import SampleIndex, ShardError, ShardSample, read_samples,
 from pipeline.config.settings import to_mapping
 from tests.training.mouths import speaking
 from tests.training.ranks import together
-from tests.training.test_harness import assert_same, last, losses
+from tests.training.test_harness import last, losses
 from training.data.mixture import Row
 from training.data.views import View
 from training.harness.checkpoints import STATE, WEIGHTS, load_weights
@@ -72,9 +72,11 @@ def test_first_the_speech_encoder_learns_and_then_it_stays(corpus, tmp_path):
     rows = losses(tmp_path / "run")
     assert [set(row) & {"mouth_l1", "l1"} for row in rows] == [{"mouth_l1"}] * 2 + [{"l1"}]
     assert {"tv", "adversarial", "perceptual", "distance", "penalty"} <= set(rows[2])
-    states = [
-        load_file(tmp_path / "run" / "checkpoints" / f"step-0000000{n}" / STATE) for n in (2, 3)
-    ]
+    states = []
+    for step in (2, 3):
+        folder = tmp_path / "run" / "checkpoints" / f"step-0000000{step}"
+        network = {f"system.network.{k}": v for k, v in load_file(folder / WEIGHTS).items()}
+        states.append(load_file(folder / STATE) | network)
     for part, moves in (("hearing", False), ("critic", True), ("network", True)):
         names = [n for n in states[0] if n.startswith(f"system.{part}.") and "weight" in n]
         assert names
@@ -110,13 +112,17 @@ def test_two_ranks_take_the_ten_steps_of_one_process(corpus, tmp_path):
     settings = config(steps=10, freeze_batch_norm=True, optimizer="sgd", learning_rate=1e-5)
     run(corpus, tmp_path / "one", settings)
     together(request(corpus, tmp_path / "two", settings), 2)
-    for part, names in ((slice(0, 2), ("mouth_l1",)), (slice(2, 10), ("l1", "tv", "perceptual"))):
-        one, two = losses(tmp_path / "one")[part], losses(tmp_path / "two")[part]
-        for name in names:
-            np.testing.assert_allclose(
-                [row[name] for row in one], [row[name] for row in two], rtol=1e-5, err_msg=name
-            )
-    assert_same  # noqa: B018
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    # phi of two sounds that are nearly silent differs in its last digits: 1e-7 of +-1.
+    for name, begin, close in (
+        ("mouth_l1", 0, 0),
+        ("l1", 2, 0),
+        ("tv", 2, 0),
+        ("perceptual", 2, 1e-7),
+    ):
+        found = [[row[name] for row in rows if name in row] for rows in (one, two)]
+        assert len(found[0]) == (2 if begin == 0 else 8)
+        np.testing.assert_allclose(*found, rtol=1e-5, atol=close, err_msg=name)
 
 
 def test_judging_tells_mcd_and_stoi_of_each_clip(alone):

@@ -24,6 +24,7 @@ from training.models.waveform_gan.examples import GanDecode
 from training.models.waveform_gan.network import Critic, Generator, cut
 from training.models.waveform_gan.objective import (
     critic_terms,
+    deviation,
     distance,
     total_variation,
     weighted,
@@ -135,7 +136,8 @@ class GanSystem(System):
         with self.held(encoder):
             with torch.no_grad():
                 wanted = encoder(resampled(real, *rates))
-            return distance(wanted, encoder(resampled(made, *rates)))
+            found = distance(wanted, encoder(resampled(made, *rates)))
+        return found if self.hearing is None else found / deviation(wanted)
 
     @property
     def speech_encoder(self) -> SpeechEncoder:
