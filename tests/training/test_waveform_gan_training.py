@@ -113,16 +113,16 @@ def test_two_ranks_take_the_ten_steps_of_one_process(corpus, tmp_path):
     run(corpus, tmp_path / "one", settings)
     together(request(corpus, tmp_path / "two", settings), 2)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    # phi of two sounds that are nearly silent differs in its last digits: 1e-7 of +-1.
+    # phi of real and made sound differ by thousandths of +-1: their distance has lost two digits.
     for name, begin, close in (
-        ("mouth_l1", 0, 0),
-        ("l1", 2, 0),
-        ("tv", 2, 0),
-        ("perceptual", 2, 1e-7),
+        ("mouth_l1", 0, 1e-5),
+        ("l1", 2, 1e-5),
+        ("tv", 2, 1e-5),
+        ("perceptual", 2, 1e-4),
     ):
         found = [[row[name] for row in rows if name in row] for rows in (one, two)]
         assert len(found[0]) == (2 if begin == 0 else 8)
-        np.testing.assert_allclose(*found, rtol=1e-5, atol=close, err_msg=name)
+        np.testing.assert_allclose(*found, rtol=close, err_msg=name)
 
 
 def test_judging_tells_mcd_and_stoi_of_each_clip(alone):
