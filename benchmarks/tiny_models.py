@@ -72,7 +72,7 @@ def held_out(parts: Parts) -> list[ShardSample]:
 def rows_of(parts: Parts, checkpoint: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Row, key, true sound and guess float32 [N] of each held-out clip."""
     speaker, _ = speaker_of(checkpoint, "cpu")
-    view = replace(speaker.view, num_frames=None, sound=None, waveform=False)
+    view = replace(speaker.view, num_frames=None, sound=None, waveform=False, wide_rate=None)
     voices = speakers_of(parts.judging)
     mean = np.concatenate([slts_mel(part[n].sound) for part in parts.learnt for n in range(32)])
     samples = held_out(parts)

@@ -34,6 +34,8 @@ from manifests.spans import (
 )
 
 MEMBERS = ("face.mp4", "audio.flac", "landmarks.npy", "json")
+WIDE_AUDIO = "audio.wide.flac"
+"""Member of corpora built with `clips.wide_audio`: the sound at the source's own rate."""
 FRAMES_FACTS = "frames.json"
 """Member that says what the frames of a repacked sample are (`manifests/frames.py`)."""
 
@@ -82,6 +84,13 @@ class ShardSample:
         from manifests.media.encode import decode_flac
 
         return self._decoded("audio.flac", decode_flac)
+
+    @cached_property
+    def wide_sound(self) -> tuple[np.ndarray, int]:
+        """int16 [rate / 25 T], mono, and its rate; ShardError where the corpus has none."""
+        from manifests.media.encode import decode_flac, flac_rate
+
+        return self._decoded(WIDE_AUDIO, lambda content: (decode_flac(content), flac_rate(content)))
 
     def faces(self) -> np.ndarray:
         """RGB uint8 [T, 256, 256, 3]; decoded anew each time, for it is large."""

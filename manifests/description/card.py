@@ -7,22 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from manifests.description.card_head import card_head
-from manifests.description.croissant import MEMBERS
+from manifests.description.croissant import MEMBERS, WIDE_MEMBER
 from manifests.files import sha256_of, write_atomic
 from manifests.records import Fetched, Sample
+from manifests.shards import WIDE_AUDIO
 
 
 def card(
-    name: str, samples: Sequence[Sample], sources: Sequence[Fetched], split_sentence: str
+    name: str,
+    samples: Sequence[Sample],
+    sources: Sequence[Fetched],
+    split_sentence: str,
+    has_wide: bool = False,
 ) -> str:
-    """The corpus's `README.md`: what it is, how to read it, whose faces these are."""
+    """The corpus's `README.md`: what it is, how to read it, whose faces these are. `has_wide`: its
+    samples have `audio.wide.flac` too."""
     used = {s.video_id for s in samples}
     licences = Counter(s.licence or "not stated" for s in sources if s.video_id in used)
     consents = Counter(s.consent or "not stated" for s in sources if s.video_id in used)
-    members = "\n".join(f"- `{n}`: {text}" for n, (_, text) in MEMBERS.items())
+    there = MEMBERS | ({WIDE_AUDIO: WIDE_MEMBER} if has_wide else {})
+    members = "\n".join(f"- `{n}`: {text}" for n, (_, text) in there.items())
     listing = "\n".join(f"- {n}: {c} sources" for n, c in sorted(licences.items()))
     consent = "\n".join(f"- {n}: {c} sources" for n, c in sorted(consents.items()))
-    return f"""{card_head(name, samples, sources)}
+    return f"""{card_head(name, samples, sources, has_wide)}
 # {name}
 
 {len(samples)} clips of {len({s.speaker_id for s in samples})} speakers from {len(used)} videos, \

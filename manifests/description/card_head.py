@@ -13,6 +13,7 @@ import yaml
 
 from manifests.records import Fetched, Sample
 from manifests.sample_json import MEMBERS, OPTIONAL, WORD, arrow_name
+from manifests.shards import WIDE_AUDIO
 
 PARTS = ("train", "val", "test")
 HUB_LICENCES = frozenset(
@@ -52,7 +53,9 @@ SIZES = (
 )
 
 
-def card_head(name: str, samples: Sequence[Sample], sources: Sequence[Fetched]) -> str:
+def card_head(
+    name: str, samples: Sequence[Sample], sources: Sequence[Fetched], has_wide: bool = False
+) -> str:
     """`---`, YAML, `---`: licence, languages, size, where the shards are, and their features."""
     used = {s.video_id for s in samples}
     used_sources = [s for s in sources if s.video_id in used]
@@ -83,7 +86,7 @@ def card_head(name: str, samples: Sequence[Sample], sources: Sequence[Fetched]) 
             }
         ]
         head["dataset_info"] = {
-            "features": features(),
+            "features": features(has_wide),
             "splits": [
                 {
                     "name": part,
@@ -119,13 +122,14 @@ def languages_of(sources: Sequence[Fetched]) -> list[str]:
     return sorted(c for c in codes if re.fullmatch(r"[a-z]{2,3}", c) and c != "und")
 
 
-def features() -> list[dict[str, Any]]:
+def features(has_wide: bool = False) -> list[dict[str, Any]]:
     """A sample's members and types as `datasets` writes them into a card."""
     words = [{"name": name, "dtype": kind} for name, kind in WORD.items()]
     special: dict[str, dict[str, object]] = {"mask": {"list": "bool"}, "words": {"list": words}}
     return [
         {"name": "face.mp4", "dtype": "video"},
         {"name": "audio.flac", "dtype": "audio"},
+        *([{"name": WIDE_AUDIO, "dtype": "audio"}] if has_wide else []),
         {"name": "landmarks.npy", "list": {"list": {"list": "float32"}}},
         {
             "name": "json",

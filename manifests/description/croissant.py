@@ -15,6 +15,7 @@ from typing import Any
 from manifests.files import sha256_of
 from manifests.records import Clip, Fetched, Sample
 from manifests.schema import arrow_schema
+from manifests.shards import WIDE_AUDIO, SampleIndex
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -66,6 +67,10 @@ MEMBERS = {
     ),
 }
 """What a sample's members are: media type and description."""
+WIDE_MEMBER = (
+    "audio/flac",
+    "the same sound at the source's own rate, mono, whole samples a frame (clips.wide_audio)",
+)
 
 TABLES = {"samples": Sample, "clips": Clip}
 """Tables that hold nothing of when and where they were made, for `dataset.json` is sealed."""
@@ -78,6 +83,8 @@ SETS: dict[str, tuple[str, list[str]]] = {
     "landmarks": ("landmarks.npy", ["sc:DataDownload", "sc:Text"]),
 }
 """Record sets of the shards: member and type of its bytes."""
+WIDE_SET = {"wide_sounds": (WIDE_AUDIO, ["sc:AudioObject"])}
+"""One more of corpora that have it."""
 KEY = r"^([^.]+)\..*$"
 """From a file's name its clip."""
 
@@ -94,6 +101,7 @@ def croissant(
     Reads the shards and tables under `root`, which must be written before.
     """
     shards = sorted({s.shard for s in samples})
+    sets = (SETS | (WIDE_SET if has_wide_audio(root, samples) else {})) if shards else {}
     used = {s.video_id for s in samples}
     licences = sorted({s.licence or "not stated" for s in sources if s.video_id in used})
     return (
@@ -110,16 +118,26 @@ def croissant(
                 "keywords": ["talking face", "audio-visual speech", "WebDataset"],
                 "distribution": [
                     *(_file(root, shard, "application/x-tar") for shard in shards),
-                    *(_file_set(member, shards) for member, _ in SETS.values() if shards),
+                    *(_file_set(member, shards) for member, _ in sets.values()),
                     *(_file(root, _table(t), "application/x-parquet") for t in TABLES),
                 ],
-                "recordSet": [_samples(), *(_members(s) for s in SETS if shards)],
+                "recordSet": [_samples(), *(_members(s) for s in sets)],
             },
             indent=1,
             ensure_ascii=False,
         )
         + "\n"
     )
+
+
+def has_wide_audio(root: Path, samples: Sequence[Sample]) -> bool:
+    """Whether shards of these samples hold sound at the source's own rate. The first sample of
+    each shard is asked, for a shard is of one build."""
+    for shard in sorted({s.shard for s in samples}):
+        index = SampleIndex.of(root / shard)
+        if len(index) and WIDE_AUDIO in index.spans(index.keys[0]):
+            return True
+    return False
 
 
 def _table(name: str) -> str:
@@ -139,19 +157,21 @@ def _file(root: Path, path: str, encoding: str) -> dict[str, Any]:
 
 
 def _file_set(member: str, shards: Iterable[str]) -> dict[str, Any]:
+    encoding, doc = WIDE_MEMBER if member == WIDE_AUDIO else MEMBERS[member]
     return {
         "@type": "cr:FileSet",
         "@id": f"members/{member}",
         "name": f"members/{member}",
-        "description": MEMBERS[member][1],
-        "encodingFormat": MEMBERS[member][0],
+        "description": doc,
+        "encodingFormat": encoding,
         "includes": f"*.{member}",
         "containedIn": [{"@id": shard} for shard in shards],
     }
 
 
 def _members(name: str) -> dict[str, Any]:
-    member, data_types = SETS[name]
+    member, data_types = (SETS | WIDE_SET)[name]
+    doc = WIDE_MEMBER[1] if member == WIDE_AUDIO else MEMBERS[member][1]
 
     def source(file_property: str, **transform: Any) -> dict[str, Any]:
         return {
@@ -172,7 +192,7 @@ def _members(name: str) -> dict[str, Any]:
                 ["sc:Text"],
                 source("filename", transform={"regex": KEY}),
             ),
-            _field(name, member, MEMBERS[member][1], data_types, source("content")),
+            _field(name, member, doc, data_types, source("content")),
         ],
     )
 

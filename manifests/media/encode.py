@@ -175,6 +175,12 @@ def decode_video(content: bytes) -> np.ndarray:
     return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
 
 
+def flac_rate(content: bytes) -> int:
+    """Samples a second of a FLAC."""
+    with av.open(io.BytesIO(content), "r") as container:
+        return container.streams.audio[0].rate
+
+
 def decode_flac(content: bytes) -> np.ndarray:
     """int16 [N] of a mono FLAC."""
     with av.open(io.BytesIO(content), "r") as container:

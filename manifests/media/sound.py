@@ -19,12 +19,14 @@ from statistics import median_low
 import av
 import numpy as np
 
-from manifests.clock import SAMPLE_RATE
+from manifests.clock import FRAME_RATE, SAMPLE_RATE
 from manifests.media.float_sound import in_range
 from manifests.media.mix import Mono
 from manifests.media.streams import open_media, packets_of, stream_of
 from manifests.records import Video
 
+WIDE_RATE = 48_000
+"""Of sound whose own rate gives a frame no whole number of samples."""
 LOOK_AHEAD_BLOCKS = 9
 TOLERANCE_US = 1500
 """Deviation that is taken for rounding: a Matroska tick is 1000 us."""
@@ -37,8 +39,9 @@ def read_audio(
     end_sample: int | None = None,
     *,
     full_scale: float = 1.0,
+    rate: int = SAMPLE_RATE,
 ) -> np.ndarray:
-    """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], 16 kHz, mono.
+    """Samples `[start_sample, end_sample)` on the canonical clock: int16 [N], mono, at `rate`.
 
     Gaps and what lies beyond the recording are silence, overlaps are cut. `end_sample` defaults
     to the end of the video. Decoding begins at the file's beginning, so that a part is bit for
@@ -47,10 +50,10 @@ def read_audio(
     """
     path = video.media_path if path is None else path
     if end_sample is None:
-        end_sample = round(video.num_frames * SAMPLE_RATE / Fraction(video.frame_rate))
+        end_sample = round(video.num_frames * rate / Fraction(video.frame_rate))
     output = np.zeros(max(0, end_sample - start_sample), np.int16)
     position = 0
-    for block in _resampled(video, path, full_scale):
+    for block in _resampled(video, path, full_scale, rate):
         low, high = max(position, start_sample), min(position + len(block), end_sample)
         if low < high:
             output[low - start_sample : high - start_sample] = block[
@@ -62,9 +65,21 @@ def read_audio(
     return output
 
 
-def _resampled(video: Video, path: str | Path, full_scale: float) -> Iterator[np.ndarray]:
-    """16 kHz int16 blocks, contiguous from canonical zero. libswresample pads its filter, so
-    resampling adds no delay."""
+def wide_rate(video: Video, path: str | Path) -> int:
+    """The rate of the sound as it is kept above 16 kHz: the stream's own, where that gives a frame
+    a whole number of samples and is no less than 16 kHz; else 48 kHz, or 16 where it is less."""
+    with open_media(path) as container:
+        own = stream_of(container, video.audio_stream).rate
+    if own <= SAMPLE_RATE:
+        return SAMPLE_RATE
+    return own if Fraction(own) % FRAME_RATE == 0 else WIDE_RATE
+
+
+def _resampled(
+    video: Video, path: str | Path, full_scale: float, wanted: int
+) -> Iterator[np.ndarray]:
+    """int16 blocks at the `wanted` rate, contiguous from canonical zero. libswresample pads its
+    filter, so resampling adds no delay."""
     resampler: av.AudioResampler | None = None
     rate, total, written = 0, Fraction(0), 0
     for samples, block_rate in _placed(video, path, full_scale):
@@ -74,8 +89,8 @@ def _resampled(video: Video, path: str | Path, full_scale: float) -> Iterator[np
                 tail = np.pad(tail, (0, max(0, round(total) - written - len(tail))))
                 written += len(tail)
                 yield tail
-            resampler, rate = av.AudioResampler("s16", "mono", SAMPLE_RATE), block_rate
-        total += Fraction(len(samples) * SAMPLE_RATE, rate)
+            resampler, rate = av.AudioResampler("s16", "mono", wanted), block_rate
+        total += Fraction(len(samples) * wanted, rate)
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate = rate
         for out in resampler.resample(frame):

@@ -16,7 +16,7 @@ from typing import Any
 
 from manifests import records as rec
 from manifests.description.card import card, write_checksums
-from manifests.description.croissant import croissant
+from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
 from manifests.schema import TABLES, write_table
 from manifests.shards import index_name
@@ -117,7 +117,9 @@ def _describe(
     write_atomic(root / "config.yaml", as_yaml(config))
     sources, sentence = tables["sources"], publication.sentence
     write_atomic(root / "dataset.json", croissant(root, name, samples, sources, sentence))
-    write_atomic(root / "README.md", card(name, samples, sources, sentence))
+    write_atomic(
+        root / "README.md", card(name, samples, sources, sentence, has_wide_audio(root, samples))
+    )
     write_checksums(
         root / "manifests",
         [*(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"],

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,9 +21,9 @@ from manifests.files import write_atomic
 from manifests.ids import clip_id
 from manifests.media.encode import encode_flac, encode_video
 from manifests.media.pictures import iter_pictures, resolve
-from manifests.media.sound import read_audio
+from manifests.media.sound import read_audio, wide_rate
 from manifests.records import Clip, Offset, Reject, Track, Video, col
-from manifests.shards import ShardSample, write_samples
+from manifests.shards import WIDE_AUDIO, ShardSample, write_samples
 from stages.base import Context, Resources, Stage
 from stages.clips.segmentation import segment, usable_runs
 from stages.faces import registration
@@ -46,6 +48,13 @@ class ClipsConfig:
     )
     max_residual_px: float = col(
         "largest registration residual", "px of 256", at_least=0, default=14.0
+    )
+
+    # Not in the key at its default: clips of corpora from before it stay as they are.
+    wide_audio: bool = col(
+        "keep the sound at the source's own rate too, as audio.wide.flac",
+        default=False,
+        in_key="unless_default",
     )
 
     def __post_init__(self) -> None:
@@ -82,6 +91,31 @@ class Plan:
     clip: Clip | None = None
 
 
+@dataclass(frozen=True)
+class Wide:
+    """A video's sound at the source's own rate."""
+
+    pcm: np.ndarray
+    """int16 [N], on the canonical clock."""
+    rate: int
+
+    def flac(self, start: int, num_frames: int) -> bytes:
+        """Of a clip whose sound begins at sample `start` of 16 kHz, to the nearest sample."""
+        first = round(Fraction(start * self.rate, SAMPLE_RATE))
+        length = int(num_frames * self.rate / FRAME_RATE)
+        kept = self.pcm[first : first + length]
+        # Half a sample of 16 kHz is a sample or more here: the last may lie behind the end.
+        return encode_flac(np.pad(kept, (0, length - len(kept))), self.rate)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A video's sound: int16 [N] at 16 kHz, and the wide one where it is kept."""
+
+    pcm: np.ndarray
+    wide: Wide | None
+
+
 class Clips(Stage[Offset, Clip]):
     """Tracks with an offset -> clips, each with its encoded members in a side file."""
 
@@ -116,7 +150,8 @@ class Clips(Stage[Offset, Clip]):
             faces = TrackFaces.load(track, context.work)
             plans.append(self.plan(offset, track, faces, len(pcm)))
         todo = [p for group in plans if not isinstance(group, Reject) for p in group]
-        self._render(video, path, pcm, todo, context)
+        wide = self._wide(video, path) if self.config.clips.wide_audio and todo else None
+        self._render(video, path, Sound(pcm, wide), todo, context)
         outcomes: list[list[Clip] | Reject] = []
         for group in plans:
             if isinstance(group, Reject):
@@ -136,6 +171,10 @@ class Clips(Stage[Offset, Clip]):
                 )
             )
         return outcomes
+
+    def _wide(self, video: Video, path: Path) -> Wide:
+        rate = wide_rate(video, path)
+        return Wide(read_audio(video, path, rate=rate), rate)
 
     def plan(
         self, offset: Offset, track: Track, faces: TrackFaces, num_samples: int
@@ -206,12 +245,12 @@ class Clips(Stage[Offset, Clip]):
         return plans
 
     def _render(
-        self, video: Video, path, pcm: np.ndarray, plans: list[Plan], context: Context
+        self, video: Video, path, sound: Sound, plans: list[Plan], context: Context
     ) -> None:
         again = {}
         for plan in plans:
             if plan.offset.track_id not in again:
-                again[plan.offset.track_id] = self._measure_again(plan, video, pcm, context)
+                again[plan.offset.track_id] = self._measure_again(plan, video, sound.pcm, context)
         waiting = sorted(plans, key=lambda p: (p.start, p.offset.track_id))
         while waiting:
             # Clips that touch share one decode.
@@ -230,7 +269,7 @@ class Clips(Stage[Offset, Clip]):
                             registration.warp(rgb, plan.matrices[frame - plan.start])
                         )
                         if frame + 1 == plan.end:
-                            self._encode(plan, pcm, again[plan.offset.track_id], context)
+                            self._encode(plan, sound, again[plan.offset.track_id], context)
 
     def _measure_again(self, plan: Plan, video: Video, pcm: np.ndarray, context: Context):
         track, offset = plan.track, plan.offset
@@ -240,7 +279,7 @@ class Clips(Stage[Offset, Clip]):
         item = self.sync.judge(track, faces, pcm, regions, lag_to_samples(plan.lag_ms), crops)
         return self.sync.verdict(item)
 
-    def _encode(self, plan: Plan, pcm: np.ndarray, again, context: Context) -> None:
+    def _encode(self, plan: Plan, heard: Sound, again, context: Context) -> None:
         track, offset = plan.track, plan.offset
         canonical = registration.apply(plan.matrices, plan.landmarks)
         residual = registration.residual_px(canonical)
@@ -248,7 +287,7 @@ class Clips(Stage[Offset, Clip]):
             plan.frames = []
             return
         length = plan.end - plan.start
-        sound = pcm[plan.audio_start : plan.audio_start + length * SAMPLES_PER_FRAME]
+        sound = heard.pcm[plan.audio_start : plan.audio_start + length * SAMPLES_PER_FRAME]
         content, psnr = encode_video(plan.frames)
         plan.frames = []
         points = io.BytesIO()
@@ -284,14 +323,14 @@ class Clips(Stage[Offset, Clip]):
             str(path.relative_to(context.work)),
         )
         buffer = io.BytesIO()
-        sample = ShardSample(
-            name,
-            {
-                "face.mp4": content,
-                "audio.flac": encode_flac(sound),
-                "landmarks.npy": points.getvalue(),
-            },
-        )
+        members = {
+            "face.mp4": content,
+            "audio.flac": encode_flac(sound),
+            "landmarks.npy": points.getvalue(),
+        }
+        if heard.wide is not None:
+            members[WIDE_AUDIO] = heard.wide.flac(plan.audio_start, length)
+        sample = ShardSample(name, members)
         write_samples(buffer, [sample.with_facts(sample_json(clip, offset, plan.is_interpolated))])
         write_atomic(path, buffer.getvalue())
         plan.clip = clip

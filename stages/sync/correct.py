@@ -22,7 +22,7 @@ from manifests.media.video import open_video
 from manifests.paths import as_path
 from manifests.records import Correction, Reject, Video, col
 from manifests.sample_json import known, typed
-from manifests.shards import ShardSample, read_samples, write_samples
+from manifests.shards import WIDE_AUDIO, ShardSample, read_samples, write_samples
 from stages.base import Context, Resources, Stage
 from stages.text.clip_text import moved_text
 
@@ -199,6 +199,11 @@ def correct_shard(path: Path, target: Path, lags_ms: dict[str, float]) -> None:
         sound = moved(sample.sound, lag)
         facts |= moved_text(facts, lag, len(sound) / SAMPLE_RATE)
         members = {**sample.members, "audio.flac": encode_flac(sound)}
+        if WIDE_AUDIO in members:
+            wide, rate = sample.wide_sound
+            members[WIDE_AUDIO] = encode_flac(
+                shifted(wide, round(lag_to_samples(lag) * rate / SAMPLE_RATE)), rate
+            )
         made.append(ShardSample(sample.key, members).with_facts(typed(facts)))
     buffer = io.BytesIO()
     write_samples(buffer, made)

@@ -22,6 +22,7 @@ from manifests.shards import SampleError, ShardError, ShardSample
 from training.data.collate import Example
 from training.data.mixture import Row
 from training.data.sound_features import FEATURES
+from training.data.wide_sound import wide_window
 
 Pairing = Literal["raw", "corrected"]
 LAG_FACTS = ("applied_lag_ms", "video_lag_ms", "offset_reason", "offset_status")
@@ -45,6 +46,8 @@ class View:
     the sound, whose window then begins earlier by a lag > 0 (the video was late)."""
     waveform: bool = False
     """The window's sound itself beside the feature, int16 [640 T], as `waveform`."""
+    wide_rate: int | None = None
+    """The window's sound above 16 kHz at so many samples a second, as `wide`; None: not read."""
 
     def __post_init__(self) -> None:
         for name, known_names in ((self.crop, CROPS), (self.sound, FEATURES)):
@@ -80,6 +83,8 @@ class View:
             "first_frame": first,
             "lag_samples": lag,
         }
+        if self.wide_rate is not None:
+            example["wide"] = wide_window(sample, self.wide_rate, lag, first, count)
         if self.sound is not None or self.waveform:
             sound = shifted(sample.sound, lag)
             if self.sound is not None:

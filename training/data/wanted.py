@@ -12,6 +12,11 @@ from training.data.places import Place, ShardSpans
 
 FACTS = ("num_frames", "offset_status", "video_lag_ms", "applied_lag_ms")
 Facts = Mapping[str, object]
+REMEDIES = {
+    "audio.wide.flac": "build the corpus with --set clips.wide_audio=true, or train at 16 kHz with "
+    "--set shape.sample_rate=16000"
+}
+"""What gives a sample a member that not every build writes."""
 FactsOf = Callable[[ShardSpans, Sequence[str]], list[Facts]]
 """What is known of some samples of a shard, by their keys."""
 
@@ -40,7 +45,10 @@ class Wanted:
     def lacking(self, members: Collection[str]) -> str | None:
         """Why a sample of these members is left out, whatever else is known of it."""
         lacking = sorted(self.members - set(members))
-        return f"without {lacking[0]}" if lacking else None
+        if not lacking:
+            return None
+        remedy = REMEDIES.get(lacking[0])
+        return f"without {lacking[0]}" + (f": {remedy}" if remedy else "")
 
     def refusal(self, facts: Facts) -> str | None:
         """Why a sample of which these facts are known is left out; None if it is wanted."""

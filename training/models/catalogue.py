@@ -91,6 +91,14 @@ def _vid2speech_wanted(config: Any) -> Wanted:
     return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
 
 
+def _waveform_gan_wanted(config: Any) -> Wanted:
+    members = {"face.mp4", "audio.flac"}
+    if config.shape.sample_rate > 16_000:
+        members.add("audio.wide.flac")
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    return Wanted(frozenset(members), min_frames=config.view.num_frames, offset_statuses=measured)
+
+
 KINDS = {
     "slts": Kind(
         "slts",
@@ -130,5 +138,16 @@ KINDS = {
         "paper: 1.9 million; tiny: .5 million",
         _vid2speech_wanted,
         speaker="Vid2SpeechSpeaker",
+    ),
+    "waveform_gan": Kind(
+        "waveform_gan",
+        "sound from lips, sample by sample, against a critic (Vougioukas et al. 2019)",
+        "clips of 3 s with their own sound: yld build ... --set clips.wide_audio=true (50 kHz); "
+        "tiny: any clips of 1.2 s, 16 kHz",
+        "training.models.waveform_gan",
+        "GanSystem",
+        "paper: 7.0 million, critic 4.4, speech encoder 1.5; tiny: .4 million, critic .3",
+        _waveform_gan_wanted,
+        speaker="GanSpeaker",
     ),
 }
