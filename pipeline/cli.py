@@ -53,11 +53,8 @@ def main() -> None:
 
 for command in (
     build.build,
-<<<<<<< HEAD
     config.config,
-=======
     estimate.estimate,
->>>>>>> h-deploy
     corpus.status,
     corpus.report,
     corpus.verify,
