@@ -12,7 +12,7 @@ from manifests.paths import as_text
 from pipeline.commands.config import preset_option
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
-from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly
+from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly, voiced
 
 
 @click.command()
@@ -49,6 +49,7 @@ from pipeline.commands.options import EXIT_FAILED, EXIT_STRICT, emit, friendly
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @model_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print the funnel as JSON.")
+@voiced
 @friendly
 def build(
     sources,

@@ -17,6 +17,7 @@ import click
 from manifests.plain_words import sentence
 from pipeline.run import supervisor
 from pipeline.run.health import ClusterLostError
+from pipeline.run.voice import METRICS_PORT, Voice, speaking
 
 if TYPE_CHECKING:
     from pipeline.storage.work_files import WorkFiles
@@ -57,6 +58,31 @@ def friendly(command):
                 )
             named = isinstance(error, ValueError) or getattr(error, "errno", None) in NAMED
             sys.exit(EXIT_USAGE if named else EXIT_STOPPED)
+
+    return wrapped
+
+
+def voiced(command):
+    """`-v`, `-q`, `--log-json` and `--metrics-port`, for commands that run stages."""
+
+    @click.option("-v", "--verbose", is_flag=True, help="A line for each unit that ended.")
+    @click.option("-q", "--quiet", is_flag=True, help="On stderr only what went wrong.")
+    @click.option(
+        "--log-json", is_flag=True, help="On stderr one JSON object a line instead of words."
+    )
+    @click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        help="Port on which Ray tells Prometheus of the run; with --address the cluster's own.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args, verbose, quiet, log_json, metrics_port, **kwargs):
+        if quiet and (verbose or log_json):
+            raise click.UsageError("--quiet goes with neither --verbose nor --log-json")
+        if metrics_port is not None:
+            os.environ[METRICS_PORT] = str(metrics_port)
+        with speaking(Voice(verbose, quiet, log_json)):
+            return command(*args, **kwargs)
 
     return wrapped
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import EXIT_FAILED, emit, friendly
+from pipeline.commands.options import EXIT_FAILED, emit, friendly, voiced
 
 SUMMARY_COLUMNS = [
     "speaker",
@@ -64,6 +64,7 @@ def run_options(command):
     help="May be given several times; the first one counts.",
 )
 @run_options
+@voiced
 @friendly
 def audit(path, out, layout, estimators, config, assignments, address, as_json) -> None:
     """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
@@ -115,6 +116,7 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
 )
 @click.option("--layout", help="As for `yld audit`.")
 @run_options
+@voiced
 @friendly
 def resync(path, out, undecided, layout, config, assignments, address, as_json) -> None:
     """Take the measured offset and drift out of every clip; originals stay as they are."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from manifests.paths import printable
-from pipeline.run import health, scratch, supervisor
+from pipeline.run import health, metrics, scratch, supervisor
 from pipeline.run.health import ClusterError, ClusterLostError
 from pipeline.run.terminal import stdin_closed
 from pipeline.storage.work_files import WorkFiles
@@ -46,14 +46,16 @@ def visible_cpus() -> int:
 def start(address: str | None, num_cpus: int | None = None) -> None:
     """Join the Ray cluster at `address`, or start a local one, and watch it from then on.
 
-    Raises ClusterError; below a supervisor a Ray that does not start is tried again.
+    Raises ClusterError, and SetupError where metrics are asked for and their libraries are
+    wanting; below a supervisor a Ray that does not start is tried again.
     """
     global _watch
     # Set before ray is imported: its workers inherit the environment.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-    os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    port = metrics.port()
+    os.environ.setdefault("RAY_enable_metrics_collection", "0" if port is None else "1")
     root = str(Path(__file__).resolve().parents[2])
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in paths:
@@ -81,6 +83,7 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
                         logging_level=logging.CRITICAL,
                         _temp_dir=home.ray_folder,
                         _system_config=PATIENCE,
+                        _metrics_export_port=port,
                     )
         except (Exception, SystemExit) as error:  # Ray raises many kinds, and may try to exit
             with contextlib.suppress(Exception, SystemExit):

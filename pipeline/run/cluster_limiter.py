@@ -29,6 +29,9 @@ class LimiterActor:
     def succeeded(self, host: str) -> None:
         self._limiter.succeeded(host, time.time())
 
+    def num_parked(self) -> int:
+        return len(self._limiter.parked(time.time()))
+
 
 RemoteLimiter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)(LimiterActor)
 
@@ -47,3 +50,7 @@ class ClusterLimiter:
 
     def succeeded(self, host: str) -> None:
         ray.get(self._actor.succeeded.remote(host))
+
+    def num_parked(self) -> int:
+        """Hosts that asked for a rest; raises GetTimeoutError where nobody answers in a second."""
+        return int(ray.get(self._actor.num_parked.remote(), timeout=1.0))

@@ -199,6 +199,10 @@ class Progress:
         while not self._end.wait(LINE_INTERVAL_S):
             self._write(self._line())
 
+    def say(self, text: str) -> None:
+        """A line above those that are drawn anew."""
+        self._write("".join(c if c.isprintable() else "?" for c in text))
+
     def _write(self, text: str) -> None:
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)

@@ -224,6 +224,11 @@ class Runner:
         is_splittable = self._stages[unit.node.name].splittable
         verdict = judge(unit, ended, self.policy, is_splittable=is_splittable)
         unit.attempts -= not verdict.is_charged
+        unit.cause = (
+            f"its host asked for a rest of {verdict.wait_s:.0f} s"
+            if verdict.fate == "park"
+            else f"{ended.reason or ''}: {ended.detail}"[:600]
+        )
         if verdict.fate == "stop":
             raise RunStopped(verdict.detail)
         if ended.done is not None and verdict.fate == "finish":

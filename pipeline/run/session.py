@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from manifests.files import write_atomic
 from pipeline.config.build_config import BuildConfig, resources_for
 from pipeline.graph import Node
-from pipeline.run import cluster, placement, status, supervisor
+from pipeline.run import cluster, metrics, placement, status, supervisor
+from pipeline.run.events import NAME, EventLog
 from pipeline.run.ledger import Ledger
 from pipeline.run.progress import Progress
 from pipeline.storage.lock import CorpusLock
@@ -90,8 +93,12 @@ def _running(
     from pipeline.run.scheduler import Runner
     from pipeline.run.unit import Policy
 
-    workers, next_status = config.workers, 0.0
+    workers, next_status, next_state = config.workers, 0.0, 0.0
+    figures = metrics.Metrics([n.name for n in nodes]) if metrics.port() is not None else None
+    limiter = ClusterLimiter(RemoteLimiter.remote(config.download.limits, Owner.here()))
     progress = Progress(num_requests, [n.name for n in nodes], pools.at_work)
+    log = EventLog(files.folder / NAME, progress.say)
+    log.began(num_requests, version=version("yld-corpora"), pools=_words(pools, config))
 
     def write_status() -> None:
         write_atomic(
@@ -99,9 +106,20 @@ def _running(
             json.dumps(status.rows(nodes, runner.entries, runner.pending())),
         )
 
+    def tell_state() -> None:
+        nonlocal next_state
+        if figures is not None and time.monotonic() > next_state:
+            next_state = time.monotonic() + STATUS_INTERVAL_S
+            with contextlib.suppress(Exception):  # a limiter that begins again ends no run
+                figures.state(runner.pending(), pools.num_running, limiter.num_parked())
+
     def seen(event, node, item) -> None:
         nonlocal next_status
         progress.observe(event, node, item)
+        log.observe(event, node, item)
+        if figures is not None:
+            figures.observe(event, node.name, item)
+            tell_state()
         if event == "finished":
             supervisor.progressed()
         if event in ("finished", "reused") and (began := time.monotonic()) > next_status:
@@ -125,15 +143,20 @@ def _running(
             pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
             limits=lambda name, declared: resources_for(config, name, declared),
         ),
-        ClusterLimiter(RemoteLimiter.remote(config.download.limits, Owner.here())),
+        limiter,
         seen,
         cluster.check,
     )
+    cause: BaseException | None = None
     try:
         with progress:
             yield runner
         files.flush()
+    except BaseException as error:
+        cause = error
+        raise
     finally:
+        log.ended(cause)
         pools.close()
         write_status()
 

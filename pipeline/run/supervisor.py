@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from pipeline.run import processes, scratch
+from pipeline.run import processes, scratch, voice
 from pipeline.run.scratch import Scratch
 
 COMMANDS = frozenset({"build", "audit", "resync", "evaluate", "demo", "estimate"})
@@ -242,4 +242,7 @@ def _start_guard(home: Scratch) -> tuple[int, int]:
 
 
 def _say(text: str) -> None:
-    print(f"yld: {text}", file=sys.stderr, flush=True)
+    told = f"yld: {text}\n"
+    if "--log-json" in sys.argv:  # the stream that writes events is the driver's
+        told = voice.json_line("error", text=told.strip())
+    print(told, end="", file=sys.stderr, flush=True)

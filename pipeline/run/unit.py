@@ -61,6 +61,8 @@ class Unit:
     results: list[Result] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     measured: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    cause: str = ""
+    """Why its last attempt gave nothing, for the log."""
     alone: bool = False
     """It was in a worker that died with others in hand: now it gets one to itself."""
     whole: Unit | None = None
