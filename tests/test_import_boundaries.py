@@ -20,7 +20,7 @@ ALLOWED = {
 FLOORS = {
     "manifests": (
         "address clock crops files ids paths records spans text network",
-        "arrays plain_words sample_json schema spectra splits walk",
+        "arrays page plain_words sample_json schema spectra splits walk",
         "media weights",
         "shards",
         "corpus description frames",
