@@ -20,7 +20,7 @@ ALLOWED = {
 FLOORS = {
     "manifests": (
         "address clock crops files ids paths records spans text network",
-        "arrays plain_words sample_json schema spectra split_rules walk",
+        "arrays page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",
         "corpus description frames",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from evaluation.audio import read_sound
@@ -15,10 +14,12 @@ from evaluation.metrics.signals import within_full_scale
 from evaluation.metrics.spectra import log_mel
 from evaluation.records import Score, Utterance
 from evaluation.report import charts
-from evaluation.report.published import beside
+from evaluation.report.published import Published, beside
 from evaluation.statistics import Summary
 from manifests.files import write_atomic
 from manifests.media.encode import encode_flac
+from manifests.page import render
+from manifests.page.tables import Cell, Column, table
 
 NUM_TO_HEAR, MAX_SECONDS = 5, 15
 NAMES = {
@@ -52,9 +53,6 @@ def write_report(
     names = [s.metric for s in next(iter(summaries.values()))]
     rank = _ranked(rows["hypothesis"])
     files = {u.utterance: u for u in utterances}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evaluation.report", "."), autoescape=True
-    )
     hear = (
         []
         if rank is None
@@ -63,10 +61,12 @@ def write_report(
             for title, chosen in _extremes(rank)
         ]
     )
-    page = environment.get_template("page.html").render(
+    page = render.page(
+        Path(__file__).parent,
+        "page.html",
         names=names,
         systems=_table(summaries, names),
-        published=beside(names),
+        published=_published(beside(names)),
         columns=[
             (n, split(n)[0].title + (", aligned" if n.startswith("a-") else ""), _arrow(n))
             for n in names
@@ -75,7 +75,7 @@ def write_report(
         hear=hear,
         ranked_by=rank[0].metric if rank else None,
         lips=any(split(name)[0].kind == "lips" for name in names),
-        left_out=_left_out(summaries["hypothesis"]),
+        left_out=_left_out_table(_left_out(summaries["hypothesis"])),
         num=len(utterances),
         signatures=sorted({s for group in summaries.values() for x in group for s in x.signatures}),
         clustered=sorted({x.clustered_by for x in summaries["hypothesis"] if x.clustered_by}),
@@ -173,3 +173,23 @@ def _left_out(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
         {"reason": reason, "count": max(counts.values()), "metrics": ", ".join(counts)}
         for reason, counts in reasons.items()
     ]
+
+
+def _published(rows: Sequence[Published]) -> str:
+    """A row per figure that a paper printed: a column per metric would not fit a screen."""
+    columns = [
+        *(Column(n) for n in ("paper, table", "data", "model", "metric")),
+        Column("value", "number", 3),
+    ]
+    cells: list[list[Cell]] = [
+        [f"{r.paper}, {r.table}", r.data, r.model, f"{name} {_arrow(name)}", value]
+        for r in rows
+        for name, value in r.values.items()
+    ]
+    return table(columns, cells, "printed in the papers", "No paper prints these metrics.")
+
+
+def _left_out_table(rows: Sequence[dict[str, Any]]) -> str:
+    columns = [Column("reason"), Column("utterances", "number"), Column("metrics")]
+    cells: list[list[Cell]] = [[r["reason"], r["count"], r["metrics"]] for r in rows]
+    return table(columns, cells, "reasons", "Every utterance has every score.")

@@ -14,7 +14,7 @@ from evaluation.metrics.spectra import log_mel
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 190, 34, 40, 10
 NUM_BINS = 20
 FLOOR_DB_DOWN = 80.0
-COLOURS = {"hypothesis": "#2f6f8f", "griffin_lim": "#c98a2d"}
+CLASSES = {"griffin_lim": "other"}
 PIXELS_PER_MEL = 2
 
 
@@ -40,7 +40,7 @@ def histogram(values: dict[str, Sequence[float]], title: str) -> str:
             parts.append(
                 f"<rect x='{LEFT + i * each + number * wide:.1f}' "
                 f"y='{TOP + tall - height:.1f}' width='{wide:.1f}' height='{height:.1f}' "
-                f"style='fill:{COLOURS.get(name, '#777')}'>"
+                f"class='{CLASSES.get(name, 'bar')}'>"
                 f"<title>{html.escape(name)}: {count}</title></rect>"
             )
     for share in (0, 0.25, 0.5, 0.75, 1):

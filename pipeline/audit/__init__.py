@@ -104,7 +104,7 @@ def audit(
         if with_report:
             from pipeline.audit.report import write_report
 
-            write_report(out / "report.html", path.name, layout, found, list(estimators))
+            write_report(out / "report.html", path.name, layout, found, list(estimators), path)
         own.wrote(made)
     print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
     return Audit(layout, items, found, entries, summary)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import av
 import cv2
-import jinja2
 import numpy as np
 
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
@@ -17,70 +19,53 @@ from manifests.media.encode import encode_flac, encode_video
 from manifests.media.pictures import iter_frames
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
+from manifests.page import charts, render
+from manifests.page.tables import Cell, Column, Link, table
 from manifests.paths import as_path
 from manifests.shards import SampleIndex
 from pipeline.audit import recordings
-from pipeline.corpus.report import charts, samples
+from pipeline.corpus.report import samples
 
 NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
-MAX_SPEAKERS_SHOWN = 40
+MAX_SPEAKERS_SHOWN, WORTH_A_CHART, MAX_DOTS, MAX_REASON = 40, 20, 2000, 160
 
 
 def write_report(
-    path: Path, name: str, layout: str, rows: list[dict[str, Any]], estimators: Sequence[str]
+    path: Path,
+    name: str,
+    layout: str,
+    rows: list[dict[str, Any]],
+    estimators: Sequence[str],
+    audited: Path | None = None,
 ) -> None:
-    """Write the self-contained page."""
-    from pipeline.audit import sentence, summarize
+    """Write the self-contained page. `audited`: what was audited, for the command to go on with."""
+    from pipeline.audit import summarize
 
     first = [
         r for r in rows if r.get("estimator") is None or r["estimator"].startswith(estimators[0])
     ]
     summary = summarize(first)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(charts.__file__).parent]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     measured = [r for r in first if r.get("video_lag_ms") is not None]
-    lags = [r["video_lag_ms"] for r in measured]
     containers = [r["container_lag_ms"] for r in first if r.get("container_lag_ms") is not None]
     drifts = [r["drift_ms_per_min"] for r in first if r.get("drift_ms_per_min") is not None]
-    by = [(s, [r for r in measured if r.get("speaker") == s["speaker"]]) for s in summary]
-    page = environment.get_template("audit.html").render(
+    page = render.page(
+        Path(__file__).parent,
+        "audit.html",
         name=name,
         layout=layout,
         estimators=list(estimators),
         total=len(first),
         measured=len(measured),
-        sentences=[sentence(s) for s in summary[:MAX_SPEAKERS_SHOWN]],
-        more=max(0, len(summary) - MAX_SPEAKERS_SHOWN),
-        overall=[
-            charts.histogram(lags, 40, "ms", "content: video lag", -400, 400),
-            charts.histogram(
-                containers, 5, "ms", "container: what readers without timestamps add", -100, 100
-            ),
-        ],
-        speakers=[
-            {
-                "title": s["speaker"] or "speaker not known",
-                "charts": [
-                    charts.histogram(
-                        [r["video_lag_ms"] for r in group], 40, "ms", "video lag", -400, 400
-                    ),
-                    charts.scatter(
-                        [(r["video_lag_ms"], r["confidence"] or 0.0) for r in group],
-                        "video lag, ms",
-                        "confidence",
-                    ),
-                ],
-            }
-            for s, group in by[:MAX_SPEAKERS_SHOWN]
-            if group
-        ],
-        without=charts.bars(_reasons(first), "clips without a number"),
-        agreement=agreement(rows, estimators),
+        within=sum(abs(r["video_lag_ms"]) <= charts.FRAME_MS for r in measured),
+        next_command=next_command(path, audited),
+        speakers=_speakers(summary),
+        clips=_clips(first),
+        overall=_overall(measured, containers),
+        by_speaker=_by_speaker(measured),
+        without=charts.bars(_reasons(first), "clips without a number")
+        if len(measured) < len(first)
+        else None,
+        agreement=_agreement(agreement(rows, estimators)),
         drift=charts.histogram(drifts, 20, "ms/min", "drift of single faces", -200, 200)
         if drifts
         else None,
@@ -89,6 +74,117 @@ def write_report(
         outlier_ms=OUTLIER_MS,
     )
     write_atomic(path, page)
+
+
+def next_command(page: Path, audited: Path | None) -> str | None:
+    """What corrects the corpus that was audited; None where it is not known where that lies."""
+    if audited is None:
+        return None
+    out = page.resolve().parent
+    corrected = out.with_name(out.name + "-corrected")
+    return f"yld resync {shlex.quote(str(audited.resolve()))} --out {shlex.quote(str(corrected))}"
+
+
+def _overall(measured: list[dict[str, Any]], containers: list[float]) -> list[str]:
+    lags = [r["video_lag_ms"] for r in measured]
+    made = [charts.histogram(lags, 40, "ms", "content: video lag", -400, 400, band=charts.FRAME_MS)]
+    if any(containers):  # all at 0 says nothing
+        title = "container: what readers without timestamps add"
+        made.append(charts.histogram(containers, 5, "ms", title, -100, 100, band=charts.FRAME_MS))
+    points = [
+        (r["video_lag_ms"], r["confidence"]) for r in measured if r.get("confidence") is not None
+    ]
+    if points:
+        made.append(
+            charts.scatter(
+                points[:: max(1, len(points) // MAX_DOTS)],
+                "video lag, ms",
+                "confidence",
+                charts.FRAME_MS,
+            )
+        )
+    return made
+
+
+def _by_speaker(measured: list[dict[str, Any]]) -> list[str]:
+    """A histogram for each speaker with enough clips, where there are several: one alone is the
+    histogram of all once more."""
+    by: dict[str, list[float]] = defaultdict(list)
+    for row in measured:
+        by[row.get("speaker") or "speaker not known"].append(row["video_lag_ms"])
+    if len(by) < 2:
+        return []
+    worth = sorted((g for g in by.items() if len(g[1]) >= WORTH_A_CHART), key=lambda g: -len(g[1]))
+    return [
+        charts.histogram(lags, 40, "ms", speaker, -400, 400, band=charts.FRAME_MS)
+        for speaker, lags in worth[:MAX_SPEAKERS_SHOWN]
+    ]
+
+
+def _speakers(summary: list[dict[str, Any]]) -> str:
+    columns = [
+        Column("speaker"),
+        Column("clips", "number"),
+        Column("measured", "number"),
+        Column("undecided", "number"),
+        Column("at the search's limit", "number"),
+        Column("no speech", "number"),
+        Column("centre, ms", "number", 0, True),
+        Column("spread, ms", "number"),
+    ]
+    names: tuple[str, ...] = ("clips", "measured", "undecided", "at_search_limit", "no_speech")
+    names += ("centre_ms", "spread_ms")
+    cells: list[list[Cell]] = [
+        [s["speaker"] or "not known", *(s.get(n) for n in names)] for s in summary
+    ]
+    return table(columns, cells, "speakers")
+
+
+def _clips(rows: list[dict[str, Any]]) -> str:
+    """Every clip, those without a number with their reason."""
+    columns = [
+        Column("clip", "link"),
+        Column("speaker"),
+        Column("lag, ms", "number", 0, True),
+        Column("confidence", "number", 2),
+        Column("status"),
+        Column("reason"),
+    ]
+    cells: list[list[Cell]] = [
+        [
+            _place(r),
+            r.get("speaker") or "",
+            r.get("video_lag_ms"),
+            r.get("confidence"),
+            r["offset_status"].replace("_", " "),
+            (r.get("reason") or "")[:MAX_REASON],
+        ]
+        for r in rows
+    ]
+    return table(columns, cells, "clips")
+
+
+def _place(row: dict[str, Any]) -> Link:
+    path = row.get("path") or ""
+    is_media = path.startswith("/") and not path.endswith(".tar")
+    start = row.get("start_frame")
+    after = "" if start is None else f"#t={start // FRAME_RATE}"
+    return (
+        Link(row["clip_id"], "file://" + quote(path, errors="replace"), after)
+        if is_media
+        else (Link(row["clip_id"]))
+    )
+
+
+def _agreement(pairs: list[dict[str, Any]]) -> str | None:
+    columns = [
+        Column("pair"),
+        Column("clips measured by both", "number"),
+        Column("R²", "number", 3),
+        Column("median difference, ms", "number", 1),
+    ]
+    cells = [[p["pair"], p["n"], p["r2"], p["median_ms"]] for p in pairs]
+    return table(columns, cells, "agreement between estimators") if cells else None
 
 
 def _reasons(rows) -> list[tuple[str, int]]:

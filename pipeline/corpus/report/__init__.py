@@ -8,31 +8,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
-
 from manifests.corpus import Corpus
 from manifests.files import write_atomic
-from pipeline.corpus.report import samples, summary
+from manifests.page import render
+from pipeline.corpus.report import listing, made_by, samples, summary
 
 
 def write_report(corpus: Corpus, destination: Path | None = None) -> Path:
     """Write the page (default `{corpus}/report.html`) and return its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    settings = made_by.settings(corpus)
     shown = samples.choose(corpus)
-    page = environment.get_template("page.html").render(
+    page = render.page(
+        Path(__file__).parent,
+        "page.html",
         name=corpus.name,
+        made=made_by.sentence(),
+        settings=made_by.as_text(corpus),
+        has_dataset=(corpus.root / "dataset.json").exists(),
         funnel=corpus.status(),
-        reasons=summary.reasons(corpus),
-        thumbnails=[samples.thumbnail(corpus, s) for s in shown],
-        clips=[samples.playable(corpus, s) for s in shown[: samples.NUM_PLAYABLE]],
-        playable_note="stored at 25 fps and 16 kHz; the sound is the lossless audio.flac",
-        **summary.overview(corpus),
+        reasons=listing.reasons(corpus),
+        speakers=listing.speakers(corpus),
+        sources=listing.sources(corpus),
+        **listing.clips(corpus),
+        thumbnails=[samples.thumbnail(corpus, s, made_by.max_residual_px(settings)) for s in shown],
+        playable=samples.playable_within(corpus, shown),
+        **summary.overview(corpus, settings),
     )
     destination = destination or corpus.root / "report.html"
     write_atomic(destination, page)
