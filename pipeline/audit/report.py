@@ -19,7 +19,7 @@ from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from manifests.paths import as_path
 from manifests.shards import SampleIndex
-from pipeline.audit import recordings
+from pipeline.audit import lengths, recordings
 from pipeline.corpus.report import charts, samples
 
 NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
@@ -54,6 +54,7 @@ def write_report(
         estimators=list(estimators),
         total=len(first),
         measured=len(measured),
+        length=lengths.sentence(first),
         sentences=[sentence(s) for s in summary[:MAX_SPEAKERS_SHOWN]],
         more=max(0, len(summary) - MAX_SPEAKERS_SHOWN),
         overall=[
