@@ -1,4 +1,4 @@
-"""How often Light-ASD picks the face whose sound is heard, where all faces talk.
+"""How often Light-ASD and LR-ASD pick the face whose sound is heard, where all faces talk.
 
     python -m benchmarks.speaker_choice CLIPS/INDEX.tsv --scenes 100
 
@@ -35,13 +35,18 @@ from stages.faces.source_crops import gray_crops
 from stages.faces.track_faces import TrackFaces
 from stages.faces.tracks import Tracks, TracksConfig
 from stages.networks.light_asd import LightAsd, features
+from stages.networks.lr_asd import LrAsd
 from stages.sources.probe import Probe, ProbeConfig
 from stages.sync.speech import SpeechDetector, share
 
 FRAMES = 75
 STEP_FRAMES = 25
 MIN_SPEECH = 1 / 3
-WEIGHTS = ("light_asd_ava.model", "light_asd_talkset.model")
+WEIGHTS: dict[str, type[LightAsd]] = {
+    "light_asd_ava.model": LightAsd,
+    "light_asd_talkset.model": LightAsd,
+    "lr_asd_talkset.model": LrAsd,
+}
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips-per-speaker", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    files = [fetch(name) for name in WEIGHTS]
+    files = {fetch(name): kind for name, kind in WEIGHTS.items()}
     speech, faces = SpeechDetector(0.5), []
     for clip in choose_clips(read_index(options.index), options.clips_per_speaker, options.seed):
         face = open_face(clip, speech, options.seed)
@@ -217,8 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{len(faces)} clips of {len(set(speakers))} speakers, seed {options.seed}\n")
     print("| weights | score | faces | right | share, 95 % | by guessing |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for file in files:
-        table = mean_scores(LightAsd.load(file), faces)
+    for file, kind in files.items():
+        table = mean_scores(kind.load(file), faces)
         for rule, values in (
             ("mean", table),
             ("mean, less that with silence", table - table[:, -1:]),

@@ -246,7 +246,7 @@ class Offset:
     track_id: str = col("track")
     video_id: str = col("video")
     shot_id: str = col("shot")
-    offset_scope: str = col("track | clip")
+    offset_scope: str = col("track | clip | video: the lag its other tracks share")
     offset_status: str = col("measured | undecided | at_search_limit | no_speech | no_face")
     video_lag_ms: float | None = col("> 0: video lags audio; null unless measured", "ms")
     reason: str | None = col("why there is no number")
@@ -291,6 +291,15 @@ class Measured(Offset):
         default=None,
     )
     end_lag_ms: float | None = col("lag where they end, by the last quarter", "ms", default=None)
+    peak_lag_ms: float | None = col(
+        "lag of this face's own highest point, also where it does not count", "ms", default=None
+    )
+    heard_s: float | None = col("speech of this face that was compared", "s", default=None)
+    windows_needed: int | None = col(
+        "windows with speech, from the first on, that decided; null where all of them did not",
+        default=None,
+    )
+    seconds_needed: float | None = col("time that these cover", "s", default=None)
 
 
 @dataclass(frozen=True)

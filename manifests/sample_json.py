@@ -40,7 +40,7 @@ MEMBERS: dict[str, Member] = {
     "is_interpolated": Member("mask", "for each frame: whether its landmarks were interpolated"),
     "num_frames": Member("integer", "frames of the sample", "frame"),
     "offset_reason": Member("text", "why there is no video_lag_ms; empty if there is"),
-    "offset_scope": Member("text", "track | clip"),
+    "offset_scope": Member("text", "track | clip | video"),
     "offset_status": Member("text", "measured | undecided | at_search_limit | ..."),
     "raw_score": Member("known_number", "the estimator's own unit"),
     "registration_residual_px": Member("number", "RMS distance to the template", "px"),

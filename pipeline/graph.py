@@ -91,7 +91,13 @@ AUDIT_JOB = (
     ),
 )
 SHARD_JOB = (
-    Node("measure_shard", "stages.sync.audit:MeasureShard", rec.Request, rec.Offset, "request_id"),
+    Node(
+        "measure_shard",
+        "stages.sync.audit:MeasureShard",
+        rec.Request,
+        rec.Measured,
+        "request_id",
+    ),
 )
 CORRECT_JOB = (
     Node("correct", "stages.sync.correct:Correct", rec.Correction, rec.Correction, "item_id"),

@@ -84,6 +84,15 @@ REGISTRY = {
             "efc375833887eefa9d209dc92810e18519b04c3c73ea35a549f2a7f40b7d94d5",
         ),
         ModelFile(
+            "lr_asd_talkset.model",
+            f"{_RAW}/Junhua-Liao/LR-ASD/HEAD/weight/finetuning_TalkSet.model",
+            "MIT",
+            "LR-ASD's speaking score, fine-tuned on TalkSet",
+            "lipsync for the choice of who speaks, which is part of yld",
+            3_426_337,
+            "6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342",
+        ),
+        ModelFile(
             "s3fd-619a316812.pth",
             f"{_FAN}/s3fd-619a316812.pth",
             "code BSD-3-Clause (face-alignment); none stated for the weights",

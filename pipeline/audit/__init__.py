@@ -35,6 +35,9 @@ from stages.sync.audit import MeasureConfig
 from stages.sync.estimators import ESTIMATORS
 
 FRAME_MS = 40.0
+SHARED = 0.9
+"""Part of a speaker's measured clips that must lie within a frame of the centre to be of one
+recording."""
 FILES = ("offsets.parquet", "summary.json")
 
 
@@ -94,12 +97,7 @@ def audit(
             found, entries = _audit_files(items, work, lock, config, measure, address)
         own.about_to_write(made)
         rows.write(found, out / "offsets.parquet")
-        first = [
-            r
-            for r in found
-            if (r.get("estimator") or "").startswith(estimators[0]) or r.get("estimator") is None
-        ]
-        summary = summarize(first)
+        summary = summarize(first_of(found, estimators[0]))
         write_atomic(out / "summary.json", json.dumps(summary, indent=1))
         if with_report:
             from pipeline.audit.report import write_report
@@ -180,6 +178,11 @@ def sample_facts(tar: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
+def first_of(found: list[dict[str, Any]], estimator: str) -> list[dict[str, Any]]:
+    """The rows of one estimator, and those that no estimator saw."""
+    return [r for r in found if (r.get("estimator") or estimator).startswith(estimator)]
+
+
 def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row per speaker: counts, centre and spread in ms, share within one frame of zero."""
     by: dict[str | None, list[dict[str, Any]]] = {}
@@ -209,8 +212,13 @@ def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def centres(summary: list[dict[str, Any]]) -> dict[str | None, float]:
-    """Centre in ms of each speaker with at least five measured clips."""
-    return {r["speaker"]: r["centre_ms"] for r in summary if r["measured"] >= 5}
+    """Centre in ms of each speaker with at least five measured clips, of which nine in ten lie
+    within a frame of it: clips of several recordings share no lag."""
+    return {
+        r["speaker"]: r["centre_ms"]
+        for r in summary
+        if r["measured"] >= 5 and r["within_frame_of_centre"] >= SHARED * r["measured"]
+    }
 
 
 def sentence(row: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from manifests.page import charts, render
 from manifests.page.tables import Cell, Column, Link, table
 from manifests.paths import as_path
 from manifests.shards import SampleIndex
-from pipeline.audit import recordings
+from pipeline.audit import lengths, recordings
 from pipeline.corpus.report import samples
 
 NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
@@ -56,6 +56,7 @@ def write_report(
         estimators=list(estimators),
         total=len(first),
         measured=len(measured),
+        length=lengths.sentence(first),
         within=sum(abs(r["video_lag_ms"]) <= charts.FRAME_MS for r in measured),
         next_command=next_command(path, audited),
         speakers=_speakers(summary),

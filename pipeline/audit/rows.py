@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from manifests.clock import FRAME_RATE
 from manifests.files import atomic_path
-from manifests.records import Measured, Offset
+from manifests.records import Measured
 from pipeline.run.ledger import Entry
 from stages.sources.layouts import Item
 
@@ -46,6 +46,11 @@ SCHEMA = pa.schema(
                 "measured | undecided | at_search_limit | no_speech | no_face",
             ),
             ("reason", pa.string(), "", "why there is no number"),
+            ("offset_scope", pa.string(), "", "track | video: inherited from its other tracks"),
+            ("peak_lag_ms", pa.float64(), "ms", "the face's own best lag, believed or not"),
+            ("heard_s", pa.float64(), "s", "speech of the face that was compared"),
+            ("windows_needed", pa.int64(), "", "windows that decided; null where all did not"),
+            ("seconds_needed", pa.float64(), "s", "time that these cover"),
             ("estimator", pa.string(), "", "estimator and version"),
             ("search_ms", pa.float64(), "ms", "search range, plus and minus"),
             (
@@ -74,9 +79,10 @@ SCHEMA = pa.schema(
             ("end_lag_ms", pa.float64(), "ms", "lag at the last window, by the last quarter alone"),
         )
     ],
-    metadata={"schema_version": "2"},
+    metadata={"schema_version": "3"},
 )
 
+OWN_FIELDS = ("offset_scope", "peak_lag_ms", "heard_s", "windows_needed", "seconds_needed")
 DRIFT_FIELDS = (
     "drift_status",
     "drift_reason",
@@ -178,8 +184,8 @@ def of_shards(
     return rows
 
 
-def _of(row: Offset, start: int, end: int | None) -> dict[str, Any]:
-    return {
+def _of(row: Measured, start: int, end: int | None) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in OWN_FIELDS} | {
         "start_frame": start,
         "end_frame": end,
         "video_lag_ms": row.video_lag_ms,
@@ -216,7 +222,7 @@ def _along(
     return row
 
 
-def _rank(row: Offset) -> tuple[bool, float, float]:
+def _rank(row: Measured) -> tuple[bool, float, float]:
     """Of several faces the one that tells most about the sound stands for the clip."""
     return (row.offset_status == "measured", row.confidence or 0.0, row.raw_score or 0.0)
 

@@ -69,7 +69,7 @@ def run_options(command):
 def audit(path, out, layout, estimators, config, assignments, address, as_json) -> None:
     """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
     from pipeline.audit import audit as run
-    from pipeline.audit import recordings, sentence
+    from pipeline.audit import first_of, lengths, recordings, sentence
     from pipeline.config import build_config as cfg
 
     done = run(
@@ -85,6 +85,9 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
         click.echo(sentence(row), err=True)
     for text in recordings.sentences(done.rows)[:20]:
         click.echo(text, err=True)
+    length = lengths.sentence(first_of(done.rows, estimators[0]))
+    if length is not None:
+        click.echo(length, err=True)
     if not any(r["measured"] for r in done.summary):
         from pipeline.run import why
 

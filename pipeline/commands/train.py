@@ -31,7 +31,7 @@ def training_options(command):
         click.option(
             "--fold-size",
             type=int,
-            default=5,
+            default=15,
             show_default=True,
             help="Speakers left out together in the trial.",
         ),
@@ -61,8 +61,8 @@ def training_options(command):
 
 @train.command()
 @training_options
-@click.option("--towers", type=int, default=4, show_default=True, help="Networks that vote.")
-@click.option("--steps", type=int, default=550, show_default=True, help="Steps for each.")
+@click.option("--towers", type=int, default=3, show_default=True, help="Networks that vote.")
+@click.option("--steps", type=int, default=380, show_default=True, help="Steps for each.")
 @friendly
 def lipsync(towers, steps, seed, **options) -> None:
     """The landmark synchrony model: held-out trial, calibration, weights."""

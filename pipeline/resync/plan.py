@@ -14,6 +14,7 @@ from manifests.records import Correction
 from pipeline.audit import Audit, centres
 from pipeline.resync import fates, names
 from stages.sources import layouts
+from stages.sync.together import AGREE_MS, CONTRADICTS
 
 
 def rows_of(found: Audit, path: Path, out: Path, undecided: str) -> list[dict[str, Any]]:
@@ -56,7 +57,7 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
     if undecided == "keep":
         return {"fate": fates.KEPT, "applied_lag_ms": 0.0, "applied_drift_ppm": 0.0}
     lag = centre.get(row.get("speaker")) if undecided == "speaker" else None
-    if lag is None:
+    if lag is None or _contradicts(row, lag):
         return left_out
     return {
         "fate": fates.CORRECTED,
@@ -64,6 +65,12 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
         "applied_drift_ppm": 0.0,
         "corrected_by": "speaker",
     }
+
+
+def _contradicts(row: dict[str, Any], lag_ms: float) -> bool:
+    """Whether a clip's own peak, half believed, lies elsewhere than its speaker's centre."""
+    own, sure = row.get("peak_lag_ms"), row.get("confidence")
+    return own is not None and abs(own - lag_ms) > AGREE_MS and (sure or 0.0) >= CONTRADICTS
 
 
 def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -144,23 +145,26 @@ class _Head(nn.Module):
 class LightAsd(nn.Module):
     """The network with its front ends; `load` gives it weights and puts it in eval mode."""
 
+    title: ClassVar[str] = "Light-ASD"
+    reach_frames: ClassVar[int] = REACH_FRAMES
+
     def __init__(self) -> None:
         super().__init__()
         self.model = _Towers()
         self.lossAV = _Head()
         self.lossV = _Head()
 
-    @staticmethod
-    def load(path: Path | str) -> LightAsd:
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
         """From a released file. Raises ModelFileError where content, names or shapes are not
         its own."""
-        network = LightAsd()
+        network = cls()
         try:
             network.load_state_dict(read_state(path))
         except ModelFileError:
             raise
         except RuntimeError as error:
-            raise unusable(path, f"it is not Light-ASD: {error}") from error
+            raise unusable(path, f"it is not {cls.title}: {error}") from error
         return network.eval()
 
     @torch.inference_mode()
@@ -172,7 +176,7 @@ class LightAsd(nn.Module):
             gray = torch.from_numpy(np.ascontiguousarray(crops[low:high])).to(self._device())
             return self.model.visualEncoder((gray.float() / 255 - MEAN)[None, None] / DEVIATION)[0]
 
-        return _in_pieces(encode, len(crops))
+        return _in_pieces(encode, len(crops), self.reach_frames)
 
     @torch.inference_mode()
     def hear(self, cepstra: np.ndarray) -> Tensor:
@@ -185,7 +189,7 @@ class LightAsd(nn.Module):
             columns = torch.from_numpy(np.ascontiguousarray(rows.T, np.float32))
             return self.model.audioEncoder(columns.to(self._device())[None, None])[0]
 
-        return _in_pieces(encode, len(cepstra) // COLUMNS_PER_FRAME)
+        return _in_pieces(encode, len(cepstra) // COLUMNS_PER_FRAME, self.reach_frames)
 
     @torch.inference_mode()
     def decide(self, seen: Tensor, heard: Tensor) -> np.ndarray:
@@ -257,11 +261,11 @@ def check_crops(crops: np.ndarray) -> None:
         raise ValueError(f"crops must be [T, 112, 112], not {list(crops.shape)}")
 
 
-def _in_pieces(encode, count: int) -> Tensor:
+def _in_pieces(encode, count: int, reach: int) -> Tensor:
     """`encode(low, high)` over [0, count) in pieces whose margins are thrown away."""
     parts = []
     for low in range(0, count, CHUNK_FRAMES):
         high = min(low + CHUNK_FRAMES, count)
-        begin, end = max(low - REACH_FRAMES, 0), min(high + REACH_FRAMES, count)
+        begin, end = max(low - reach, 0), min(high + reach, count)
         parts.append(encode(begin, end)[low - begin : high - begin])
     return torch.cat(parts)

@@ -34,7 +34,7 @@ def _block(inputs: int, outputs: int, kernel: int, dilation: int, dropout: float
         nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2 * dilation, dilation=dilation),
         nn.BatchNorm1d(outputs),
         nn.GELU(),
-        nn.Dropout(dropout),
+        nn.Dropout1d(dropout),
     )
 
 

@@ -1,4 +1,4 @@
-"""Active speaker detection: which of several faces in view speaks. Three ways to score them,
+"""Active speaker detection: which of several faces in view speaks. Four ways to score them,
 chosen by `sync.speaker`.
 
 A score has its detector's own unit; higher speaks. A face leads if its score is `margin` above
@@ -105,6 +105,19 @@ class ByLightAsd:
         return [_over_span(f, score) for f in faces]
 
 
+class ByLrAsd(ByLightAsd):
+    """Mean LR-ASD score over frames with speech (raw output, positive: speaks)."""
+
+    name, version = "lr_asd", "1"
+    weights_name = "lr_asd_talkset.model"
+
+    @cached_property
+    def _network(self):
+        from stages.networks.lr_asd import LrAsd
+
+        return LrAsd.load(weights(self.weights_name))
+
+
 class BySyncNet:
     """SyncNet v2's confidence: median less least mean distance over offsets."""
 
@@ -154,5 +167,6 @@ def _spoken(regions: list[tuple[int, int]], start: int, end: int) -> np.ndarray:
 ACTIVE_SPEAKER_DETECTORS: dict[str, type[ActiveSpeakerDetector]] = {
     "lipsync": ByAgreement,
     "light_asd": ByLightAsd,
+    "lr_asd": ByLrAsd,
     "syncnet": BySyncNet,
 }

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from manifests.clock import seconds_of
 from manifests.crops import crop
 from manifests.media.pictures import resolve
 from manifests.media.sound import read_audio
@@ -23,10 +24,12 @@ from manifests.shards import ShardSample, read_samples
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
 from stages.faces.track_faces import TrackFaces
+from stages.networks import lag_curves as off
 from stages.sync.drift import drift_of
 from stages.sync.estimators import ESTIMATORS
 from stages.sync.offsets import EstimatorName, Judged, Sync, SyncConfig, source_pictures
 from stages.sync.speech import SpeechDetector
+from stages.sync.together import inherited
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,57 @@ class _Measurer:
             )
         return row
 
+    def rows(self, sync: Sync, judged: list[Judged], regions) -> list[Measured]:
+        """All tracks of a video by one estimator: what they share, what each needed."""
+        offsets = inherited(sync, judged, [self.offset(sync, item, regions) for item in judged])
+        drift = drift_of(sync, judged)
+        return [
+            Measured(**vars(row), **drift, **needed(sync, item))
+            for row, item in zip(offsets, judged, strict=True)
+        ]
+
+
+def needed(sync: Sync, item: Judged) -> dict[str, Any]:
+    """The fields of `Measured` that say how much speech a track took to be decided: the windows,
+    from its beginning on, after which its pooled lag counts as measured and stays so."""
+    peak = item.peak
+    used = [i for i, weight in enumerate(item.weights) if weight > 0]
+    spoken_s = round(item.seconds, 2)
+    made: dict[str, Any] = {
+        "peak_lag_ms": None if peak is None else round(peak.lag_ms, 1),
+        "heard_s": spoken_s,
+    }
+    if peak is None or not sync.is_sure(peak, item.seconds):
+        return made
+    count = len(used)
+    while count > 1:
+        fewer = used[: count - 1]
+        pooled = off.pool([item.curves[i] for i in fewer], [item.weights[i] for i in fewer])
+        early = None if pooled is None else sync.estimator.peak(pooled)
+        if early is None or abs(early.lag_ms - peak.lag_ms) > off.FRAME_ERROR_MS:
+            break
+        if not sync.is_sure(early, _heard_s(item, fewer)):
+            break
+        count -= 1
+    return made | {
+        "windows_needed": count,
+        "seconds_needed": round(_heard_s(item, used[:count]), 2),
+    }
+
+
+def _heard_s(item: Judged, used: Sequence[int]) -> float:
+    """Seconds that some of a track's windows cover together."""
+    covered = np.zeros(max((b for _, b in item.windows), default=0), bool)
+    for i in used:
+        covered[slice(*item.windows[i])] = True
+    return seconds_of(float(covered.sum()))
+
 
 class Measure(Stage[Track, Measured]):
     """Every track of a video -> one Offset per estimator, with the drift of all of them."""
 
     name = "measure"
-    version = 2
+    version = 3
     resources = Resources(memory_gb=6.0, timeout_s=600.0)
     reads_media = True
 
@@ -99,20 +147,18 @@ class Measure(Stage[Track, Measured]):
             faces = TrackFaces.load(track, context.work)
             crops = source_pictures(video, context.work, track, faces)
             judged.append(self.measurer.judge(track, faces, pcm, regions, crops))
-        drifts = [drift_of(sync, [row[i] for row in judged]) for i, sync in enumerate(syncs)]
-        return [
-            [
-                Measured(**vars(self.measurer.offset(sync, item, regions)), **drift)
-                for sync, item, drift in zip(syncs, row, drifts, strict=True)
-            ]
-            for row in judged
+        columns = [
+            self.measurer.rows(sync, [row[i] for row in judged], regions)
+            for i, sync in enumerate(syncs)
         ]
+        return [list(row) for row in zip(*columns, strict=True)]
 
 
-class MeasureShard(Stage[Request, Offset]):
-    """A shard of ours -> the offsets of its samples; `track_id` is the sample's key."""
+class MeasureShard(Stage[Request, Measured]):
+    """A shard of ours -> the offsets of its samples, each judged alone; `track_id` is the key."""
 
     name = "measure_shard"
+    version = 2
     reasons = frozenset({"empty_shard"})
     resources = Resources(memory_gb=8.0, timeout_s=3600.0)
 
@@ -123,11 +169,11 @@ class MeasureShard(Stage[Request, Offset]):
     def fingerprint(self) -> dict[str, str]:
         return _fingerprint(self.config)
 
-    def process(self, batch: Sequence[Request], context: Context) -> list[list[Offset]]:
+    def process(self, batch: Sequence[Request], context: Context) -> list[list[Measured]]:
         return [self._shard(request) for request in batch]
 
-    def _shard(self, request: Request) -> list[Offset]:
-        made = []
+    def _shard(self, request: Request) -> list[Measured]:
+        made: list[Measured] = []
         for sample in read_samples(as_path(request.address)):
             faces, pcm = TrackFaces.of_sample(sample), sample.sound
             track = sample_track(
@@ -136,7 +182,10 @@ class MeasureShard(Stage[Request, Offset]):
             regions = self.speech.regions(pcm)
             judged = self.measurer.judge(track, faces, pcm, regions, partial(_crops, sample))
             made += [
-                self.measurer.offset(sync, item, regions)
+                Measured(
+                    **vars(self.measurer.offset(sync, item, regions)),
+                    **needed(sync, item),
+                )
                 for sync, item in zip(self.measurer.syncs, judged, strict=True)
             ]
         return made

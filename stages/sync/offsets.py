@@ -26,9 +26,10 @@ from stages.networks import lag_curves as off
 from stages.sync.active_speakers import ACTIVE_SPEAKER_DETECTORS, FaceInView, View
 from stages.sync.estimators import ESTIMATORS, TrackSignals
 from stages.sync.speech import SpeechDetector, share
+from stages.sync.together import inherited
 
 EstimatorName = Literal["lipsync", "lipsync_linear", "syncnet_v2"]
-SpeakerDetectorName = Literal["lipsync", "light_asd", "syncnet"]
+SpeakerDetectorName = Literal["lipsync", "light_asd", "lr_asd", "syncnet"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Sync(Stage[Identity, Offset]):
     """All tracks of a video together: who speaks, and how far picture and sound are apart."""
 
     name = "sync"
-    version = 2
+    version = 3
     reasons = frozenset(
         {"no_speech", "still_face", "voice_over", "not_speaking", "ambiguous_speaker"}
     )
@@ -133,7 +134,18 @@ class Sync(Stage[Identity, Offset]):
         judged = self.score_speakers(
             judged, boxes, View(video, resolve(video.media_path, context.work), pcm, regions)
         )
-        return [self._outcome(item, judged, regions) for item in judged]
+        made = [self._outcome(item, judged, regions) for item in judged]
+        kept = [
+            (item, row)
+            for item, outcome in zip(judged, made, strict=True)
+            for row in ([] if isinstance(outcome, Reject) else outcome)
+        ]
+        shared = inherited(self, [item for item, _ in kept], [row for _, row in kept])
+        row_of = {row.track_id: row for row in shared}
+        return [
+            outcome if isinstance(outcome, Reject) else [row_of[row.track_id] for row in outcome]
+            for outcome in made
+        ]
 
     def judge(
         self,

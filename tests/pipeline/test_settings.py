@@ -144,7 +144,7 @@ def test_a_file_cannot_be_a_corpus(tmp_path):
         ("clips.max_frames=10", "clips.max_frames=10 is below min_frames=25; raise"),
         ("sync.undecided=foo", "sync.undecided must be one of keep, drop, not 'foo'"),
         ("sync.estimator=foo", "sync.estimator must be one of lipsync, lipsync_linear, syncnet_v2"),
-        ("sync.speaker=foo", "sync.speaker must be one of lipsync, light_asd, syncnet, not 'foo'"),
+        ("sync.speaker=foo", "sync.speaker must be one of lipsync, light_asd, lr_asd, syncnet"),
         ("gpu_stages=[foo]", "workers.gpu_stages[0] must be one of expand, "),
         ("probe.frame_rate=25", "unknown setting 'probe.frame_rate'"),
         *(

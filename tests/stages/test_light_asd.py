@@ -104,7 +104,7 @@ def test_pieces_leave_no_seam(frames, monkeypatch):
     monkeypatch.setattr(net, "CHUNK_FRAMES", 5)
     assert np.allclose(network.scores_of(crops, cepstra, None), whole, atol=1e-5)
     # The margin is as wide as it must be: one frame less is seen.
-    monkeypatch.setattr(net, "REACH_FRAMES", 5)
+    monkeypatch.setattr(net.LightAsd, "reach_frames", 5)
     close = np.allclose(network.see(crops), _whole(network, crops), atol=1e-5)
     assert close == (frames < 12)
 

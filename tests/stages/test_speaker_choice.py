@@ -59,5 +59,5 @@ def test_faces_that_never_meet_are_no_rivals(sync):
 def test_speaker_detectors_have_names_of_their_own_and_an_unknown_one_lists_them():
     for name, kind in ACTIVE_SPEAKER_DETECTORS.items():
         assert kind.name == name and kind.margin > 0
-    with pytest.raises(ValueError, match="light_asd, lipsync, syncnet"):
+    with pytest.raises(ValueError, match="light_asd, lipsync, lr_asd, syncnet"):
         make(ACTIVE_SPEAKER_DETECTORS, "eyes")

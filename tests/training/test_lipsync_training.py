@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from manifests.crops import template
 from pipeline.cli import main
 from stages.networks.lag_curves import confidence
+from stages.networks.lipsync import lag_correlation
 from stages.networks.lipsync_linear import LinearModel
+from training.models.lipsync.all_pairs import all_pairs
 from training.models.lipsync.examples import Example, alter, draw, prepare
 from training.models.lipsync.linear import LinearRecipe, LinearSystem
 from training.models.lipsync.report import tables
@@ -74,7 +77,7 @@ def trained(people):
 
 def test_it_learns_the_lag_and_a_speakers_own(trained, people):
     model, lags = trained
-    assert abs(lags["p9"] - 120) <= 40 and lags["p0"] == 0
+    assert abs(lags["c9"] - 120) <= 40 and lags["c0"] == 0
     stranger = [speaker(20), speaker(21, -80.0)]
     prepare(stranger, np.random.default_rng(1))
     TOWERS.featurize(model, stranger)
@@ -87,7 +90,7 @@ def test_the_linear_model_learns_the_same_from_points_alone():
     made = [speaker(i) for i in range(5)] + [speaker(9, 120.0)]
     blind = [replace(e, mouths=np.zeros((0, 40, 48), np.uint8)) for e in made]
     model, lags = fit(LINEAR, blind, ["*p[0-4].mp4"])
-    assert abs(lags["p9"] - 120) <= 20 and lags["p0"] == 0 and abs(model.bias_ms) <= 10
+    assert abs(lags["c9"] - 120) <= 20 and lags["c0"] == 0 and abs(model.bias_ms) <= 10
     for lag in (0.0, -80.0):
         one = speaker(20, lag)
         assert abs(model.clip_peak(one.landmarks, one.mouths, one.pcm).lag_ms - lag) <= 20
@@ -129,6 +132,8 @@ def test_one_command_trains_either_model(tmp_path, monkeypatch):
         raise AssertionError(f"{word} is no JSON")
 
     rows = json.loads(out.with_suffix(".trial.json").read_text(), parse_constant=refuse)
+    assert {r["seconds"] for r in rows} == {1.0, 2.0, 3.0}
+    rows = [r for r in rows if r["seconds"] == 3.0]
     talk = [r for r in rows if r["kind"] == "talk"]
     assert np.mean([abs(r["error_ms"]) <= 40 for r in talk]) > 0.8
     sure, foreign = (
@@ -138,6 +143,21 @@ def test_one_command_trains_either_model(tmp_path, monkeypatch):
     assert np.mean(sure) > np.mean(foreign) + 0.3 and "| **all** | 3 s |" in tables(rows)
     again = CliRunner().invoke(main, ["train", "lipsync_linear", str(tmp_path), "--out", str(out)])
     assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_all_pairs_are_the_correlation_that_stages_read():
+    torch.manual_seed(0)
+    seen, heard = torch.randn(3, 16, 50), torch.randn(4, 16, 260)
+    exists = (torch.rand(4, 260) > 0.2).float()
+    plain = lag_correlation(seen, heard, exists, 30)
+    assert torch.allclose(all_pairs(seen, heard, exists, 30), plain, atol=3e-3)
+    # The way back: against the library's own gradients.
+    both = []
+    for kind in (lag_correlation, all_pairs):
+        signal = heard.clone().requires_grad_()
+        kind(seen, signal, exists, 30).square().sum().backward()
+        both.append(signal.grad.flatten())
+    assert torch.corrcoef(torch.stack(both))[0, 1] > 0.999
 
 
 def test_the_same_seed_gives_the_same_lags(people, trained):

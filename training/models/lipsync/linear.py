@@ -107,7 +107,7 @@ def _solve(
     xs, ys = [], []
     for example in examples:
         sound, lip = example.mels[0], example.lips
-        rows = 4 * np.arange(len(lip)) - round(lags[example.speaker] / net.STEP_MS)
+        rows = 4 * np.arange(len(lip)) - round(lags[example.name] / net.STEP_MS)
         ok = (rows >= 0) & (rows < len(sound))
         weight = length[example.speaker] ** -0.25
         xs.append(weight * sound[rows[ok]])

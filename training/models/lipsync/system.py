@@ -1,7 +1,7 @@
 """What every synchrony model shares in training: speakers' own lags, the zero, and one `fit`.
 
-Speakers' own lags (a camera's delay) are not known. A model learns whatever lag it is trained
-with, so a speaker's own is measured by a model that never saw the speaker; corpora known to be
+Clips' own lags (a camera's delay) are not known. A model learns whatever lag it is trained
+with, so a clip's own is measured by a model that never saw its speaker; corpora known to be
 synchronous set the zero. How a model is trained when lags are given is its `System`'s affair:
 `training/models/lipsync/towers.py`, and `training/models/lipsync/linear.py` for data without
 pictures.
@@ -33,9 +33,7 @@ Say = Callable[[str], None]
 class Recipe:
     """What every recipe has; it goes into the file of the weights."""
 
-    max_own_lag_ms: float = col(
-        "largest own lag of a speaker that is believed", "ms", default=300.0
-    )
+    max_own_lag_ms: float = col("largest own lag of a clip that is believed", "ms", default=200.0)
     seed: int = col("of all chance", default=0)
 
 
@@ -87,7 +85,7 @@ class System(Protocol[M]):
         ...
 
     def train(self, start: M, examples: Sequence[Example], lags: dict[str, float], say: Say) -> M:
-        """The whole model, where each speaker's picture is late by `lags` ms."""
+        """The whole model, where each example's picture is late by `lags` ms, by its name."""
         ...
 
     def curve(self, model: M, example: Example) -> np.ndarray:
@@ -106,7 +104,7 @@ def fit(
     synchronous: Sequence[str],
     say: Say = lambda _: None,
 ) -> tuple[M, dict[str, float]]:
-    """A model (not calibrated yet) and each speaker's own lag in ms. `prepare` comes before.
+    """A model (not calibrated yet) and each example's own lag in ms. `prepare` comes before.
 
     Raises ValueError for no examples.
     """
@@ -127,43 +125,52 @@ def own_lags(
     synchronous: Sequence[str],
     say: Say = lambda _: None,
 ) -> dict[str, float]:
-    """Lag of each speaker in ms against the synchronous ones, by models that never saw it."""
+    """Lag of each example in ms against the synchronous ones, by its name, by models that never
+    saw its speaker."""
     seconds: dict[str, int] = {}
     for e in examples:
         seconds[e.speaker] = seconds.get(e.speaker, 0) + len(e)
     people = sorted(seconds, key=lambda p: (-seconds[p], p))
-    lags = dict.fromkeys(people, 0.0)
+    lags = {e.name: 0.0 for e in examples}
     if len(people) < LAG_GROUPS:
         return lags
     groups = [people[k::LAG_GROUPS] for k in range(LAG_GROUPS)]
     limit = system.recipe.max_own_lag_ms
+    anchors = {e.name for e in examples if is_synchronous(e, synchronous)}
     for turn in range(LAG_ROUNDS):
         found: dict[str, float] = {}
         for k, group in enumerate(groups):
             rest = [e for e in examples if e.speaker not in group]
             judge = system.judge(start, rest, lags, 10 * turn + k, say)
-            found |= pooled_lags(system, judge, [e for e in examples if e.speaker in group])
-        anchors = {e.speaker for e in examples if is_synchronous(e, synchronous)}
-        zero = float(np.median([found[a] for a in anchors])) if anchors else 0.0
+            theirs = [e for e in examples if e.speaker in group]
+            found |= pooled_lags(system, judge, theirs, lambda e: e.name)
+        zero = float(np.median([found[a] for a in sorted(anchors)])) if anchors else 0.0
         lags = {
-            p: 0.0 if p in anchors or abs(lag - zero) > limit else lag - zero
-            for p, lag in found.items()
+            n: 0.0 if n in anchors or abs(lag - zero) > limit else lag - zero
+            for n, lag in found.items()
         }
-        say("own lags, ms: " + ", ".join(f"{p} {v:+.0f}" for p, v in sorted(lags.items())))
+        told = np.abs(list(lags.values()))
+        say(f"own lags: median {np.median(told):.0f} ms, largest {told.max():.0f} ms")
     return lags
 
 
-def pooled_lags(system: System[M], model: M, examples: Sequence[Example]) -> dict[str, float]:
-    """Each speaker's lag in ms over all its examples, by a model that never saw it.
+def pooled_lags(
+    system: System[M],
+    model: M,
+    examples: Sequence[Example],
+    key: Callable[[Example], str] = lambda e: e.speaker,
+) -> dict[str, float]:
+    """Each speaker's lag in ms over all its examples (or that of what `key` tells apart), by a
+    model that never saw it.
 
     The model's bias is taken away; 0 where nothing could be measured.
     """
     found = {}
-    for speaker in sorted({e.speaker for e in examples}):
-        theirs = [e for e in examples if e.speaker == speaker]
+    for name in sorted({key(e) for e in examples}):
+        theirs = [e for e in examples if key(e) == name]
         pooled = pool([system.curve(model, e).mean(0) for e in theirs], [len(e) for e in theirs])
         peak = None if pooled is None else find_peak(pooled, STEP_MS)
-        found[speaker] = 0.0 if peak is None else peak.lag_ms - model.bias_ms
+        found[name] = 0.0 if peak is None else peak.lag_ms - model.bias_ms
     return found
 
 

@@ -39,7 +39,7 @@ class Row:
     is_at_limit: bool
     error_ms: float | None = None
     centre_error_ms: float | None = None
-    """Error against the speaker's own pooled lag, as the same model measures it."""
+    """Error against the clip's own pooled lag, as the same model measures it."""
 
 
 def shifted(pcm: np.ndarray, low: int, high: int, lag_ms: float) -> np.ndarray:
@@ -82,7 +82,8 @@ def try_speaker(
     plants: int = 2,
     foreign: bool = True,
 ) -> list[Row]:
-    """Rows of the examples of unseen speakers: windows at random starts with planted lags."""
+    """Rows of the examples of unseen speakers: windows at random starts with planted lags.
+    `native_ms` and `centre_ms` are by the examples' names."""
     rows = []
 
     def add(example, kind, planted, landmarks, mouths, pcm):
@@ -91,8 +92,8 @@ def try_speaker(
             return
         error = centred = None
         if kind == "talk":
-            error = peak.lag_ms - planted - native_ms[example.speaker]
-            centred = peak.lag_ms - planted - centre_ms[example.speaker]
+            error = peak.lag_ms - planted - native_ms[example.name]
+            centred = peak.lag_ms - planted - centre_ms[example.name]
         rows.append(
             Row(
                 example.speaker,
@@ -168,14 +169,14 @@ def is_right(row: Row) -> bool:
 
 
 def is_consistent(row: Row) -> bool:
-    """Whether a window's lag is within 40 ms of the speaker's own centre."""
+    """Whether a window's lag is within 40 ms of the clip's own centre."""
     return row.centre_error_ms is not None and abs(row.centre_error_ms) <= 40
 
 
 def calibrate(rows: Sequence[Row]) -> np.ndarray:
     """Logistic weights of `evidence` for P(error <= 40 ms), by penalised Newton steps.
 
-    Errors are taken from the speaker's centre: a fold that leaves out nearly all synchronous
+    Errors are taken from the clip's centre: a fold that leaves out nearly all synchronous
     data has an uncertain zero, the shipped weights have not.
     """
     x = np.stack([evidence(peak_of(r), r.seconds) for r in rows])
