@@ -20,6 +20,7 @@ STATE = (
     "published.json",
     "pushed.json",
     "status.json",
+    "log.jsonl",
     "lease.json",
     "seen",
     "audited.json",
