@@ -77,7 +77,7 @@ class Readable(Built):
         offset = blank(
             rec.Offset,
             offset_scope="track",
-            estimator="lipsync-2",
+            estimator="lipsync-3",
             search_ms=700.0,
             reason=None if knows else "confidence 0.41 is low",
             raw_score=0.5 if knows else None,

@@ -34,6 +34,13 @@ def use_model_dir(folder: Path | None) -> None:
         os.environ["YLD_MODEL_MIRROR"] = str(folder.resolve())
 
 
+SHIPPED = (
+    "part of yld: lipsync.safetensors, trained on research data (clips of corpora for research "
+    "among them; stages/networks/weights/README.md says which). `yld train lipsync` on corpora "
+    "whose licences allow it makes one without."
+)
+
+
 @click.group()
 def models() -> None:
     """Weight files of the optional backends: what there is, fetch, check, find."""
@@ -59,6 +66,7 @@ def list_models(model_dir, as_json) -> None:
         for f in REGISTRY.values()
     ]
     emit(rows, LIST_COLUMNS, as_json)
+    click.echo(SHIPPED, err=True)
 
 
 @models.command("fetch")

@@ -85,7 +85,7 @@ def test_one_odd_track_in_twenty_is_forgiven():
 
 
 def test_how_much_speech_was_needed(sync):
-    judged, _ = programme(sync, [(100, 0.6), (100, 0.03)])
+    judged, _ = programme(sync, [(100, 0.9), (100, 0.03)])
     found = needed(sync, judged[0])
     assert found["windows_needed"] == 1 and found["seconds_needed"] == 3.0
     assert needed(sync, judged[1]).get("windows_needed") is None
