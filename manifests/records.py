@@ -292,14 +292,22 @@ class Measured(Offset):
     )
     end_lag_ms: float | None = col("lag where they end, by the last quarter", "ms", default=None)
     peak_lag_ms: float | None = col(
-        "lag of this face's own highest point, also where it does not count", "ms", default=None
-    )
-    heard_s: float | None = col("speech of this face that was compared", "s", default=None)
-    windows_needed: int | None = col(
-        "windows with speech, from the first on, that decided; null where all of them did not",
+        "lag of this face's own highest point, also where it does not count",
+        "ms",
+        in_key="unless_default",
         default=None,
     )
-    seconds_needed: float | None = col("time that these cover", "s", default=None)
+    heard_s: float | None = col(
+        "speech of this face that was compared", "s", in_key="unless_default", default=None
+    )
+    windows_needed: int | None = col(
+        "windows with speech, from the first on, that decided; null where all of them did not",
+        in_key="unless_default",
+        default=None,
+    )
+    seconds_needed: float | None = col(
+        "time that these cover", "s", in_key="unless_default", default=None
+    )
 
 
 @dataclass(frozen=True)

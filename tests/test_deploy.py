@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,12 @@ def test_the_batch_script_starts_ray_on_all_nodes_and_then_builds(tmp_path):
         "SLURM_CPUS_PER_TASK": "16",
     }
     subprocess.run(["bash", str(script)], check=True, env=environment, timeout=60)
+    joins, deadline = "ray start --address=n1:20007 --num-cpus=16", time.monotonic() + 30
+    while joins not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)  # it is begun beside the build
     calls = log.read_text()
     assert "ray start --head --port=20007 --num-cpus=16" in calls
-    assert "ray start --address=n1:20007 --num-cpus=16" in calls
+    assert joins in calls
     built = f"yld build {tmp_path}/links.txt --out {tmp_path}/my-corpus --address n1:20007"
     assert built in calls
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.audio import read_sound
-from evaluation.catalogue import split
+from evaluation.catalogue import all_names, split
 from evaluation.metrics.signals import within_full_scale
 from evaluation.metrics.spectra import log_mel
 from evaluation.records import Score, Utterance
@@ -182,11 +182,16 @@ def _published(rows: Sequence[Published]) -> str:
         Column("value", "number", 3),
     ]
     cells: list[list[Cell]] = [
-        [f"{r.paper}, {r.table}", r.data, r.model, f"{name} {_arrow(name)}", value]
+        [f"{r.paper}, {r.table}", r.data, r.model, _printed(name), value]
         for r in rows
         for name, value in r.values.items()
     ]
     return table(columns, cells, "printed in the papers", "No paper prints these metrics.")
+
+
+def _printed(name: str) -> str:
+    """A metric of a paper, with its direction where `yld evaluate` has it too."""
+    return f"{name} {_arrow(name)}" if name in all_names() else name
 
 
 def _left_out_table(rows: Sequence[dict[str, Any]]) -> str:

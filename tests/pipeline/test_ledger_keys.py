@@ -19,7 +19,7 @@ RECORDS = {
     "Track": "0f036aac7fa73607",
     "Identity": "f70199cf879f90dc",
     "Offset": "7e59fc7b5627c8ec",
-    "Measured": "cc5cb6700f553377",
+    "Measured": "967415f95cd9eb91",
     "Clip": "a5d2016249ac8fb0",
     "Speaker": "67304a6154a4f414",
     "Sample": "4041e9e89765c4d4",

@@ -22,10 +22,12 @@ LEAST_SPACING = 1e-3
 
 
 def line_spectrum(samples: np.ndarray) -> np.ndarray:
-    """16 kHz sound, int16 or float in +-1, [N] -> float32 [T, 18]. Raises ValueError for less than
-    two frames."""
+    """16 kHz sound, int16 or float in +-1, [N] -> float32 [T, 18]. Raises TypeError for
+    other types, ValueError for less than two frames."""
     if samples.ndim != 1 or len(samples) < 2 * SAMPLES_PER_FRAME:
         raise ValueError(f"one channel of 2 frames or more is needed, not {samples.shape}")
+    if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
+        raise TypeError(f"samples must be int16, or float in +-1, not {samples.dtype}")
     scale = 32768 if samples.dtype == np.int16 else 1
     low = resample_poly(samples.astype(np.float64) / scale, RATE, SAMPLE_RATE)
     emphasised = lfilter([1.0, -PRE_EMPHASIS], [1.0], low)
