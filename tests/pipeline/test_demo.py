@@ -12,11 +12,14 @@ from pipeline.corpus.verify import verify
 from tests.terminal import at_terminal
 
 
+pytestmark = pytest.mark.timeout(600)  # beside other whole runs it takes twice its time
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
     return out, at_terminal(
-        [sys.executable, "-m", "pipeline.cli", "demo", "--seed", "7", "--out", str(out)], 280
+        [sys.executable, "-m", "pipeline.cli", "demo", "--seed", "7", "--out", str(out)], 500
     )
 
 
