@@ -11,7 +11,6 @@ from manifests.corpus import Corpus
 from pipeline.corpus.verify import verify
 from tests.terminal import at_terminal
 
-
 pytestmark = pytest.mark.timeout(600)  # beside other whole runs it takes twice its time
 
 
