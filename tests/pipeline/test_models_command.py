@@ -50,7 +50,7 @@ def small(monkeypatch):
 def test_list_says_what_is_here_and_on_what_terms(run, small, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "free.onnx").write_bytes(b"good")
-    rows = {r["name"]: r for r in json.loads(run("list", "--json").output)}
+    rows = {r["name"]: r for r in json.loads(run("list", "--json").stdout)}
     assert rows["free.onnx"]["state"] == "here" and rows["bound.onnx"]["state"] == "absent"
     assert rows["bound.onnx"]["use"] == "non-commercial"
     assert rows["bound.onnx"]["licence"] == "research only"
@@ -84,7 +84,7 @@ def test_verify_finds_damage(run, small, tmp_path):
     empty = run("verify")
     assert empty.exit_code == 0 and "yld models fetch NAME" in empty.output
     assert str(tmp_path / "cache") in empty.output
-    assert json.loads(run("verify", "--json").output) == []
+    assert json.loads(run("verify", "--json").stdout) == []
     assert run("verify", "free.onnx").exit_code == 1
     (tmp_path / "cache" / "free.onnx").write_bytes(b"goof")
     damaged = run("verify")
@@ -96,5 +96,5 @@ def test_verify_finds_damage(run, small, tmp_path):
 
 
 def test_the_real_list_names_every_file(run):
-    names = [r["name"] for r in json.loads(run("list", "--json").output)]
+    names = [r["name"] for r in json.loads(run("list", "--json").stdout)]
     assert NAME in names and names == list(model_registry.REGISTRY)
