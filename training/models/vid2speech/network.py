@@ -14,6 +14,8 @@ from training.models.vid2speech.config import Vid2SpeechShape
 STAGES = (((32,), 0.0), ((32, 32), 0.25), ((64, 64), 0.25), ((128, 128), 0.25), ((128, 128), 0.5))
 """Channels of each stage's convolutions, and the dropout behind its pool."""
 DENSE, SLOPE, DENSE_DROPOUT = 512, 0.3, 0.5
+EPSILON = 1e-3
+"""Of the batch norms: the code's library adds so much to a variance."""
 
 
 class Vid2Speech(nn.Module):
@@ -29,7 +31,7 @@ class Vid2Speech(nn.Module):
                 is_last = number == len(STAGES) - 1 and i == len(channels) - 1
                 layers += [
                     nn.Conv2d(size, outputs, 3, padding=1),
-                    nn.BatchNorm2d(outputs),
+                    nn.BatchNorm2d(outputs, EPSILON),
                     nn.Tanh() if is_last else nn.LeakyReLU(SLOPE),
                 ]
                 size = outputs
@@ -39,12 +41,11 @@ class Vid2Speech(nn.Module):
         self.dense = nn.Sequential(
             nn.Flatten(),
             nn.Linear(size * side * side, dense),
-            nn.BatchNorm1d(dense),
+            nn.BatchNorm1d(dense, EPSILON),
             nn.Tanh(),
             nn.Dropout(DENSE_DROPOUT * shape.dropout),
             nn.Linear(dense, dense),
-            nn.BatchNorm1d(dense),
-            nn.Tanh(),
+            nn.BatchNorm1d(dense, EPSILON),
             nn.Linear(dense, NUM_VALUES),
         )
         for module in self.modules():
