@@ -85,6 +85,12 @@ def _two_tower_wanted(config: Any) -> Wanted:
     )
 
 
+def _vca_gan_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
+
+
 def _vid2speech_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.pairing == "corrected" else None
     members = frozenset({"face.mp4", "audio.flac"})
@@ -128,6 +134,16 @@ KINDS = {
         "paper: 33.9 million; tiny: 2.3 million",
         _two_tower_wanted,
         speaker="TwoTowerSpeaker",
+    ),
+    "vca_gan": Kind(
+        "vca_gan",
+        "a baseline: spectrogram from lips against three discriminators (Kim, Hong and Ro 2021)",
+        "clips of 1.6 s or more (tiny: .96 s); their measured lags are taken out",
+        "training.models.vca_gan",
+        "VcaGanSystem",
+        "paper: 51.8 million, critics 50.1; tiny: 3.3 million, critics 3.2",
+        _vca_gan_wanted,
+        speaker="VcaGanSpeaker",
     ),
     "vid2speech": Kind(
         "vid2speech",
