@@ -21,6 +21,7 @@ from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.spectra import mel_htk, mel_slaney, stft, windows
 from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
 from stages.networks.mfcc import WINDOW as MFCC_WINDOW
+from training.data.auditory import auditory_spectrum
 from training.data.line_spectrum import line_spectrum
 
 FULL_SCALE = 32768
@@ -268,6 +269,7 @@ FEATURES = {
     "vca_gan": SoundFeature(vca_gan_mel, 10.0, 0.0, COLUMNS_PER_FRAME, None),
     "vca_gan_spectra": SoundFeature(vca_gan_spectra, 10.0, 0.0, COLUMNS_PER_FRAME, None),
     "ephrat": SoundFeature(ephrat_spectra, 10.0, 5.0, COLUMNS_PER_FRAME, None),
+    "auditory": SoundFeature(auditory_spectrum, 10.0, 5.0, COLUMNS_PER_FRAME, 1),
     "line_spectrum": SoundFeature(line_spectrum, 40.0, 20.0, 1, None),
     "waveform": SoundFeature(waveform, 1000 / SAMPLE_RATE, 0.0, SAMPLES_PER_FRAME, 0),
 }

@@ -58,6 +58,12 @@ class Kind:
         return getattr(importlib.import_module(f"{self.module}.speak"), self.speaker)
 
 
+def _lip2audspec_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=config.num_frames, offset_statuses=measured)
+
+
 def _slts_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
     members = frozenset({"face.mp4", "audio.flac"})
@@ -106,6 +112,16 @@ def _waveform_gan_wanted(config: Any) -> Wanted:
 
 
 KINDS = {
+    "lip2audspec": Kind(
+        "lip2audspec",
+        "a baseline: auditory spectrograms by an autoencoder's codes (Akbari et al. 2018)",
+        "clips of .28 s or more (tiny: .88 s); their measured lags are taken out",
+        "training.models.lip2audspec",
+        "Lip2AudSpecSystem",
+        "paper: 12.7 million, autoencoder .2; tiny: .9 million",
+        _lip2audspec_wanted,
+        speaker="Lip2AudSpecSpeaker",
+    ),
     "slts": Kind(
         "slts",
         "speech from lips, trained on data whose lags it corrects itself (Niu and Mak 2023)",

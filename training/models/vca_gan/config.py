@@ -89,14 +89,14 @@ def paper() -> VcaGanConfig:
 
 
 def small() -> VcaGanConfig:
-    """For two cores: a quarter of the width, mouths of 48 px, windows of 24 frames, eight a step,
+    """For two cores: a quarter of the width, mouths of 48 px, windows of 24 frames, four a step,
     ten times the rate; no squares are erased (inferred: a hundred clips are seen few times)."""
     return VcaGanConfig(
         shape=VcaGanShape(width=0.25, picture_px=48, dropout=0.1),
         view=VcaGanView(num_frames=24, erase=False),
         recipe=Recipe(
-            steps=400,
-            batch=8,
+            steps=300,
+            batch=4,
             learning_rate=1e-3,
             schedule="cosine",
             weight_decay=1e-5,
