@@ -11,7 +11,22 @@ from pipeline.commands.options import friendly
 from training.models.catalogue import KINDS, Kind
 
 
-@click.group()
+class Models(click.Group):
+    """Its help says of each model what it needs, how large it is and how long `tiny` takes."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Instead of the first words of each."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            assert command is not None
+            short = command.get_short_help_str(formatter.width)
+            rows.append((name, KINDS[name].told if name in KINDS else short))
+        with formatter.section("Models"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Models)
 def train() -> None:
     """Train a model on built corpora.
 
@@ -113,7 +128,7 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
 def model_command(kind: Kind) -> click.Command:
     """`yld train NAME` of a model in the catalogue."""
 
-    @click.command(kind.name, help=f"{kind.about}.\n\nData: {kind.needs}.\n\n{kind.parameters}.")
+    @click.command(kind.name, help=kind.told.replace(". ", ".\n\n"))
     @click.argument("more", nargs=-1, metavar="[CORPUS]...")
     @click.option(
         "--data",

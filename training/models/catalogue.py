@@ -28,6 +28,16 @@ class Kind:
     speaker: str | None = None
     """Its class in `speak` that makes speech of a video (`training.harness.speaker.Speaker`); None
     where it makes none."""
+    minutes: str = "not measured"
+    """How long `tiny` takes, as it was measured."""
+
+    @property
+    def told(self) -> str:
+        """All of it in a line."""
+        return (
+            f"{self.about}. Data: {self.needs}. Parameters: {self.parameters}. Time of tiny: "
+            f"{self.minutes}."
+        )
 
     @property
     def speaks(self) -> bool:

@@ -178,9 +178,7 @@ class Decoder(nn.Module):
         middle = self.middle(self.first_join(torch.cat([coarse, looked], 1)))
         looked = self.second_look(middle, context, mask)
         fine = self.fine(self.second_join(torch.cat([middle, looked], 1)))
-        return Mels(
-            *(tell(x) for tell, x in zip(self.to_mel, (coarse, middle, fine), strict=True))
-        )
+        return Mels(*(tell(x) for tell, x in zip(self.to_mel, (coarse, middle, fine), strict=True)))
 
 
 class _Refining(nn.Module):

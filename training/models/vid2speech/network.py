@@ -18,24 +18,34 @@ EPSILON = 1e-3
 """Of the batch norms: the code's library adds so much to a variance."""
 
 
+class ColumnNorm(nn.BatchNorm2d):
+    """Batch norm of [N, C, H, W] whose statistics are the columns', W of them."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.transpose(1, 3)).transpose(1, 3)
+
+
 class Vid2Speech(nn.Module):
     """[N, K, H, W] about 0 -> [N, 18] of mean 0 and deviation 1; 1,917,650 parameters."""
 
     def __init__(self, shape: Vid2SpeechShape) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        size = shape.context_frames
+        size, columns = shape.context_frames, shape.picture_px
         for number, (channels, dropout) in enumerate(STAGES):
             for i, wanted in enumerate(channels):
                 outputs = shape.scaled(wanted)
                 is_last = number == len(STAGES) - 1 and i == len(channels) - 1
                 layers += [
                     nn.Conv2d(size, outputs, 3, padding=1),
-                    nn.BatchNorm2d(outputs, EPSILON),
+                    nn.BatchNorm2d(outputs, EPSILON)
+                    if shape.norms == "channels"
+                    else ColumnNorm(columns, EPSILON),
                     nn.Tanh() if is_last else nn.LeakyReLU(SLOPE),
                 ]
                 size = outputs
             layers += [nn.MaxPool2d(2), nn.Dropout(dropout * shape.dropout)]
+            columns //= 2
         self.convolutions = nn.Sequential(*layers)
         side, dense = shape.picture_px // 2 ** len(STAGES), shape.scaled(DENSE)
         self.dense = nn.Sequential(
