@@ -1,4 +1,4 @@
-"""Vid2Speech's published weights: how Keras keeps them, and that they say here what they said there."""
+"""Vid2Speech's published weights: how Keras keeps them, and that they say the same here."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_file_and_a_corpus_make_weights_that_speak(tmp_path):
     convert(path, str(corpus), tmp_path / "made")
     weights, about = load_weights(tmp_path / "made")
     assert about.model == "vid2speech" and len(about.facts["mean"]) == 18
-    assert torch.equal(weights["dense.8.bias"], torch.from_numpy(layers[-1][1]))
+    assert torch.equal(weights["dense.7.bias"], torch.from_numpy(layers[-1][1]))
     with pytest.raises(FileExistsError):
         convert(path, str(corpus), tmp_path / "made")
 

@@ -1,7 +1,7 @@
 """An auditory spectrogram and the way back: Lip2AudSpec's sound.
 
 The original is made by a MATLAB toolbox (NSL's `wav2aud`, [10 10 -2 0] at 16 kHz): 128 bands, 24 an
-octave, from 180 to 7246 Hz, a column each 10 ms, of which the power .3 is taken. Here stand bells of
+octave, from 180 to 7246 Hz, a column each 10 ms, of which the power .3 is taken. Here are bells of
 the same centres on magnitudes of 40 ms (inferred). What the toolbox does beyond, differences
 between neighbouring bands and a leaky integration of 10 ms, is left out: the window is longer.
 Legend: N samples, T = N // 640 frames, C columns, M = 128 bands.

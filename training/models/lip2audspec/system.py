@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from training.harness.data import Parts
 from training.harness.look import tensor
 from training.harness.system import Criterion, Facts, Round, System
 from training.losses.across import mean_of
-from training.models.lip2audspec.config import CONTEXT_FRAMES, WINDOW_FRAMES, Lip2AudSpecConfig
+from training.models.lip2audspec.config import CONTEXT_FRAMES, Lip2AudSpecConfig
 from training.models.lip2audspec.network import COLUMNS, PACE, Coder, Eyes, Lip2AudSpec, windows_in
 from training.models.lip2audspec.objective import corr2d, corr2d_and_squares, sizes
 
@@ -160,6 +160,3 @@ def _alone(measure: Any, truth: Tensor, guess: Tensor) -> float:
     power = one.square().sum() * other.square().sum()
     alike = (one * other).sum() / power.clamp_min(1e-12).sqrt()
     return float(alike if measure is corr2d else (one - other).square().mean() - alike)
-
-
-__all__: Sequence[str] = ("Lip2AudSpecSystem", "decode_of", "facts_of", "WINDOW_FRAMES")

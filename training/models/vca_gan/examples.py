@@ -1,4 +1,4 @@
-"""What VCA-GAN is fed of a sample: a window of mouths and spectra, mirrored or not, a grey square."""
+"""What VCA-GAN is fed of a sample: a window of mouths and spectra, a mirror, a grey square."""
 
 from __future__ import annotations
 

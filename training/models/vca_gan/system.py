@@ -20,7 +20,7 @@ from training.harness.system import Criterion, Facts, Round, System
 from training.models.vca_gan.config import VcaGanConfig
 from training.models.vca_gan.discriminators import Critics
 from training.models.vca_gan.examples import VcaGanDecode
-from training.models.vca_gan.network import DEVIATION, MEAN, MELS, ROWS, Mels, VcaGan
+from training.models.vca_gan.network import MEAN, MELS, ROWS, Mels, VcaGan
 from training.models.vca_gan.objective import (
     contrast,
     gradient_penalty,
@@ -184,6 +184,3 @@ class VcaGanSystem(System):
 def _nothing(module: nn.Module) -> Tensor:
     """0, with a gradient that is none."""
     return 0.0 * next(module.parameters()).sum()
-
-
-__all__ = ["DEVIATION", "VcaGanDecode", "VcaGanSystem", "decode_of", "facts_of"]

@@ -40,7 +40,7 @@ def read(path: Path) -> Published:
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            top = file["model_weights"] if "model_weights" in file else file
+            top = file.get("model_weights", file)
             backend = _text(file.attrs.get("backend", b"tensorflow"))
             layers = [_arrays(top[_text(name)]) for name in top.attrs["layer_names"]]
     except (OSError, KeyError) as error:
