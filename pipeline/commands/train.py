@@ -21,7 +21,7 @@ class Models(click.Group):
             command = self.get_command(ctx, name)
             assert command is not None
             short = command.get_short_help_str(formatter.width)
-            rows.append((name, KINDS[name].told if name in KINDS else short))
+            rows.append((name, " ".join(KINDS[name].told) if name in KINDS else short))
         with formatter.section("Models"):
             formatter.write_dl(rows)
 
@@ -128,7 +128,7 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
 def model_command(kind: Kind) -> click.Command:
     """`yld train NAME` of a model in the catalogue."""
 
-    @click.command(kind.name, help=kind.told.replace(". ", ".\n\n"))
+    @click.command(kind.name, help="\n\n".join(kind.told))
     @click.argument("more", nargs=-1, metavar="[CORPUS]...")
     @click.option(
         "--data",

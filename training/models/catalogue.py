@@ -32,11 +32,13 @@ class Kind:
     """How long `tiny` takes, as it was measured."""
 
     @property
-    def told(self) -> str:
-        """All of it in a line."""
+    def told(self) -> tuple[str, ...]:
+        """All of it in sentences."""
         return (
-            f"{self.about}. Data: {self.needs}. Parameters: {self.parameters}. Time of tiny: "
-            f"{self.minutes}."
+            f"{self.about}.",
+            f"Data: {self.needs}.",
+            f"Parameters: {self.parameters}.",
+            f"Time of tiny: {self.minutes}.",
         )
 
     @property
