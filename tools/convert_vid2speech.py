@@ -1,7 +1,6 @@
 """Vid2Speech as its authors trained it on GRID's speaker 2, as weights for `yld synthesize`.
 
-    yld models fetch vid2speech_s2.hdf5
-    python tools/convert_vid2speech.py FILE --data GRID_S2_CORPUS --out FOLDER
+    python tools/convert_vid2speech.py --data GRID_S2_CORPUS --out FOLDER [--weights FILE]
 
 The file holds the network. Means and deviations of pixels and line spectra are measured on a corpus
 of the same speaker, as the code's `predict.py` measures them on the videos at hand.
@@ -17,12 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from manifests.weights.cache import fetch
 from pipeline.config.settings import to_mapping
 from training.harness.checkpoints import Description, save_weights
 from training.harness.data import parts_of
 from training.models.catalogue import KINDS
 from training.models.vid2speech.config import paper
-from training.models.vid2speech.published import read
+from training.models.vid2speech.published import NAME, read
 from training.models.vid2speech.system import Vid2SpeechSystem, facts_of
 
 
@@ -43,11 +43,11 @@ def convert(weights: Path, corpus: str, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path, help="vid2speech_s2.hdf5")
+    parser.add_argument("--weights", type=Path, help=f"{NAME}; fetched, or in the cache, else")
     parser.add_argument("--data", required=True, help="corpus of the same speaker")
     parser.add_argument("--out", type=Path, required=True, help="folder for best.safetensors")
     told = parser.parse_args()
-    convert(told.weights, told.data, told.out)
+    convert(told.weights or fetch(NAME), told.data, told.out)
 
 
 if __name__ == "__main__":

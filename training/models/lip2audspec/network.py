@@ -125,11 +125,13 @@ class Eyes(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        weights = dict(self.memory.named_parameters())
+        told = weights["weight_ih_l0"]
         with torch.no_grad():
-            nn.init.kaiming_normal_(self.memory.weight_ih_l0)
-            nn.init.orthogonal_(self.memory.weight_hh_l0)
-            self.memory.weight_ih_l0[:, -1] = 0.0
-            self.memory.weight_ih_l0[memory : 2 * memory, -1] = 1.0  # what is kept at first
+            nn.init.kaiming_normal_(told)
+            nn.init.orthogonal_(weights["weight_hh_l0"])
+            told[:, -1] = 0.0
+            told[memory : 2 * memory, -1] = 1.0  # what is kept at first
 
     def forward(self, windows: Tensor) -> Tensor:
         seen = self.convolutions(windows).transpose(1, 2).flatten(2)

@@ -20,7 +20,7 @@ LEAST_CORNER, MOST_CORNER, CODE_PX = -10, 66, 112
 @dataclass(frozen=True)
 class VcaGanDecode:
     """The loader's `decode`: `video` uint8 [T, H, W], `sound` float32 [4 T, 80 + 321], `waveform`,
-    `mirror`, and the square's corner as `erase` int [2], x and y."""
+    `mirror`, and the square's corner, `erase_x` and `erase_y`."""
 
     view: View
     settings: VcaGanView

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manifests.weights.cache import fetch
 from training.models.vid2speech.config import Vid2SpeechShape
 from training.models.vid2speech.network import STAGES, Vid2Speech
 
@@ -106,8 +105,3 @@ def _shape_of(layers: Sequence[Sequence[np.ndarray]], name: str) -> Vid2SpeechSh
     plain = Vid2SpeechShape(outputs / STAGES[0][0][0], side, frames)
     is_of_channels = len(norm) == outputs
     return plain if is_of_channels else replace(plain, norms="columns")
-
-
-def by_name(name: str = NAME) -> Published:
-    """Of a registered file. Raises `ModelFileError` where it cannot be had, ValueError as above."""
-    return read(fetch(name))
