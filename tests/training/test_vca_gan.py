@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from pipeline.config.settings import to_mapping
 from tests.training.mouths import speaking
-from tests.training.ranks import together
 from tests.training.test_two_tower import voice
 from training.data.sound_features import vca_gan_magnitudes, vca_gan_sound, vca_gan_spectra
 from training.harness.data import DataConfig
@@ -247,17 +246,6 @@ def test_ten_steps_are_as_they_were_and_go_on_to_the_same_bits(corpus, tmp_path)
     told = json.loads((tmp_path / "alone" / "judged.json").read_text())
     assert len(told["clips"]) == 2
     assert all(c["mel_l1"] > 0 and -1 <= c["stoi"] <= 1 for c in told["clips"].values())
-
-
-def test_two_ranks_take_the_steps_of_one(corpus, tmp_path):
-    settings = config(steps=3, freeze_batch_norm=True, learning_rate=1e-5)
-    settings = replace(settings, shape=replace(settings.shape, dropout=0.0))
-    one = run(corpus, tmp_path / "one", settings)
-    together(request(corpus, tmp_path / "two", settings), 2)
-    two = losses(tmp_path / "two")
-    for name in NAMES:
-        found = [[row[name] for row in rows] for rows in (one, two)]
-        np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
 def batch_of(clips: int, frames: int) -> dict:
