@@ -211,7 +211,7 @@ def test_columns_come_back_as_loud_as_they_were():
     sound = torch.from_numpy(np.stack([auditory_spectrum(voice())[:48]] * 2))
     coder = system.network.coder
     optimizer = torch.optim.Adam(coder.parameters(), 3e-3)
-    for _ in range(100):
+    for _ in range(150):
         (turn,) = list(system.rounds({"sound": sound}))
         optimizer.zero_grad()
         turn.loss.backward()
