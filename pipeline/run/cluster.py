@@ -56,10 +56,7 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
     port = metrics.port()
     os.environ.setdefault("RAY_enable_metrics_collection", "0" if port is None else "1")
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    prepare()
     if address:
         _reach(address)
         _present_token(address)
@@ -93,6 +90,16 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
                 f"Ray at {address or 'this machine'} did not start: {words}"
             ) from None
         _watch = health.Watch(ray._private.worker._global_node, is_own=not address)
+    _stop_on_sigterm()  # again: Ray sets a handler of its own
+
+
+def prepare() -> None:
+    """What workers on any engine want: they find our packages, and SIGTERM ends a run."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    scratch.current()
     _stop_on_sigterm()
 
 
@@ -157,7 +164,7 @@ def _say_command_line() -> None:
 
 
 def _stop_on_sigterm() -> None:
-    """A scheduler's SIGTERM ends a run as Ctrl-C does; Ray's own handler prints a stack."""
+    """A scheduler's SIGTERM ends a run as Ctrl-C does."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, supervisor.interrupt)
 
@@ -210,7 +217,7 @@ def prove_nodes(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from pipeline.run.workers import prove_node
+    from pipeline.run.engines.ray_engine import prove_node
 
     token = secrets.token_hex(8)
     files.write("tmp/token", token)
