@@ -36,6 +36,7 @@ except Exception as error:
     sys.exit({WANTS_TOKEN} if type(error).__name__ == "AuthenticationError" else 1)
 """
 _watch: health.Watch | None = None
+_is_kept = False
 
 
 def visible_cpus() -> int:
@@ -50,6 +51,9 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
     wanting; below a supervisor a Ray that does not start is tried again.
     """
     global _watch
+    if _is_kept and _watch is not None:
+        _watch.check()
+        return
     # Set before ray is imported: its workers inherit the environment.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -103,6 +107,19 @@ def prepare() -> None:
     _stop_on_sigterm()
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """Around several runs with one address: the Ray that the first one needs serves them all."""
+    global _is_kept
+    _is_kept = True
+    try:
+        yield
+    finally:
+        _is_kept = False
+        if _watch is not None:
+            stop()
+
+
 def check() -> None:
     """Raises ClusterLostError when the Ray that was started or joined is lost."""
     if _watch is not None:
@@ -137,6 +154,8 @@ def errors_told() -> Iterator[None]:
 def stop() -> None:
     """Leave the cluster; a Ray of our own ends, with all its processes."""
     global _watch
+    if _is_kept:
+        return
     import ray
 
     watch, _watch = _watch, None

@@ -11,26 +11,26 @@ import ray
 
 from manifests.files import sweep_temporaries
 from manifests.paths import as_path
+from pipeline.run import workers
 from pipeline.run.engines.engine import JobError, Limiter, PoolSize, WorkerFacts, WorkerLost
 from pipeline.run.engines.ray_limiter import RayLimiter, RemoteLimiter
 from pipeline.run.processes import Owner
 from pipeline.run.stage_runner import Job
 from pipeline.run.terminal import leave_terminal
-from pipeline.run.workers import StageWorker
 from pipeline.storage.lock import RECORDS
 from pipeline.storage.work_files import WorkFiles
 from stages.sources.download.limiter import LimiterConfig
 
 
-class ActorOfStages(StageWorker):
-    """A worker that knows on which node it is."""
+class StageWorker(workers.StageWorker):
+    """A worker that knows on which node it is. Its process is called by this name."""
 
     def is_up(self) -> str:
         """The id of the node it is on, once the process has started."""
         return ray.get_runtime_context().get_node_id()
 
 
-StageActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(ActorOfStages)
+StageActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(StageWorker)
 
 
 class RayEngine:
