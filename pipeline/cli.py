@@ -9,6 +9,7 @@ import click
 
 from pipeline.commands import (
     build,
+    compare,
     config,
     corpus,
     estimate,
@@ -61,6 +62,7 @@ for command in (
     corpus.verify,
     corpus.clean,
     shards.shards,
+    compare.compare,
     export.export,
     machine.doctor,
     machine.demo,
