@@ -50,10 +50,10 @@ def facts_of(parts: Parts, config: Speech2VidConfig) -> Facts:
 class Speech2VidDecode:
     """The loader's `decode`."""
 
-    view: EveryFifth
+    samples: EveryFifth
 
     def __call__(self, sample: ShardSample, row: Row) -> Example:
-        return self.view.decode(sample, row)
+        return self.samples.decode(sample, row)
 
 
 def decode_of(parts: Parts, config: Speech2VidConfig, facts: Facts) -> Speech2VidDecode:
