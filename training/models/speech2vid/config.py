@@ -69,18 +69,18 @@ def paper() -> Speech2VidConfig:
 
 
 def small() -> Speech2VidConfig:
-    """For two cores: a quarter of the width, four samples of each of four clips a step, Adam."""
+    """For two cores: a quarter of the width, four samples of each of two clips a step, Adam."""
     return Speech2VidConfig(
         shape=Speech2VidShape(width=0.25),
         frames_per_clip=4,
         recipe=Recipe(
             steps=1200,
-            batch=4,
+            batch=2,
             learning_rate=1e-3,
             schedule="cosine",
             warmup_steps=20,
             clip_norm=1.0,
-            validate_every_steps=200,
+            validate_every_steps=300,
             save_every_steps=100,
         ),
     )
