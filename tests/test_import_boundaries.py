@@ -39,7 +39,7 @@ FLOORS = {
         "run",
         "corpus scoring",
         "audit build synthesis",
-        "resync demo",
+        "resync demo redub",
         "estimate",
         "commands",
         "cli",
