@@ -151,9 +151,7 @@ def iter_pictures(
             yield index, picture
 
 
-def iter_shown(
-    video: Video, path: str | Path | None = None
-) -> Iterator[tuple[int, Picture]]:
+def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[int, Picture]]:
     """Every picture of the source, once, in order, as (us after canonical zero, Picture): at its
     own rate and times, whatever the canonical ones are. One that is stamped no later than the one
     before is not shown, as everywhere."""

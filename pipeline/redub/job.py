@@ -22,7 +22,14 @@ from pipeline.redub.blend import blended
 from pipeline.redub.models import animator_of, sharpener_of
 from pipeline.redub.placing import Placing, Region
 from pipeline.redub.sound import NewSound, read_new
-from pipeline.redub.source import Source, VideoSource, is_still, people_of_still, read_still, still_of
+from pipeline.redub.source import (
+    Source,
+    VideoSource,
+    is_still,
+    people_of_still,
+    read_still,
+    still_of,
+)
 from pipeline.redub.write import check, write
 from pipeline.scoring.clip_faces import open_clip
 from pipeline.synthesis.job import UNHEARD, chosen
@@ -124,7 +131,9 @@ def _redubbed(
     pictures = source.pictures()
     for start in range(0, len(matrices), AT_ONCE):
         ways = matrices[start : start + AT_ONCE]
-        times = [t for t, way in zip(source.times_us[start:], ways, strict=False) if way is not None]
+        times = [
+            t for t, way in zip(source.times_us[start:], ways, strict=False) if way is not None
+        ]
         faces = iter(maker.faces(times))
         for picture, way in zip(islice(pictures, len(ways)), ways, strict=True):
             yield picture if way is None else _changed(picture, next(faces), way, placing)
@@ -150,8 +159,8 @@ def _tell_lengths(sound: NewSound, source: Source, request: Request, say: Say) -
         )
     else:
         say(
-            f"the sound lasts {sound.seconds:.2f} s, the video {end_s:.2f} s: silence follows, with "
-            "the lips of silence"
+            f"the sound lasts {sound.seconds:.2f} s, the video {end_s:.2f} s: silence follows, "
+            "with the lips of silence"
         )
 
 

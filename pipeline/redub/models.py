@@ -13,8 +13,11 @@ from training.models.catalogue import KINDS, Kind
 
 
 def animator_of(checkpoint: Path, device: str) -> tuple[Animator, Description]:
-    """Of a weights file, a checkpoint or a training's folder. Raises CheckpointError for what is
-    no weights file, no model that makes faces of sound, or one that this release reads otherwise."""
+    """Of a weights file, a checkpoint or a training's folder.
+
+    Raises CheckpointError for what is no weights file, no model that makes faces of sound, or one
+    that this release reads otherwise.
+    """
     return _made(checkpoint, device, lambda kind: kind.animator, "makes no face of sound")
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from manifests.clock import FRAME_RATE, Clock, nearest_indices
 from manifests.media.encode import encode_video
 from manifests.media.pictures import iter_pictures, iter_shown
-from manifests.media.video import open_video
 from manifests.plain_words import sentence
 from manifests.records import Video
 from pipeline.config.build_config import BuildConfig
+from pipeline.scoring.clip_faces import open_clip
 from pipeline.synthesis.people import MIN_FRAMES, NoFaceError, Person, people_of
 from stages.faces import registration
 from training.data.views import View
@@ -160,12 +160,9 @@ def people_of_still(picture: np.ndarray, work: Path, config: BuildConfig) -> lis
     face is found by the same rules. Raises NoFaceError."""
     height, width = picture.shape[:2]
     even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    path = work / "still.mp4"
     silent = work / "still-silent.mp4"
     silent.write_bytes(encode_video([even] * (2 * MIN_FRAMES))[0])
-    from pipeline.scoring.clip_faces import open_clip
-
-    video, path = open_clip(silent, work)
+    video, _ = open_clip(silent, work)
     return people_of(video, work, config)
 
 
@@ -175,5 +172,3 @@ def still_of(picture: np.ndarray, person: Person, num_pictures: int) -> StillSou
         raise NoFaceError("the sound is empty: there is nothing to say")
     matrices = np.concatenate([span.matrices for span in person.spans])
     return StillSource(picture, matrices.mean(0), num_pictures)
-
-

@@ -2,8 +2,8 @@
 2017, sections 2 and 3.2).
 
 A sample of the paper is a frame; its tables count them as frames / 5. A clip's are the frames whose
-index is 2 (mod 5), so that one in the middle of each five counts, and whose 0.35 s of sound, 0.175 s
-to either side, lie inside the clip. Stills are frames at least 1 s away ("frames far from actual
+index is 2 (mod 5), so that the one in the middle of each five counts, and whose 0.35 s of sound,
+0.175 s to either side, lie inside the clip. Stills are frames at least 1 s away ("frames far from actual
 audio/output image samples", figure 7; the second is inferred), drawn anew at each visit.
 """
 
@@ -84,8 +84,8 @@ class EveryFifth:
         there = kept if len(kept) else there
         if not len(there):
             raise ShardError(
-                f"{sample.shard}: {sample.key} has {num_frames} frames; {self.num_stills} stills 1 s "
-                f"away need {least_frames(self.num_stills)}"
+                f"{sample.shard}: {sample.key} has {num_frames} frames; {self.num_stills} stills 1 "
+                f"s away need {least_frames(self.num_stills)}"
             )
         draw = row.random("frames")
         frames = np.sort(

@@ -29,9 +29,9 @@ class Kind:
     """Its class in `speak` that makes speech of a video (`training.harness.speaker.Speaker`); None
     where it makes none."""
     animator: str | None = None
-    """Its class in `animate` that makes pictures of sound (`training.harness.animator.Animator`)."""
+    """Its class in `animate` that makes faces of sound (`training.harness.animator.Animator`)."""
     sharpener: str | None = None
-    """Its class in `animate` that makes pictures sharper (`training.harness.animator.Sharpener`)."""
+    """Its class in `animate` that makes faces sharper (`training.harness.animator.Sharpener`)."""
 
     @property
     def speaks(self) -> bool:

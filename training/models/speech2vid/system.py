@@ -89,7 +89,9 @@ class Speech2VidSystem(System):
         made, truth = self._pair(network, batch)
         still = truth_of(tensor(batch["stills"])[:, :, 0].flatten(0, 1))
         clips = len(batch["key"])
-        gaps = ((x - truth).abs().unflatten(0, (clips, -1)).flatten(1).mean(1) for x in (made, still))
+        gaps = (
+            (x - truth).abs().unflatten(0, (clips, -1)).flatten(1).mean(1) for x in (made, still)
+        )
         return [{"l1": float(a), "still": float(b)} for a, b in zip(*gaps, strict=True)]
 
     def show(self, network: nn.Module, batch: Batch) -> dict[str, Any]:
