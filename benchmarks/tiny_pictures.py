@@ -8,9 +8,9 @@ its own sound is heard, and frames 1 s and more behind the stills are judged. Ro
 
 L1 is of values in 0..1 on the 109 px that are made, PSNR and SSIM as `yld evaluate` has them. Each
 picture is laid into the still's canonical face; the distance of the lips is in its pixels, of the
-points that the landmarker finds there, in truth and guess alike. `lm_within_40_ms` is the share of clips
-whose offset, by the landmark synchrony model, is decided and within 40 ms; `lm_median_ms` of the
-decided ones. For `truth` too: what the measure says of the clip itself.
+points that the landmarker finds there, in truth and guess alike. `lm_within_40_ms` is the share of
+clips whose offset, by the landmark synchrony model, is decided and within 40 ms; `lm_median_ms` of
+the decided ones. For `truth` too: what the measure says of the clip itself.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 A sample of the paper is a frame; its tables count them as frames / 5. A clip's are the frames whose
 index is 2 (mod 5), so that the one in the middle of each five counts, and whose 0.35 s of sound,
-0.175 s to either side, lie inside the clip. Stills are frames at least 1 s away ("frames far from actual
-audio/output image samples", figure 7; the second is inferred), drawn anew at each visit.
+0.175 s to either side, lie inside the clip. Stills are frames at least 1 s away ("frames far from
+actual audio/output image samples", figure 7; the second is inferred), drawn anew at each visit.
 """
 
 from __future__ import annotations
