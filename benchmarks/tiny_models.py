@@ -132,8 +132,9 @@ def pictures_table(corpus: str, told: argparse.Namespace, checkpoint: Path) -> d
     from benchmarks.tiny_pictures import table as of_pictures
 
     config, parts = judged(corpus, told.model, checkpoint)
-    rows, step = of_pictures(parts, checkpoint, told.deblur, config.pairing, told.strips)
-    return {"model_name": told.model, "step": step, **rows}
+    samples = held_out(parts)[: told.clips]
+    rows, step = of_pictures(samples, checkpoint, told.deblur, config.pairing, told.strips)
+    return {"name": told.model, "step": step, **rows}
 
 
 def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dict:
@@ -179,6 +180,7 @@ def main() -> None:
     )
     parser.add_argument("--sounds", type=Path, help="folder for WAVs of the first two clips")
     parser.add_argument("--strips", type=Path, help="folder for pictures of the first two clips")
+    parser.add_argument("--clips", type=int, help="judge by so many (pictures alone)")
     parser.add_argument("--deblur", type=Path, help="a trained speech2vid_deblur")
     parser.add_argument("--set", action="append", default=[], dest="more", metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true")

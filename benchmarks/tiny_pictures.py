@@ -16,7 +16,7 @@ the decided ones. For `truth` too: what the measure says of the clip itself.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -35,7 +35,6 @@ from stages.backends import registry
 from stages.networks.lipsync_features import mouths_of_faces
 from training.data.every_fifth import AWAY_FRAMES, EVERY
 from training.harness.animator import Animator, Sharpener
-from training.harness.data import Parts
 from training.models.speech2vid.network import MADE
 
 FACE_BOX = np.array([[40.0, 56.0, 216.0, 232.0]], np.float32)
@@ -88,13 +87,16 @@ def guesses(
 
 
 def table(
-    parts: Parts, checkpoint: Path, deblur: Path | None, pairing: str, strips: Path | None
+    samples: Sequence[ShardSample],
+    checkpoint: Path,
+    deblur: Path | None,
+    pairing: str,
+    strips: Path | None,
 ) -> tuple[dict[str, dict[str, float]], int]:
     """Means by row over the held-out clips, and the model's steps."""
     animator, about = animator_of(checkpoint, "cpu")
     sharpener = None if deblur is None else sharpener_of(deblur, "cpu")[0]
     judge = Judge()
-    samples = [part[number] for part in parts.judging for number in range(len(part))]
     heard = [_heard(sample, animator, pairing) for sample in samples]
     found: dict[str, list[dict[str, float]]] = {}
     for i, sample in enumerate(samples):

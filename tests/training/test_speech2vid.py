@@ -1,4 +1,4 @@
-"""Speech2Vid: its samples, its networks, its training, and frames in the middle of their windows."""
+"""Speech2Vid: samples, networks, training, and frames in the middle of their windows."""
 
 from __future__ import annotations
 
