@@ -151,6 +151,20 @@ def iter_pictures(
             yield index, picture
 
 
+def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[int, Picture]]:
+    """Every picture of the source, once, in order, as (us after canonical zero, Picture): at its
+    own rate and times, whatever the canonical ones are. One that is stamped no later than the one
+    before is not shown, as everywhere."""
+    path = video.media_path if path is None else path
+    converters: dict = {}
+    last_us: int | None = None
+    for time_us, frame in _decode(video, path, None):
+        if last_us is not None and time_us <= last_us:
+            continue
+        last_us = time_us
+        yield time_us - video.zero_us, Picture(frame, converters, video)
+
+
 def _frames_from(
     video: Video, path: str | Path, target_us: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -101,11 +101,16 @@ def synthesize(
 
 def _check_names(out: Path, mux: Path | None) -> None:
     """Before anything that takes long. Raises NotOursError."""
-    from pipeline.storage.own_folder import NotOursError, refuse_existing
-
     if out.suffix.lower() != ".wav":
         raise click.BadParameter(f"{out}: end its name in .wav", param_hint="--out")
     names = [out] if mux is None else [out, mux]
+    refuse_places(*names)
+
+
+def refuse_places(*names: Path) -> None:
+    """Raises NotOursError for files that are there, or cannot be made."""
+    from pipeline.storage.own_folder import NotOursError, refuse_existing
+
     refuse_existing(*names)
     for name in names:
         above = next(p for p in name.resolve().parents if os.path.lexists(p))

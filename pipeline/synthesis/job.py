@@ -75,7 +75,7 @@ def synthesize(request: Request, say: Callable[[str], None]) -> Spoken:
         if request.mux is not None:
             mux.check(video, request.mux)
         people = people_of(video, work, request.config)
-        person = _chosen(people, request.person, say)
+        person = chosen(people, request.person, say)
         voice = "the mean of its voices" if request.speaker is None else request.speaker
         say(f"{about.model} after {about.step} steps speaks, with {voice}")
         sound = _sound(video, path, person, speaker, request)
@@ -117,7 +117,7 @@ def _check_voice(voices: Sequence[str], request: Request) -> None:
         )
 
 
-def _chosen(people: Sequence[Person], number: int | None, say: Callable[[str], None]) -> Person:
+def chosen(people: Sequence[Person], number: int | None, say: Callable[[str], None]) -> Person:
     """Raises ValueError for a number that nobody has."""
     if number is not None and number > len(people):
         raise ValueError(

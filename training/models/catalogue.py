@@ -30,6 +30,10 @@ class Kind:
     where it makes none."""
     minutes: str = "not measured"
     """How long `tiny` takes, as it was measured."""
+    animator: str | None = None
+    """Its class in `animate` that makes faces of sound (`training.harness.animator.Animator`)."""
+    sharpener: str | None = None
+    """Its class in `animate` that makes faces sharper (`training.harness.animator.Sharpener`)."""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -69,6 +73,15 @@ class Kind:
             raise ValueError(f"{self.name} makes no speech")
         return getattr(importlib.import_module(f"{self.module}.speak"), self.speaker)
 
+    @property
+    def animator_class(self) -> Any:
+        """What is built of weights, config and facts to make pictures, or to make them sharper.
+        Raises ValueError where it is none."""
+        name = self.animator or self.sharpener
+        if name is None:
+            raise ValueError(f"{self.name} makes no pictures")
+        return getattr(importlib.import_module(f"{self.module}.animate"), name)
+
 
 def _lip2audspec_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.pairing == "corrected" else None
@@ -91,6 +104,21 @@ def _syncnet_wanted(config: Any) -> Wanted:
         offset_statuses=frozenset({"measured"}) if is_measured_alone else None,
         max_lag_ms=config.data.max_lag_ms,
     )
+
+
+def _speech2vid_wanted(config: Any) -> Wanted:
+    from training.data.every_fifth import least_frames
+
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    frames = least_frames(config.shape.stills)
+    return Wanted(members, min_frames=frames, offset_statuses=measured)
+
+
+def _speech2vid_deblur_wanted(config: Any) -> Wanted:
+    from training.data.every_fifth import least_frames
+
+    return Wanted(frozenset({"face.mp4"}), min_frames=least_frames(1))
 
 
 def _two_tower_wanted(config: Any) -> Wanted:
@@ -145,6 +173,26 @@ KINDS = {
         _slts_wanted,
         speaker="SltsSpeaker",
         minutes="10 minutes on two cores, 390 of its 400 steps",
+    ),
+    "speech2vid": Kind(
+        "speech2vid",
+        "a face that says what is heard, from stills (Chung, Jamaludin and Zisserman 2017)",
+        "clips of 1.3 s or more of any speakers; their measured lags are taken out",
+        "training.models.speech2vid",
+        "Speech2VidSystem",
+        "paper: 38.6 million; tiny: 2.4 million",
+        _speech2vid_wanted,
+        animator="Speech2VidAnimator",
+    ),
+    "speech2vid_deblur": Kind(
+        "speech2vid_deblur",
+        "Speech2Vid's deblurring network, from faces and the same faces blurred (section 3.3)",
+        "clips of 1.3 s or more; no sound is needed",
+        "training.models.speech2vid_deblur",
+        "DeblurSystem",
+        "paper: 298,947; tiny: 19 thousand",
+        _speech2vid_deblur_wanted,
+        sharpener="DeblurSharpener",
     ),
     "syncnet": Kind(
         "syncnet",
