@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evaluation.metrics.errors import NoScore
+from evaluation.metrics.errors import NoScore, Silent
 from evaluation.metrics.intelligibility import estoi, stoi
 from training.data.loader import Batch
 from training.data.sound_features import LOG_FLOOR, lip2speech_sound
@@ -189,6 +189,9 @@ class Lip2SpeechSystem(System):
             for name, score in (("estoi", estoi), ("stoi", stoi)):
                 try:
                     row[name] = score(wave, sound)
+                except Silent:  # it stopped at once, or the clip is silence itself
+                    if np.abs(wave).max() > 0:
+                        row[name] = 0.0
                 except NoScore:
                     continue
             rows.append(row)
