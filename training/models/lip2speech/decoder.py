@@ -148,7 +148,9 @@ class MelDecoder(nn.Module):
         mask = None
         if not self.shape.is_code and bool((lengths < size).any()):
             mask = within(lengths, size)
-        told, (hidden, cell) = self._encoded(features, voices, lengths if mask is not None else None)
+        told, (hidden, cell) = self._encoded(
+            features, voices, lengths if mask is not None else None
+        )
         memory, words = self.memory(told), None
         if self.shape.is_code:
             memory = memory + self.voice_beside(voices)[:, None]
@@ -205,9 +207,7 @@ class MelDecoder(nn.Module):
         stop = self.stop(torch.cat([told[:, 0], memory.latent], 1))
         return self.column(told), stop, state, weights
 
-    def taught(
-        self, memory: Memory, truth: Tensor, is_taught: Tensor, lengths: Tensor
-    ) -> Decoded:
+    def taught(self, memory: Memory, truth: Tensor, is_taught: Tensor, lengths: Tensor) -> Decoded:
         """As many columns as the truth [B, T, M] has; where `is_taught`, bool [T], the true column
         before is heard instead of the decoder's own. `lengths` int [B] of the columns that are
         there."""

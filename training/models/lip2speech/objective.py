@@ -37,9 +37,7 @@ class LossWeights:
     )
 
 
-def losses_of(
-    decoded: Decoded, truth: Tensor, counts: Tensor, is_code: bool
-) -> dict[str, Tensor]:
+def losses_of(decoded: Decoded, truth: Tensor, counts: Tensor, is_code: bool) -> dict[str, Tensor]:
     """By the names of `LossWeights`. Truth [B, T, M], `counts` bool [B, T] the columns that are
     there; in the authors' code those behind them count as well, as silence that has stopped."""
     size = counts.shape[1]

@@ -244,7 +244,7 @@ def grey(picture: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def one_above_the_other(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Columns [T, M] and [T', M] of one scale -> uint8 [2 M, longer, 3], low bands at the bottom."""
+    """Columns [T, M] and [T', M] of one scale -> uint8 [2 M, longer, 3], low bands below."""
     low, high = float(below.min()), float(below.max()) + 1e-3
     longest = max(len(above), len(below))
     rows = [np.pad(x, ((0, longest - len(x)), (0, 0)), constant_values=low) for x in (above, below)]

@@ -43,7 +43,7 @@ class SpeakerIdentity(nn.Module):
         return self.projection(self.backbone(pictures))
 
     def embed(self, faces: Tensor) -> Tensor:
-        """uint8 [B, H, W, 3] -> [B, 256], not negative and of length 1: what speech is made with."""
+        """uint8 [B, H, W, 3] -> [B, 256], not negative and of length 1, as it is used."""
         return unit_voice(self(faces))
 
     @property

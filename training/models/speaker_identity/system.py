@@ -39,8 +39,10 @@ def begun_with(shape: IdentityShape, start: FaceStart) -> Facts:
         return {"face_weights": None, "face_weights_reason": "none were asked for"}
     try:
         load_faces(SpeakerIdentity(shape), start.pretrained)
-    except ModelFileError as error:
-        return {"face_weights": None, "face_weights_reason": str(error)}
+    except ModelFileError:  # which names folders of this machine
+        name = start.pretrained
+        why = f"{name} cannot be had here (`yld models fetch {name}` says why)"
+        return {"face_weights": None, "face_weights_reason": why}
     except KeyError:
         raise ValueError(
             f"there are no registered weights {start.pretrained}; `yld models list` has them"
