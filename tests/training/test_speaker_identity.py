@@ -14,7 +14,6 @@ from evaluation.metrics import voice
 from manifests.clock import SAMPLE_RATE
 from pipeline.config.settings import to_mapping
 from tests.training.mouths import speaking
-from tests.training.ranks import on_ranks
 from training.data.voice_mel import mel_of_speech, voice_mel
 from training.harness.data import DataConfig
 from training.harness.recipe import Recipe
@@ -166,32 +165,6 @@ def test_the_contrast_tells_voices_apart_and_is_the_same_both_ways():
         assert contrast(a, b, torch.zeros(4, dtype=int)) == 0
         pair = contrast(a[[0, 2]], b[[0, 2]], nobody[:2])
         assert contrast(a[[0, 0, 2, 2]], b[[0, 0, 2, 2]], torch.tensor([0, 0, 1, 1])) > pair - 1e-3
-
-
-def _rows(out: str) -> None:
-    """On each of two ranks: the gradient of the contrast of its half of the rows."""
-    a, b = torch.randn(2, 4, 256, generator=torch.Generator().manual_seed(0))
-    own = torch.distributed.get_rank()
-    mine = a[own::2].clone().requires_grad_()
-    contrast = Contrast()
-    loss = contrast(mine, b[own::2], torch.full((2,), -1))
-    loss.backward()
-    np.savez(f"{out}/{own}.npz", loss=loss.detach(), grad=mine.grad, t=contrast.temperature.grad)
-
-
-def test_ranks_compare_all_their_faces_with_all_voices(tmp_path):
-    on_ranks(2, _rows, str(tmp_path))
-    a, b = torch.randn(2, 4, 256, generator=torch.Generator().manual_seed(0))
-    whole = a.clone().requires_grad_()
-    contrast = Contrast()
-    loss = contrast(whole, b, torch.full((4,), -1))
-    loss.backward()
-    for own in range(2):
-        told = np.load(tmp_path / f"{own}.npz")
-        np.testing.assert_allclose(told["loss"], loss.detach(), rtol=1e-5)
-        # Gradients through sums come twice, and are halved when the ranks are joined.
-        np.testing.assert_allclose(told["grad"] / 2, whole.grad[own::2], rtol=1e-4, atol=1e-7)
-        np.testing.assert_allclose(told["t"], contrast.temperature.grad, rtol=1e-4)
 
 
 # -- training ----------------------------------------------------------------------------------
