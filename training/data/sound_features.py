@@ -85,9 +85,8 @@ def lip2speech_sound(
     log_mel: np.ndarray, num_frames: int, num_iterations: int = NUM_ITERATIONS
 ) -> np.ndarray:
     """Griffin-Lim of `lip2speech_mel`'s columns [C, 80] for so many frames: float32 [640 T], on the
-    columns' clock. Columns that are too few give silence at the end, more are left out. Linear
-    bins are found by least squares, as in the published code. Raises ValueError as
-    `sound_of_log_power`."""
+    columns' clock. Columns that are too few give silence at the end, more are left out. Raises
+    ValueError as `sound_of_log_power`."""
     bank = mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW)
     columns = log_mel[: lip2speech_columns(num_frames)]
     made = sound_of_log_power(columns, bank, LIP2SPEECH_WINDOW, LIP2SPEECH_HOP, num_iterations)
