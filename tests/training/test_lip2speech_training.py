@@ -99,6 +99,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(corpus, alone, tmp_path
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_two_ranks_take_the_steps_of_one(corpus, tmp_path):
     """Faces of each are contrasted with the voices of both."""
     settings = config(steps=4, freeze_batch_norm=True)
