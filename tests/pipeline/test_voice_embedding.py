@@ -1,4 +1,4 @@
-"""`yld synthesize --embedding`: the voices of a face and of the sound, with what is known of them."""
+"""`yld synthesize --embedding`: voices of a face and of the sound, and what is known of them."""
 
 from __future__ import annotations
 
