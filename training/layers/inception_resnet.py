@@ -64,10 +64,10 @@ class Unit(nn.Module):
 def _branch(inputs: int, steps: Sequence[Any], width: float) -> tuple[nn.Module, int]:
     """Its units one after the other, and its channels. One alone stands by itself."""
     units: list[nn.Module] = []
-    for channels, kernel, *stride in steps:
-        outputs = widened(channels, width)
+    for channels, kernel, *more in steps:
+        outputs, stride = widened(channels, width), more[0] if more else 1
         same = tuple(k // 2 for k in kernel) if isinstance(kernel, tuple) else kernel // 2
-        units.append(Unit(inputs, outputs, kernel, *(stride or [1]), 0 if stride else same))
+        units.append(Unit(inputs, outputs, kernel, stride, 0 if more else same))
         inputs = outputs
     return (units[0] if len(units) == 1 else nn.Sequential(*units)), inputs
 

@@ -83,6 +83,7 @@ class PostNet(nn.Module):
             for a, b in zip(sizes, sizes[1:], strict=False)
         )
         for i, convolve in enumerate(self.convolutions):
+            assert isinstance(convolve, nn.Conv1d)
             gain = nn.init.calculate_gain("tanh" if i < POST_LAYERS - 1 else "linear")
             nn.init.xavier_uniform_(convolve.weight, gain)
         self.norms = nn.ModuleList(SequenceBatchNorm(size) for size in sizes[1:])
