@@ -16,7 +16,12 @@ import numpy as np
 from scipy.fft import dct
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from evaluation.metrics.griffin_lim import NUM_ITERATIONS, sound_of_log_mel, sound_of_magnitudes
+from evaluation.metrics.griffin_lim import (
+    NUM_ITERATIONS,
+    sound_of_log_mel,
+    sound_of_log_power,
+    sound_of_magnitudes,
+)
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.spectra import mel_htk, mel_slaney, stft, windows
 from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
@@ -75,6 +80,23 @@ def lip2speech_mel(samples: np.ndarray) -> np.ndarray:
     padded = np.pad(_unit(samples), LIP2SPEECH_WINDOW // 2, mode="reflect")
     power = np.abs(stft(padded, LIP2SPEECH_WINDOW, LIP2SPEECH_HOP)) ** 2
     return _log(power @ mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW).T)
+
+
+def lip2speech_sound(
+    log_mel: np.ndarray, num_frames: int, num_iterations: int = NUM_ITERATIONS
+) -> np.ndarray:
+    """Griffin-Lim of `lip2speech_mel`'s columns [C, 80] for so many frames: float32 [640 T], on the
+    columns' clock. Columns that are too few give silence at the end, more are left out. Raises
+    ValueError as `sound_of_log_power`."""
+    bank = mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW)
+    columns = log_mel[: lip2speech_columns(num_frames)]
+    made = sound_of_log_power(columns, bank, LIP2SPEECH_WINDOW, LIP2SPEECH_HOP, num_iterations)
+    return np.pad(made, (0, SAMPLES_PER_FRAME * num_frames - len(made)))
+
+
+def lip2speech_columns(num_frames: int) -> int:
+    """Columns that the sound of so many frames has."""
+    return SAMPLES_PER_FRAME * num_frames // LIP2SPEECH_HOP + 1
 
 
 def syncnet_mfcc(samples: np.ndarray) -> np.ndarray:

@@ -34,6 +34,9 @@ class Kind:
     """Its class in `animate` that makes faces of sound (`training.harness.animator.Animator`)."""
     sharpener: str | None = None
     """Its class in `animate` that makes faces sharper (`training.harness.animator.Sharpener`)."""
+    embedder: str | None = None
+    """Its class in `speak` that gives the voice of a face (`training.harness.speaker.VoiceOfFace`);
+    None where there is none."""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -81,6 +84,13 @@ class Kind:
         if name is None:
             raise ValueError(f"{self.name} makes no pictures")
         return getattr(importlib.import_module(f"{self.module}.animate"), name)
+
+    @property
+    def embedder_class(self) -> Any:
+        """What is built of the same to give voices of faces. Raises ValueError where it is none."""
+        if self.embedder is None:
+            raise ValueError(f"{self.name} knows no voice of a face")
+        return getattr(importlib.import_module(f"{self.module}.speak"), self.embedder)
 
 
 def _lip2audspec_wanted(config: Any) -> Wanted:
@@ -143,6 +153,16 @@ def _vid2speech_wanted(config: Any) -> Wanted:
     return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
 
 
+def _lip2speech_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=25, offset_statuses=measured)
+
+
+def _speaker_identity_wanted(config: Any) -> Wanted:
+    return Wanted(frozenset({"face.mp4", "audio.flac"}), min_frames=config.view.min_frames)
+
+
 def _waveform_gan_wanted(config: Any) -> Wanted:
     members = {"face.mp4", "audio.flac"}
     if config.shape.sample_rate > 16_000:
@@ -193,6 +213,27 @@ KINDS = {
         "paper: 298,947; tiny: 19 thousand",
         _speech2vid_deblur_wanted,
         sharpener="DeblurSharpener",
+    ),
+    "lip2speech": Kind(
+        "lip2speech",
+        "speech from lips in a voice that comes from the face (Lip2Speech, the paper of YLD)",
+        "clips of 1 s or more; their measured lags are taken out",
+        "training.models.lip2speech",
+        "Lip2SpeechSystem",
+        "paper: 41.3 million, identity 28.7; code: 38.4; tiny: 2.9, identity 2.2",
+        _lip2speech_wanted,
+        speaker="Lip2SpeechSpeaker",
+        embedder="Lip2SpeechSpeaker",
+    ),
+    "speaker_identity": Kind(
+        "speaker_identity",
+        "Lip2Speech's speaker identity module: the voice that a face may have",
+        "clips of many speakers, of 1 s or more",
+        "training.models.speaker_identity",
+        "IdentitySystem",
+        "paper: 28.7 million, of which 4.9 draw faces; tiny: 2.2",
+        _speaker_identity_wanted,
+        embedder="IdentityEmbedder",
     ),
     "syncnet": Kind(
         "syncnet",
