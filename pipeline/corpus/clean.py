@@ -10,7 +10,7 @@ from pathlib import Path
 from manifests import records as rec
 from manifests.paths import as_path
 from pipeline.graph import NODES
-from pipeline.run.ledger import decode
+from pipeline.run.ledger import Ledger, decode
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import MARK, NotOursError, drop_empty, find
 from pipeline.storage.work_files import written_by
@@ -73,22 +73,30 @@ def _remove_work(work: Path) -> int:
 
 
 def _side_files(work: Path) -> Iterator[str]:
-    """Names below `work` that the ledger's entries name, and the entries themselves."""
-    for path in (work / "ledger").glob("*/*/*.json"):
-        try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
-            kind = getattr(rec, entry["kind"])
-            outputs = [decode(kind, r) for x in entry["results"] for r in x["records"] or []]
-            if entry["stage"] in NODES:
-                names = written_by(NODES[entry["stage"]].stage(), entry["unit"], outputs)
-            else:  # a stage that the graph has no more
-                names = [name for r in outputs for name in rec.files_of(r, "side_file")]
-            names += [
-                os.path.relpath(as_path(r.target), work.resolve())
-                for r in outputs
-                if isinstance(r, rec.Correction)
-            ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # not an entry of ours
-        yield str(path.relative_to(work))
-        yield from (n for n in names if ".." not in Path(n).parts)
+    """Names below `work` that the ledger's entries name, and the ledger's own."""
+    ledger = Ledger(work / "ledger")
+    names = []
+    for row in ledger.rows():
+        names += [n for n in _written(row.stage, row.unit, row.text, work) if n is not None]
+        names += [f"ledger/{row.name}"] if row.name is not None else []
+    ledger.close()
+    yield from dict.fromkeys(n for n in names if ".." not in Path(n).parts)
+    yield from (f"ledger/{name}" for name in ledger.own_files())
+
+
+def _written(stage: str, unit: str, text: str, work: Path) -> list[str]:
+    try:
+        entry = json.loads(text)
+        kind = getattr(rec, entry["kind"])
+        outputs = [decode(kind, r) for x in entry["results"] for r in x["records"] or []]
+        if stage in NODES:
+            names = written_by(NODES[stage].stage(), unit, outputs)
+        else:  # a stage that the graph has no more
+            names = [name for r in outputs for name in rec.files_of(r, "side_file")]
+        return names + [
+            os.path.relpath(as_path(r.target), work.resolve())
+            for r in outputs
+            if isinstance(r, rec.Correction)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []  # not an entry of ours

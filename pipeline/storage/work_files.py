@@ -91,24 +91,22 @@ class WorkFiles:
         if self.address is not None:
             self._do(lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content)))
 
-    def write_later(self, name: str, content: str) -> None:
-        """`write` whose sending need not be waited for; `flush` raises what went wrong."""
-        write_atomic(self.folder / _safe(name), content)
-        if self.address is None:
-            return
+    def send_later(self, name: str, content: bytes) -> Future[None]:
+        """Have a file with `content` at the address alone, some time; `flush` waits for it. Raises
+        what an earlier one ran into."""
         self._threads = self._threads or ThreadPoolExecutor(4)
         self._later = [f for f in self._later if not (f.done() and f.exception() is None)]
         for future in self._later:
             if future.done():
                 future.result()
-        self._later.append(
-            self._threads.submit(
-                self._do, lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content))
-            )
+        sent = self._threads.submit(
+            self._do, lambda s, base: s.pipe_file(f"{base}/{_safe(name)}", content)
         )
+        self._later.append(sent)
+        return sent
 
     def flush(self) -> None:
-        """Wait for all that `write_later` began. Raises RemoteError."""
+        """Wait for all that `send_later` began. Raises RemoteError."""
         later, self._later = self._later, []
         for future in later:
             future.result()

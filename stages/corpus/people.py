@@ -117,9 +117,7 @@ def _sparse(vectors: np.ndarray, limit: float) -> np.ndarray:
         for other in sorted((ones.keys() | twos.keys()) - {i, j}):
             there = members[other]
             to_one, to_two = (
-                m[other]
-                if other in m
-                else mean_distance(vectors[group], vectors[there])
+                m[other] if other in m else mean_distance(vectors[group], vectors[there])
                 for m, group in ((ones, one), (twos, two))
             )
             both = (to_one * len(one) + to_two * len(two)) / (len(one) + len(two))

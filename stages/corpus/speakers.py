@@ -53,9 +53,7 @@ def assign_speakers(
         gaps = np.linalg.norm(vectors[rows] - vectors[rows].mean(0), axis=1)
         for row, gap in zip(rows.tolist(), gaps.tolist(), strict=True):
             identity = identities[order[row]]
-            result[order[row]] = Speaker(
-                identity.track_id, identity.video_id, name, round(gap, 4)
-            )
+            result[order[row]] = Speaker(identity.track_id, identity.video_id, name, round(gap, 4))
     return [result[i] for i in range(len(identities))]
 
 
