@@ -12,6 +12,7 @@ from manifests.paths import as_path
 from pipeline.graph import NODES
 from pipeline.run.ledger import Ledger, decode
 from pipeline.storage.lock import CorpusLock
+from pipeline.storage.mirror import parts_of_published
 from pipeline.storage.own_folder import MARK, NotOursError, drop_empty, find
 from pipeline.storage.work_files import written_by
 
@@ -23,6 +24,7 @@ STATE = (
     "log.jsonl",
     "lease.json",
     "seen",
+    "hashes.json",
     "audited.json",
     "rows.jsonl",
     "tmp/token",
@@ -62,7 +64,7 @@ def clean(root: Path) -> tuple[int, list[str]]:
 
 def _remove_work(work: Path) -> int:
     removed = 0
-    for name in {*_side_files(work), *STATE}:
+    for name in {*_side_files(work), *parts_of_published(work), *STATE}:
         path = work / name
         if path.is_file() and not path.is_symlink():
             path.unlink()

@@ -34,6 +34,8 @@ class Totals:
     """Of the videos put out."""
     extra: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Of entries in which a detector was asked."""
+    kinds: set[type] = field(default_factory=set)
+    """Of all records put out."""
 
     def add(self, entry: Entry) -> None:
         for result in entry.results:
@@ -41,6 +43,7 @@ class Totals:
             self.rejected += result.reject is not None
             self.failed += result.failure is not None
             self.outputs += len(result.records or ())
+            self.kinds.update(map(type, result.records or ()))
             self.video_us += sum(
                 r.duration_us for r in result.records or () if isinstance(r, rec.Video)
             )
@@ -89,6 +92,22 @@ class Finished(Mapping[str, Entry]):
 
     def __contains__(self, unit: object) -> bool:
         return unit in self._numbers
+
+    def number(self, unit: str) -> int:
+        """The ledger's number of a unit's entry: one that is done anew has a higher one."""
+        return self._numbers[unit]
+
+    def numbers(self) -> Iterator[int]:
+        return iter(self._numbers.values())
+
+    @property
+    def last_number(self) -> int:
+        return max(self._numbers.values(), default=0)
+
+    @property
+    def ledger_name(self) -> str:
+        """Which ledger it is that numbers them."""
+        return self._ledger.name
 
     def fallen(self) -> Iterator[tuple[str, Entry]]:
         """Units of which some record was rejected or failed."""

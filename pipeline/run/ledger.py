@@ -42,10 +42,12 @@ NAME, BATCHES = "entries.db", "batches"
 OWN_FILES = (NAME, f"{NAME}-wal", f"{NAME}-shm")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY, stage TEXT, unit TEXT, key TEXT, is_sent INTEGER, content BLOB,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stage TEXT, unit TEXT, key TEXT, is_sent INTEGER, content BLOB,
     UNIQUE (stage, unit, key));
 CREATE INDEX IF NOT EXISTS unsent ON entries (id) WHERE is_sent = 0;
 CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS ledger (name TEXT);
+INSERT INTO ledger SELECT lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT 1 FROM ledger);
 """
 KEY_CHARS = 24
 """Of a key, in the name of a JSON file of earlier releases."""
@@ -104,7 +106,7 @@ class Ledger:
             return None
 
     def put(self, entry: Entry, kind: type) -> int:
-        """Keep a finished unit whose outputs are records of `kind`; the number that `read` takes."""
+        """Keep a finished unit whose outputs are records of `kind`; its number for `read`."""
         number = self._insert(vars(entry), encoded(entry, kind), is_sent=not self._is_mirrored)
         now = time.monotonic()
         if now - self._kept_at > TO_DISK_S:
@@ -188,6 +190,11 @@ class Ledger:
                 elif (number := self._number(stage, row.unit, data["key"])) is not None:
                     self._database.execute("DELETE FROM entries WHERE id = ?", (number,))
 
+    @property
+    def name(self) -> str:
+        """A word of its own, which tells whose the numbers are."""
+        return str(self._database.execute("SELECT name FROM ledger").fetchone()[0])
+
     def own_files(self) -> list[str]:
         """Names below its folder of what it wrote or had brought, files of earlier releases left
         out."""
@@ -219,13 +226,13 @@ class Ledger:
     def _insert(self, data: Mapping[str, Any], text: str, *, is_sent: bool) -> int:
         content = zlib.compress(text.encode("utf-8", "backslashreplace"), 1)
         which = (str(data["stage"]), str(data["unit"]), str(data["key"]))
-        row = self._database.execute(
-            "INSERT INTO entries (stage, unit, key, is_sent, content) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET content = excluded.content, is_sent = excluded.is_sent "
-            "RETURNING id",
+        made = self._database.execute(
+            # A unit that was done anew has a new number: what was made of it is known by that.
+            "INSERT OR REPLACE INTO entries (stage, unit, key, is_sent, content) "
+            "VALUES (?, ?, ?, ?, ?)",
             (*which, is_sent, content),
-        ).fetchone()
-        return int(row[0])
+        )
+        return int(made.lastrowid or 0)
 
     # -- what earlier releases and other machines left ------------------------------------------
 

@@ -26,6 +26,10 @@ from stages.base import Stage
 
 T = TypeVar("T")
 RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+AT_A_TIME = 16
+"""Files that are brought at a time."""
+FEW = 50
+"""Files of which each is asked for by itself."""
 KEEP_S = 3600.0
 """A file used within this time is never dropped from a node's folder."""
 
@@ -65,16 +69,26 @@ class WorkFiles:
         return WorkFiles(staging_folder(self.corpus_address) / "work", self.address)
 
     def bring(self, names: Iterable[str]) -> None:
-        """Have the files called `names` in `folder`; one that is nowhere is left out."""
+        """Have the files called `names` in `folder`, many at a time; one that is nowhere is left
+        out."""
         if self.address is None:
             return
+        lacking = []
         for name in names:
             path = self.folder / _safe(name)
             if path.exists():
                 os.utime(path)
-                continue
-            with suppress(FileNotFoundError), atomic_path(path) as temporary:
-                self._do(partial(_get, name, temporary))
+            else:
+                lacking.append(name)
+        if len(lacking) < 2:
+            list(map(self._bring_one, lacking))
+            return
+        with ThreadPoolExecutor(min(AT_A_TIME, len(lacking))) as threads:
+            list(threads.map(self._bring_one, lacking))
+
+    def _bring_one(self, name: str) -> None:
+        with suppress(FileNotFoundError), atomic_path(self.folder / name) as temporary:
+            self._do(partial(_get, name, temporary))
 
     def send(self, names: Iterable[str]) -> None:
         """Have the files called `names`, which are in `folder`, at the address."""
@@ -125,6 +139,35 @@ class WorkFiles:
         if path.exists():
             return path.stat().st_size
         return None if self.address is None else self._size_there(name)
+
+    def sizes_of(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of files by name, those that are nowhere left out: of many that are not here the
+        folder at the address is listed once."""
+        sizes, lacking = {}, []
+        for name in names:
+            try:
+                sizes[name] = (self.folder / _safe(name)).stat().st_size
+            except OSError:
+                lacking.append(name)
+        if self.address is None:
+            return sizes
+        there: dict[str, int] = {}
+        if len(lacking) > FEW:
+            for folder in {PurePosixPath(name).parts[0] for name in lacking}:
+                there |= self.look_through(folder)
+        for name in lacking:
+            size = there[name] if name in there else self._size_there(name)
+            if size is not None:
+                sizes[name] = size
+        return sizes
+
+    def look_through(self, folder: str) -> dict[str, int]:
+        """Names and bytes of all files below a folder at the address, some thousands a request."""
+        with suppress(FileNotFoundError):
+            found = self._do(lambda s, base: s.find(f"{base}/{folder}", detail=True))
+            base = open_address(f"{self.corpus_address}/work")[1]
+            return {str(p).removeprefix(f"{base}/"): int(f["size"]) for p, f in found.items()}
+        return {}
 
     def drop(self, names: Iterable[str]) -> None:
         """Delete files here and at the address; what is not there is no fault."""
