@@ -2,9 +2,9 @@
 
     python -m benchmarks.growth --clips 10000,100000,1000000 --json
 
-The runner, the ledger, what follows a run's events and the publisher are those of a build; the stages
-only make records (`benchmarks.simulated`) and run in this process, whose share of the time is taken
-off. Each size runs in a process of its own, in a folder that is removed afterwards.
+The runner, the ledger, what follows a run's events and the publisher are those of a build; the
+stages only make records (`benchmarks.simulated`) and run in this process, whose share of the time
+is taken off. Each size runs in a process of its own, in a folder that is removed afterwards.
 """
 
 from __future__ import annotations
@@ -159,9 +159,10 @@ def main() -> None:
         return
     print(f"{'clips':>9} {'driver ms/clip':>15} {'run':>7} {'publish':>8} {'peak MB':>9}")
     for row in rows:
+        run, publishing = row["run_cpu_ms_per_clip"], row["publish_cpu_ms_per_clip"]
         print(
-            f"{row['clips']:>9} {row['driver_cpu_ms_per_clip']:>15} {row['run_cpu_ms_per_clip']:>7} "
-            f"{row['publish_cpu_ms_per_clip']:>8} {row['peak_rss_mb']:>9}"
+            f"{row['clips']:>9} {row['driver_cpu_ms_per_clip']:>15} {run:>7} {publishing:>8} "
+            f"{row['peak_rss_mb']:>9}"
         )
 
 

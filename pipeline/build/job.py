@@ -22,6 +22,9 @@ from pipeline.storage.lock import CorpusLock
 from pipeline.storage.work_files import WorkFiles
 from stages.sources.arguments import requests_from_arguments
 
+REPORTED_CLIPS = 200_000
+"""A corpus of more is reported by `yld report` alone, which holds all tables in memory."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -119,18 +122,13 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
 
 
 def _finish(root, files, config, entries, started) -> Outcome:
-    from manifests.corpus import Corpus
     from pipeline.build.publish import publish
-    from pipeline.corpus.report import write_report
 
     rows = status.rows(MAIN_JOB, entries)
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
-    own = own_folder.claim(root, "corpus")
-    own.about_to_write(["report.html"])
-    report = write_report(Corpus(root))
-    own.wrote(["report.html"])
+    report = _report(root) if len(done.samples) <= REPORTED_CLIPS else None
     return Outcome(
         rows,
         len(done.samples),
@@ -142,6 +140,17 @@ def _finish(root, files, config, entries, started) -> Outcome:
         time.monotonic() - started,
         tuple(_notes(files, root, config, entries, rows, len(done.left_out))),
     )
+
+
+def _report(root: Path) -> Path:
+    from manifests.corpus import Corpus
+    from pipeline.corpus.report import write_report
+
+    own = own_folder.claim(root, "corpus")
+    own.about_to_write(["report.html"])
+    report = write_report(Corpus(root))
+    own.wrote(["report.html"])
+    return report
 
 
 def _notes(files, root, config, entries, rows, num_between: int) -> Iterator[str]:

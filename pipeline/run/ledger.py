@@ -42,7 +42,8 @@ NAME, BATCHES = "entries.db", "batches"
 OWN_FILES = (NAME, f"{NAME}-wal", f"{NAME}-shm")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, stage TEXT, unit TEXT, key TEXT, is_sent INTEGER, content BLOB,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stage TEXT, unit TEXT, key TEXT, is_sent INTEGER,
+    content BLOB,
     UNIQUE (stage, unit, key));
 CREATE INDEX IF NOT EXISTS unsent ON entries (id) WHERE is_sent = 0;
 CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY);

@@ -134,13 +134,38 @@ class Runner:
                 return None
             if self.policy.retry_failed and any(r.failure for r in entry.results):
                 return None
-            return (entry, number) if self._side_files_exist(entry) else None
+            is_usable = self._side_files_exist(entry) or self._is_past(unit.node, entry)
+            return (entry, number) if is_usable else None
         return None
+
+    def _is_past(self, node: Node, entry: Entry, kept: dict[str, Any] | None = None) -> bool:
+        """Whether all that follows from an entry is finished: then nobody reads its side files,
+        which `yld clean --side-files` may have removed."""
+        position = self.nodes.index(node)
+        if position + 1 == len(self.nodes):
+            return self._side_files_exist(entry)
+        following = self.nodes[position + 1]
+        known = {**self._kept.get(entry.unit, {}), **(kept or {}), **_to_keep(node, entry.outputs)}
+        for name, records in _grouped(following, entry.outputs).items():
+            earlier = {n: known[n] for n in following.context if n in known}
+            before = {n: known[n] for n in following.once_context if n in known}
+            found = self.ledger.get(
+                following.name, name, self._key(following, records, earlier)
+            ) or self.ledger.get(
+                following.name, name, self._key(following, records, earlier | before)
+            )
+            if found is None or failed_retryable(found):
+                return False
+            if self.policy.retry_failed and any(r.failure for r in found.results):
+                return False
+            if not self._is_past(following, found, known):
+                return False
+        return bool(entry.outputs)
 
     def _side_files_exist(self, entry: Entry) -> bool:
         """A power cut leaves empty ones."""
         return all(
-            self.files.size(name)
+            self.files.earlier_size(name)
             for record in entry.outputs
             for name in rec.files_of(record, "side_file")
         )
@@ -304,16 +329,26 @@ class Runner:
             self._kept.pop(entry.unit, None)  # no stage asks for it any more
             return
         following = self.nodes[position + 1]
-        groups: dict[str, list[Any]] = defaultdict(list)
-        for record in entry.outputs:
-            groups[following.unit_of(record)].append(record)
-        kept_as = context_name(node)
-        for name, records in groups.items():
-            if kept_as is not None:
-                self._kept[name][kept_as] = (
-                    records[0] if kept_as == "video" else {rec.record_id(r): r for r in records}
-                )
+        for name, records in _grouped(following, entry.outputs).items():
+            if kept := _to_keep(node, records):
+                self._kept[name].update(kept)
             self._submit(following, name, records)
+
+
+def _grouped(following: Node, records: Sequence[Any]) -> dict[str, list[Any]]:
+    """The units of the stage that follows."""
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        groups[following.unit_of(record)].append(record)
+    return groups
+
+
+def _to_keep(node: Node, records: Sequence[Any]) -> dict[str, Any]:
+    """What later stages of the unit are given of these records, by field of `Context`."""
+    kept_as = context_name(node)
+    if kept_as is None or not records:
+        return {}
+    return {kept_as: records[0] if kept_as == "video" else {rec.record_id(r): r for r in records}}
 
 
 def _job_id(job: Job) -> str:

@@ -123,8 +123,8 @@ def differences(root: Path, files: WorkFiles) -> list[dict[str, str]]:
 
 
 def pull_state(files: WorkFiles) -> int:
-    """Bring what a run goes on from and this machine lacks; the number of files of the ledger brought: of
-    finished units, or batches of them.
+    """Bring what a run goes on from and this machine lacks; the number of the ledger's files
+    brought: batches of finished units, or of older releases one each.
 
     Raises RemoteError.
     """

@@ -46,9 +46,16 @@ class WorkFiles:
     address: str | None = None
     _later: list[Future] = field(default_factory=list, repr=False)
     _threads: ThreadPoolExecutor | None = field(default=None, repr=False)
+    _seen: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "address": self.address, "_later": [], "_threads": None}
+        return {
+            "folder": self.folder,
+            "address": self.address,
+            "_later": [],
+            "_threads": None,
+            "_seen": {},
+        }
 
     @property
     def corpus_name(self) -> str | None:
@@ -139,6 +146,19 @@ class WorkFiles:
         if path.exists():
             return path.stat().st_size
         return None if self.address is None else self._size_there(name)
+
+    def earlier_size(self, name: str) -> int | None:
+        """As `size`, of a file that an earlier run made: a folder at the address is looked through
+        once, and stands then as it was."""
+        path = self.folder / _safe(name)
+        if path.exists():
+            return path.stat().st_size
+        if self.address is None:
+            return None
+        folder = PurePosixPath(name).parts[0]
+        if folder not in self._seen:
+            self._seen[folder] = self.look_through(folder)
+        return self._seen[folder].get(name)
 
     def sizes_of(self, names: Iterable[str]) -> dict[str, int]:
         """Bytes of files by name, those that are nowhere left out: of many that are not here the
