@@ -6,7 +6,6 @@ A part is written once. What an append adds is in new ones, and only the small h
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -115,9 +114,9 @@ def _part(
     samples: Sequence[rec.Sample], prints: Sequence[str], speakers: Sequence[rec.Speaker]
 ) -> dict[str, Any]:
     return {
-        "samples": [dataclasses.asdict(s) for s in samples],
+        "samples": [dict(vars(s)) for s in samples],
         "prints": list(prints),
-        "speakers": [dataclasses.asdict(s) for s in speakers],
+        "speakers": [dict(vars(s)) for s in speakers],
     }
 
 
