@@ -41,9 +41,11 @@ class Digests:
 
     def save(self) -> None:
         """Keep what is known of files that are there, where the folder has a place for it."""
-        if self._path.parent.is_dir():
-            there = {n: f for n, f in self._known.items() if os.path.lexists(self.root / n)}
+        there = {n: f for n, f in self._known.items() if os.path.lexists(self.root / n)}
+        if there and self._path.parent.is_dir():
             write_atomic(self._path, json.dumps(there, indent=0, sort_keys=True))
+        elif not there:
+            self._path.unlink(missing_ok=True)
 
     def _facts(self, name: str) -> list[int | str]:
         facts = (self.root / name).stat()

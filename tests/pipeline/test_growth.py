@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from benchmarks.growth import HerePools, build, requests_of
@@ -129,6 +131,36 @@ def test_a_run_that_was_not_published_keeps_its_side_files(tmp_path):
     (root / "work" / "published.json").unlink()
     with pytest.raises(ValueError, match="needed to go on"):
         clean_side_files(root)
+
+
+def requests_of_publishing(root, num_videos: int, monkeypatch) -> dict[str, int]:
+    """What is asked of the address by a publication whose payloads lie there alone."""
+    address = f"memory://{root.name}/corpus"
+    build(root, requests_of(num_videos), address)
+    files = WorkFiles(root / "work", f"{address}/work")
+    names = [f"clips/{p.name}" for p in (root / "work/clips").iterdir()]
+    files.send(names)
+    for name in names:
+        (root / "work" / name).unlink()
+    (root / "work" / "published.json").unlink()
+    asked: Counter[str] = Counter()
+    do = WorkFiles._do
+
+    def counted(self, action):
+        asked[getattr(getattr(action, "func", None), "__name__", "other")] += 1
+        return do(self, action)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFiles, "_do", counted)
+        build(root, requests_of(num_videos), address)
+    return asked
+
+
+def test_publishing_asks_an_address_once_a_clip(tmp_path, monkeypatch):
+    few, many = (requests_of_publishing(tmp_path / f"n{n}", n, monkeypatch) for n in (6, 18))
+    assert (few["_get"], many["_get"]) == (6 * CLIPS_PER_VIDEO, 18 * CLIPS_PER_VIDEO)
+    # The rest lists folders and sends batches of the ledger: as much however many clips there are.
+    assert few["other"] == many["other"] <= 6 and set(few) == set(many) == {"_get", "other"}
 
 
 @pytest.mark.slow
