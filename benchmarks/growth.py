@@ -110,6 +110,7 @@ def build(
             entries = runner.run(requests)
         log.ended(None)
     files.flush()
+    ledger.settle()
     ran = time.process_time() - pools.stages_cpu_s
     done = publish(root, files, BuildConfig(), entries, status.rows(SIMULATED_JOB, entries))
     took = time.process_time() - pools.stages_cpu_s

@@ -141,14 +141,16 @@ def _side_files(work: Path) -> Iterator[str]:
     ledger = Ledger(work / "ledger")
     names = []
     for row in ledger.rows():
-        names += [n for n in _written(row.stage, row.unit, row.text, work) if n is not None]
-        names += [f"ledger/{row.name}"] if row.name is not None else []
+        written = _written(row.stage, row.unit, row.text, work)
+        if written is not None:
+            names += [*written, *([f"ledger/{row.name}"] if row.name is not None else [])]
     ledger.close()
     yield from dict.fromkeys(n for n in names if ".." not in Path(n).parts)
     yield from (f"ledger/{name}" for name in ledger.own_files())
 
 
-def _written(stage: str, unit: str, text: str, work: Path) -> list[str]:
+def _written(stage: str, unit: str, text: str, work: Path) -> list[str] | None:
+    """Names below `work` that an entry names; None for what is no entry of ours."""
     try:
         entry = json.loads(text)
         kind = getattr(rec, entry["kind"])
@@ -163,4 +165,4 @@ def _written(stage: str, unit: str, text: str, work: Path) -> list[str]:
             if isinstance(r, rec.Correction)
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []  # not an entry of ours
+        return None

@@ -136,6 +136,10 @@ class Ledger:
             self._begun_to = rows[-1][0]
         self._num_unsent, self._sent_at = 0, time.monotonic()
 
+    def settle(self) -> None:
+        """All that was begun to be sent has arrived or failed: what arrived is not sent again."""
+        self._note_arrived()
+
     def _note_arrived(self) -> None:
         still = []
         for sent, first, last in self._in_flight:

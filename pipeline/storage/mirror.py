@@ -67,8 +67,9 @@ def push(root: Path, files: WorkFiles) -> int:
 
 def _names_at(system: Any, base: str) -> set[str]:
     """Names of the corpus's files there: what lies beside `work`, some thousands a request."""
+    system.invalidate_cache()
     try:
-        tops = system.ls(base, detail=True, refresh=True)
+        tops = system.ls(base, detail=True)
     except FileNotFoundError:
         return set()
     found: set[str] = set()

@@ -184,7 +184,7 @@ class WorkFiles:
     def look_through(self, folder: str) -> dict[str, int]:
         """Names and bytes of all files below a folder at the address, some thousands a request."""
         with suppress(FileNotFoundError):
-            found = self._do(lambda s, base: s.find(f"{base}/{folder}", detail=True))
+            found = self._do(partial(_found, folder))
             base = open_address(f"{self.corpus_address}/work")[1]
             return {str(p).removeprefix(f"{base}/"): int(f["size"]) for p, f in found.items()}
         return {}
@@ -247,6 +247,15 @@ class WorkFiles:
                     ) from None
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
+
+
+def _found(folder: str, system: Any, base: str) -> dict[str, Any]:
+    """A listing that is neither an old one nor kept for later questions: others write there too."""
+    system.invalidate_cache()
+    try:
+        return system.find(f"{base}/{folder}", detail=True)
+    finally:
+        system.invalidate_cache()
 
 
 def _get(name: str, path: Path, system: Any, base: str) -> None:
