@@ -46,10 +46,11 @@ def components(vectors: np.ndarray, limit: float) -> np.ndarray:
     count = len(vectors)
     labels = np.arange(count)
     for first, second in near_pairs(vectors, vectors, limit, is_same=True):
-        edges = np.unique(np.stack([labels[first], labels[second]]), axis=1)
-        edges = edges[:, edges[0] != edges[1]]
-        if edges.shape[1]:
-            graph = coo_matrix((np.ones(edges.shape[1], bool), tuple(edges)), (count, count))
+        one, two = labels[first], labels[second]
+        edges = np.unique(one[one != two] * count + two[one != two])
+        if len(edges):
+            ends = (edges // count, edges % count)
+            graph = coo_matrix((np.ones(len(edges), bool), ends), (count, count))
             labels = connected_components(graph, directed=False)[1].astype(np.int64)[labels]
     return _numbered(labels)
 
