@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.growth import HerePools
 from benchmarks.simulated import SIMULATED_JOB
 from manifests import records as rec
+from pipeline.run.engines.engine import PoolSize
 from pipeline.run.ledger import Ledger
-from pipeline.run.pools import PoolSize
 from pipeline.run.scheduler import Runner
 from pipeline.run.stage_runner import StageRunner
 from pipeline.run.unit import Policy, Unit

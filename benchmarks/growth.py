@@ -28,9 +28,10 @@ from manifests.files import write_atomic
 from pipeline.build.publish import publish
 from pipeline.config.build_config import BuildConfig
 from pipeline.run import status
+from pipeline.run.engines.engine import PoolSize
 from pipeline.run.events import EventLog
 from pipeline.run.ledger import Ledger
-from pipeline.run.pools import Ended, PoolSize, Running
+from pipeline.run.pools import Ended, Running
 from pipeline.run.progress import Progress
 from pipeline.run.scheduler import Runner
 from pipeline.run.stage_runner import Job, StageRunner

@@ -9,9 +9,11 @@ import click
 
 from pipeline.commands import (
     build,
+    compare,
     config,
     corpus,
     estimate,
+    export,
     machine,
     models,
     scores,
@@ -60,6 +62,8 @@ for command in (
     corpus.verify,
     corpus.clean,
     shards.shards,
+    compare.compare,
+    export.export,
     machine.doctor,
     machine.demo,
     sync.audit,

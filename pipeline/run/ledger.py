@@ -1,6 +1,6 @@
 """What is already done: every finished unit in one embedded database, `work/ledger/entries.db`.
 
-SQLite in WAL mode (docs/decisions/0007): `put` returns once the operating system has the entry, so
+SQLite in WAL mode (docs/decisions/0008): `put` returns once the operating system has the entry, so
 that a killed process loses nothing it was told is kept; the disk has it some seconds later, and a
 power cut costs the outcomes of these seconds, never the file. Only the driver opens it, under the
 lock of `work`.

@@ -12,8 +12,8 @@ from manifests.corpus import Corpus
 from manifests.shards import read_samples
 from pipeline.build import published, tables
 from pipeline.corpus.clean import clean, clean_side_files
+from pipeline.run.engines.engine import PoolSize
 from pipeline.run.ledger import Ledger
-from pipeline.run.pools import PoolSize
 from pipeline.run.scheduler import Runner
 from pipeline.run.stage_runner import StageRunner
 from pipeline.run.unit import Policy
