@@ -17,6 +17,7 @@ COST_COLUMNS = [
     "cpu_s",
     "cpu_s_per_video_s",
     "decoded_s_per_video_s",
+    "decode_cpu_s_per_video_s",
     "peak_rss_mb",
     "pictures",
     "pictures_per_network_s",
@@ -57,11 +58,18 @@ def rows(
                 "decoded_s_per_video_s": round(sum(e.decoded_s for e in units) / video_s, 3)
                 if video_s
                 else None,
+                "decode_cpu_s_per_video_s": _decode(units, video_s),
                 "peak_rss_mb": round(max((e.peak_rss_mb for e in units), default=0.0), 1),
                 **speed(units),
             }
         )
     return table
+
+
+def _decode(units: Iterable[Entry], video_s: float) -> float | None:
+    """CPU-seconds of one decode a second of video, by the stage that sees every frame once."""
+    spent = sum(e.extra.get("decode_cpu_s", 0.0) for e in units)
+    return round(spent / video_s, 4) if spent and video_s else None
 
 
 def cost_table(table_rows: list[dict[str, Any]]) -> str:
@@ -88,6 +96,12 @@ def cost_table(table_rows: list[dict[str, Any]]) -> str:
         }
     )
     lines = table(shown, ["stage", "cpu_s", "cpu_s/video_s", "decodes", "peak_mb"])
+    plain = next((d for r in table_rows if (d := r.get("decode_cpu_s_per_video_s"))), None)
+    if plain is not None and each:
+        lines += (
+            f"\na plain decode of these files: {plain} CPU-s per video-s; "
+            f"all stages: {sum(each) / plain:.1f} of it"
+        )
     speed_told = next((r for r in table_rows if r.get("pictures")), None)
     if speed_told is None:
         return lines
