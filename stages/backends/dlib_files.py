@@ -90,7 +90,7 @@ def face_network(content: bytes) -> bytes:
 
     means = np.array(CHANNEL_MEANS, np.float32).reshape(1, 3, 1, 1)
     value = graph.add("Sub", "chips", graph.constant(means))
-    value = graph.add("Mul", value, graph.constant(np.float32([1 / 256]).reshape(1, 1, 1, 1)))
+    value = graph.add("Mul", value, graph.constant(np.full((1, 1, 1, 1), 1 / 256, np.float32)))
     value = graph.add("Relu", convolved(value, 3, 32, 7, 2))
     value = graph.add("MaxPool", value, kernel_shape=[3, 3], strides=[2, 2])
     channels, side = 32, 35
