@@ -23,6 +23,7 @@ from manifests.shards import index_name
 from pipeline.build.publication import Found, Publication, Tables, collect, entries_of, plan
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.run.ledger import Entry
+from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
@@ -57,8 +58,11 @@ def publish(
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
     samples = [s for s in publication.kept if s.shard not in again]
-    for shard, group in shards:
-        samples += write_shard(root, files.folder, shard, group)
+    with Steps("publish", len(shards), "shards") as steps:
+        for shard, group in shards:
+            steps.at(shard)
+            samples += write_shard(root, files.folder, shard, group)
+            steps.done()
     # Shards of an earlier recipe or of a run that died while publishing.
     wanted = {name for s in samples for name in (s.shard, index_name(s.shard))}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])

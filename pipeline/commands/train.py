@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import friendly
+from pipeline.commands.options import DEVICE, friendly
 from training.models.catalogue import KINDS, Kind
 
 
@@ -131,16 +131,17 @@ def model_command(kind: Kind) -> click.Command:
     )
     @click.option(
         "--preset",
+        type=click.Choice(kind.preset_names),
         default="paper",
         show_default=True,
-        help="Where all settings come from: paper | tiny (a processor's).",
+        help="Where all settings come from; tiny is a processor's.",
     )
     @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting.")
     @click.option(
         "--workers", type=int, default=0, show_default=True, help="Processes that decode, a rank."
     )
     @click.option(
-        "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
+        "--device", type=DEVICE, default=None, help="The GPU where there is one, if not given."
     )
     @click.option(
         "--ranks",

@@ -88,7 +88,9 @@ def resync(
     own = claim(out, "resync", made)
     corrected = f"the corrections of {as_text(path.resolve())}"
     refuse_another(out / "after", corrected, out / "work" / "tried")
-    before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
+    before = audit(
+        path, out / "before", config, layout=layout, address=address, skip=out, is_step=True
+    )
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
@@ -192,6 +194,7 @@ def _measure_again(
         layout="shards" if is_shards else "folder",
         address=address,
         name=name,
+        is_step=True,
     )
     found = {(r["path"], r["clip_id"] if is_shards else None): r for r in again.rows}
     seen = []

@@ -28,6 +28,8 @@ class Kind:
     speaker: str | None = None
     """Its class in `speak` that makes speech of a video (`training.harness.speaker.Speaker`); None
     where it makes none."""
+    preset_names: tuple[str, ...] = ("paper", "tiny")
+    """The names of `presets`, told without importing them."""
 
     @property
     def speaks(self) -> bool:
