@@ -10,6 +10,9 @@ import click
 from pipeline.commands.options import DEVICE, friendly
 from training.models.catalogue import KINDS, Kind
 
+LOGGERS = ("tensorboard", "wandb")
+"""Those of `training.harness.log`, told without importing it."""
+
 
 @click.group()
 def train() -> None:
@@ -158,6 +161,13 @@ def model_command(kind: Kind) -> click.Command:
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder on this machine's own disk for what is read from an address (s3://...).",
     )
+    @click.option(
+        "--logger",
+        type=click.Choice(LOGGERS),
+        default="tensorboard",
+        show_default=True,
+        help="Where figures go beside log.jsonl; wandb needs the extra of that name.",
+    )
     @click.option("--minutes", type=float, default=None, help="End after so long, with weights.")
     @friendly
     def command(more, corpora, **options) -> None:
@@ -171,11 +181,14 @@ for _kind in KINDS.values():
 
 
 def _train_model(
-    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, cache, minutes
+    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, cache, minutes, logger
 ) -> None:
     config = model_config(kind, preset, settings)
     from pipeline.config.settings import to_mapping
     from pipeline.storage import own_folder
+    from training.harness.log import check_logger
+
+    check_logger(logger)
 
     import torch  # isort: skip
 
@@ -186,7 +199,7 @@ def _train_model(
     from training.harness.run import Request, train
 
     request = Request(
-        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes, cache
+        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes, cache, logger
     )
     if ranks > 1:
         from training.harness.cluster import train_together
