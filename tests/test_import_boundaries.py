@@ -38,7 +38,7 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit build synthesis",
+        "audit browse build synthesis",
         "resync demo",
         "estimate",
         "commands",

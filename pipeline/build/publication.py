@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from manifests import records as rec
 from manifests import splits
 from manifests.schema import TABLE_OF, TABLES
 from pipeline.config.build_config import BuildConfig
+from pipeline.corpus.marks import Mark
 from pipeline.run.ledger import Entry, decode, digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
@@ -34,6 +35,8 @@ LEFT_OUT = {
     "list": ("not_listed", "no line of the list names its video (splits.policy)"),
 }
 """Why a clip is in no part: reason and detail."""
+MARKED = "marked"
+"""Why a clip that a person marked is not published."""
 
 EMPTY: dict[str, Any] = {
     "samples": [],
@@ -56,6 +59,8 @@ class Found:
     """Bytes of each clip's side file, by id."""
     before: dict[str, Any] | None
     """What `published.json` holds; None where nothing was published."""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Clips that a person marked, by id: they are not published."""
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
@@ -77,6 +82,8 @@ class Publication:
     kept: list[rec.Sample]
     shards: list[tuple[str, list[ShardEntry]]]
     """Shards to write, by path relative to the corpus."""
+    thinned: list[str]
+    """Old shards with clips that were marked since: they are written again without them."""
     speakers: list[rec.Speaker]
     frozen: dict[str, Any] | None
     """The policy that divides the corpus; None without clips."""
@@ -138,27 +145,32 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     before = before or EMPTY
     speakers = _speakers(tables, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
-    old = [decode(rec.Sample, s) for s in before["samples"]]
+    was = [decode(rec.Sample, s) for s in before["samples"]]
+    old = [s for s in was if s.clip_id not in found.marks]
     frozen = (
         policy_now
         or before["splits"]
         or (splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None)
     )
-    new, left_out = _new_entries(tables, old, frozen, speaker_of, found.texts)
+    marked = [c.clip_id for c in tables["clips"] if c.clip_id in found.marks]
+    new, left_out = _new_entries(
+        tables, [s.clip_id for s in old] + marked, frozen, speaker_of, found.texts
+    )
     sentence = (
         splits.describe(frozen, [s.split for s in [*old, *new]])
         if frozen
         else ("No clip was made, so there are no parts.")
     )
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
-    reason, detail = LEFT_OUT["list" if rules else "guard"]
+    why = {clip: LEFT_OUT["list" if rules else "guard"] for clip in left_out}
+    why |= {clip: (MARKED, found.marks[clip].in_words()) for clip in marked}
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
-        for clip in left_out
+        for clip, (reason, detail) in sorted(why.items())
     ]
     taken = {
-        s: 1 + max(int(r.shard[-10:-4]) for r in old if r.split == s)
-        for s in {r.split for r in old}
+        s: 1 + max(int(r.shard[-10:-4]) for r in was if r.split == s)
+        for s in {r.split for r in was}
     }
     return Publication(
         recipe,
@@ -166,6 +178,7 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         is_anew,
         old,
         plan_shards(new, found.sizes, config.shards, taken),
+        sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in found.marks}),
         sorted(speakers.values(), key=lambda s: s.track_id),
         frozen,
         sentence,
@@ -218,11 +231,12 @@ def _speakers(tables, identities, before, config) -> dict[str, rec.Speaker]:
     return {s.track_id: s for s in [*known, *made]}
 
 
-def _new_entries(tables, old: Sequence[rec.Sample], frozen, speaker_of, texts):
+def _new_entries(tables, known: Collection[str], frozen, speaker_of, texts):
+    """Clips that are not `known`, where they belong; and ids of those that belong nowhere."""
     videos = {v.video_id: v for v in tables["videos"]}
-    have, new, left_out = {s.clip_id for s in old}, [], []
+    known, new, left_out = set(known), [], []
     for clip in tables["clips"]:
-        if clip.clip_id in have:
+        if clip.clip_id in known:
             continue
         part = splits.assign(frozen, clip, speaker_of[clip.clip_id], videos[clip.video_id])
         if part is None:

@@ -22,6 +22,7 @@ from manifests.schema import TABLES, write_table
 from manifests.shards import index_name
 from pipeline.build.publication import Found, Publication, Tables, collect, entries_of, plan
 from pipeline.config.build_config import BuildConfig, as_yaml
+from pipeline.corpus import marks
 from pipeline.run.ledger import Entry
 from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
@@ -48,15 +49,17 @@ def publish(
     publication = plan(found, config)
     own = claim(root, "corpus")
     own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
-    again = {
-        shard: entries_of(shard, publication, found) for shard in _damaged(own, publication.kept)
-    }
+    rewritten = dict.fromkeys([*publication.thinned, *_damaged(own, publication.kept)])
+    again = {shard: entries_of(shard, publication, found) for shard in rewritten}
     shards = [*again.items(), *publication.shards]
     files.bring(e.clip.payload_path for _, group in shards for e in group)
     written = [name for shard, _ in shards for name in (shard, index_name(shard))]
     own.about_to_write([*written, *fixed_names()])
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
+    elif publication.thinned:  # should this run die, their clips are new to the next one
+        rest = [s for s in publication.kept if s.shard not in publication.thinned]
+        write_atomic(files.folder / "published.json", json.dumps(publication.as_published(rest)))
     samples = [s for s in publication.kept if s.shard not in again]
     with Steps("publish", len(shards), "shards") as steps:
         for shard, group in shards:
@@ -83,7 +86,8 @@ def _find(entries: dict[str, dict[str, Entry]], files: WorkFiles) -> Found:
     texts = _texts(tables, files)
     sizes = {c.clip_id: files.size(c.payload_path) or 0 for c in tables["clips"]}
     path = files.folder / "published.json"
-    return Found(tables, texts, sizes, json.loads(path.read_text()) if path.exists() else None)
+    before = json.loads(path.read_text()) if path.exists() else None
+    return Found(tables, texts, sizes, before, marks.read(files.folder))
 
 
 def _describe(

@@ -181,7 +181,18 @@ for _kind in KINDS.values():
 
 
 def _train_model(
-    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, cache, minutes, logger
+    kind: Kind,
+    corpora,
+    out,
+    preset,
+    settings,
+    workers,
+    device,
+    ranks,
+    ray_address,
+    cache,
+    minutes,
+    logger,
 ) -> None:
     config = model_config(kind, preset, settings)
     from pipeline.config.settings import to_mapping
@@ -199,7 +210,17 @@ def _train_model(
     from training.harness.run import Request, train
 
     request = Request(
-        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes, cache, logger
+        kind,
+        preset,
+        config,
+        to_mapping(config),
+        corpora,
+        out,
+        workers,
+        device,
+        minutes,
+        cache,
+        logger,
     )
     if ranks > 1:
         from training.harness.cluster import train_together
