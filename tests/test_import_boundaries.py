@@ -38,7 +38,7 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit browse build synthesis",
+        "audit browse build synthesis export",
         "resync demo",
         "estimate",
         "commands",
