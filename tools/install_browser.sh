@@ -10,7 +10,8 @@ if timeout 300 .venv/bin/python -m playwright install chromium-headless-shell >/
     timeout 300 .venv/bin/python -m playwright install-deps chromium-headless-shell >/dev/null 2>&1
 elif command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
-    timeout 300 sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium" \
+    timeout 300 sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+        chromium-headless-shell || apt-get install -y -qq --no-install-recommends chromium" \
         >/dev/null 2>&1
 fi
 has_browser

@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 WIDTHS_PX = (1280, 390)
 HEIGHT_PX = 900
 SCHEMES = ("light", "dark")

@@ -286,13 +286,13 @@ def resync_page(folder: Path) -> Path:
 
 
 def scores_page(folder: Path) -> Path:
-    """Every metric that the default list has, for three systems."""
+    """A metric of each kind, for three systems."""
     from manifests.files import write_atomic as write
 
     chance = np.random.default_rng(2)
-    names = parse("all")
+    names = parse("stoi,a-estoi,pesq,a-mcd,visqol,wer,cer-general,voice,psnr,lse-c,lse-d")
     utterances = []
-    for i in range(8):
+    for i in range(4):
         sounds = []
         for system in ("ref", "hyp"):
             path = folder / system / f"s{i % 2}" / f"sentence-{i}.flac"
