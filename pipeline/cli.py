@@ -8,6 +8,7 @@ import sys
 import click
 
 from pipeline.commands import (
+    browse,
     build,
     compare,
     config,
@@ -60,6 +61,7 @@ for command in (
     estimate.estimate,
     corpus.status,
     corpus.report,
+    browse.browse,
     corpus.verify,
     corpus.clean,
     shards.shards,

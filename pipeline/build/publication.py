@@ -7,14 +7,15 @@ where a corpus that was too small to be divided has grown: its shards are writte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from manifests import records as rec
 from manifests import splits
 from pipeline.build.published import Published
 from pipeline.config.build_config import BuildConfig
+from pipeline.corpus.marks import Mark
 from pipeline.run.entry import digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
@@ -29,6 +30,8 @@ LEFT_OUT = {
     "list": ("not_listed", "no line of the list names its video (splits.policy)"),
 }
 """Why a clip is in no part: reason and detail."""
+MARKED = "marked"
+"""Why a clip that a person marked is not published."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Found:
     """Bytes of each clip's side file, by id."""
     before: Published | None
     """What was published; None where nothing was."""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Clips that a person marked, by id: they are not published."""
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
@@ -69,6 +74,8 @@ class Publication:
     kept: list[rec.Sample]
     shards: list[tuple[str, list[ShardEntry]]]
     """Shards to write, by path relative to the corpus."""
+    thinned: list[str]
+    """Old shards with clips that were marked since: they are written again without them."""
     speakers: list[rec.Speaker]
     frozen: dict[str, Any] | None
     """The policy that divides the corpus; None without clips."""
@@ -76,6 +83,8 @@ class Publication:
     """How the corpus is divided, and why so."""
     left_out: list[str]
     """Clips that lie where two parts meet, or that a list does not name."""
+    marked: list[str]
+    """Clips that a person marked."""
     rejects: list[rec.Reject]
 
     def as_published(
@@ -90,6 +99,7 @@ class Publication:
             self.frozen,
             self.left_out,
             tables or {},
+            self.marked,
         )
 
 
@@ -106,27 +116,30 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     before = before or Published(recipe)
     speakers = _speakers(found, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
-    old = before.samples
+    was = before.samples
+    old = [s for s in was if s.clip_id not in found.marks] if found.marks else was
     frozen = (
         policy_now
         or before.splits
         or (splits.freeze(config.splits, found.clips, speaker_of) if found.clips else None)
     )
-    new, left_out = _new_entries(found, old, frozen, speaker_of)
+    marked = [c.clip_id for c in found.clips if c.clip_id in found.marks]
+    known = {s.clip_id for s in old}.union(marked)
+    new, left_out = _new_entries(found, known, frozen, speaker_of)
     sentence = (
         splits.describe(frozen, [s.split for s in [*old, *new]])
         if frozen
         else ("No clip was made, so there are no parts.")
     )
-    out = set(left_out)
-    video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in out}
-    reason, detail = LEFT_OUT["list" if rules else "guard"]
+    why = dict.fromkeys(left_out, LEFT_OUT["list" if rules else "guard"])
+    why |= {clip: (MARKED, found.marks[clip].in_words()) for clip in marked}
+    video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in why}
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
-        for clip in left_out
+        for clip, (reason, detail) in sorted(why.items())
     ]
     taken: dict[str, int] = {}
-    for split, shard in {(r.split, r.shard) for r in old}:
+    for split, shard in {(r.split, r.shard) for r in was}:
         taken[split] = max(taken.get(split, 0), 1 + int(shard[-10:-4]))
     return Publication(
         recipe,
@@ -134,10 +147,12 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         is_anew,
         old,
         plan_shards(new, found.sizes, config.shards, taken),
+        sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in found.marks}),
         sorted(speakers.values(), key=lambda s: s.track_id),
         frozen,
         sentence,
         left_out,
+        marked,
         rejects,
     )
 
@@ -194,11 +209,12 @@ def _speakers(found: Found, before: Published, config: BuildConfig) -> dict[str,
 
 
 def _new_entries(
-    found: Found, old: Sequence[rec.Sample], frozen, speaker_of: dict[str, str]
+    found: Found, known: Collection[str], frozen, speaker_of: dict[str, str]
 ) -> tuple[list[ShardEntry], list[str]]:
-    have, new, left_out = {s.clip_id for s in old}, [], []
+    """Clips that are not `known`, where they belong; and ids of those that belong nowhere."""
+    new, left_out = [], []
     for clip in found.clips:
-        if clip.clip_id in have:
+        if clip.clip_id in known:
             continue
         speaker = speaker_of[clip.clip_id]
         part = splits.assign(frozen, clip, speaker, found.videos[clip.video_id])

@@ -28,7 +28,9 @@ from pipeline.build.published import write as write_published
 from pipeline.build.tables import Content, all_of
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
+from pipeline.corpus import marks
 from pipeline.run.finished import Entries
+from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
@@ -53,25 +55,35 @@ def publish(
     publication = plan(found, config)
     own = claim(root, "corpus")
     own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
-    again = entries_of(_damaged(own, publication.kept), publication, found)
+    rewritten = dict.fromkeys([*publication.thinned, *_damaged(own, publication.kept)])
+    again = entries_of(list(rewritten), publication, found)
     shards = [*again.items(), *publication.shards]
     written = [name for shard, _ in shards for name in (shard, index_name(shard))]
     own.about_to_write([*written, *fixed_names()])
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
+    elif publication.thinned:  # should this run die, their clips are new to the next one
+        rest = [s for s in publication.kept if s.shard not in publication.thinned]
+        write_published(files.folder, publication.as_published(rest), None)
     samples = [s for s in publication.kept if s.shard not in again]
     num_kept = len(samples)
-    for shard, group in shards:
-        files.bring(dict.fromkeys(e.clip.payload_path for e in group))
-        rows, digest = write_shard(root, files.folder, shard, group)
-        own.digests.told(shard, digest)
-        samples += rows
+    with Steps("publish", len(shards), "shards") as steps:
+        for shard, group in shards:
+            steps.at(shard)
+            files.bring(dict.fromkeys(e.clip.payload_path for e in group))
+            rows, digest = write_shard(root, files.folder, shard, group)
+            own.digests.told(shard, digest)
+            samples += rows
+            steps.done()
     # Shards of an earlier recipe or of a run that died while publishing.
     wanted = {shard for shard in {s.shard for s in samples} | again.keys()}
     wanted |= {index_name(shard) for shard in wanted}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
-    content = _content(files, found, publication, samples, 0 if again else num_kept)
-    standing = found.before.tables if found.before and not (again or publication.is_anew) else {}
+    before = found.before
+    # Tables are appended to where all that they tell of stays.
+    stays = before is not None and not again and before.marked == publication.marked
+    content = _content(files, found, publication, samples, num_kept if stays else 0)
+    standing = before.tables if before and stays and not publication.is_anew else {}
     tables, parts = write_tables(own, entries, content, standing)
     name = files.corpus_name or root.name
     _describe(own, name, config, content, publication, status, parts)
@@ -100,6 +112,7 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         texts,
         {c.clip_id: sizes.get(c.payload_path) or 0 for c in clips},
         read_published(files.folder),
+        marks.read(files.folder),
     )
 
 

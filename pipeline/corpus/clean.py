@@ -20,6 +20,7 @@ from pipeline.storage.work_files import written_by
 STATE = (
     "requests.json",
     "published.json",
+    "marks.json",
     "pushed.json",
     "status.json",
     "log.jsonl",

@@ -13,6 +13,7 @@ import numpy as np
 
 from manifests.clock import seconds_of
 from manifests.files import write_atomic
+from manifests.numbers import signed_ms
 from training.models.lipsync.examples import Example, examples_of
 from training.models.lipsync.system import Say, System, fit, is_synchronous, pooled_lags
 from training.models.lipsync.trial import (
@@ -142,5 +143,5 @@ def run(
         "bias_ms": round(model.bias_ms, 2),
     }
     model.save(out)
-    say(f"{out}, {out.stat().st_size / 1e6:.2f} MB; bias {model.bias_ms:+.1f} ms")
+    say(f"{out}, {out.stat().st_size / 1e6:.2f} MB; bias {signed_ms(model.bias_ms, 1)}")
     return trial
