@@ -25,7 +25,8 @@ def training_options(command):
         click.option(
             "--keep-folds",
             type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the weights that judged each group of speakers.",
+            help="Folder for the weights and windows of each group of speakers; a trial that was stopped "
+            "goes on there.",
         ),
         click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
         click.option(
@@ -87,12 +88,8 @@ def _refuse_existing(options) -> None:
     """Before anything that takes long to import."""
     from pipeline.storage.own_folder import refuse_existing
 
-    out, keep_folds = options["out"], options["keep_folds"]
-    refuse_existing(
-        out,
-        out.with_suffix(".trial.json"),
-        *(keep_folds.glob("fold*.safetensors") if keep_folds else ()),
-    )
+    out = options["out"]
+    refuse_existing(out, out.with_suffix(".trial.json"))
 
 
 def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:

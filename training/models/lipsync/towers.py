@@ -50,6 +50,10 @@ class TowersSystem:
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:
         prepare(examples, random)
 
+    def hear(self, example: Example) -> None:
+        """The sound as it is and no other: all that judging takes."""
+        example.mels = [feat.log_mel(example.pcm)]
+
     def begin(self, examples: Sequence[Example]) -> LipSync:
         return LipSync([], _lip_scale(examples), _pixels(examples), 0.0)
 
