@@ -1,4 +1,4 @@
-"""Programmes composed of strangers' clips, as videos: what tracks of one chain take from each other.
+"""Programmes composed of strangers' clips, as videos: what tracks of one chain take from others.
 
     python -m benchmarks.lipsync_programmes CORPUS... --index INDEX.tsv --folds DIR [--programmes 8]
 

@@ -8,8 +8,8 @@ that was stopped goes on at the first fold that DIR does not have. The second ju
 as it is, for clips of people whom it never saw. DIR/protocol.json has every window.
 
 Corpora are built with `clips.mode=whole sync.correct=false`. An index is tab-separated with the
-columns path (beside the index), speaker, and if it has them group (the corpus a clip comes from) and
-known_sync ("yes": recorded in sync). Its speakers count, since one face may look like two.
+columns path (beside the index), speaker, and if it has them group (the corpus a clip comes from)
+and known_sync ("yes": recorded in sync). Its speakers count, since one face may look like two.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ def training_options(command):
         click.option(
             "--keep-folds",
             type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the weights and windows of each group of speakers; a trial that was stopped "
-            "goes on there.",
+            help="Folder for the weights and windows of each group of speakers; a trial that "
+            "was stopped goes on there.",
         ),
         click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
         click.option(

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -49,7 +50,7 @@ class Plan:
 
     @property
     def print(self) -> str:
-        """Of all that decides a fold's outcome: work of another plan is not taken for this one's."""
+        """Of all that decides a fold's outcome: another plan's work is not taken for this one's."""
         told = [
             dataclasses.asdict(self.system.recipe),
             type(self.system).__name__,
@@ -85,10 +86,15 @@ def held_out(plan: Plan, jobs: int = 1, say: Say = print) -> tuple[list[Row], Ow
     for i in range(len(plan.folds)):
         _check(plan, i)
     todo = [i for i in range(len(plan.folds)) if not _rows_file(plan, i).exists()]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
-        for i, rows in zip(
-            todo, workers.map(_try_fold, [(plan, i, lags) for i in todo]), strict=True
-        ):
+    with ExitStack() as stack:
+        work = [(plan, i, lags) for i in todo]
+        if jobs > 1:
+            context = get_context("spawn")
+            pool = ProcessPoolExecutor(jobs, context, initializer=_one_thread)
+            done = stack.enter_context(pool).map(_try_fold, work)
+        else:
+            done = map(_try_fold, work)
+        for i, rows in zip(todo, done, strict=True):
             talk = [r for r in rows if r.kind == "talk" and 2.5 < r.seconds <= 3]
             right, near = (sum(f(r) for r in talk) for f in (is_right, is_consistent))
             say(
@@ -157,11 +163,14 @@ def _write(plan: Plan, number: int, rows: Sequence[Row]) -> None:
     part.replace(file)
 
 
-def _try_fold(job: tuple[Plan, int, OwnLags]) -> list[Row]:
-    """Train without a fold's speakers and try them. Runs in a process of its own."""
+def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _try_fold(job: tuple[Plan, int, OwnLags]) -> list[Row]:
+    """Train without a fold's speakers and try them."""
     plan, number, lags = job
     system, fold = plan.system, set(plan.folds[number])
     random = np.random.default_rng([system.recipe.seed, 7, number])

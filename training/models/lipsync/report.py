@@ -193,8 +193,8 @@ def _threshold(rows: Sequence[dict[str, Any]], threshold: float) -> dict[str, in
 def tables(made: Mapping[str, Any]) -> str:
     """A `summary` as Markdown."""
     lines = [
-        "| group | window | windows | within 40 ms | measured | of these within 40 ms of own centre "
-        "| recorded in sync, measured: within 40 ms of zero | median error |",
+        "| group | window | windows | within 40 ms | measured | of these within 40 ms of own "
+        "centre | recorded in sync, measured: within 40 ms of zero | median error |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for length, groups in made["talking"].items():

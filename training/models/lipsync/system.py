@@ -102,7 +102,7 @@ def is_synchronous(example: Example, patterns: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class OwnLags:
-    """What models that never saw an example's speaker say of its lag, in ms by the example's name."""
+    """What models that never saw an example's speaker say of its lag: ms by the example's name."""
 
     measured: dict[str, float]
     """Against the synchronous ones, however large."""

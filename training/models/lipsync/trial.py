@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME, seconds_of
@@ -18,7 +19,7 @@ from training.models.lipsync.system import Model
 FOREIGN = ("noise", "music", "silence", "still face")
 """Each window has one of these, and all of `VOICES` that are to be had."""
 VOICES = ("other speaker", "other clip", "elsewhere")
-"""Of another person; of the same one; the same clip's sound from a place well outside the search."""
+"""Of another person; of the same one; the same clip's sound from well outside the search."""
 ELSEWHERE_FRAMES = 40
 
 
