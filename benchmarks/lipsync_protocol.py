@@ -112,7 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", nargs="+", type=Path)
     parser.add_argument("--index", type=Path, action="append", default=[], help="may recur")
-    parser.add_argument("--synchronous", action="append", default=[], metavar="PATTERN")
+    parser.add_argument(
+        "--synchronous",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="instead of those that the index says were recorded in sync",
+    )
     parser.add_argument("--out", type=Path, help="folder of the folds and protocol.json")
     parser.add_argument("--weights", type=Path, help="judge these; nothing is trained")
     parser.add_argument("--fold-size", type=int, default=15)
@@ -126,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     index = read_indices(options.index)
     examples = with_speakers(load(options.corpora), index)
     known = [s for s, row in index.items() if is_in_sync(row)]
-    synchronous = [*options.synchronous, *known]
+    synchronous = options.synchronous or known
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

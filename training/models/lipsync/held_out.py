@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -82,18 +82,17 @@ def held_out(plan: Plan, jobs: int = 1, say: Say = print) -> tuple[list[Row], Ow
     Raises ValueError where the folder holds another trial.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    lags = _shared_lags(plan, say)
     for i in range(len(plan.folds)):
         _check(plan, i)
     todo = [i for i in range(len(plan.folds)) if not _rows_file(plan, i).exists()]
     with ExitStack() as stack:
-        work = [(plan, i, lags) for i in todo]
+        each: Callable[..., Iterable] = map
         if jobs > 1:
             context = get_context("spawn")
             pool = ProcessPoolExecutor(jobs, context, initializer=_one_thread)
-            done = stack.enter_context(pool).map(_try_fold, work)
-        else:
-            done = map(_try_fold, work)
+            each = stack.enter_context(pool).map
+        lags = _shared_lags(plan, say, each)
+        done = each(_try_fold, [(plan, i, lags) for i in todo])
         for i, rows in zip(todo, done, strict=True):
             talk = [r for r in rows if r.kind == "talk" and 2.5 < r.seconds <= 3]
             right, near = (sum(f(r) for r in talk) for f in (is_right, is_consistent))
@@ -104,7 +103,7 @@ def held_out(plan: Plan, jobs: int = 1, say: Say = print) -> tuple[list[Row], Ow
     return [row for i in range(len(plan.folds)) for row in _read(plan, i)], lags
 
 
-def _shared_lags(plan: Plan, say: Say) -> OwnLags:
+def _shared_lags(plan: Plan, say: Say, each: Callable[..., Iterable]) -> OwnLags:
     """Own lags of all examples, estimated once and kept beside the folds."""
     file = plan.folder / "own_lags.json"
     if file.exists():
@@ -114,7 +113,7 @@ def _shared_lags(plan: Plan, say: Say) -> OwnLags:
         return OwnLags(**made)
     start = plan.system.begin(plan.examples)
     plan.system.featurize(start, plan.examples)
-    lags = own_lags(plan.system, start, plan.examples, plan.synchronous, say)
+    lags = own_lags(plan.system, start, plan.examples, plan.synchronous, say, each)
     write_atomic(file, json.dumps({"print": plan.print, **dataclasses.asdict(lags)}))
     return lags
 

@@ -9,7 +9,7 @@ pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -141,9 +141,10 @@ def own_lags(
     examples: Sequence[Example],
     synchronous: Sequence[str],
     say: Say = lambda _: None,
+    each: Callable[..., Iterable[dict[str, float]]] = map,
 ) -> OwnLags:
     """Lag of each example in ms against the synchronous ones, by models that never saw its
-    speaker."""
+    speaker. `each` maps a function over the judges of a round, which are independent."""
     seconds: dict[str, int] = {}
     for e in examples:
         seconds[e.speaker] = seconds.get(e.speaker, 0) + len(e)
@@ -157,11 +158,12 @@ def own_lags(
     anchors = {e.name for e in examples if is_synchronous(e, synchronous)}
     for turn in range(LAG_ROUNDS):
         found: dict[str, float] = {}
-        for k, group in enumerate(groups):
-            rest = [e for e in examples if e.speaker not in group and e.name in lags.believed]
-            judge = system.judge(start, rest, lags.believed, 10 * turn + k, say)
-            theirs = [e for e in examples if e.speaker in group]
-            found |= pooled_lags(system, judge, theirs, lambda e: e.name)
+        jobs = [
+            (system, start, examples, group, lags.believed, 10 * turn + k)
+            for k, group in enumerate(groups)
+        ]
+        for part in each(_measured_by_others, jobs):
+            found |= part
         zero = float(np.median([found[a] for a in sorted(anchors)])) if anchors else 0.0
         found = {n: lag - zero for n, lag in found.items()}
         kept = {
@@ -178,6 +180,15 @@ def own_lags(
             f"{len(examples) - len(told)} of {len(examples)} left out"
         )
     return lags
+
+
+def _measured_by_others(job: tuple) -> dict[str, float]:
+    """Lags of a group's examples by a judge that learnt from all others."""
+    system, start, examples, group, lags, number = job
+    rest = [e for e in examples if e.speaker not in group and e.name in lags]
+    judge = system.judge(start, rest, lags, number, lambda _: None)
+    theirs = [e for e in examples if e.speaker in group]
+    return pooled_lags(system, judge, theirs, lambda e: e.name)
 
 
 def pooled_lags(

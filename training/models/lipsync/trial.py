@@ -21,6 +21,8 @@ FOREIGN = ("noise", "music", "silence", "still face")
 VOICES = ("other speaker", "other clip", "elsewhere")
 """Of another person; of the same one; the same clip's sound from well outside the search."""
 ELSEWHERE_FRAMES = 40
+MOST_WINDOWS = 4
+"""Of one length in one clip: many clips say more than much of one."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ def try_speaker(
         )
 
     for example in tested:
-        count = len(example) // frames or (1 if frames <= 75 else 0)
+        count = min(len(example) // frames or (1 if frames <= 75 else 0), MOST_WINDOWS)
         for _ in range(count):
             low = int(random.integers(max(len(example) - frames, 0) + 1))
             high = min(low + frames, len(example))
