@@ -9,7 +9,6 @@ different beginnings, vote: where they disagree the offset is not to be trusted.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,29 +38,22 @@ def _block(inputs: int, outputs: int, kernel: int, dilation: int, dropout: float
     )
 
 
-def _stack(inputs: int, kernel: int, dilations: Sequence[int], dropout: float) -> nn.Module:
-    sizes = [inputs, *(HIDDEN for _ in dilations)]
-    blocks = [
-        _block(a, b, kernel, d, dropout)
-        for a, b, d in zip(sizes, sizes[1:], dilations, strict=False)
-    ]
-    return nn.Sequential(*blocks, nn.Conv1d(HIDDEN, DIM, 3, padding=1))
-
-
 class Towers(nn.Module):
-    """`see` [B, 86, T] -> [B, 16, T]; `hear` [B, 40, N] -> [B, 16, N].
+    """`see` [B, 86, T] -> [B, 16, T]; `hear` [B, 40, N] -> [B, 16, N]."""
 
-    A wide pair sees 320 ms and hears 310 ms to either side instead of 120 and 130: it errs in
-    other windows than a narrow one, so the two together tell better what is to be trusted.
-    """
-
-    def __init__(self, dropout: float = 0.2, is_wide: bool = False) -> None:
+    def __init__(self, dropout: float = 0.2) -> None:
         super().__init__()
-        self.is_wide = is_wide
-        seen = (1, 2, 4) if is_wide else (1, 1)
-        heard = (1, 2, 4, 8) if is_wide else (1, 2, 3)
-        self.see = _stack(SEEN_SIZE, 3, seen, dropout)
-        self.hear = _stack(feat.NUM_BANDS, 5, heard, dropout)
+        self.see = nn.Sequential(
+            _block(SEEN_SIZE, HIDDEN, 3, 1, dropout),
+            _block(HIDDEN, HIDDEN, 3, 1, dropout),
+            nn.Conv1d(HIDDEN, DIM, 3, padding=1),
+        )
+        self.hear = nn.Sequential(
+            _block(feat.NUM_BANDS, HIDDEN, 5, 1, dropout),
+            _block(HIDDEN, HIDDEN, 5, 2, dropout),
+            _block(HIDDEN, HIDDEN, 5, 3, dropout),
+            nn.Conv1d(HIDDEN, DIM, 3, padding=1),
+        )
 
 
 def lag_correlation(
@@ -239,7 +231,7 @@ class LipSync:
                 for n, a in arrays.items()
                 if n.startswith(prefix)
             }
-            tower = Towers(is_wide="see.3.weight" in state)
+            tower = Towers()
             missing, unexpected = tower.load_state_dict(state, strict=False)
             if unexpected or any(not m.endswith("num_batches_tracked") for m in missing):
                 raise KeyError(f"{path} is of another model")

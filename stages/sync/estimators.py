@@ -114,7 +114,7 @@ class LipSyncLandmarks:
         model = self._model
         seen = model.see(model.seen_features(track.landmarks[low:high], track.mouths[low:high]))
         base = track.first_sample + low * SAMPLES_PER_FRAME
-        lead = -(-round(search_ms * 16) // HOP) + 32  # the towers hear 310 ms to either side
+        lead = -(-round(search_ms * 16) // HOP) + 16  # the towers hear 130 ms to either side
         rows = base + HOP * np.arange(-lead, 4 * (high - low) + lead)
         exists = (rows >= 0) & (rows + HOP <= len(track.pcm))
         sound = np.zeros(len(rows) * HOP, np.int16)

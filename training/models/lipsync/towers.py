@@ -27,7 +27,6 @@ class LipSyncRecipe(Recipe):
     """How the towers are trained."""
 
     towers: int = col("pairs of towers that vote", default=3)
-    wide: int = col("of these, how many see and hear farther around", default=1)
     steps: int = col("optimizer steps for each pair", default=380)
     lag_steps: int = col("optimizer steps of towers that only measure own lags", default=300)
     batch: int = col("windows a step", default=24)
@@ -121,9 +120,9 @@ class _Pair:
     schedule: torch.optim.lr_scheduler.LRScheduler
 
     @staticmethod
-    def begin(recipe: LipSyncRecipe, seed: int, num_steps: int, is_wide: bool) -> _Pair:
+    def begin(recipe: LipSyncRecipe, seed: int, num_steps: int) -> _Pair:
         torch.manual_seed(seed)
-        towers = Towers(recipe.dropout, is_wide)
+        towers = Towers(recipe.dropout)
         scale = torch.nn.Parameter(torch.tensor(2.5))
         optimizer = torch.optim.AdamW(
             [*towers.parameters(), scale], recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -164,11 +163,7 @@ def _train_towers(
     """So many pairs of towers that see the same windows from different beginnings, and their
     mean temperature."""
     random = np.random.default_rng([recipe.seed, number])
-    narrow = max(count - recipe.wide, 1)
-    pairs = [
-        _Pair.begin(recipe, 1000 * recipe.seed + number + i, num_steps, i >= narrow)
-        for i in range(count)
-    ]
+    pairs = [_Pair.begin(recipe, 1000 * recipe.seed + number + i, num_steps) for i in range(count)]
     groups: dict[str, list[Example]] = {}
     for example in examples:
         groups.setdefault(example.speaker, []).append(example)
