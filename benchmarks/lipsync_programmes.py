@@ -24,7 +24,7 @@ import av
 import cv2
 import numpy as np
 
-from benchmarks.lipsync_protocol import MANY_CLIPS, read_indices, with_speakers
+from benchmarks.lipsync_protocol import MANY_CLIPS
 from manifests.clock import SAMPLE_RATE
 from manifests.media.pictures import iter_frames
 from manifests.media.sound import read_audio
@@ -89,7 +89,7 @@ class Tally:
 
 
 def draw_parts(
-    examples: Sequence[Example], own_ms: dict[str, float], shared: bool, random: np.random.Generator
+    examples: Sequence[Example], shared: bool, random: np.random.Generator
 ) -> list[Part]:
     """A part of each of up to nine speakers; one planted lag for all, or one each."""
     people = sorted({e.speaker for e in examples})
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--programmes", type=int, default=8, help="of each kind")
     parser.add_argument("--seed", type=int, default=3)
     options = parser.parse_args(arguments)
-    examples = with_speakers(load(options.corpora), read_indices(options.index))
+    examples = load(options.corpora, options.index)
     own_ms = json.loads((options.folds / "own_lags.json").read_text())["measured"]
     random = np.random.default_rng(options.seed)
     folds = []
@@ -229,7 +229,7 @@ def programmes(folds, own_ms, count: int, random: np.random.Generator, file: Pat
         tally = Tally()
         for number in range(count):
             model, longer = wide[number % len(wide)]
-            parts = draw_parts(longer, own_ms, shared, random)
+            parts = draw_parts(longer, shared, random)
             compose(parts, own_ms, file)
             for middle, row, _ in measure(sync_with(model), file):
                 tally.add(row, parts[min(middle // PART_FRAMES, len(parts) - 1)].lag_ms)

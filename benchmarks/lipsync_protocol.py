@@ -15,12 +15,10 @@ and known_sync ("yes": recorded in sync). Its speakers count, since one face may
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,7 @@ from stages.networks.lipsync import LipSync
 from training.models.lipsync.examples import Example
 from training.models.lipsync.held_out import held_out, try_model
 from training.models.lipsync.report import compact, read, summary, tables
-from training.models.lipsync.run import load, plan_of
+from training.models.lipsync.run import load, plan_of, read_indices
 from training.models.lipsync.system import is_synchronous
 from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
 from training.models.lipsync.trial import Row, cross_confidence
@@ -45,16 +43,6 @@ FAMILIES = {
 MANY_CLIPS = 20
 """A speaker of the index with more clips is a group of its own."""
 TURNED_DEG, SMALL_PX = 30.0, 80.0
-
-
-def read_indices(paths: Sequence[Path]) -> dict[str, dict[str, str]]:
-    """Rows of the indices by the clips' whole paths."""
-    rows: dict[str, dict[str, str]] = {}
-    for path in paths:
-        with open(path, newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                rows[str((path.parent / row["path"]).resolve())] = row
-    return rows
 
 
 def groups_of(corpora: Sequence[Path], index: dict[str, dict[str, str]]) -> dict[str, list[str]]:
@@ -85,14 +73,6 @@ def groups_of(corpora: Sequence[Path], index: dict[str, dict[str, str]]) -> dict
 def is_studio(row: dict[str, str]) -> bool:
     """GRID's speakers in an index without groups."""
     return (row.get("speaker") or "").startswith("grid_")
-
-
-def with_speakers(examples: Sequence[Example], index: dict[str, dict[str, str]]) -> list[Example]:
-    """Examples with the index's speakers, where it names them."""
-    return [
-        replace(e, speaker=(index.get(e.source) or {}).get("speaker") or e.speaker)
-        for e in examples
-    ]
 
 
 def judged(
@@ -130,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out is None and options.weights is None:
         parser.error("a trial of the recipe needs --out, which keeps its folds")
     index = read_indices(options.index)
-    examples = with_speakers(load(options.corpora), index)
+    examples = load(options.corpora, options.index)
     known = [s for s, row in index.items() if is_in_sync(row)]
     synchronous = options.synchronous or known
 

@@ -102,7 +102,7 @@ def test_one_command_trains_either_model(tmp_path, monkeypatch):
     """Here the one that is quick: weights that load, a trial that is JSON and has its tables."""
     monkeypatch.setattr(
         "training.models.lipsync.run.load",
-        lambda corpora: [speaker(i, frames=100) for i in range(4)],
+        lambda corpora, indices: [speaker(i, frames=100) for i in range(4)],
     )
     out = tmp_path / "w.safetensors"
     done = CliRunner().invoke(

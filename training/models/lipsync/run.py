@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,29 @@ from training.models.lipsync.system import Say, System, fit
 from training.models.lipsync.trial import calibrate, cross_confidence
 
 
-def load(corpora: Sequence[Path]) -> list[Example]:
-    """Samples of all corpora, in order. Raises ValueError where there are none."""
-    return [example for corpus in corpora for example in examples_of(Path(corpus))]
+def load(corpora: Sequence[Path], indices: Sequence[Path] = ()) -> list[Example]:
+    """Samples of all corpora, in order, with the speakers of the indices where these name them.
+    Raises ValueError where there are no samples, or an index lacks its columns."""
+    speaker_of = {path: row["speaker"] for path, row in read_indices(indices).items()}
+    return [
+        replace(example, speaker=speaker_of.get(example.source) or example.speaker)
+        for corpus in corpora
+        for example in examples_of(Path(corpus))
+    ]
+
+
+def read_indices(paths: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Rows of tab-separated indices by the clips' whole paths; `path` is beside the index. Raises
+    ValueError for one without the columns path and speaker."""
+    rows: dict[str, dict[str, str]] = {}
+    for path in paths:
+        with open(path, newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file, delimiter="\t")
+            if not {"path", "speaker"} <= set(table.fieldnames or ()):
+                raise ValueError(f"{path} lacks the columns path and speaker, tab-separated")
+            for row in table:
+                rows[str((path.parent / row["path"]).resolve())] = row
+    return rows
 
 
 def plan_of(
@@ -47,6 +69,7 @@ def run(
     out: Path,
     synchronous: Sequence[str],
     *,
+    indices: Sequence[Path] = (),
     fold_size: int = 15,
     jobs: int = 1,
     keep_folds: Path | None = None,
@@ -56,7 +79,7 @@ def run(
 
     With `keep_folds` the folds' weights and windows stay there, and a run that was stopped goes on.
     """
-    examples = load(corpora)
+    examples = load(corpora, indices)
     length_s = seconds_of(sum(map(len, examples)))
     num_speakers = len({e.speaker for e in examples})
     say(f"{len(examples)} samples, {length_s:.0f} s, {num_speakers} speakers")
