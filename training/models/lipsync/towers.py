@@ -45,7 +45,7 @@ class TowersSystem:
     """What `training.models.lipsync.system` asks of towers; see `System` there."""
 
     recipe: LipSyncRecipe
-    num_evidence: ClassVar[int] = 8
+    num_evidence: ClassVar[int] = 14
 
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:
         prepare(examples, random)
