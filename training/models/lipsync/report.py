@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ MOST_NAMED = 20
 """More speakers than so many are told in groups only."""
 MIN_BIN = 50
 """Windows from which a bin of confidence says something."""
-COLUMNS = ("source", "kind", "seconds", "lag_ms", "planted_ms", "error_ms", "centre_error_ms")
-COLUMNS = (*COLUMNS, "confidence", "is_at_limit")
+COLUMNS = (
+    *("source", "kind", "seconds", "lag_ms", "planted_ms", "error_ms", "centre_error_ms"),
+    *("height", "margin", "mass", "spread_ms", "is_at_limit", "confidence"),
+)
+THOUSANDTHS = frozenset({"height", "margin", "mass", "confidence"})
 
 
 def compact(
@@ -31,29 +35,25 @@ def compact(
     groups: Mapping[str, Sequence[str]] | None = None,
     synchronous: Collection[str] = (),
 ) -> str:
-    """Every window on some thirty bytes of JSON: names once, ms as integers, confidence in
+    """Every window on some forty bytes of JSON: names once, ms as integers, what has no unit in
     thousandths. `groups` gives the groups of a source; `synchronous` names sources that were
     recorded in sync."""
     speaker_of = {r.source: r.speaker for r in rows}
     sources, kinds = sorted(speaker_of), sorted({r.kind for r in rows})
 
-    def ms(value: float | None) -> int | None:
-        return None if value is None else round(value)
+    def whole(name: str, value: float | None) -> int | None:
+        if value is None or value != value:  # NaN, which JSON does not know
+            return None
+        return round(1000 * float(value) if name in THOUSANDTHS else value)
 
-    told = [
-        [
-            sources.index(r.source),
-            kinds.index(r.kind),
-            r.seconds,
-            ms(r.lag_ms),
-            ms(r.planted_ms),
-            ms(r.error_ms),
-            ms(r.centre_error_ms),
-            round(1000 * float(c)),
-            int(r.is_at_limit),
-        ]
-        for r, c in zip(rows, sure, strict=True)
-    ]
+    place_of, kind_of = ({n: i for i, n in enumerate(names)} for names in (sources, kinds))
+    told = []
+    for row, confidence in zip(rows, sure, strict=True):
+        values = vars(row) | {"confidence": confidence}
+        told.append(
+            [place_of[row.source], kind_of[row.kind], row.seconds]
+            + [whole(name, values[name]) for name in COLUMNS[3:]]
+        )
     about = [
         {
             "source": Path(name).name,
@@ -77,9 +77,20 @@ def read(text: str) -> list[dict[str, Any]]:
         row = dict(zip(COLUMNS, values, strict=True))
         row |= made["sources"][row["source"]]
         row["kind"] = made["kinds"][row["kind"]]
-        row["confidence"] /= 1000
+        row["is_at_limit"] = bool(row["is_at_limit"])
+        for name in THOUSANDTHS:
+            row[name] = None if row[name] is None else row[name] / 1000
         rows.append(row)
     return rows
+
+
+def windows(rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """Rows as `read` gives them, as the trial had them: what a calibration is fitted on."""
+    names = [f.name for f in fields(Row) if f.name not in ("curve",)]
+    nan = {"mass", "spread_ms"}
+    return [
+        Row(**{n: float("nan") if r[n] is None and n in nan else r[n] for n in names}) for r in rows
+    ]
 
 
 def summary(rows: Sequence[dict[str, Any]], threshold: float = MEASURED_FROM) -> dict[str, Any]:
