@@ -43,7 +43,16 @@ def training_options(command):
         click.option(
             "--keep-folds",
             type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the weights that judged each group of speakers.",
+            help="Folder for the weights and windows of each group of speakers; a trial that "
+            "was stopped goes on there.",
+        ),
+        click.option(
+            "--index",
+            "indices",
+            multiple=True,
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Tab-separated table with the columns path (beside it) and speaker, whose "
+            "speakers count instead of those that faces tell apart; may be given several times.",
         ),
         click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
         click.option(
@@ -105,15 +114,11 @@ def _refuse_existing(options) -> None:
     """Before anything that takes long to import."""
     from pipeline.storage.own_folder import refuse_existing
 
-    out, keep_folds = options["out"], options["keep_folds"]
-    refuse_existing(
-        out,
-        out.with_suffix(".trial.json"),
-        *(keep_folds.glob("fold*.safetensors") if keep_folds else ()),
-    )
+    out = options["out"]
+    refuse_existing(out, out.with_suffix(".trial.json"))
 
 
-def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
+def _train(system, corpora, out, synchronous, indices, fold_size, jobs, keep_folds) -> None:
     from training.models.lipsync.run import run
 
     run(
@@ -121,6 +126,7 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
         corpora,
         out,
         synchronous,
+        indices=indices,
         fold_size=fold_size,
         jobs=jobs,
         keep_folds=keep_folds,
