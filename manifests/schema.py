@@ -18,6 +18,7 @@ from manifests.files import atomic_path
 SCHEMA_VERSION = "1"
 TABLES: dict[str, type] = {
     "requests": rec.Request,
+    "hints": rec.Hint,
     "expanded": rec.Source,
     "sources": rec.Fetched,
     "videos": rec.Video,
