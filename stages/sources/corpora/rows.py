@@ -54,6 +54,8 @@ class Row:
     box_height_px: int | None = None
     missing: str | None = None
     """Why there is nothing at `address`; a build tells and passes it, an audit has a row for it."""
+    lies_at: Path | None = None
+    """A file as it was found, before links were followed."""
 
 
 @dataclass
@@ -65,6 +67,8 @@ class Findings:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Sentences for a person: what is missing, odd, or was mended."""
+    skip: Path | None = None
+    """A folder for results: no download of a list lies in it."""
     others: list[Path] = field(default_factory=list)
     """Media files that lie there and are none of the corpus's."""
 
@@ -87,7 +91,8 @@ class Corpus:
     """Models of the papers, and trainers outside, that are fed with it."""
     read: Reader
     fits: Callable[[Path], str | None] = lambda path: None
-    """The speaker (or another word) if an absolute media path lies as in this corpus, else None."""
+    """The speaker if an absolute media path lies as in this corpus, empty where that tells none;
+    None if it does not lie so."""
     makes: str = "videos"
     """videos | images"""
 
@@ -186,7 +191,7 @@ def _listing(folder: Path) -> str:
 
 def file_row(path: Path, name: str, **known) -> Row:
     """A row for a file."""
-    return Row(as_text(path.resolve()), "file", name, **known)
+    return Row(as_text(path.resolve()), "file", name, lies_at=path, **known)
 
 
 def youtube_link(video: str) -> str:
@@ -208,15 +213,16 @@ def id_of_link(link: str) -> str | None:
 
 
 def downloads_beside(listing: Path, findings: Findings) -> dict[str, list[Path]]:
-    """Media files below a list's folder by what their names begin with: up to the first `_` after
-    an id of 11 characters, and their whole stems."""
+    """Media files below a list's folder by their stems and by all that a `_` in one ends: ids hold
+    `_` themselves."""
     by: dict[str, list[Path]] = defaultdict(list)
     found = walk.find_media(listing.parent)
     findings.notes += found.notes
     for path in found.files:
-        by[path.stem].append(path)
-        if len(path.stem) > 12 and path.stem[11] == "_":
-            by[path.stem[:11]].append(path)
+        if findings.skip is not None and findings.skip.resolve() in path.resolve().parents:
+            continue
+        for end in (len(path.stem), *(m.start() for m in re.finditer("_", path.stem))):
+            by[path.stem[:end]].append(path)
     return by
 
 
