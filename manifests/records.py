@@ -69,7 +69,8 @@ class Hint:
     """What a corpus says of a source, or of a span of it: who speaks, when, where the face is.
 
     It stands beside the sources and does not travel through the stages: a stage is given those of
-    its video that tell spans or places (`is_guide`); speakers, parts and texts count when publishing.
+    its video that tell spans or places (`is_guide`); speakers, parts and texts count when
+    publishing.
     """
 
     hint_id: str = col("hash of request and segment", in_key="never")

@@ -10,6 +10,7 @@ import click
 from pipeline.commands import (
     build,
     config,
+    corpora,
     corpus,
     estimate,
     machine,
@@ -53,6 +54,7 @@ def main() -> None:
 
 for command in (
     build.build,
+    corpora.corpora,
     config.config,
     estimate.estimate,
     corpus.status,

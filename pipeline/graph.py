@@ -55,9 +55,7 @@ MAIN_JOB = (
         "download", "stages.sources.download:Download", rec.Source, rec.Fetched, "source_id", "net"
     ),
     Node("probe", "stages.sources.probe:Probe", rec.Fetched, rec.Video, "video_id"),
-    Node(
-        "shots", "stages.faces.shots:Shots", rec.Video, rec.Shot, "video_id", context=("hints",)
-    ),
+    Node("shots", "stages.faces.shots:Shots", rec.Video, rec.Shot, "video_id", context=("hints",)),
     Node(
         "tracks",
         "stages.faces.tracks:Tracks",
@@ -113,8 +111,8 @@ JOBS = (MAIN_JOB, AUDIT_JOB, SHARD_JOB, CORRECT_JOB)
 NODES = {node.name: node for job in JOBS for node in job}
 
 HINTS = "hints"
-"""The name in a node's `context` for what corpora say of its video: no stage puts it out, the run is
-given it. A video without hints has none in its keys."""
+"""The name in a node's `context` for what corpora say of its video: no stage puts it out, the run
+is given it. A video without hints has none in its keys."""
 KEPT = {"video": rec.Video, "tracks": rec.Track, "shots": rec.Shot}
 """Name in a node's `context` -> the records kept for it: one where `Context` has one, else by id.
 """

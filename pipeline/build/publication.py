@@ -16,11 +16,12 @@ from typing import Any, TypeAlias
 from manifests import records as rec
 from manifests import splits
 from manifests.schema import TABLE_OF, TABLES
+from pipeline.build.said import Said
 from pipeline.config.build_config import BuildConfig
 from pipeline.run.ledger import Entry, decode, digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
-from stages.corpus.speakers import assign_speakers
+from stages.corpus.speakers import assign_speakers, named_speakers
 from stages.text.clip_text import ClipText
 
 Tables: TypeAlias = dict[str, list[Any]]
@@ -32,6 +33,7 @@ LEFT_OUT = {
         "lies where two parts of the corpus meet (splits.guard_frames)",
     ),
     "list": ("not_listed", "no line of the list names its video (splits.policy)"),
+    "official": ("not_listed", "its corpus gives it no part (splits.policy)"),
 }
 """Why a clip is in no part: reason and detail."""
 
@@ -56,12 +58,14 @@ class Found:
     """Bytes of each clip's side file, by id."""
     before: dict[str, Any] | None
     """What `published.json` holds; None where nothing was published."""
+    said: Said = dataclasses.field(default_factory=Said)
+    """What corpora say of speakers and parts."""
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
         return {
             c.clip_id: f"{c.payload_path}:{self.sizes[c.clip_id]}:"
-            f"{digest(self.texts[c.clip_id])[:20]}"
+            f"{digest(self.texts[c.clip_id])[:20]}{self.said.print_of(c)}"
             for c in self.tables["clips"]
         }
 
@@ -131,27 +135,31 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     recipe = digest([config.shards, config.speakers, config.splits, *([rules] if rules else [])])
     identities = {i.track_id: i for i in tables["identities"]}
     before = found.before if _is_the_same(found.before, recipe, prints) else None
-    policy_now = before and _frozen_again(tables, identities, before, config)
+    policy_now = before and _frozen_again(found, identities, before, config)
     if policy_now and policy_now["policy"] != "time":
         before = None  # it has grown enough for val and test
     is_anew = before is None
     before = before or EMPTY
-    speakers = _speakers(tables, identities, before, config)
+    speakers = _speakers(found, identities, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
     old = [decode(rec.Sample, s) for s in before["samples"]]
     frozen = (
         policy_now
         or before["splits"]
-        or (splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None)
+        or (
+            splits.freeze(config.splits, tables["clips"], speaker_of, found.said.parts)
+            if tables["clips"]
+            else None
+        )
     )
-    new, left_out = _new_entries(tables, old, frozen, speaker_of, found.texts)
+    new, left_out = _new_entries(found, old, frozen, speaker_of)
     sentence = (
         splits.describe(frozen, [s.split for s in [*old, *new]])
         if frozen
         else ("No clip was made, so there are no parts.")
     )
     video_of = {c.clip_id: c.video_id for c in tables["clips"]}
-    reason, detail = LEFT_OUT["list" if rules else "guard"]
+    reason, detail = LEFT_OUT.get(frozen["policy"] if frozen else "", LEFT_OUT["guard"])
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
         for clip in left_out
@@ -195,7 +203,7 @@ def _is_the_same(before: dict[str, Any] | None, recipe: str, prints: dict[str, s
     )
 
 
-def _frozen_again(tables, identities, before, config) -> dict | None:
+def _frozen_again(found: Found, identities, before, config) -> dict | None:
     """The policy of a corpus that was too small for val and test as it is now; None of others.
 
     Speakers are counted as a corpus made at once would count them: a run that dies while it
@@ -205,26 +213,39 @@ def _frozen_again(tables, identities, before, config) -> dict | None:
         before["splits"], [s["split"] for s in before["samples"]]
     ):
         return None
-    speakers = _speakers(tables, identities, EMPTY, config)
-    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
-    return splits.freeze(config.splits, tables["clips"], speaker_of)
+    clips = found.tables["clips"]
+    speakers = _speakers(found, identities, EMPTY, config)
+    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in clips}
+    return splits.freeze(config.splits, clips, speaker_of, found.said.parts)
 
 
-def _speakers(tables, identities, before, config) -> dict[str, rec.Speaker]:
+def _speakers(found: Found, identities, before, config) -> dict[str, rec.Speaker]:
+    """Those that corpora name, by their names; of the others, those that look alike."""
+    named = named_speakers(found.tables["identities"], found.said.speakers)
+    taken = {s.track_id for s in named}
     known = [decode(rec.Speaker, s) for s in before["speakers"]]
-    known = [s for s in known if s.track_id in identities]
-    fresh = [i for i in tables["identities"] if i.track_id not in {s.track_id for s in known}]
+    known = [s for s in known if s.track_id in identities and s.track_id not in taken]
+    taken |= {s.track_id for s in known}
+    fresh = [i for i in found.tables["identities"] if i.track_id not in taken]
     made = assign_speakers(fresh, config.speakers, [(s, identities[s.track_id]) for s in known])
-    return {s.track_id: s for s in [*known, *made]}
+    return {s.track_id: s for s in [*known, *made, *named]}
 
 
-def _new_entries(tables, old: Sequence[rec.Sample], frozen, speaker_of, texts):
+def _new_entries(found: Found, old: Sequence[rec.Sample], frozen, speaker_of):
+    tables, texts, said = found.tables, found.texts, found.said
     videos = {v.video_id: v for v in tables["videos"]}
     have, new, left_out = {s.clip_id for s in old}, [], []
     for clip in tables["clips"]:
         if clip.clip_id in have:
             continue
-        part = splits.assign(frozen, clip, speaker_of[clip.clip_id], videos[clip.video_id])
+        part = splits.assign(
+            frozen,
+            clip,
+            speaker_of[clip.clip_id],
+            videos[clip.video_id],
+            said.parts.get(clip.clip_id),
+            said.names.get(clip.video_id, ()),
+        )
         if part is None:
             left_out.append(clip.clip_id)
         else:

@@ -18,11 +18,13 @@ from manifests import records as rec
 from manifests.description.card import card, write_checksums
 from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
+from manifests.plain_words import read_json
 from manifests.schema import TABLES, write_table
 from manifests.shards import index_name
 from pipeline.build.publication import Found, Publication, Tables, collect, entries_of, plan
+from pipeline.build.said import hints_by_source, said_of
 from pipeline.config.build_config import BuildConfig, as_yaml
-from pipeline.run.ledger import Entry
+from pipeline.run.ledger import Entry, decode
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
@@ -76,10 +78,17 @@ def _find(entries: dict[str, dict[str, Entry]], files: WorkFiles) -> Found:
     tables["requests"] = [
         rec.Request(**r) for r in json.loads((files.folder / "requests.json").read_text())
     ]
+    path = files.folder / "hints.json"
+    tables["hints"] = (
+        sorted((decode(rec.Hint, h) for h in read_json(path)), key=lambda h: h.hint_id)
+        if path.exists()
+        else []
+    )
     texts = _texts(tables, files)
     sizes = {c.clip_id: files.size(c.payload_path) or 0 for c in tables["clips"]}
     path = files.folder / "published.json"
-    return Found(tables, texts, sizes, json.loads(path.read_text()) if path.exists() else None)
+    before = json.loads(path.read_text()) if path.exists() else None
+    return Found(tables, texts, sizes, before, said_of(tables))
 
 
 def _describe(
@@ -147,12 +156,13 @@ def _texts(tables, files: WorkFiles) -> dict[str, ClipText]:
     for source in tables["sources"]:
         by_video[source.video_id].append(source)
     videos = {v.video_id: v for v in tables["videos"]}
+    hints = hints_by_source(tables)
     found: dict[str, Transcript] = {}
     of_source: dict[str, Transcript] = {}
     for video_id in sorted({c.video_id for c in tables["clips"]}):
         sources = by_video[video_id]
         files.bring(path for s in sources for path in s.caption_paths)
-        found[video_id], by_source = transcript_of(sources, videos[video_id], files.folder)
+        found[video_id], by_source = transcript_of(sources, videos[video_id], files.folder, hints)
         of_source |= by_source
     for index, source in enumerate(tables["sources"]):
         if (has := of_source.get(source.source_id)) is not None:

@@ -67,7 +67,8 @@ def build(
     model_dir,
     as_json,
 ) -> None:
-    """Build or extend a corpus from links, lists of links, media files and folders."""
+    """Build or extend a corpus from links, lists of links, media files, folders, and published
+    corpora as NAME:PLACE (grid:PATH, lip2wav:chem; `yld corpora` lists them)."""
     use_model_dir(model_dir)
     from pipeline.config import build_config as cfg
     from pipeline.run import status

@@ -17,6 +17,7 @@ from pipeline.storage.work_files import written_by
 
 STATE = (
     "requests.json",
+    "hints.json",
     "published.json",
     "pushed.json",
     "status.json",

@@ -18,6 +18,9 @@ from pipeline.run.ledger import Entry
 from pipeline.run.unit import Unit
 from pipeline.storage.work_files import WorkFiles
 
+COPIED = frozenset({"link", "member"})
+"""Kinds of sources whose media is a copy of our own."""
+
 
 class Refetch:
     """Units that wait for their media. `entries` are the runner's, by stage and unit."""
@@ -33,7 +36,7 @@ class Refetch:
             return None  # the user's own, or at hand
         for entry in of_kind(self.entries, rec.Fetched):
             for fetched in entry.outputs:
-                if fetched.kind == "link" and fetched.media_path == path:
+                if fetched.kind in COPIED and fetched.media_path == path:
                     return self._source(fetched.source_id)
         return None
 
@@ -113,5 +116,5 @@ def drop(
     """Delete fetched media (never the user's own files), of one video or of all."""
     for entry in of_kind(entries, rec.Fetched):
         for fetched in entry.outputs:
-            if fetched.kind == "link" and video_id in (None, fetched.video_id):
+            if fetched.kind in COPIED and video_id in (None, fetched.video_id):
                 files.drop([fetched.media_path])

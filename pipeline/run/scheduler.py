@@ -317,7 +317,6 @@ class Runner:
                 )
             self._submit(following, name, records)
 
-
     def _keep_hints(self, outputs: Sequence[Any]) -> None:
         """From requests to sources to videos. Of links that lead to the same video the first
         one's count, as its file does."""

@@ -93,9 +93,7 @@ class Tracks(Stage[Shot, Track]):
         path = context.side_path(self.side_folder, video.video_id, ".npz")
         name = str(path.relative_to(context.work))
         with npz_writer(path) as out:
-            return [
-                self._shot(shot, video, context.hints, faces, name, out) for shot in batch
-            ]
+            return [self._shot(shot, video, context.hints, faces, name, out) for shot in batch]
 
     def _shot(
         self,

@@ -1,8 +1,8 @@
 """What there is to audit: clips in a folder, in a published corpus's layout, a list, or shards.
 
-Corpora are read by their adapters (`stages.sources.corpora.catalogue`), as `yld build` reads them; an
-audit has an item for media files that lie otherwise too, and recognises the corpus by where most of
-its files lie. Two more are its own, for they are measured where they stand:
+Corpora are read by their adapters (`stages.sources.corpora.catalogue`), as `yld build` reads them;
+an audit has an item for media files that lie otherwise too, and recognises the corpus by where most
+of its files lie. Two more are its own, for they are measured where they stand:
 
 | layout | recognised by | speaker |
 | --- | --- | --- |
@@ -22,7 +22,6 @@ from manifests.ids import hash_id
 from manifests.paths import as_text
 from manifests.records import Hint, Request
 from stages.sources.corpora import catalogue
-from stages.sources.corpora.avspeech import AVSPEECH
 from stages.sources.corpora.plain import FOLDER
 from stages.sources.corpora.rows import Corpus, CorpusError, Findings, Row, as_requests
 

@@ -78,7 +78,7 @@ def read_ravdess(place: Path, findings: Findings) -> None:
             file_row(
                 path,
                 found["name"],
-                speaker=f"Actor_{found['actor']}",
+                speaker=found["actor"],
                 text=RAVDESS_STATEMENTS[found["statement"]],
             )
         )

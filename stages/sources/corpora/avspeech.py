@@ -1,9 +1,9 @@
 """AVSpeech (Ephrat et al. 2018): `avspeech_train.csv`, lines `id,start,end,x,y` without a header:
 YouTube id, seconds, and a point on the speaker's face as shares of width and height.
 
-One video may have several lines; an id may begin with `-` and, where a spreadsheet saved the list, be
-quoted or preceded by `'`. Downloads that lie beside the list are taken: `ID.mp4` (the whole video) or
-`ID_START.mp4` and `ID_START_END.mp4` (cut already, so that only the point counts).
+One video may have several lines; an id may begin with `-` and, where a spreadsheet saved the list,
+be quoted or preceded by `'`. Downloads that lie beside the list are taken: `ID.mp4` (the whole
+video) or `ID_START.mp4` and `ID_START_END.mp4` (cut already, so that only the point counts).
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _read(listing: Path, findings: Findings) -> None:
             )
     if odd:
         findings.notes.append(
-            f"{len(odd)} ids of {as_text(listing)} are no YouTube ids, and no download of that name "
-            f"lies beside it: {in_words(odd)}"
+            f"{len(odd)} ids of {as_text(listing)} are no YouTube ids, and no download of that "
+            f"name lies beside it: {in_words(odd)}"
         )
 
 
@@ -104,9 +104,7 @@ def _point(line: list[str]) -> tuple[float | None, float | None]:
     return (x, y) if 0 <= x <= 1 and 0 <= y <= 1 else (None, None)
 
 
-def _download(
-    there: dict[str, list[Path]], video: str, start_s: float
-) -> tuple[Path | None, bool]:
+def _download(there: dict[str, list[Path]], video: str, start_s: float) -> tuple[Path | None, bool]:
     """The file, and whether it is cut already."""
     whole = None
     for path in there.get(video, []):

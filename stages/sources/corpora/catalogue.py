@@ -48,7 +48,8 @@ CORPORA: dict[str, Corpus] = {
 BY_MEDIA = tuple(
     corpus
     for corpus in CORPORA.values()
-    if corpus.makes == "videos" and corpus not in (AVSPEECH, TALKVID, HDTF, VGGSOUND)
+    if corpus.makes == "videos"
+    and corpus not in (AVSPEECH, TALKVID, HDTF, VGGSOUND)
     and corpus not in (WEBDATASET, FOLDER)
 )
 """Those that are known by where their media files lie, in the order in which they are tried."""

@@ -1,9 +1,10 @@
 """GRID (Cooke et al. 2006): `s1/bbaf2n.mpg`, 34 talkers of 1000 sentences, s21 without video.
 
 Alignments lie in `align/s1/bbaf2n.align` (or `alignments`). In the archive of 2020
-(zenodo.org/records/3625687) twenty of these folders carry another talker's number (lhotse-speech/lhotse,
-pull requests 1501 and 1502, say so): the folder whose names are the talker's own is the right one,
-whatever it is called. A file's name is its sentence, so one without alignment still has a text.
+(zenodo.org/records/3625687) twenty of these folders carry another talker's number
+(lhotse-speech/lhotse, pull requests 1501 and 1502, say so): the folder whose names are the talker's
+own is the right one, whatever it is called. A file's name is its sentence, so one without alignment
+still has a text.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ WORDS = (
     dict(
         zip(
             "z123456789",
-            "zero one two three four five six seven eight nine".split(),
+            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
             strict=True,
         )
     ),
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
-"""Cooke et al. 2006, Table I: command, colour, preposition, letter (no W), digit, adverb; 51 words."""
+"""Cooke et al. 2006, Table I: command, colour, preposition, letter (no W), digit, adverb; 51
+words."""
 CLIPS_EACH = 1000
 WITHOUT_VIDEO = frozenset({21})
 TALKERS = frozenset(range(1, 35))
@@ -123,8 +125,8 @@ def _folder_of(
     odd = [n for n in looked if _disagrees(chosen.files[n], n)]
     if len(odd) > len(looked) / 2:
         findings.notes.append(
-            f"the alignments in {as_text(chosen.place)} say other words than the names of the files "
-            f"of {speaker} ({in_words(odd)}); they are not used"
+            f"the alignments in {as_text(chosen.place)} say other words than the names of the "
+            f"files of {speaker} ({in_words(odd)}); they are not used"
         )
         return None
     return chosen

@@ -90,9 +90,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
     return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
 
 
-def _box(
-    crop: list[str] | None, height: list[str] | None
-) -> tuple[tuple[float, ...], int | None]:
+def _box(crop: list[str] | None, height: list[str] | None) -> tuple[tuple[float, ...], int | None]:
     """x0, y0, x1, y1 and the height of the picture; none where a list is silent."""
     if crop is None or height is None or len(crop) < 4:
         return (), None

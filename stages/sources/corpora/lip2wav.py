@@ -1,13 +1,13 @@
 """Lip2Wav (Prajwal et al. 2020): lectures of five speakers on YouTube, listed by part.
 
-`lip2wav:chem` is the official list of one speaker (`lip2wav.txt` beside this file), `lip2wav:all` of
-the five; `lip2wav:PATH` is a folder `Dataset` or `Dataset/chem` with the authors' lists and, where
-their script has run, `videos/ID.mp4`. Videos that are there are taken, the others are links.
+`lip2wav:chem` is the official list of one speaker (`lip2wav.txt` beside this file), `lip2wav:all`
+of the five; `lip2wav:PATH` is a folder `Dataset` or `Dataset/chem` with the authors' lists and,
+where their script has run, `videos/ID.mp4`. Videos that are there are taken, the others are links.
 
-The authors cut pieces of 30 s by copying streams, which moves sound against picture (SLTS, section 1,
-footnote 1; `yld doctor --sync` shows it). Here the whole video is decoded, and its pieces are spans of
-750 frames that no clip crosses. Files of `intervals` carry that mistake, and are taken only where the
-videos are not there.
+The authors cut pieces of 30 s by copying streams, which moves sound against picture (SLTS, section
+1, footnote 1; `yld doctor --sync` shows it). Here the whole video is decoded, and its pieces are
+spans of 750 frames that no clip crosses. Files of `intervals` carry that mistake, and are taken
+only where the videos are not there.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def read(place: Path, findings: Findings) -> None:
         return
     if not place.exists():
         raise CorpusError(
-            f"lip2wav:{as_text(place)} is neither a speaker ({', '.join(SPEAKERS)}, all) nor a folder"
+            f"lip2wav:{as_text(place)} is neither a speaker ({', '.join(SPEAKERS)}, all) "
+            "nor a folder"
         )
     if place.is_file():
         findings.rows.append(_row(place, fits(place.absolute()), None))
@@ -96,8 +97,8 @@ def _loose(place: Path, findings: Findings) -> None:
     files = media_of(place, findings)
     if not any(p.stem in part_of or fits(p.absolute()) for p in files):
         raise CorpusError(
-            f"{as_text(place)} is not laid out as lip2wav: expected train.txt, val.txt and test.txt, "
-            f"or videos/ID.mp4 of the official lists; found {in_words(p.name for p in files)}"
+            f"{as_text(place)} is not laid out as lip2wav: expected train.txt, val.txt and "
+            f"test.txt, or videos/ID.mp4 of the official lists; found {in_words(p.name for p in files)}"
         )
     for path in files:
         speaker, part = part_of.get(path.stem, (fits(path.absolute()), None))
@@ -124,13 +125,11 @@ def _rows(speaker: str, listed, folder: Path | None, findings: Findings) -> None
             for path in cut[video]:
                 findings.rows.append(file_row(path, f"{name}/{as_text(path.stem)}", **known))
         else:
-            findings.rows.append(
-                Row(youtube_link(video), "link", name, every_s=CHUNK_S, **known)
-            )
+            findings.rows.append(Row(youtube_link(video), "link", name, every_s=CHUNK_S, **known))
     if copied:
         findings.notes.append(
-            f"{speaker}: {len(copied)} videos are here only as pieces that were cut by copying, which "
-            f"moves sound against picture ({in_words(copied)}); the whole videos are better, "
+            f"{speaker}: {len(copied)} videos are here only as pieces that were cut by copying, "
+            f"which moves sound against picture ({in_words(copied)}); the whole videos are better, "
             "`yld audit` measures the pieces"
         )
     links = sum(r.kind == "link" for r in findings.rows)

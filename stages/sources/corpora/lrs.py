@@ -2,9 +2,9 @@
 beside them (`manifests.text.alignments` reads it).
 
 LRS2: `main/5535415699068794046/00001.mp4`, `pretrain/...`; `train.txt`, `val.txt`, `test.txt` and
-`pretrain.txt` list the parts (of a line of test.txt the first word counts: `ID/00011 NF`).
-LRS3: `pretrain/ID/00001.mp4`, `trainval/ID/...`, `test/ID/...`, ID being that of the talk on YouTube;
-its trainval has no val of its own.
+`pretrain.txt` list the parts (of a line of test.txt the first word counts: `ID/00011 NF`). LRS3:
+`pretrain/ID/00001.mp4`, `trainval/ID/...`, `test/ID/...`, ID being that of the talk on YouTube; its
+trainval has no val of its own.
 """
 
 from __future__ import annotations

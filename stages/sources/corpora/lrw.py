@@ -10,9 +10,7 @@ from pathlib import Path
 from stages.sources.corpora.rows import Corpus, Findings, file_row, those_that_fit
 
 EXPECTED = "ABOUT/train/ABOUT_00001.mp4 (word, part, word and number)"
-LAID_OUT = re.compile(
-    r"/(?P<word>[A-Z]+)/(?P<part>train|val|test)/(?P<name>(?P=word)_\d+)\.mp4$"
-)
+LAID_OUT = re.compile(r"/(?P<word>[A-Z]+)/(?P<part>train|val|test)/(?P<name>(?P=word)_\d+)\.mp4$")
 DURATION = re.compile(r"^Duration:\s*(?P<seconds>\d{1,2}(?:\.\d+)?)", re.MULTILINE)
 CLIP_S = 29 / 25
 NUM_WORDS = 500

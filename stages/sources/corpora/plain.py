@@ -1,9 +1,9 @@
 """What is no published corpus: a plain folder of videos, and WebDataset shards of videos.
 
 `folder`: the folder a file lies in is its speaker. `webdataset`: `*.tar` whose samples hold a video
-(`000001.mp4`), and perhaps `000001.txt` with what is said and `000001.json` with `speaker`, `split`,
-`text`, `start_s`, `end_s`; a part that is in the shard's name (`train-000000.tar`) counts where the
-sample names none. Videos are read out of the tar when their turn comes.
+(`000001.mp4`), and perhaps `000001.txt` with what is said and `000001.json` with `speaker`,
+`split`, `text`, `start_s`, `end_s`; a part that is in the shard's name (`train-000000.tar`) counts
+where the sample names none. Videos are read out of the tar when their turn comes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from manifests import walk
 from manifests.paths import as_text
 from stages.sources.corpora.rows import (
+    MEMBER,
     Corpus,
     CorpusError,
     Findings,
@@ -26,8 +27,6 @@ from stages.sources.corpora.rows import (
     media_of,
 )
 
-MEMBER = "::"
-"""Between a tar and what lies in it, in an address."""
 MAX_TEXT_BYTES = 1_000_000
 PART_IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|test)(?:[^a-z]|$)")
 

@@ -22,6 +22,8 @@ from manifests.records import Hint, Request
 
 Kind = Literal["file", "link", "member", "image"]
 YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+MEMBER = "::"
+"""Between a tar and what lies in it, in an address."""
 MOST_NAMED = 5
 """Names that a message gives."""
 

@@ -1,7 +1,7 @@
 """TalkVid (Chen et al. 2025): a JSON list of clips: `id`, `start-time`, `end-time`, `height`,
-`width`, and in `info` the `Video Link` and `Person ID`. The same form with a box is taken from lists
-of others: `box` or `bbox` as x0, y0, x1, y1, in pixels of `height` or, if all are at most 1, in shares.
-One JSON object a line (`.jsonl`) will do too.
+`width`, and in `info` the `Video Link` and `Person ID`. The same form with a box is taken from
+lists of others: `box` or `bbox` as x0, y0, x1, y1, in pixels of `height` or, if all are at most 1,
+in shares. One JSON object a line (`.jsonl`) will do too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from stages.sources.corpora.rows import (
     youtube_link,
 )
 
-EXPECTED = 'a list of {"id", "start-time", "end-time", "height", "info": {"Video Link", "Person ID"}}'
+EXPECTED = (
+    'a list of {"id", "start-time", "end-time", "height", "info": {"Video Link", "Person ID"}}'
+)
 
 
 def read(place: Path, findings: Findings) -> None:

@@ -16,13 +16,29 @@ from pathlib import Path
 from manifests.paths import as_text
 from stages.sources.corpora.rows import Corpus, Findings, file_row, in_words, those_that_fit
 
-EXPECTED = (
-    "volunteers/01M/Clips/straightcam/sa1.mp4 or lipspeakers/Lipspkr1/Clips/30degcam/sa1.mp4"
-)
+EXPECTED = "volunteers/01M/Clips/straightcam/sa1.mp4 or lipspeakers/Lipspkr1/Clips/30degcam/sa1.mp4"
 SPEAKER = re.compile(r"/(?P<speaker>\d{2}[MFT]|[Ll]ipspkr\d)/")
 CAMERA = re.compile(r"/(?P<camera>straightcam|30degcam)/", re.IGNORECASE)
 TEST_VOLUNTEERS = frozenset(
-    "28M 55F 25M 56M 49F 44F 33F 09F 18M 54M 45F 36F 34M 15F 58F 08F 41M".split()
+    [
+        "28M",
+        "55F",
+        "25M",
+        "56M",
+        "49F",
+        "44F",
+        "33F",
+        "09F",
+        "18M",
+        "54M",
+        "45F",
+        "36F",
+        "34M",
+        "15F",
+        "58F",
+        "08F",
+        "41M",
+    ]
 )
 """Harte, Gillen 2015: the recommended speaker-independent split of the volunteers."""
 PROMPT = re.compile(r"\d+\s+\d+\s+(?P<text>\S.*)")
@@ -63,8 +79,8 @@ def read(place: Path, findings: Findings) -> None:
         )
     if without:
         findings.notes.append(
-            f"{without} of {len(files)} clips have no sentence beside them (sa1.txt in TIMIT's form): "
-            "the label files (.mlf) hold phones, no words"
+            f"{without} of {len(files)} clips have no sentence beside them (sa1.txt in TIMIT's "
+            "form): the label files (.mlf) hold phones, no words"
         )
     one = sorted(s for s in sentences if len(_cameras(speakers, s)) == 1)
     if one:

@@ -15,7 +15,9 @@ from manifests import walk
 from manifests.paths import as_text
 from stages.sources.corpora.rows import Corpus, CorpusError, Findings, Row, in_words, named
 
-NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_\d{17}(?:\.jpg)?(?:\.chip)?\.jpg")
+NAME = re.compile(
+    r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_\d{17}(?:\.jpg)?(?:\.chip)?\.jpg"
+)
 EXPECTED = "25_1_0_20170116171048641.jpg (age, gender 0 or 1, race 0 to 4, date and time)"
 NUM_TEST, NUM_TRAIN = 153, 3000
 

@@ -1,7 +1,8 @@
 """VGGSound (Chen et al. 2020) and lists of its form: `vggsound.csv`, lines
 `YouTube id,start second,label,part` without a header; each is ten seconds long.
 
-Most of it is no speech: filter the list (`grep speech vggsound.csv > speech.csv`) before it is built.
+Most of it is no speech: filter the list (`grep speech vggsound.csv > speech.csv`) before it is
+built.
 """
 
 from __future__ import annotations

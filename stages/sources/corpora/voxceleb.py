@@ -6,8 +6,8 @@ already. A clip that is there is taken, else its video is a link and the track a
 
 VoxCeleb2's boxes are shares of the picture (`0.377 0.151 0.228 0.405`), VoxCeleb1's pixels of a
 download whose size is not told: its spans count, its boxes do not. Parts: VoxCeleb1's identities
-id10270 to id10309 are test (its verification split), its `iden_split.txt` counts where it lies there;
-VoxCeleb2's are test where a folder `test` is above them.
+id10270 to id10309 are test (its verification split), its `iden_split.txt` counts where it lies
+there; VoxCeleb2's are test where a folder `test` is above them.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def read(place: Path, findings: Findings) -> None:
     """Rows of clips and of tracks whose clip is not there. Raises CorpusError."""
     tree = walk.walk(place) if place.is_dir() else walk.Tree(place.parent, [place])
     media = {_key(p): p for p in walk.find_media(tree.root, tree=tree).files if fits(p.absolute())}
-    tracks = {
-        _key(p): p for p in tree.files if p.suffix.lower() == ".txt" and fits(p.absolute())
-    }
+    tracks = {_key(p): p for p in tree.files if p.suffix.lower() == ".txt" and fits(p.absolute())}
     if not media and not tracks:
         raise CorpusError(
             f"{as_text(place)} is not laid out as voxceleb: expected {EXPECTED}; found "
@@ -79,8 +77,8 @@ def read(place: Path, findings: Findings) -> None:
         findings.notes.append(f"{len(bad)} track files cannot be read: {in_words(bad)}")
     if in_pixels:
         findings.notes.append(
-            f"{in_pixels} tracks have boxes in pixels of pictures whose size is not told; their spans "
-            "are used, their boxes are not"
+            f"{in_pixels} tracks have boxes in pixels of pictures whose size is not told; their "
+            "spans are used, their boxes are not"
         )
 
 
