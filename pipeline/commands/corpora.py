@@ -23,8 +23,9 @@ ROW_COLUMNS = ["name", "speaker", "split", "start_s", "end_s", "address"]
 def corpora(what, rows, as_json) -> None:
     """Corpora that are known: what each needs, its terms, hours, and which trainers want it.
 
-    WHAT is a name (grid: all that is known of it) or NAME:PLACE (grid:PATH: what lies there, checked
-    against how the corpus is laid out, as `yld build` would read it; nothing is fetched or written).
+    WHAT is a name (grid: all that is known of it) or NAME:PLACE (grid:PATH: what lies there,
+    checked against how the corpus is laid out, as `yld build` would read it; nothing is fetched or
+    written).
     """
     from stages.sources.corpora import catalogue
 

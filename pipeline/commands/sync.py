@@ -52,8 +52,7 @@ def run_options(command):
 )
 @click.option(
     "--layout",
-    help="grid | tcd_timit | lrw | lip2wav | voxceleb | avspeech | yld | "
-    "shards | folder; recognised if not given.",
+    help="A corpus of `yld corpora`, yld or shards; recognised if not given.",
 )
 @click.option(
     "--estimator",

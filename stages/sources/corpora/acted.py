@@ -105,7 +105,7 @@ RAVDESS = Corpus(
     "Livingstone, Russo 2018; zenodo.org/records/1188976",
     "the folder with Actor_01 to Actor_24",
     "CC BY-NC-SA 4.0",
-    "2.9 of speech, 2.6 sung (24 actors; audio-video files)",
+    "not stated (1440 spoken and 1012 sung clips, 24 actors)",
     "trainers of talking heads; emotion as a label",
     read_ravdess,
     fits_ravdess,

@@ -98,7 +98,8 @@ def _loose(place: Path, findings: Findings) -> None:
     if not any(p.stem in part_of or fits(p.absolute()) for p in files):
         raise CorpusError(
             f"{as_text(place)} is not laid out as lip2wav: expected train.txt, val.txt and "
-            f"test.txt, or videos/ID.mp4 of the official lists; found {in_words(p.name for p in files)}"
+            f"test.txt, or videos/ID.mp4 of the official lists; found "
+            f"{in_words(as_text(p.name) for p in files)}"
         )
     for path in files:
         speaker, part = part_of.get(path.stem, (fits(path.absolute()), None))

@@ -123,7 +123,7 @@ TCD_TIMIT = Corpus(
     "Harte, Gillen 2015; sigmedia.tcd.ie",
     "the folder with volunteers and lipspeakers, or one of them",
     "own agreement, for research; by request",
-    "about 7.5 a camera (6913 sentences); lipspeakers 1.6",
+    "1.8 of lipspeakers (SLTS, table 1); 6913 sentences of 62 speakers in all",
     "SLTS, Ephrat, Vougioukas",
     read,
     fits,
