@@ -56,10 +56,11 @@ def said_of(tables: Mapping[str, Sequence[Any]]) -> Said:
     by_id = {hint.hint_id: hint for hint in tables["hints"]}
     tracks = {track.track_id: track for track in tables["tracks"]}
     speakers, parts = {}, {}
-    for track in tables["tracks"]:
-        hints = _of_track(track, by_id) or by_video[track.video_id]
+    for identity in tables["identities"]:
+        track = tracks.get(identity.track_id)
+        hints = (_of_track(track, by_id) if track else []) or by_video[identity.video_id]
         if (name := _agreed([_speaker_id(hint) for hint in hints])) is not None:
-            speakers[track.track_id] = name
+            speakers[identity.track_id] = name
     for clip in tables["clips"]:
         found = tracks.get(clip.track_id)
         hints = (_of_clip(clip, found, by_id) if found else []) or by_video[clip.video_id]

@@ -139,11 +139,12 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     people = load_portraits()
     times = [Fraction(i, 25) for i in range(NUM_FRAMES)]
-    pictures = []
-    for i in range(NUM_FRAMES):
-        faces = [render(p, 0.2 + 0.1 * np.sin(i), 1.0, (0.0, 0.0, 0.0)) for p in people]
+    drawn = []
+    for i in range(4):  # drawing costs more than looking
+        faces = [render(p, 0.15 + 0.05 * i, 1.0, (0.0, 0.0, 0.0)) for p in people]
         small = [cv2.resize(f, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for f in faces]
-        pictures.append(np.ascontiguousarray(np.concatenate(small, axis=1)))
+        drawn.append(np.ascontiguousarray(np.concatenate(small, axis=1)))
+    pictures = [drawn[(0, 1, 2, 3, 2, 1)[i % 6]] for i in range(NUM_FRAMES)]
     sound = 0.1 * np.random.default_rng(0).standard_normal(NUM_FRAMES * 640).astype(np.float32)
     path = folder / "two.mp4"
     write_media(path, iter(pictures), times, sound)
