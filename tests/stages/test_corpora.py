@@ -386,3 +386,9 @@ def test_the_catalogue_says_all_it_should():
     for name, corpus in catalogue.CORPORA.items():
         assert GRAMMAR.fullmatch(name) and corpus.name == name
         assert all((corpus.title, corpus.needs, corpus.licence, corpus.hours, corpus.wanted_by))
+
+
+def test_the_page_has_the_table():
+    page = Path(__file__).parents[2] / "docs" / "corpora.md"
+    table = page.read_text().partition("<!-- corpora -->")[2].partition("<!-- end -->")[0]
+    assert table.strip() == catalogue.markdown()

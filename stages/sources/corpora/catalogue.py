@@ -93,3 +93,17 @@ def by_media(files: Sequence[Path]) -> Corpus:
         if files and fitting > len(files) / 2:
             return corpus
     return FOLDER
+
+
+def markdown() -> str:
+    """The table of docs/corpora.md."""
+    head = "| corpus | what `PLACE` is | licence terms | hours | wanted by |"
+    lines = [
+        f"| `{c.name}`: {c.title} ({c.paper}) | {c.needs} | {c.licence} | {c.hours} | {c.wanted_by} |"
+        for c in CORPORA.values()
+    ]
+    return "\n".join([head, "| --- | --- | --- | --- | --- |", *lines])
+
+
+if __name__ == "__main__":
+    print(markdown())
