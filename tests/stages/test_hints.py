@@ -165,7 +165,7 @@ def follow(made, name: str, *hints: Hint):
 
 
 def test_the_face_at_the_point_is_taken_in_its_span_alone(made):
-    of, folder, _ = made
+    _, folder, _ = made
     shots, everyone = follow(made, "all")
     assert [(s.start_frame, s.end_frame) for s in shots] == [(0, NUM_FRAMES)]
     assert len(everyone) == 2 and everyone[0].hint_ids == []

@@ -99,7 +99,8 @@ def markdown() -> str:
     """The table of docs/corpora.md."""
     head = "| corpus | what `PLACE` is | licence terms | hours | wanted by |"
     lines = [
-        f"| `{c.name}`: {c.title} ({c.paper}) | {c.needs} | {c.licence} | {c.hours} | {c.wanted_by} |"
+        f"| `{c.name}`: {c.title} ({c.paper}) | {c.needs} | {c.licence} | {c.hours} "
+        f"| {c.wanted_by} |"
         for c in CORPORA.values()
     ]
     return "\n".join([head, "| --- | --- | --- | --- | --- |", *lines])
