@@ -9,10 +9,12 @@ import click
 
 from pipeline.commands import (
     build,
+    compare,
     config,
     corpora,
     corpus,
     estimate,
+    export,
     machine,
     models,
     scores,
@@ -62,6 +64,8 @@ for command in (
     corpus.verify,
     corpus.clean,
     shards.shards,
+    compare.compare,
+    export.export,
     machine.doctor,
     machine.demo,
     sync.audit,

@@ -38,7 +38,7 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit build synthesis",
+        "audit build synthesis export",
         "resync demo",
         "estimate",
         "commands",

@@ -34,6 +34,7 @@ KINDS = {
     "demo": "yld demo",
     "training": "yld train",
     "repack": "yld shards repack",
+    "export": "yld export",
 }
 """What a folder can be, and the command that makes one."""
 

@@ -28,6 +28,9 @@ from stages.sync.correct import correct_file, moved
 
 PLANTED_MS = {"early": -160.0, "late": 200.0}
 
+ALONE = ("workers.cpu_workers=1",)
+"""Without Ray, which test_terminal.py corrects with."""
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
@@ -51,7 +54,7 @@ def corpus(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def corrected(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("fixed")
-    return out, resync(corpus, out, load_config(None))
+    return out, resync(corpus, out, load_config(None, ALONE))
 
 
 def test_every_clip_has_a_row_with_a_number_or_a_reason(corpus, corrected):
