@@ -32,6 +32,8 @@ TABLES: dict[str, type] = {
     "rejects": rec.Reject,
     "failures": rec.Failure,
 }
+LATER = frozenset({"hints"})
+"""Tables that corpora of earlier releases have not."""
 TABLE_OF = {kind: name for name, kind in TABLES.items()}
 SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 

@@ -17,6 +17,7 @@ from manifests.splits import SplitConfig
 from pipeline.build.job import remember_hints
 from pipeline.cli import main
 from pipeline.config.build_config import BuildConfig, stage_configs
+from pipeline.corpus import verify
 from pipeline.graph import MAIN_JOB, NODES
 from pipeline.run.ledger import Entry, Ledger, Result
 from pipeline.run.scheduler import Runner
@@ -134,6 +135,14 @@ def test_speakers_parts_and_texts_are_published(built):
     )
     reason = json.loads((built.root / "manifests" / "splits.json").read_text())["reason"]
     assert "as its corpora divide it" in reason
+
+
+def test_a_corpus_of_before_hints_lacks_no_table(built):
+    built.publish()
+    (built.root / "manifests" / "hints" / "part-000000.parquet").unlink()
+    told: list[str] = []
+    verify._tables(Corpus(built.root), lambda where, problem: told.append(where))
+    assert "manifests/hints" not in told and Corpus(built.root).rows("hints") == []
 
 
 def test_a_corpus_whose_every_clip_has_a_part_is_divided_so(built):
