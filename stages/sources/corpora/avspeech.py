@@ -12,6 +12,7 @@ import csv
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 from manifests.paths import as_text
 from manifests.plain_words import read_text
@@ -61,9 +62,9 @@ def _read(listing: Path, findings: Findings) -> None:
             ) from None
         point = _point(line)
         name = f"{video}_{line[1].strip()}"
-        known = {"split": split, "point_x": point[0], "point_y": point[1]}
+        known: dict[str, Any] = {"split": split, "point_x": point[0], "point_y": point[1]}
         path, is_cut = _download(there, video, start_s)
-        span = {} if is_cut else {"start_s": start_s, "end_s": end_s}
+        span: dict[str, Any] = {} if is_cut else {"start_s": start_s, "end_s": end_s}
         if path is not None:
             findings.rows.append(file_row(path, name, **known, **span))
         elif YOUTUBE_ID.fullmatch(video):

@@ -16,6 +16,7 @@ import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from manifests import walk
 from manifests.paths import as_text
@@ -117,7 +118,7 @@ def _rows(speaker: str, listed, folder: Path | None, findings: Findings) -> None
     cut = _pieces(folder) if folder is not None else {}
     copied = []
     for part, video in listed:
-        known = {"speaker": speaker, "split": part}
+        known: dict[str, Any] = {"speaker": speaker, "split": part}
         name = f"{speaker}/{video}"
         if video in there:
             findings.rows.append(file_row(there[video], name, every_s=CHUNK_S, **known))

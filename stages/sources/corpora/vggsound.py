@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from manifests.paths import as_text
 from stages.sources.corpora.avspeech import lines_of
@@ -51,7 +52,7 @@ def read(place: Path, findings: Findings) -> None:
             findings.rows.append(file_row(cut, name, split=part))
             continue
         whole = next((p for p in there.get(video, []) if p.stem == video), None)
-        span = {"split": part, "start_s": start_s, "end_s": start_s + LENGTH_S}
+        span: dict[str, Any] = {"split": part, "start_s": start_s, "end_s": start_s + LENGTH_S}
         findings.rows.append(
             file_row(whole, name, **span)
             if whole is not None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from manifests import walk
 from manifests.paths import as_text
@@ -62,7 +63,10 @@ def read(place: Path, findings: Findings) -> None:
     bad, in_pixels = [], 0
     for key in sorted({*media, *tracks}):
         path = media.get(key) or tracks[key]
-        known = {"speaker": key.split("/")[0], "split": listed.get(key) or _part(path, key)}
+        known: dict[str, Any] = {
+            "speaker": key.split("/")[0],
+            "split": listed.get(key) or _part(path, key),
+        }
         if key in media:  # cut to its track already, and the face is all that it shows
             findings.rows.append(file_row(media[key], key, **known))
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tarfile
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,8 @@ from manifests.ids import video_id
 from manifests.paths import as_path, as_text
 from manifests.records import Fetched, Reject, Source
 from stages.sources.corpora.rows import MEMBER
+
+PIECE_BYTES = 1 << 20
 
 
 def take(source: Source, media: Path, licence: str | None, consent: str | None) -> Fetched | Reject:
@@ -67,7 +68,7 @@ def _spans(tar: str, changed_ns: int, num_bytes: int) -> dict[str, tuple[int, in
 def _copy(file, out, num_bytes: int) -> None:
     left = num_bytes
     while left:
-        piece = file.read(min(left, shutil.COPY_BUFSIZE))
+        piece = file.read(min(left, PIECE_BYTES))
         if not piece:
             raise EOFError("the tar ends within the member")
         out.write(piece)
