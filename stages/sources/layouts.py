@@ -31,6 +31,13 @@ LAYOUTS = (
     *OWN,
 )
 
+LISTS = tuple(
+    name
+    for name in LAYOUTS
+    if name not in OWN and name != FOLDER.name and catalogue.CORPORA[name] not in catalogue.BY_MEDIA
+)
+"""Layouts that are a list of videos, with downloads beside it."""
+
 
 class LayoutError(ValueError):
     """PATH is nothing that can be audited; the message says what was looked for."""
@@ -67,7 +74,7 @@ def find(path: Path, layout: str | None = None, skip: Path | None = None) -> tup
     if layout in OWN:
         return layout, _shards(path, layout)
     corpus = catalogue.CORPORA[layout]
-    if corpus in catalogue.BY_MEDIA or corpus is FOLDER:
+    if layout not in LISTS:
         return layout, _files(path, corpus)
     try:
         findings = catalogue.read(corpus, as_text(path), skip)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tarfile
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,10 +15,12 @@ from click.testing import CliRunner
 from manifests import records as rec
 from manifests.corpus import Corpus
 from manifests.files import write_atomic
+from manifests.sample_json import known
+from manifests.shards import read_samples
 from manifests.splits import SplitConfig
-from pipeline.build.job import remember_hints
+from pipeline.build.job import build, remember_hints
 from pipeline.cli import main
-from pipeline.config.build_config import BuildConfig, stage_configs
+from pipeline.config.build_config import BuildConfig, load_config, stage_configs
 from pipeline.corpus import verify
 from pipeline.graph import MAIN_JOB, NODES
 from pipeline.run.ledger import Entry, Ledger, Result
@@ -223,3 +227,29 @@ def test_the_command_tells_what_is_known_and_what_is_there(tmp_path):
     assert wrong.exit_code == 2
     assert "expected files like s1/bbaf2n.mpg" in wrong.stderr and "holiday.mpg" in wrong.stderr
     assert run(main, ["corpora", "nothing"]).exit_code == 2
+
+
+@pytest.mark.slow
+def test_grid_from_its_folder_to_shards(tmp_path):
+    """Two clips of GRID's s1 as the papers divide them (Ephrat et al. 2017, 6.1), with their words."""
+    data = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+    source = data / "data" / "grid_s1"
+    if not source.is_dir():
+        pytest.skip("clips of GRID's s1 are not here; set YLD_SHARED to the folder with data/")
+    for name in ("bbaf2n", "bbas3a"):
+        for folder, suffix in (("s1", "mpg"), ("align/s3", "align")):  # as the archive misplaces it
+            (tmp_path / "g" / folder).mkdir(parents=True, exist_ok=True)
+            found = next(source.rglob(f"{name}.{suffix}"))
+            (tmp_path / "g" / folder / found.name).write_bytes(found.read_bytes())
+    settings = ("clips.mode=whole", "splits.policy=list:grid_80_20", "workers.cpu_workers=1")
+    build([f"grid:{tmp_path / 'g'}"], tmp_path / "c", load_config(None, settings))
+    samples = [
+        known(sample.facts)
+        for shard in (tmp_path / "c" / "shards").glob("*/*.tar")
+        for sample in read_samples(shard)
+    ]
+    assert {(s["split"], s["text"], s["speaker_id"]) for s in samples} == {
+        ("train", "bin blue at f two now", "grid-s1"),
+        ("test", "bin blue at s three again", "grid-s1"),
+    }
+    assert all(len(s["words"]) == 6 and s["words"][0]["start_s"] > 0 for s in samples)
