@@ -231,7 +231,7 @@ def test_the_command_tells_what_is_known_and_what_is_there(tmp_path):
 
 @pytest.mark.slow
 def test_grid_from_its_folder_to_shards(tmp_path):
-    """Two clips of GRID's s1 as the papers divide them (Ephrat et al. 2017, 6.1), with their words."""
+    """Two clips of s1, divided as in Ephrat et al. (2017, 6.1), with the times of their words."""
     data = Path(os.environ.get("YLD_SHARED", Path(__file__).resolve().parents[3] / "shared"))
     source = data / "data" / "grid_s1"
     if not source.is_dir():
