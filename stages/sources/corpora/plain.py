@@ -9,6 +9,7 @@ where the sample names none. Videos are read out of the tar when their turn come
 from __future__ import annotations
 
 import json
+import math
 import re
 import tarfile
 from pathlib import Path, PurePosixPath
@@ -66,7 +67,8 @@ def _shard(tar: Path, findings: Findings) -> None:
     """Members of one sample follow one another and share what stands before the first `.`."""
     found = PART_IN_NAME.search(tar.stem.lower())
     part = None if found is None else found[1]
-    key, members = None, {}
+    key: tuple[str, str] | None = None
+    members: dict[str, Any] = {}
     with tarfile.open(tar) as archive:
         for member in archive:
             if not member.isfile():
@@ -101,10 +103,11 @@ def _sample(tar: Path, archive, members: dict[str, Any], part, findings: Finding
         )
 
 
-def _span(facts: dict[str, Any]) -> dict[str, float]:
+def _span(facts: dict[str, Any]) -> dict[str, Any]:
     start, end = facts.get("start_s"), facts.get("end_s")
-    numbers = all(isinstance(v, (int, float)) for v in (start, end))
-    return {"start_s": start, "end_s": end} if numbers and 0 <= start < end else {}
+    if not (isinstance(start, (int, float)) and isinstance(end, (int, float))):
+        return {}
+    return {"start_s": start, "end_s": end} if 0 <= start < end < math.inf else {}
 
 
 def _word(value: Any) -> str | None:
