@@ -12,6 +12,7 @@ from pipeline.commands import (
     build,
     compare,
     config,
+    corpora,
     corpus,
     estimate,
     export,
@@ -57,6 +58,7 @@ def main() -> None:
 
 for command in (
     build.build,
+    corpora.corpora,
     config.config,
     estimate.estimate,
     corpus.status,

@@ -26,7 +26,7 @@ FLOORS = {
         "corpus description frames",
     ),
     "stages": (
-        "base cost_meter networks",
+        "base cost_meter hints networks",
         "backends sources text",
         "faces",
         "sync",

@@ -132,18 +132,12 @@ def refuse_another(out: Path, name: str, path: Path) -> None:
 
 
 def _audit_files(items, work, lock, config, measure, address):
-    requests = {}
-    for item in items:
-        if not item.missing:
-            requests.setdefault(
-                item.path,
-                rec.Request(f"r{hash_id('file', item.path)}", item.path, "file", item.path),
-            )
+    requests, hints = layouts.requests_of(items)
     configs = stage_configs(config) | {"measure": measure}
     with running(
-        AUDIT_JOB, configs, config, WorkFiles(work), lock, list(requests.values()), address=address
+        AUDIT_JOB, configs, config, WorkFiles(work), lock, requests, address=address
     ) as runner:
-        entries = runner.run(list(requests.values()))
+        entries = runner.run(requests, hints)
     return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
 
 

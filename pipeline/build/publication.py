@@ -14,12 +14,13 @@ from typing import Any
 from manifests import records as rec
 from manifests import splits
 from pipeline.build.published import Published
+from pipeline.build.said import Said
 from pipeline.config.build_config import BuildConfig
 from pipeline.corpus.marks import Mark
 from pipeline.run.entry import digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
-from stages.corpus.speakers import assign_speakers
+from stages.corpus.speakers import assign_speakers, named_speakers
 from stages.text.clip_text import ClipText
 
 LEFT_OUT = {
@@ -28,6 +29,7 @@ LEFT_OUT = {
         "lies where two parts of the corpus meet (splits.guard_frames)",
     ),
     "list": ("not_listed", "no line of the list names its video (splits.policy)"),
+    "official": ("not_listed", "its corpus gives it no part (splits.policy)"),
 }
 """Why a clip is in no part: reason and detail."""
 MARKED = "marked"
@@ -50,6 +52,10 @@ class Found:
     """What was published; None where nothing was."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Clips that a person marked, by id: they are not published."""
+    said: Said = field(default_factory=Said)
+    """What corpora say of speakers and parts."""
+    hints: list[rec.Hint] = field(default_factory=list)
+    """All of what they say."""
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
@@ -59,7 +65,9 @@ class Found:
             text = self.texts[clip.clip_id]
             if (said := told.get(id(text))) is None:
                 said = told[id(text)] = digest(text)[:20]
-            made[clip.clip_id] = f"{clip.payload_path}:{self.sizes[clip.clip_id]}:{said}"
+            made[clip.clip_id] = (
+                f"{clip.payload_path}:{self.sizes[clip.clip_id]}:{said}{self.said.print_of(clip)}"
+            )
         return made
 
 
@@ -121,7 +129,11 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     frozen = (
         policy_now
         or before.splits
-        or (splits.freeze(config.splits, found.clips, speaker_of) if found.clips else None)
+        or (
+            splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
+            if found.clips
+            else None
+        )
     )
     marked = [c.clip_id for c in found.clips if c.clip_id in found.marks]
     known = {s.clip_id for s in old}.union(marked)
@@ -131,7 +143,8 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         if frozen
         else ("No clip was made, so there are no parts.")
     )
-    why = dict.fromkeys(left_out, LEFT_OUT["list" if rules else "guard"])
+    reason = LEFT_OUT.get(frozen["policy"] if frozen else "", LEFT_OUT["guard"])
+    why = dict.fromkeys(left_out, reason)
     why |= {clip: (MARKED, found.marks[clip].in_words()) for clip in marked}
     video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in why}
     rejects = [
@@ -196,16 +209,19 @@ def _frozen_again(found: Found, before: Published, config: BuildConfig) -> dict 
         return None
     speakers = _speakers(found, Published(""), config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
-    return splits.freeze(config.splits, found.clips, speaker_of)
+    return splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
 
 
 def _speakers(found: Found, before: Published, config: BuildConfig) -> dict[str, rec.Speaker]:
+    """Those that corpora name, by their names; of the others, those that look alike."""
+    named = named_speakers(found.identities, found.said.speakers)
+    taken = {s.track_id for s in named}
     identities = {i.track_id: i for i in found.identities}
-    known = [s for s in before.speakers if s.track_id in identities]
-    have = {s.track_id for s in known}
-    fresh = [i for i in found.identities if i.track_id not in have]
+    known = [s for s in before.speakers if s.track_id in identities and s.track_id not in taken]
+    taken |= {s.track_id for s in known}
+    fresh = [i for i in found.identities if i.track_id not in taken]
     made = assign_speakers(fresh, config.speakers, [(s, identities[s.track_id]) for s in known])
-    return {s.track_id: s for s in [*known, *made]}
+    return {s.track_id: s for s in [*known, *made, *named]}
 
 
 def _new_entries(
@@ -217,7 +233,14 @@ def _new_entries(
         if clip.clip_id in known:
             continue
         speaker = speaker_of[clip.clip_id]
-        part = splits.assign(frozen, clip, speaker, found.videos[clip.video_id])
+        part = splits.assign(
+            frozen,
+            clip,
+            speaker,
+            found.videos[clip.video_id],
+            found.said.parts.get(clip.clip_id),
+            found.said.names.get(clip.video_id, ()),
+        )
         if part is None:
             left_out.append(clip.clip_id)
         else:

@@ -12,7 +12,7 @@ import json
 import sys
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,18 @@ from manifests import records as rec
 from manifests.description.card import card, write_checksums
 from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
+from manifests.plain_words import read_json
 from manifests.shards import index_name
 from pipeline.build.publication import Found, Publication, entries_of, plan
 from pipeline.build.published import Published
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
+from pipeline.build.said import hints_by_source, said_of
 from pipeline.build.tables import Content, all_of
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.corpus import marks
+from pipeline.run.entry import decode
 from pipeline.run.finished import Entries
 from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
@@ -102,7 +105,17 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         dataclasses.replace(i, embedding=array("d", i.embedding))
         for i in all_of(entries, rec.Identity)
     ]
-    texts = _texts(clips, sources, videos, files)
+    hints = _hints(files)
+    tables: dict[str, list[Any]] = {"hints": hints}
+    if hints:
+        tables |= {
+            "expanded": list(all_of(entries, rec.Source)),
+            "sources": sources,
+            "tracks": list(all_of(entries, rec.Track)),
+            "identities": identities,
+            "clips": clips,
+        }
+    texts = _texts(clips, sources, videos, files, hints_by_source(tables) if hints else {})
     sizes = files.sizes_of(dict.fromkeys(c.payload_path for c in clips))
     return Found(
         clips,
@@ -113,7 +126,17 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         {c.clip_id: sizes.get(c.payload_path) or 0 for c in clips},
         read_published(files.folder),
         marks.read(files.folder),
+        said_of(tables),
+        hints,
     )
+
+
+def _hints(files: WorkFiles) -> list[rec.Hint]:
+    """What corpora said of the sources, sorted by id."""
+    path = files.folder / "hints.json"
+    if not path.exists():
+        return []
+    return sorted((decode(rec.Hint, h) for h in read_json(path)), key=lambda h: h.hint_id)
 
 
 def _shared(clip: rec.Clip) -> rec.Clip:
@@ -142,6 +165,7 @@ def _content(
         publication.rejects,
         num_kept,
         frozenset(known),
+        found.hints,
     )
 
 
@@ -200,6 +224,7 @@ def _texts(
     sources: list[rec.Fetched],
     videos: dict[str, rec.Video],
     files: WorkFiles,
+    hints: Mapping[str, list[rec.Hint]],
 ) -> dict[str, ClipText]:
     """The text of every clip by id; `sources` and `clips` are told of it in place.
 
@@ -216,7 +241,7 @@ def _texts(
     texts: dict[str, ClipText] = {}
     without: dict[str | None, ClipText] = {}
     for video_id, places in itertools.groupby(range(len(clips)), lambda i: clips[i].video_id):
-        found, by_source = transcript_of(by_video[video_id], videos[video_id], files.folder)
+        found, by_source = transcript_of(by_video[video_id], videos[video_id], files.folder, hints)
         of_source |= {i: dataclasses.replace(f, transcript=None) for i, f in by_source.items()}
         for place in places:
             clip = clips[place]

@@ -19,6 +19,7 @@ from pipeline.storage.work_files import written_by
 
 STATE = (
     "requests.json",
+    "hints.json",
     "published.json",
     "marks.json",
     "pushed.json",

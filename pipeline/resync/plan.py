@@ -75,7 +75,7 @@ def contradicts_centre(own_ms: float | None, sure: float | None, lag_ms: float) 
 def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
     """Files beside the clips that nobody took for one."""
     root = layouts.root_of(path, found.layout)
-    if path.is_file() and found.layout != "avspeech":
+    if path.is_file() and found.layout not in layouts.LISTS:
         return []
     taken = {i.inside for i in found.items if i.inside is not None}
     rows: list[dict[str, Any]] = []
@@ -124,7 +124,7 @@ def _why_not(file: Path, root: Path, layout: str) -> str:
         return "no shard"
     if not walk.is_media(file):
         return f"{as_text(file.suffix) or 'no suffix'}: not known as media"
-    return "no line of the list names it" if layout == "avspeech" else "not taken for a clip"
+    return "no line of the list names it" if layout in layouts.LISTS else "not taken for a clip"
 
 
 def corrections_of(rows: Sequence[dict[str, Any]], work: Path) -> list[Correction]:
