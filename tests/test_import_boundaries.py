@@ -39,7 +39,7 @@ FLOORS = {
         "run",
         "corpus scoring",
         "audit build synthesis export",
-        "resync demo",
+        "resync demo redub",
         "estimate",
         "commands",
         "cli",

@@ -23,7 +23,7 @@ from manifests.shards import ShardError, read_samples
 from pipeline.audit import rows
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import AUDIT_JOB, SHARD_JOB
-from pipeline.run.ledger import Entry
+from pipeline.run.finished import Entries
 from pipeline.run.session import running
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import check, claim
@@ -48,7 +48,7 @@ class Audit:
     layout: str
     items: list[Item]
     rows: list[dict[str, Any]]
-    entries: dict[str, dict[str, Entry]]
+    entries: Entries
     summary: list[dict[str, Any]]
 
 

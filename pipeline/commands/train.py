@@ -237,3 +237,5 @@ def _report(kind: Kind, out: Path, outcome) -> None:
         click.echo(f"weights: {out / 'best.safetensors'}")
     if kind.speaks and outcome.best is not None:
         click.echo(f"next: yld synthesize --checkpoint {out} --video VIDEO --out sound.wav")
+    if kind.animator and outcome.best is not None:
+        click.echo(f"next: yld redub VIDEO --audio WAV --checkpoint {out} --out new.mp4")

@@ -21,7 +21,8 @@ import numpy as np
 
 from manifests.arrays import npz_writer
 from manifests.ids import shot_id
-from manifests.media.pictures import iter_pictures, resolve
+from manifests.media.pictures import iter_pictures, resolve, whole_side
+from manifests.media.times import decode_cpu_s
 from manifests.records import Reject, Shot, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
@@ -42,7 +43,12 @@ class ShotsConfig:
 
     cuts: CutConfig = field(default_factory=CutConfig)
     faces: FollowConfig = field(default_factory=FollowConfig)
-    max_side_px: int = col("longer side of the pictures looked at", "px", at_least=64, default=960)
+    max_side_px: int = col(
+        "longer side of the pictures looked at, which is the nearest whole part of the video's own",
+        "px",
+        at_least=64,
+        default=960,
+    )
     guard_frames: int = col("frames left out at each cut", "frame", at_least=0, default=1)
 
 
@@ -50,7 +56,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 7
+    version = 8
     reasons = frozenset({"no_frames"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
     reads_media = True
@@ -94,9 +100,11 @@ class Shots(Stage[Video, Shot]):
 
     def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
         path = context.side_path(self.side_folder, video.video_id, ".npz")
+        decoding = decode_cpu_s()
         with npz_writer(path) as out:
             rows = FaceRowsWriter(out)
             cuts, num_frames = self._follow(video, context, rows)
+        context.measured["decode_cpu_s"] = decode_cpu_s() - decoding
         if not num_frames:
             path.unlink()
             return Reject("no_frames", 0, 1, "no frame could be decoded")
@@ -128,13 +136,13 @@ class Shots(Stage[Video, Shot]):
             cuts,
             Meter(context.measured),
         )
-        side, scale, last = self.config.max_side_px, 1.0, -1
+        side, scale, last = whole_side(video, self.config.max_side_px), 1.0, -1
         shown = None
         for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):
             if shown is not picture:
                 shown = picture
                 luma, small_luma = picture.luma(side), picture.luma(SMALL_PX)
-                small_rgb = picture.rgb(SMALL_PX)
+                small_rgb = picture.small_rgb(SMALL_PX)
                 scale = video.width_px / luma.shape[1]
             cuts.push(frame, small_rgb, small_luma)
             follower.push(frame, luma, partial(picture.rgb, side))

@@ -85,11 +85,11 @@ class LipSyncLandmarks:
 
     @cached_property
     def _model(self):
-        from stages.networks import lipsync
+        from stages.networks.lipsync_inference import LipSyncInference
 
         if not LIPSYNC_WEIGHTS.exists():
             raise SetupError(f"{LIPSYNC_WEIGHTS} is missing; the checkout is not whole")
-        return lipsync.LipSync.load()
+        return LipSyncInference.load()
 
     def fingerprint(self) -> str:
         return sha256_of(LIPSYNC_WEIGHTS) if LIPSYNC_WEIGHTS.exists() else "missing"

@@ -16,7 +16,12 @@ import numpy as np
 from scipy.fft import dct
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from evaluation.metrics.griffin_lim import NUM_ITERATIONS, sound_of_log_mel, sound_of_magnitudes
+from evaluation.metrics.griffin_lim import (
+    NUM_ITERATIONS,
+    sound_of_log_mel,
+    sound_of_log_power,
+    sound_of_magnitudes,
+)
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.spectra import mel_htk, mel_slaney, stft, windows
 from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
@@ -77,6 +82,23 @@ def lip2speech_mel(samples: np.ndarray) -> np.ndarray:
     return _log(power @ mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW).T)
 
 
+def lip2speech_sound(
+    log_mel: np.ndarray, num_frames: int, num_iterations: int = NUM_ITERATIONS
+) -> np.ndarray:
+    """Griffin-Lim of `lip2speech_mel`'s columns [C, 80] for so many frames: float32 [640 T], on the
+    columns' clock. Columns that are too few give silence at the end, more are left out. Raises
+    ValueError as `sound_of_log_power`."""
+    bank = mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW)
+    columns = log_mel[: lip2speech_columns(num_frames)]
+    made = sound_of_log_power(columns, bank, LIP2SPEECH_WINDOW, LIP2SPEECH_HOP, num_iterations)
+    return np.pad(made, (0, SAMPLES_PER_FRAME * num_frames - len(made)))
+
+
+def lip2speech_columns(num_frames: int) -> int:
+    """Columns that the sound of so many frames has."""
+    return SAMPLES_PER_FRAME * num_frames // LIP2SPEECH_HOP + 1
+
+
 def syncnet_mfcc(samples: np.ndarray) -> np.ndarray:
     """Cepstra of `stages.networks.mfcc`, float32 [4 T, 13]; column j begins at 10 j ms.
 
@@ -108,17 +130,37 @@ def speech2vid_mfcc(samples: np.ndarray) -> np.ndarray:
     its logarithm has no floor, 1e-10 is inferred.
     """
     num_frames = len(_unit(samples)) // SAMPLES_PER_FRAME
-    before, after = _SPEECH2VID_BEFORE * STEP, _SPEECH2VID_BEFORE * STEP + MFCC_WINDOW
-    signal = np.pad(_unit(samples) * FULL_SCALE, (before, after))
-    emphasised = lfilter([1.0, -PRE_EMPHASIS], [1.0], signal)
+    return speech2vid_at(samples, np.arange(num_frames) * SAMPLES_PER_FRAME / SAMPLE_RATE)
+
+
+def speech2vid_at(samples: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """The same around any moments [n] of the sound, in seconds: float32 [n, 12, 35]. The window
+    lies at whole columns, so within 5 ms of where it should; silence is heard outside the sound.
+    """
+    begin = np.rint(100 * np.asarray(times_s, np.float64)).astype(int) - _SPEECH2VID_BEFORE
+    if not len(begin):
+        return np.zeros((0, SPEECH2VID_CEPSTRA, SPEECH2VID_COLUMNS), np.float32)
+    signal = _unit(samples) * FULL_SCALE
+    first, last = int(begin.min()), int(begin.max()) + SPEECH2VID_COLUMNS - 1
+    heard = lfilter([1.0, -PRE_EMPHASIS], [1.0], np.append(signal, 0.0))
+    whole = np.zeros((last - first) * STEP + MFCC_WINDOW)
+    low, high = max(0, first * STEP), min(len(heard), last * STEP + MFCC_WINDOW)
+    if low < high:
+        whole[low - first * STEP : high - first * STEP] = heard[low:high]
+    slid = np.lib.stride_tricks.sliding_window_view(
+        _speech2vid_columns(whole), SPEECH2VID_COLUMNS, axis=0
+    )
+    return np.ascontiguousarray(slid[begin - first], np.float32)
+
+
+def _speech2vid_columns(emphasised: np.ndarray) -> np.ndarray:
+    """Cepstra of every window of [N], float64 [C, 12]."""
     taken = windows(emphasised, MFCC_WINDOW, STEP) * np.hamming(MFCC_WINDOW)
     bank = mel_htk(SPEECH2VID_BANDS, 512, SPEECH2VID_LOW_HZ, SPEECH2VID_HIGH_HZ)
     bands = np.abs(np.fft.rfft(taken, 512)) @ bank.T
     cepstra = dct(np.log(np.maximum(bands, SPEECH2VID_FLOOR)), type=2, norm="ortho", axis=1)
     order = np.arange(1, SPEECH2VID_CEPSTRA + 1)
-    cepstra = cepstra[:, order] * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
-    slid = np.lib.stride_tricks.sliding_window_view(cepstra, SPEECH2VID_COLUMNS, axis=0)
-    return np.ascontiguousarray(slid[::COLUMNS_PER_FRAME][:num_frames], np.float32)
+    return cepstra[:, order] * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
 
 
 def vca_gan_mel(samples: np.ndarray) -> np.ndarray:

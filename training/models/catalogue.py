@@ -30,6 +30,13 @@ class Kind:
     where it makes none."""
     minutes: str = "not measured"
     """How long `tiny` takes, as it was measured."""
+    animator: str | None = None
+    """Its class in `animate` that makes faces of sound (`training.harness.animator.Animator`)."""
+    sharpener: str | None = None
+    """Its class in `animate` that makes faces sharper (`training.harness.animator.Sharpener`)."""
+    embedder: str | None = None
+    """Its class in `speak` that gives the voice of a face (`training.harness.speaker.VoiceOfFace`);
+    None where there is none."""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -69,6 +76,22 @@ class Kind:
             raise ValueError(f"{self.name} makes no speech")
         return getattr(importlib.import_module(f"{self.module}.speak"), self.speaker)
 
+    @property
+    def animator_class(self) -> Any:
+        """What is built of weights, config and facts to make pictures, or to make them sharper.
+        Raises ValueError where it is none."""
+        name = self.animator or self.sharpener
+        if name is None:
+            raise ValueError(f"{self.name} makes no pictures")
+        return getattr(importlib.import_module(f"{self.module}.animate"), name)
+
+    @property
+    def embedder_class(self) -> Any:
+        """What is built of the same to give voices of faces. Raises ValueError where it is none."""
+        if self.embedder is None:
+            raise ValueError(f"{self.name} knows no voice of a face")
+        return getattr(importlib.import_module(f"{self.module}.speak"), self.embedder)
+
 
 def _lip2audspec_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.pairing == "corrected" else None
@@ -93,6 +116,21 @@ def _syncnet_wanted(config: Any) -> Wanted:
     )
 
 
+def _speech2vid_wanted(config: Any) -> Wanted:
+    from training.data.every_fifth import least_frames
+
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    frames = least_frames(config.shape.stills)
+    return Wanted(members, min_frames=frames, offset_statuses=measured)
+
+
+def _speech2vid_deblur_wanted(config: Any) -> Wanted:
+    from training.data.every_fifth import least_frames
+
+    return Wanted(frozenset({"face.mp4"}), min_frames=least_frames(1))
+
+
 def _two_tower_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
     members = frozenset({"face.mp4", "audio.flac", "landmarks.npy"})
@@ -113,6 +151,16 @@ def _vid2speech_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.pairing == "corrected" else None
     members = frozenset({"face.mp4", "audio.flac"})
     return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
+
+
+def _lip2speech_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=25, offset_statuses=measured)
+
+
+def _speaker_identity_wanted(config: Any) -> Wanted:
+    return Wanted(frozenset({"face.mp4", "audio.flac"}), min_frames=config.view.min_frames)
 
 
 def _waveform_gan_wanted(config: Any) -> Wanted:
@@ -145,6 +193,47 @@ KINDS = {
         _slts_wanted,
         speaker="SltsSpeaker",
         minutes="10 minutes on two cores, 390 of its 400 steps",
+    ),
+    "speech2vid": Kind(
+        "speech2vid",
+        "a face that says what is heard, from stills (Chung, Jamaludin and Zisserman 2017)",
+        "clips of 1.3 s or more of any speakers; their measured lags are taken out",
+        "training.models.speech2vid",
+        "Speech2VidSystem",
+        "paper: 38.6 million; tiny: 2.4 million",
+        _speech2vid_wanted,
+        animator="Speech2VidAnimator",
+    ),
+    "speech2vid_deblur": Kind(
+        "speech2vid_deblur",
+        "Speech2Vid's deblurring network, from faces and the same faces blurred (section 3.3)",
+        "clips of 1.3 s or more; no sound is needed",
+        "training.models.speech2vid_deblur",
+        "DeblurSystem",
+        "paper: 298,947; tiny: 19 thousand",
+        _speech2vid_deblur_wanted,
+        sharpener="DeblurSharpener",
+    ),
+    "lip2speech": Kind(
+        "lip2speech",
+        "speech from lips in a voice that comes from the face (Lip2Speech, the paper of YLD)",
+        "clips of 1 s or more; their measured lags are taken out",
+        "training.models.lip2speech",
+        "Lip2SpeechSystem",
+        "paper: 41.3 million, identity 28.7; code: 38.4; tiny: 2.9, identity 2.2",
+        _lip2speech_wanted,
+        speaker="Lip2SpeechSpeaker",
+        embedder="Lip2SpeechSpeaker",
+    ),
+    "speaker_identity": Kind(
+        "speaker_identity",
+        "Lip2Speech's speaker identity module: the voice that a face may have",
+        "clips of many speakers, of 1 s or more",
+        "training.models.speaker_identity",
+        "IdentitySystem",
+        "paper: 28.7 million, of which 4.9 draw faces; tiny: 2.2",
+        _speaker_identity_wanted,
+        embedder="IdentityEmbedder",
     ),
     "syncnet": Kind(
         "syncnet",
