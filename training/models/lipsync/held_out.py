@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,10 +140,11 @@ def _read(plan: Plan, number: int) -> list[Row]:
     with np.load(_rows_file(plan, number), allow_pickle=False) as made:
         facts, curves = json.loads(str(made["rows"])), made["curves"].astype(np.float32)
     nan = {"mass", "spread_ms"}
-    return [
-        Row(**{k: float("nan") if v is None and k in nan else v for k, v in f.items()}, curve=c)
-        for f, c in zip(facts, curves, strict=True)
-    ]
+
+    def values(told: dict[str, Any]) -> dict[str, Any]:
+        return {k: float("nan") if v is None and k in nan else v for k, v in told.items()}
+
+    return [Row(**values(f), curve=c) for f, c in zip(facts, curves, strict=True)]
 
 
 def _write(plan: Plan, number: int, rows: Sequence[Row]) -> None:
