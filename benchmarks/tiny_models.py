@@ -117,6 +117,23 @@ def write_wav(path: Path, sound: np.ndarray) -> None:
     wavfile.write(path, 16000, (np.clip(sound, -1, 1) * 32767).astype(np.int16))
 
 
+def write_pair(path: Path, truth: np.ndarray, guess: np.ndarray) -> None:
+    """The log mel of the true sound, and below it of the guess at the true one's loudness; 80 dB,
+    low bands at the bottom."""
+    import cv2
+
+    scale = np.sqrt(np.square(truth).mean() / max(float(np.square(guess).mean()), 1e-12))
+    strips = []
+    for sound in (truth, guess * scale):
+        decibels = 20 / np.log(10) * slts_mel(sound.astype(np.float32)).T[::-1]
+        strips += [decibels, np.full((2, decibels.shape[1]), np.inf)]
+    shown = np.concatenate(strips[:-1])
+    loudest = strips[0].max()
+    grey = (np.clip((shown - loudest) / 80 + 1, 0, 1) * 255).astype(np.uint8)
+    size = (2 * grey.shape[1], 2 * grey.shape[0])
+    cv2.imwrite(str(path), cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST))
+
+
 def judged(corpus: str, model: str, checkpoint: Path) -> tuple[Any, Parts]:
     """The settings of a trained model, and the clips that it did and did not learn from."""
     from pipeline.config.settings import from_mapping
@@ -151,6 +168,7 @@ def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dic
             sounds.mkdir(parents=True, exist_ok=True)
             write_wav(sounds / f"{len(found[name])}-{name}.wav", guess)
             write_wav(sounds / f"{len(found[name])}-truth.wav", truth)
+            write_pair(sounds / f"{len(found[name])}-{name}.png", truth, guess)
         print(f"{name} {key}", file=sys.stderr)
     return {
         "model": model,
@@ -178,7 +196,11 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="folder of the training; one that is there is used"
     )
-    parser.add_argument("--sounds", type=Path, help="folder for WAVs of the first two clips")
+    parser.add_argument(
+        "--sounds",
+        type=Path,
+        help="folder for WAVs of the first two clips, and their spectrograms",
+    )
     parser.add_argument("--strips", type=Path, help="folder for pictures of the first two clips")
     parser.add_argument("--clips", type=int, help="judge by so many (pictures alone)")
     parser.add_argument("--deblur", type=Path, help="a trained speech2vid_deblur")

@@ -8,10 +8,14 @@ import sys
 import click
 
 from pipeline.commands import (
+    browse,
     build,
+    compare,
     config,
+    corpora,
     corpus,
     estimate,
+    export,
     machine,
     models,
     redub,
@@ -54,13 +58,17 @@ def main() -> None:
 
 for command in (
     build.build,
+    corpora.corpora,
     config.config,
     estimate.estimate,
     corpus.status,
     corpus.report,
+    browse.browse,
     corpus.verify,
     corpus.clean,
     shards.shards,
+    compare.compare,
+    export.export,
     machine.doctor,
     machine.demo,
     sync.audit,

@@ -17,7 +17,8 @@ MODULES = (
     ("cv2", "opencv-python-headless", "shots, registration"),
     ("dlib", "dlib-bin", "faces"),
     ("ray", "ray", "every run"),
-    ("torch", "torch", "voice activity, training"),
+    ("onnxruntime", "onnxruntime", "identity, speech"),
+    ("torch", "torch", "synchrony, training"),
     ("silero_vad", "silero-vad", "speech"),
     ("scenedetect", "scenedetect", "shots"),
     ("yt_dlp", "yt-dlp", "downloads"),
@@ -178,16 +179,16 @@ def _backends() -> dict[str, Any]:
 
 
 def _torchcodec() -> dict[str, Any]:
-    """Readers of ours decode by PyAV; Hugging Face `datasets` asks for torchcodec."""
-    part = "torchcodec (for Hugging Face datasets)"
+    """Hugging Face `datasets` asks for it, and so may a training (`view.decoder=torchcodec`)."""
+    from manifests.media.gpu_span import why_not
+
+    part = "torchcodec (Hugging Face datasets, decoding on a GPU)"
+    why = why_not()
+    if why is None:
+        return _row(part, "ok", importlib.metadata.version("torchcodec"))
     if not importlib.util.find_spec("torchcodec"):
         return _row(part, "optional", "none", "uv pip install torchcodec; nothing of yld needs it")
-    try:
-        importlib.import_module("torchcodec.decoders")
-    except Exception as error:  # it raises what the dynamic linker says, in several kinds
-        told = "its FFmpeg libraries are not found" if "FFmpeg" in str(error) else str(error)[:60]
-        return _row(part, "optional", told, "install FFmpeg 4 to 8 with shared libraries")
-    return _row(part, "ok", importlib.metadata.version("torchcodec"))
+    return _row(part, "optional", why, "install FFmpeg 4 to 9 with shared libraries")
 
 
 def _fetched() -> dict[str, Any]:

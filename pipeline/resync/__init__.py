@@ -30,6 +30,7 @@ from pipeline.graph import CORRECT_JOB
 from pipeline.resync import fates, names, plan
 from pipeline.resync.made import forget_lost
 from pipeline.resync.place import place
+from pipeline.run import cluster
 from pipeline.run.session import running
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim
@@ -84,11 +85,18 @@ def resync(
     """
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise ValueError(f"{out} lies in what is corrected; give a folder outside {path}")
+    with cluster.kept():
+        return _resync(path, out, config, undecided, layout, address)
+
+
+def _resync(path, out, config, undecided, layout, address) -> list[dict[str, Any]]:
     made = ["resync.parquet", "summary.json", "report.html"]
     own = claim(out, "resync", made)
     corrected = f"the corrections of {as_text(path.resolve())}"
     refuse_another(out / "after", corrected, out / "work" / "tried")
-    before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
+    before = audit(
+        path, out / "before", config, layout=layout, address=address, skip=out, is_step=True
+    )
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
@@ -192,6 +200,7 @@ def _measure_again(
         layout="shards" if is_shards else "folder",
         address=address,
         name=name,
+        is_step=True,
     )
     found = {(r["path"], r["clip_id"] if is_shards else None): r for r in again.rows}
     seen = []

@@ -36,6 +36,7 @@ except Exception as error:
     sys.exit({WANTS_TOKEN} if type(error).__name__ == "AuthenticationError" else 1)
 """
 _watch: health.Watch | None = None
+_is_kept = False
 
 
 def visible_cpus() -> int:
@@ -50,16 +51,16 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
     wanting; below a supervisor a Ray that does not start is tried again.
     """
     global _watch
+    if _is_kept and _watch is not None:
+        _watch.check()
+        return
     # Set before ray is imported: its workers inherit the environment.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
     port = metrics.port()
     os.environ.setdefault("RAY_enable_metrics_collection", "0" if port is None else "1")
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    prepare()
     if address:
         _reach(address)
         _present_token(address)
@@ -93,7 +94,30 @@ def start(address: str | None, num_cpus: int | None = None) -> None:
                 f"Ray at {address or 'this machine'} did not start: {words}"
             ) from None
         _watch = health.Watch(ray._private.worker._global_node, is_own=not address)
+    _stop_on_sigterm()  # again: Ray sets a handler of its own
+
+
+def prepare() -> None:
+    """What workers on any engine want: they find our packages, and SIGTERM ends a run."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    scratch.current()
     _stop_on_sigterm()
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Around several runs with one address: the Ray that the first one needs serves them all."""
+    global _is_kept
+    _is_kept = True
+    try:
+        yield
+    finally:
+        _is_kept = False
+        if _watch is not None:
+            stop()
 
 
 def check() -> None:
@@ -130,6 +154,8 @@ def errors_told() -> Iterator[None]:
 def stop() -> None:
     """Leave the cluster; a Ray of our own ends, with all its processes."""
     global _watch
+    if _is_kept:
+        return
     import ray
 
     watch, _watch = _watch, None
@@ -157,7 +183,7 @@ def _say_command_line() -> None:
 
 
 def _stop_on_sigterm() -> None:
-    """A scheduler's SIGTERM ends a run as Ctrl-C does; Ray's own handler prints a stack."""
+    """A scheduler's SIGTERM ends a run as Ctrl-C does."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, supervisor.interrupt)
 
@@ -210,7 +236,7 @@ def prove_nodes(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from pipeline.run.workers import prove_node
+    from pipeline.run.engines.ray_engine import prove_node
 
     token = secrets.token_hex(8)
     files.write("tmp/token", token)

@@ -49,7 +49,7 @@ def check(config: BuildConfig) -> None:
 
 def pools(workers: WorkersConfig, resources: Mapping[str, float]) -> dict[str, Any]:
     """Pool sizes for what the Ray cluster has. Raises SetupError where its GPUs do not do."""
-    from pipeline.run.pools import PoolSize
+    from pipeline.run.engines.engine import PoolSize
 
     cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
     wanted = workers.gpu_workers * workers.gpus_per_worker

@@ -1,4 +1,4 @@
-"""Worker pools: actors of one kind, replaced when they die or run out of time."""
+"""Worker pools: workers of one kind, replaced when they die or run out of time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-
 from pipeline.run import heartbeat, scratch
+from pipeline.run.engines.engine import Engine, JobError, PoolSize, WorkerFacts, WorkerLost
 from pipeline.run.health import Watch
 from pipeline.run.processes import Owner
 from pipeline.run.stage_runner import Done, Job
 from pipeline.run.tally import AtWork
 from pipeline.run.unit import video_seconds
-from pipeline.run.workers import StageActor
 from pipeline.storage.work_files import WorkFiles
 
 START_S = 120.0
@@ -45,19 +43,6 @@ class SteadyClock:
     def seen(self) -> float:
         """The same, without a step: for who looks from another thread."""
         return self._now + min(time.monotonic() - self._last, MOST_STEP_S)
-
-
-@dataclass(frozen=True)
-class PoolSize:
-    """How many workers a pool has and what each holds."""
-
-    workers: int
-    cpus: float
-    gpus: float
-    videos: int = 1
-    """Jobs that one worker has in hand at a time, in threads."""
-    pictures: int = 16
-    """Size of the batches that those share; of no effect for one video."""
 
 
 @dataclass
@@ -113,6 +98,7 @@ class Pools:
 
     def __init__(
         self,
+        engine: Engine,
         files: WorkFiles,
         fence: int,
         sizes: dict[str, PoolSize],
@@ -121,7 +107,7 @@ class Pools:
         sizes_now: Callable[[], dict[str, PoolSize]] | None = None,
     ) -> None:
         """`watch` tells of nodes that died, `sizes_now` gives the sizes for those that are left."""
-        self._files, self._fence, self.sizes = files, fence, sizes
+        self.engine, self._files, self._fence, self.sizes = engine, files, fence, sizes
         self._node_cache_gb, self._watch, self._sizes_now = node_cache_gb, watch, sizes_now
         self._owner, self._num_dead = Owner.here(), watch.num_dead() if watch else 0
         self._clock = SteadyClock()
@@ -176,26 +162,20 @@ class Pools:
         worker.jobs, worker.is_taken = worker.jobs + 1, alone
         if not alone:  # those who share a worker wait for each other
             timeout_s *= self.sizes[pool].videos
-        reference = worker.actor.run.remote(job)
-        self._running[reference] = Running(job, worker, timeout_s, self._clock())
+        self._running[self.engine.submit(worker.actor, job)] = Running(
+            job, worker, timeout_s, self._clock()
+        )
 
     def _new_worker(self, pool: str) -> Worker:
         self._serial += 1
         size, name = self.sizes[pool], f"{pool}-{self._fence}-{self._serial}"
-        more = {"max_concurrency": size.videos} if size.videos > 1 else {}
-        actor = StageActor.options(num_cpus=size.cpus, num_gpus=size.gpus, **more).remote(
-            self._files,
-            self._fence,
-            name,
-            self._node_cache_gb,
-            self._owner,
-            size.pictures if size.videos > 1 else None,
-        )
+        facts = WorkerFacts(self._files, self._fence, name, self._node_cache_gb, self._owner)
+        actor = self.engine.start(facts, size)
         worker = Worker(
             actor,
             name,
             pool,
-            actor.is_up.remote(),
+            self.engine.is_up(actor),
             self._clock(),
             self._watch.num_dead() if self._watch else 0,
         )
@@ -207,9 +187,7 @@ class Pools:
         if not self._running:
             time.sleep(timeout_s)
             return []
-        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
-        if ready:  # take all that is ready, not one a round
-            ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        ready = self.engine.wait(list(self._running), timeout_s)
         ended = [self._collect(reference) for reference in ready]
         now = self._clock()
         self._wait_for_starts(now)
@@ -236,15 +214,15 @@ class Pools:
         }
         if not starting:
             return
-        ready, _ = ray.wait(list(starting), num_returns=len(starting), timeout=0)
+        ready = self.engine.wait(list(starting), 0.0)
         for running in self._running.values():
             worker = running.worker
             if worker.starting is not None and now < worker.born + START_S:
                 running.since = now
         for reference in ready:
             starting[reference].starting = None
-            with contextlib.suppress(ray.exceptions.RayError):  # its job tells how it ended
-                starting[reference].node = ray.get(reference)
+            with contextlib.suppress(JobError, WorkerLost):  # its job tells how it ended
+                starting[reference].node = self.engine.result(reference)
 
     def _leave_dead_nodes(self) -> list[Ended]:
         """After nodes died: pools of the size of what is left, and their jobs back, uncharged,
@@ -266,12 +244,12 @@ class Pools:
     def _collect(self, reference: Any) -> Ended:
         running = self._running.pop(reference)
         try:
-            done = ray.get(reference)
-        except ray.exceptions.RayTaskError as error:
+            done = self.engine.result(reference)
+        except JobError as error:
             # The stage's own faults are results; this is a fault around it (say, pickling).
             self._release(running.worker)
             return Ended(running, None, "error", str(error)[-2000:])
-        except ray.exceptions.RayError as error:
+        except WorkerLost as error:
             self._drop(running.worker)
             company = running.worker.had_company
             if self._is_node_dead(running.worker, error):
@@ -284,15 +262,13 @@ class Pools:
         self._release(running.worker)
         return Ended(running, done)
 
-    def _is_node_dead(self, worker: Worker, error: Exception) -> bool:
+    def _is_node_dead(self, worker: Worker, error: WorkerLost) -> bool:
         """Whether the worker went with its node, which is no fault of its job's. Raises
         ClusterLostError where that is the node of the run itself."""
         if self._watch is None:
             return False
         self._watch.check()
-        # A worker's own end is told at once; one that is only out of reach waits for a verdict.
-        is_unsure = isinstance(error, ray.exceptions.ActorUnavailableError)
-        within_s = VERDICT_S if is_unsure else 0.0
+        within_s = VERDICT_S if error.is_unsure else 0.0
         return self._watch.died_since(worker.num_dead, worker.node, within_s)
 
     @staticmethod
@@ -304,7 +280,7 @@ class Pools:
             return
         worker.is_dead, worker.had_company = True, worker.jobs > 1
         self._workers[worker.pool].remove(worker)
-        ray.kill(worker.actor)
+        self.engine.kill(worker.actor)
 
     def close(self) -> None:
         """End all workers, also those at work. With Ray lost there is nobody to ask."""
@@ -312,7 +288,7 @@ class Pools:
         if self._watch is not None and self._watch.lost is not None:
             return
         for worker in [w for ws in self._workers.values() for w in ws]:
-            ray.kill(worker.actor)
+            self.engine.kill(worker.actor)
 
 
 def _within(size: PoolSize, now: PoolSize) -> PoolSize:

@@ -1,4 +1,8 @@
-"""One run on Ray: the cluster joined, pools and progress around a Runner, all closed at the end."""
+"""One run: its engine, with pools and progress around a Runner, all closed at the end.
+
+The engine is Ray, but where one worker is all that the run can use (`needs_ray`): then a process of
+our own does the work, and nobody waits for Ray to start.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from manifests.files import write_atomic
+from manifests.files import sweep_temporaries, write_atomic
 from pipeline.config.build_config import BuildConfig, resources_for
 from pipeline.graph import Node
 from pipeline.run import cluster, metrics, placement, status, supervisor
 from pipeline.run.events import NAME, EventLog
 from pipeline.run.ledger import Ledger
 from pipeline.run.progress import Progress
-from pipeline.storage.lock import CorpusLock
+from pipeline.storage.lock import RECORDS, CorpusLock
 from pipeline.storage.work_files import WorkFiles
 
 if TYPE_CHECKING:
-    from pipeline.run.pools import Pools, PoolSize
+    from pipeline.run.engines.engine import Engine, PoolSize
+    from pipeline.run.pools import Pools
     from pipeline.run.scheduler import Runner
 
 STATUS_INTERVAL_S = 5.0
@@ -46,31 +52,67 @@ def running(
     Raises ClusterError when a node cannot read and write `files`, ClusterLostError when Ray ends
     under the run, SetupError where GPUs are wanting.
     """
+    engine = _on_ray if needs_ray(config, requests, address) else _by_itself
+    with engine(config, files, lock, requests, address) as (pools, num_nodes):
+        print(
+            f"{len(requests)} sources; {num_nodes} node(s), {_words(pools, config)}",
+            file=sys.stderr,
+        )
+        yield from _running(
+            nodes, configs, config, files, pools, len(requests), retry_failed, observe
+        )
+
+
+def needs_ray(config: BuildConfig, requests: Sequence[Any], address: str | None) -> bool:
+    """Whether a second worker would have work; links may stand for many videos.
+
+    GPU workers, which share batches, and metrics are Ray's too.
+    """
+    workers = config.workers
+    if address or workers.gpu_workers or metrics.port() is not None:
+        return True
+    is_open = any(getattr(request, "kind", None) == "link" for request in requests)
+    num_cpu = workers.cpu_workers or cluster.visible_cpus()
+    return num_cpu > 1 and (is_open or len(requests) > 1)
+
+
+@contextmanager
+def _on_ray(config, files, lock, requests, address) -> Iterator[tuple[Pools, int]]:
     cluster.start(address)
     try:
         with cluster.errors_told():
             num_nodes = len(cluster.prove_nodes(files, _own_files(requests)))
-            pools = _pools(config, files, lock)
-            print(
-                f"{len(requests)} sources; {num_nodes} node(s), {_words(pools, config)}",
-                file=sys.stderr,
-            )
-            yield from _running(
-                nodes, configs, config, files, pools, len(requests), retry_failed, observe
-            )
+            import ray
+
+            from pipeline.run.engines.ray_engine import RayEngine
+
+            def sizes() -> dict[str, PoolSize]:
+                return placement.pools(config.workers, ray.cluster_resources())
+
+            yield _pools(RayEngine(), config, files, lock, sizes), num_nodes
     finally:
         cluster.stop()
 
 
-def _pools(config: BuildConfig, files: WorkFiles, lock: CorpusLock) -> Pools:
-    import ray
+@contextmanager
+def _by_itself(config, files, lock, requests, address) -> Iterator[tuple[Pools, int]]:
+    from pipeline.run.engines.process_engine import ProcessEngine
 
-    from pipeline.run.pools import Pools
+    cluster.prepare()
+    sweep_temporaries(files.on_this_node().folder / RECORDS)
 
     def sizes() -> dict[str, PoolSize]:
-        return placement.pools(config.workers, ray.cluster_resources())
+        found = placement.pools(config.workers, {"CPU": cluster.visible_cpus()})
+        return found | {"cpu": replace(found["cpu"], workers=1)}
 
-    return Pools(files, lock.fence, sizes(), config.workers.node_cache_gb, cluster.watch(), sizes)
+    yield _pools(ProcessEngine(), config, files, lock, sizes), 1
+
+
+def _pools(engine: Engine, config: BuildConfig, files, lock, sizes) -> Pools:
+    from pipeline.run.pools import Pools
+
+    cache_gb = config.workers.node_cache_gb
+    return Pools(engine, files, lock.fence, sizes(), cache_gb, cluster.watch(), sizes)
 
 
 def _words(pools: Pools, config: BuildConfig) -> str:
@@ -80,22 +122,22 @@ def _words(pools: Pools, config: BuildConfig) -> str:
         if workers.gpu_workers
         else ""
     )
+    num_cpu = pools.sizes["cpu"].workers
     return (
-        f"{pools.sizes['cpu'].workers} CPU workers, {gpu}{workers.net_workers} downloads at a time"
+        f"{num_cpu} CPU worker{'s' * (num_cpu != 1)}, {gpu}"
+        f"{workers.net_workers} downloads at a time"
     )
 
 
 def _running(
     nodes, configs, config, files, pools, num_requests, retry_failed, observe
 ) -> Iterator[Runner]:
-    from pipeline.run.cluster_limiter import ClusterLimiter, RemoteLimiter
-    from pipeline.run.processes import Owner
     from pipeline.run.scheduler import Runner
     from pipeline.run.unit import Policy
 
     workers, next_status, next_state = config.workers, 0.0, 0.0
     figures = metrics.Metrics([n.name for n in nodes]) if metrics.port() is not None else None
-    limiter = ClusterLimiter(RemoteLimiter.remote(config.download.limits, Owner.here()))
+    limiter = pools.engine.limiter(config.download.limits)
     progress = Progress(num_requests, [n.name for n in nodes], pools.at_work)
     log = EventLog(files.folder / NAME, progress.say)
     log.began(num_requests, version=version("yld-corpora"), pools=_words(pools, config))
@@ -152,6 +194,7 @@ def _running(
         with progress:
             yield runner
         files.flush()
+        runner.ledger.settle()
     except BaseException as error:
         cause = error
         raise

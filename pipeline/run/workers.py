@@ -1,8 +1,9 @@
-"""Ray actors that run stages. A worker is a process of its own, so that what kills it (an
-exit, a segmentation fault, a memory blow-up, an endless loop) costs one item and not the run.
+"""What runs stages, on whichever engine (`pipeline.run.engines`). A worker is a process of its own,
+so that what kills it (an exit, a segmentation fault, a memory blow-up, an endless loop) costs one
+item and not the run.
 
 A worker watches itself: above its memory limit, when a newer run holds the corpus, and when the
-driver or the node's Ray ended it leaves at once, with all it started. The driver sees an actor die
+driver or the node's Ray ended it leaves at once, with all it started. The driver sees a worker die
 and charges the item an attempt. A worker of several videos (`workers.videos_per_gpu_worker`) runs
 each in a thread with a stage of its own; only networks that take batches are shared
 (`stages.backends.sharing`).
@@ -16,16 +17,14 @@ import os
 import sys
 import threading
 import time
-from typing import Any
 
 import psutil
-import ray
 
-from manifests.files import record_temporaries, sweep_temporaries
-from manifests.paths import as_path
+from manifests.files import record_temporaries
 from pipeline.graph import load_stage, records_in, side_folders
 from pipeline.run import heartbeat
-from pipeline.run.processes import Owner, leave, leave_with
+from pipeline.run.engines.engine import WorkerFacts
+from pipeline.run.processes import leave, leave_with
 from pipeline.run.stage_runner import Done, Job, StageRunner, decoded_so_far
 from pipeline.run.terminal import leave_terminal
 from pipeline.storage.address import RemoteError
@@ -83,17 +82,9 @@ class StageWorker:
     """One process that runs any stage: one job at a time, or with `pictures` (the size of shared
     batches) as many as the actor has threads."""
 
-    def __init__(
-        self,
-        files: WorkFiles,
-        fence: int,
-        name: str,
-        node_cache_gb: float,
-        owner: Owner,
-        pictures: int | None = None,
-    ) -> None:
+    def __init__(self, facts: WorkerFacts, pictures: int | None = None) -> None:
         leave_terminal()
-        leave_with(owner)
+        leave_with(facts.owner)
         with contextlib.suppress(ImportError):
             import cv2
 
@@ -101,20 +92,19 @@ class StageWorker:
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[variable] = "1"
         self._limit = {"bytes": float("inf"), "peak": 0.0}
-        self._files, self._fence, self._cache_gb = files.on_this_node(), fence, node_cache_gb
+        files, self._fence, self._cache_gb = facts.files, facts.fence, facts.node_cache_gb
+        self._files = files.on_this_node()
         self._files.folder.mkdir(parents=True, exist_ok=True)
         record_temporaries(self._files.folder / RECORDS)
-        self._name, self._lock = name, threading.Lock()
+        self._name, self._lock = facts.name, threading.Lock()
         self._at_work: dict[int, float] = {}
         self._begun: dict[int, Begun] = {}
         self._runner = StageRunner(self._files.folder, Sharing(pictures) if pictures else None)
         threading.Thread(
-            target=_watch, args=(self._files, fence, self._limit, name, self._begun), daemon=True
+            target=_watch,
+            args=(self._files, facts.fence, self._limit, facts.name, self._begun),
+            daemon=True,
         ).start()
-
-    def is_up(self) -> str:
-        """The id of the node it is on, once the process has started."""
-        return ray.get_runtime_context().get_node_id()
 
     def run(self, job: Job) -> Done:
         files = self._files
@@ -161,30 +151,3 @@ class StageWorker:
                 self._at_work[threading.get_ident()] = memory_gb * 2**30
             # With nothing at work the last limit stays.
             self._limit["bytes"] = sum(self._at_work.values()) or self._limit["bytes"]
-
-
-StageActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(StageWorker)
-
-
-@ray.remote(num_cpus=0, max_retries=0)
-def prove_node(files: WorkFiles, token: str, own_files: list[str], answer: str) -> dict[str, str]:
-    """That this node reads what the driver wrote, can write `answer` beside it, and sees the
-    user's own files; what earlier runs left half written here goes. Raises OSError."""
-    leave_terminal()
-    files = files.on_this_node()
-    sweep_temporaries(files.folder / RECORDS)
-    found = files.read("tmp/token")
-    if found != token:
-        raise OSError(
-            f"{files.address or files.folder} holds {found!r} here, not {token!r}: "
-            "another file system"
-        )
-    for path in own_files:
-        if not as_path(path).exists():
-            raise OSError(
-                f"{path} is not here; sources that are files must lie at the same "
-                "path on every node"
-            )
-    node = ray.get_runtime_context().get_node_id()
-    files.write(answer, token)
-    return {"node": node, "host": os.uname().nodename, "python": sys.version.split()[0]}

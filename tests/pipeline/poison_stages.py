@@ -50,6 +50,8 @@ class Echo(Stage[Request, Source]):
             end = time.thread_time() + 0.3
             while time.thread_time() < end:
                 pass
+        if how == "polite":
+            how = " ".join(map(str, context.rate_limiter.acquire("host.example")))
         if how == "lost":
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if how == "raise":

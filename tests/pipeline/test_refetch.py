@@ -16,8 +16,10 @@ from pipeline.demo.server import serve
 from pipeline.demo.voice import speak
 from pipeline.graph import MAIN_JOB
 from pipeline.run import cluster
+from pipeline.run.engines.engine import PoolSize
+from pipeline.run.engines.process_engine import ProcessEngine
 from pipeline.run.ledger import Ledger
-from pipeline.run.pools import Pools, PoolSize
+from pipeline.run.pools import Pools
 from pipeline.run.scheduler import Runner
 from pipeline.run.unit import Policy
 from pipeline.storage.lock import CorpusLock
@@ -69,7 +71,7 @@ def test_a_file_that_went_away_is_named_and_tried_again_when_it_is_back(site, tm
         with CorpusLock(work) as lock:
             sizes = {"cpu": PoolSize(1, 0.5, 0), "net": PoolSize(1, 0, 0)}
             files = WorkFiles(work)
-            pools = Pools(files, lock.fence, sizes)
+            pools = Pools(ProcessEngine(), files, lock.fence, sizes)
             runner = Runner(nodes, configs, files, Ledger(work / "ledger"), pools, Policy())
             try:
                 entries = runner.run(requests)
@@ -79,14 +81,11 @@ def test_a_file_that_went_away_is_named_and_tried_again_when_it_is_back(site, tm
 
     requests = requests_from_arguments([str(path)])
 
-    cluster.start(None, num_cpus=2)
-    try:
-        assert probed(0.5).records
-        away = path.rename(tmp_path / "elsewhere.mp4")
-        failure = probed(0.4).failure
-        assert failure.reason == "source_gone" and failure.retryable
-        assert f"{path} is no longer there; put it, or a link to it, back" in failure.exception
-        path.symlink_to(away)
-        assert probed(0.4).records, "the same command again, with the file back"
-    finally:
-        cluster.stop()
+    cluster.prepare()
+    assert probed(0.5).records
+    away = path.rename(tmp_path / "elsewhere.mp4")
+    failure = probed(0.4).failure
+    assert failure.reason == "source_gone" and failure.retryable
+    assert f"{path} is no longer there; put it, or a link to it, back" in failure.exception
+    path.symlink_to(away)
+    assert probed(0.4).records, "the same command again, with the file back"

@@ -9,8 +9,11 @@ import pytest
 from manifests.records import Request, Source
 from pipeline.graph import Node
 from pipeline.run import cluster
+from pipeline.run.engines.engine import PoolSize
+from pipeline.run.engines.process_engine import ProcessEngine
+from pipeline.run.engines.ray_engine import RayEngine
 from pipeline.run.ledger import Ledger
-from pipeline.run.pools import Pools, PoolSize
+from pipeline.run.pools import Pools
 from pipeline.run.scheduler import Runner
 from pipeline.run.unit import Policy
 from pipeline.storage.lock import CorpusBusyError, CorpusLock, read_fence
@@ -23,17 +26,20 @@ NODES = (
 )
 
 
-@pytest.fixture(scope="module")
-def ray_local():
-
+@pytest.fixture(scope="module", params=["processes", "ray"])
+def engine(request):
+    if request.param == "processes":
+        cluster.prepare()
+        yield ProcessEngine()
+        return
     cluster.start(None, num_cpus=2)
-    yield
+    yield RayEngine()
     cluster.stop()
 
 
-def build(work, addresses, word="a", policy=None, num_workers=2):
+def build(engine, work, addresses, word="a", policy=None, num_workers=2):
     with CorpusLock(work) as lock:
-        pools = Pools(WorkFiles(work), lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
+        pools = Pools(engine, WorkFiles(work), lock.fence, {"cpu": PoolSize(num_workers, 0.5, 0)})
         events = []
         runner = Runner(
             NODES,
@@ -62,11 +68,11 @@ POISONS = {"exit": "crash", "segfault": "crash", "sleep": "timeout", "memory": "
 @pytest.mark.parametrize(
     "turn", [0, pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
 )
-def test_poison_costs_one_item(ray_local, tmp_path, turn):
+def test_poison_costs_one_item(engine, tmp_path, turn):
     """Four poisons among good items; over the turns each is once first and once last."""
     kinds = [*POISONS][turn:] + [*POISONS][:turn]
     addresses = [kinds[0], "fine", kinds[1], "fine", kinds[2], "fine", kinds[3]]
-    entries, _ = build(tmp_path, addresses)
+    entries, _ = build(engine, tmp_path, addresses)
     results = [r for e in entries["echo"].values() for r in e.results]
     failures = {r.item_id: r.failure for r in results if r.failure}
     assert {i: f.reason for i, f in failures.items()} == {
@@ -76,8 +82,8 @@ def test_poison_costs_one_item(ray_local, tmp_path, turn):
     assert len(entries["upper"]) == 3, "the others went on"
 
 
-def test_errors_rejects_and_transients_are_rows(ray_local, tmp_path):
-    entries, _ = build(tmp_path, ["raise", "reject", "transient", "fine"])
+def test_errors_rejects_and_transients_are_rows(engine, tmp_path):
+    entries, _ = build(engine, tmp_path, ["raise", "reject", "transient", "fine"])
     by_id = {r.item_id: r for e in entries["echo"].values() for r in e.results}
     assert by_id["r00"].failure.reason == "error"
     assert "a bad item" in by_id["r00"].failure.exception
@@ -87,19 +93,19 @@ def test_errors_rejects_and_transients_are_rows(ray_local, tmp_path):
     assert len(by_id) == 4
 
 
-def test_finished_work_is_not_repeated_and_a_setting_reruns_it(ray_local, tmp_path):
-    build(tmp_path, ["fine", "reject"])
-    _, events = build(tmp_path, ["fine", "reject", "fine"])
+def test_finished_work_is_not_repeated_and_a_setting_reruns_it(engine, tmp_path):
+    build(engine, tmp_path, ["fine", "reject"])
+    _, events = build(engine, tmp_path, ["fine", "reject", "fine"])
     assert events["reused", "echo"] == 2 and events["finished", "echo"] == 1
-    _, events = build(tmp_path, ["fine", "reject", "fine"], word="b")
+    _, events = build(engine, tmp_path, ["fine", "reject", "fine"], word="b")
     assert events["finished", "echo"] == 3
     calls = (tmp_path / "calls.txt").read_text().split("\n")
     assert Counter(c.split()[0] for c in calls if c) == {"a": 3, "b": 3}
 
 
-def test_transient_failures_are_tried_again_by_the_next_run(ray_local, tmp_path):
-    build(tmp_path, ["transient", "raise"])
-    _, events = build(tmp_path, ["transient", "raise"])
+def test_transient_failures_are_tried_again_by_the_next_run(engine, tmp_path):
+    build(engine, tmp_path, ["transient", "raise"])
+    _, events = build(engine, tmp_path, ["transient", "raise"])
     assert events["reused", "echo"] == 1 and events["finished", "echo"] == 1
 
 

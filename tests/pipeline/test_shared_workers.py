@@ -16,8 +16,10 @@ from manifests.media.video import open_video
 from manifests.records import Request
 from pipeline.demo.programme import write_media
 from pipeline.run import cluster
+from pipeline.run.engines.engine import PoolSize
+from pipeline.run.engines.ray_engine import RayEngine
 from pipeline.run.ledger import Ledger
-from pipeline.run.pools import Pools, PoolSize
+from pipeline.run.pools import Pools
 from pipeline.run.scheduler import Runner
 from pipeline.run.stage_runner import Job, SharedClock, StageRunner
 from pipeline.run.unit import Policy
@@ -41,7 +43,7 @@ def ray_local():
 
 def build(work, addresses, size=SHARED, attempts=2, timeout_s=60.0):
     with CorpusLock(work) as lock:
-        pools = Pools(WorkFiles(work), lock.fence, {"cpu": size})
+        pools = Pools(RayEngine(), WorkFiles(work), lock.fence, {"cpu": size})
         events = []
         runner = Runner(
             NODES,

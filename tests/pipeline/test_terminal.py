@@ -32,7 +32,8 @@ class Watch:
 
     def _look_at(self, process: psutil.Process) -> None:
         with contextlib.suppress(psutil.Error, OSError):
-            if not " ".join(process.cmdline()).startswith("ray::StageWorker.run"):
+            words = " ".join(process.cmdline())
+            if not (words.startswith("ray::StageWorker.run") or "worker_process" in words):
                 return
             self.seen.add(process.pid)
             for each in [process, *process.children(recursive=True)]:
@@ -122,7 +123,9 @@ def test_training_that_refuses_ends(built, tmp_path):
 
 def test_what_was_built_can_be_cleaned_away_and_a_strangers_file_stays(inputs, tmp_path):
     out = tmp_path / "out"
-    at_terminal([*YLD, "build", str(inputs / "talk0.mp4"), "--out", str(out)], 200)
+    watch = Watch()  # of one file, which a worker without Ray builds
+    at_terminal([*YLD, "build", str(inputs / "talk0.mp4"), "--out", str(out)], 200, look=watch)
+    assert watch.seen and watch.wrong == {}
     mine = out / "work" / "media" / "mine.txt"
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("MINE")

@@ -17,6 +17,7 @@ from pipeline.config.settings import to_mapping
 from tests.training.mouths import speaking
 from tests.training.ranks import together
 from training.data.state import StateError
+from training.harness import run as runs
 from training.harness.checkpoints import (
     STATE,
     WEIGHTS,
@@ -267,3 +268,20 @@ def test_the_rate_is_a_function_of_the_step():
     assert rate_at(recipe, 50_000) == pytest.approx(0)
     steps = Recipe(schedule="exponential", learning_rate=1e-3, decay=0.95, decay_steps=10)
     assert rate_at(steps, 25) == pytest.approx(1e-3 * 0.95**2)
+
+
+def test_a_setting_that_came_later_is_no_other_training():
+    """A run of an earlier release goes on: what it did not know is what nobody set."""
+    kind = KINDS["syncnet"]
+    told = to_mapping(kind.presets["tiny"]())
+    had = {"model": "syncnet", **json.loads(json.dumps(told))}
+    del had["data"]["decoder"], had["recipe"]["seed"]
+
+    def lines(now) -> list[str]:
+        request = Request(kind, "tiny", None, now, [], Path("x"))
+        whole = runs._with_later_settings(had, request)
+        return list(runs._differences(whole, {"model": "syncnet", **now}))
+
+    assert lines(told) == []
+    changed = told | {"data": told["data"] | {"by_length": 3}}
+    assert lines(changed) == ["data.by_length was 0 and is 3"]

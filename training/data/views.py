@@ -14,6 +14,8 @@ import numpy as np
 from manifests.clock import SAMPLES_PER_FRAME, lag_to_samples
 from manifests.crops import CROPS, resized
 from manifests.frames import BT_709, Frames, brightness
+from manifests.media import gpu_span
+from manifests.media.gpu_span import NoDecoderError
 from manifests.media.sound import shifted
 from manifests.media.span import decode_grey, decode_rgb
 from manifests.plain_words import sentence
@@ -115,8 +117,14 @@ class View:
             return resized(grey, *window.size(self.height_px))
         try:
             content = sample.members["face.mp4"]
-            decode = decode_grey if self.is_grey else decode_rgb
-            cut = decode(content, first, count, window.rows_columns)
+            if gpu_span.device() is not None:
+                cut = gpu_span.decode_rgb(content, first, count, window.rows_columns)
+                cut = brightness(cut) if self.is_grey else cut
+            else:
+                decode = decode_grey if self.is_grey else decode_rgb
+                cut = decode(content, first, count, window.rows_columns)
+        except NoDecoderError:  # no fault of the sample's
+            raise
         except Exception as error:  # a damaged or foreign member raises almost anything
             why = f"face.mp4: {type(error).__name__}: {sentence(error)}"
             raise SampleError(sample.shard, sample.key, why) from None

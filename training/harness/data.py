@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from manifests.media import gpu_span
 from manifests.records import col
 from manifests.shards import ShardSample
 from training.data.order import key_of
@@ -38,6 +40,10 @@ class DataConfig:
         "sort clips by length within so many batches, for models that take whole clips; 0: do not",
         default=0,
         at_least=0,
+    )
+    decoder: Literal["pyav", "torchcodec"] = col(
+        "of face.mp4; torchcodec: a GPU's own, where it finds FFmpeg (`yld doctor`)",
+        default="pyav",
     )
 
 
@@ -100,7 +106,8 @@ def parts_of(
     cache_dir: Path | None = None,
 ) -> Parts:
     """Folders, or addresses that are read through `cache_dir`. Raises ValueError where a corpus has
-    no sample that is wanted."""
+    no sample that is wanted, NoDecoderError where the wanted decoder cannot work here."""
+    gpu_span.use(config.decoder)
     learnt, judging, notes = [], [], []
     share = -(-config.judged_clips // len(corpora))
     for root in corpora:

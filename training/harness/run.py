@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from manifests.media import gpu_span
 from training.harness.checkpoints import CheckpointError
 from training.harness.data import parts_of
 from training.harness.fit import fit, write_run
@@ -31,6 +33,8 @@ class Request:
     minutes: float | None = None
     cache_dir: Path | None = None
     """Of this node, for corpora at an address."""
+    logger: str = "tensorboard"
+    """tensorboard | wandb"""
 
 
 def train(request: Request, say: Say) -> Outcome:
@@ -44,6 +48,10 @@ def train(request: Request, say: Say) -> Outcome:
             say(note)
     code = kind.code
     facts = before["facts"] if before is not None else code.facts_of(parts, config)
+    if rank() == 0:
+        for name, value in facts.items():
+            if isinstance(value, str):
+                say(f"{name.replace('_', ' ')}: {value}")
     if before is None and rank() == 0:
         request.out.mkdir(parents=True, exist_ok=True)
         write_run(request.out, _run(request, facts))
@@ -52,7 +60,7 @@ def train(request: Request, say: Say) -> Outcome:
         request.preset,
         request.told,
         lambda: seeded(config.recipe.seed, lambda: kind.system_class(config, facts)),
-        code.decode_of(parts, config, facts),
+        decoded_by(config.data.decoder, code.decode_of(parts, config, facts)),
         parts,
         config.data,
         request.out,
@@ -60,9 +68,21 @@ def train(request: Request, say: Say) -> Outcome:
         request.num_workers,
         request.device,
         request.minutes,
+        request.logger,
         say if rank() == 0 else lambda _: None,
     )
     return fit(job)
+
+
+def decoded_by(decoder: str, decode: Callable[..., Any]) -> Callable[..., Any]:
+    """`decode`, that decodes by `decoder` in whichever process it is called."""
+    return decode if decoder == "pyav" else partial(_with_decoder, decoder, decode)
+
+
+def _with_decoder(decoder: str, decode: Callable[..., Any], *arguments: Any) -> Any:
+    if gpu_span.device() is None:
+        gpu_span.use(decoder)
+    return decode(*arguments)
 
 
 def seeded(seed: int, build: Callable[[], Any]) -> Any:
@@ -96,7 +116,7 @@ def _earlier(request: Request) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path} cannot be read; give another --out") from None
     now = {"model": request.kind.name, **request.told}
-    if lines := list(_differences(had, now)):
+    if lines := list(_differences(_with_later_settings(had, request), now)):
         raise CheckpointError(
             f"{request.out} holds another training: {'; '.join(lines[:5])}. Give the same settings "
             "to go on with it, or another --out"
@@ -104,7 +124,25 @@ def _earlier(request: Request) -> dict[str, Any] | None:
     return told
 
 
-LIVELY = {"recipe.steps", "recipe.save_every_steps", "recipe.log_every_steps"}
+def _with_later_settings(had: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
+    """What an earlier release wrote, with the settings that it did not know: what is read from them
+    when nobody sets them is what it did."""
+    presets = request.kind.presets
+    if request.preset not in presets:
+        return had
+    return _filled(had, json.loads(json.dumps(asdict(presets[request.preset]()))))
+
+
+def _filled(had: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _filled(had[name], value)
+        if isinstance(value, Mapping) and isinstance(had.get(name), Mapping)
+        else had.get(name, value)
+        for name, value in {**had, **defaults}.items()
+    }
+
+
+LIVELY = {"data.decoder", "recipe.steps", "recipe.save_every_steps", "recipe.log_every_steps"}
 """Settings that may change between a run and its going on."""
 
 

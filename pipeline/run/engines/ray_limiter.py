@@ -36,7 +36,7 @@ class LimiterActor:
 RemoteLimiter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)(LimiterActor)
 
 
-class ClusterLimiter:
+class RayLimiter:
     """The limiter as stages see it: plain calls, whatever is behind them."""
 
     def __init__(self, actor) -> None:

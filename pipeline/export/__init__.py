@@ -1,0 +1,1 @@
+"""A corpus in the form that another project's trainer reads; a module a form."""
