@@ -51,17 +51,21 @@ def sound_of_log_mel(
     return sound_of_magnitudes(_magnitudes_of(mel, bank), num_iterations)
 
 
-def sound_of_magnitudes(magnitudes: np.ndarray, num_iterations: int = NUM_ITERATIONS) -> np.ndarray:
+def sound_of_magnitudes(
+    magnitudes: np.ndarray,
+    num_iterations: int = NUM_ITERATIONS,
+    first_centre: int = HOP_LENGTH // 2,
+) -> np.ndarray:
     """The sound of linear magnitudes [C, 321], at least 0, whose columns lie as those of
-    `sound_of_log_mel`: float32 [160 C]. Raises ValueError for columns of another shape, or values
-    that are not finite."""
+    `sound_of_log_mel`, or are centred on sample 160 j + `first_centre`: float32 [160 C]. Raises
+    ValueError for columns of another shape, or values that are not finite."""
     if magnitudes.ndim != 2 or len(magnitudes) == 0 or magnitudes.shape[1] != WIN_LENGTH // 2 + 1:
         raise ValueError(f"columns {magnitudes.shape} are no spectrogram of windows of 640")
     if not np.isfinite(magnitudes).all():
         raise ValueError("the spectrogram holds values that are not finite")
     sound = _invert(np.asarray(magnitudes, np.float64), num_iterations)
-    edge = (WIN_LENGTH - HOP_LENGTH) // 2
-    return sound[edge : len(sound) - edge].astype(np.float32)
+    edge = WIN_LENGTH // 2 - first_centre
+    return sound[edge : edge + HOP_LENGTH * len(magnitudes)].astype(np.float32)
 
 
 def _magnitudes_of(mel: np.ndarray, bank: np.ndarray) -> np.ndarray:

@@ -95,6 +95,16 @@ REGISTRY = {
             "6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342",
         ),
         ModelFile(
+            "vid2speech_s2.hdf5",
+            f"{_RAW}/arielephrat/vid2speech/2e4c05723187bdd497af15e513cafda8440a65e1"
+            "/pretrained_weights/s2.hdf5",
+            "none stated (the repository has no licence file)",
+            "Vid2Speech as its authors trained it on GRID's speaker 2",
+            "yld train vid2speech, and the other models that make speech",
+            # float32 of all but the norms of its convolutions, whose sizes the file tells.
+            min_size=4 * 1_916_178,
+        ),
+        ModelFile(
             "s3fd-619a316812.pth",
             f"{_FAN}/s3fd-619a316812.pth",
             "code BSD-3-Clause (face-alignment); none stated for the weights",

@@ -10,7 +10,7 @@ import click
 
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
-from pipeline.commands.options import EXIT_FAILED, friendly
+from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
 
 
 @click.command()
@@ -53,7 +53,7 @@ from pipeline.commands.options import EXIT_FAILED, friendly
     help="Person to speak for: 1 is the one longest in the picture, as told.  [default: 1]",
 )
 @click.option(
-    "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
+    "--device", type=DEVICE, default=None, help="The GPU where there is one, if not given."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the vocoder's noise.")
 @click.option(
@@ -133,7 +133,6 @@ def synthesize(
 
 def _check_names(out: Path | None, mux: Path | None, embedding: Path | None) -> None:
     """Before anything that takes long. Raises NotOursError."""
-    from pipeline.storage.own_folder import NotOursError, refuse_existing
     from pipeline.synthesis.embedding import ENDS, files_of
 
     if out is None and embedding is None:
@@ -146,7 +145,13 @@ def _check_names(out: Path | None, mux: Path | None, embedding: Path | None) -> 
         told = f"{embedding}: end its name in {' or '.join(ENDS)}"
         raise click.BadParameter(told, param_hint="--embedding")
     names = [name for name in (out, mux) if name is not None]
-    names += [] if embedding is None else files_of(embedding)
+    refuse_places(*names, *([] if embedding is None else files_of(embedding)))
+
+
+def refuse_places(*names: Path) -> None:
+    """Raises NotOursError for files that are there, or cannot be made."""
+    from pipeline.storage.own_folder import NotOursError, refuse_existing
+
     refuse_existing(*names)
     for name in names:
         above = next(p for p in name.resolve().parents if os.path.lexists(p))

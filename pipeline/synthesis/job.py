@@ -81,7 +81,7 @@ def synthesize(request: Request, say: Callable[[str], None]) -> Spoken:
         if request.mux is not None:
             mux.check(video, request.mux)
         people = people_of(video, work, request.config)
-        person = _chosen(people, request.person, say)
+        person = chosen(people, request.person, say)
         made = None
         if sees is not None and request.embedding is not None:
             made = _embeddings(video, path, person, *sees, request)
@@ -175,7 +175,7 @@ def _check_voice(speaker: Speaker, request: Request) -> None:
         )
 
 
-def _chosen(people: Sequence[Person], number: int | None, say: Callable[[str], None]) -> Person:
+def chosen(people: Sequence[Person], number: int | None, say: Callable[[str], None]) -> Person:
     """Raises ValueError for a number that nobody has."""
     if number is not None and number > len(people):
         raise ValueError(

@@ -67,6 +67,14 @@ def _built(
         raise CheckpointError(f"{checkpoint} cannot {do}: {error}") from None
 
 
+def maker_of(checkpoint: Path) -> dict[str, str]:
+    """Which model a file of weights is, after how many steps, and what it knows of itself in words
+    (the waveform GAN: its speech encoder), for signatures. Raises CheckpointError."""
+    _, about = load_weights(checkpoint)
+    facts = {name: value for name, value in about.facts.items() if isinstance(value, str)}
+    return {"made_by": f"{about.model} {about.preset}, {about.step} steps", **facts}
+
+
 def learnt_parts(about: Description, corpora: Sequence[str]) -> tuple[Selected, ...]:
     """The clips of these corpora that a model of `about` learns from, by its own settings: what it
     was judged by is not among them. Raises ValueError where there are none."""
