@@ -118,7 +118,10 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
         observe=observe,
     ) as runner:
         entries = runner.run(requests)
-    return _finish(root, files, config, entries, started)
+    try:
+        return _finish(root, files, config, entries, started)
+    finally:
+        runner.ledger.close()
 
 
 def _finish(root, files, config, entries, started) -> Outcome:
