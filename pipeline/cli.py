@@ -8,6 +8,7 @@ import sys
 import click
 
 from pipeline.commands import (
+    browse,
     build,
     compare,
     config,
@@ -17,6 +18,7 @@ from pipeline.commands import (
     export,
     machine,
     models,
+    redub,
     scores,
     shards,
     sync,
@@ -61,6 +63,7 @@ for command in (
     estimate.estimate,
     corpus.status,
     corpus.report,
+    browse.browse,
     corpus.verify,
     corpus.clean,
     shards.shards,
@@ -72,6 +75,7 @@ for command in (
     sync.resync,
     train.train,
     synthesize.synthesize,
+    redub.redub,
     scores.evaluate,
     scores.mos,
     models.models,

@@ -137,13 +137,18 @@ def side_folders() -> list[str]:
     return sorted({f for node in NODES.values() if (f := node.stage().side_folder)})
 
 
-def of_kind(entries: dict[str, dict[str, Any]], kind: type) -> Iterator[Any]:
-    """The finished units (`pipeline.run.ledger.Entry`) of the stage that makes records of `kind`:
-    the first one that puts them out, for later ones only choose among them."""
+def units_of_kind(entries: Mapping[str, Any], kind: type) -> Mapping[str, Any]:
+    """The finished units (`pipeline.run.entry.Entry`) of the stage that makes records of `kind`, by
+    name: the first one that puts them out, for later ones only choose among them."""
     for node in NODES.values():
         if node.outputs is kind and node.name in entries:
-            yield from entries[node.name].values()
-            return
+            return entries[node.name]
+    return {}
+
+
+def of_kind(entries: Mapping[str, Any], kind: type) -> Iterator[Any]:
+    """`units_of_kind` without their names."""
+    yield from units_of_kind(entries, kind).values()
 
 
 def check_graph(nodes: Sequence[Node]) -> None:

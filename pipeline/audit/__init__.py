@@ -17,13 +17,14 @@ from typing import Any
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
+from manifests.numbers import signed_ms
 from manifests.paths import as_path, as_text
 from manifests.plain_words import read_json
 from manifests.shards import ShardError, read_samples
 from pipeline.audit import rows
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import AUDIT_JOB, SHARD_JOB
-from pipeline.run.ledger import Entry
+from pipeline.run.finished import Entries
 from pipeline.run.session import running
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import check, claim
@@ -48,7 +49,7 @@ class Audit:
     layout: str
     items: list[Item]
     rows: list[dict[str, Any]]
-    entries: dict[str, dict[str, Entry]]
+    entries: Entries
     summary: list[dict[str, Any]]
 
 
@@ -63,11 +64,13 @@ def audit(
     with_report: bool = True,
     skip: Path | None = None,
     name: str | None = None,
+    is_step: bool = False,
 ) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
     `skip`: a folder in which none of the clips lie, `out` if not given. `name`: what `path` is,
-    wherever it lies, for one that moves with `out`; its place if not given.
+    wherever it lies, for one that moves with `out`; its place if not given. `is_step`: of another
+    command, so that the page proposes none.
     Raises LayoutError, CorpusBusyError, ClusterError; NotOursError and FileInTheWayError for
     what is another's at `out`; ValueError for an unknown estimator or a
     folder that holds another audit.
@@ -102,7 +105,9 @@ def audit(
         if with_report:
             from pipeline.audit.report import write_report
 
-            write_report(out / "report.html", path.name, layout, found, list(estimators), path)
+            audited = None if is_step else path
+            page = out / "report.html"
+            write_report(page, path.name, layout, found, list(estimators), audited)
         own.wrote(made)
     print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
     return Audit(layout, items, found, entries, summary)
@@ -221,7 +226,7 @@ def sentence(row: dict[str, Any]) -> str:
     if not row["measured"]:
         return f"{name}: none of {row['clips']} clips could be measured"
     return (
-        f"{name} centres at {row['centre_ms']:+.0f} ms (spread {row['spread_ms']:.0f} ms), "
+        f"{name} centres at {signed_ms(row['centre_ms'])} (spread {row['spread_ms']:.0f} ms), "
         f"{row['within_frame_of_centre'] / row['measured']:.0%} within one frame of that; "
         f"{row['measured']} of {row['clips']} clips measured"
     )

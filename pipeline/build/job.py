@@ -26,6 +26,9 @@ from stages.sources.arguments import Given, given
 HINTS = "hints.json"
 """Beside `requests.json`, below `work`."""
 
+REPORTED_CLIPS = 200_000
+"""A corpus of more is reported by `yld report` alone, which holds all tables in memory."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,15 +81,15 @@ def build(
         if lease.was_elsewhere:
             units = mirror.pull_state(files)
             print(
-                f"{destination} was built on by another machine: {units} finished units and "
-                f"{mirror.pull(root, files)} files brought",
+                f"{destination} was built on by another machine: {units} files of the ledger and "
+                f"{mirror.pull(root, files)} of the corpus brought",
                 file=sys.stderr,
             )
         known = Given(remember(files, wanted.requests), remember_hints(files, wanted.hints))
         outcome = _run(known, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
             print(f"{mirror.push(root, files)} files sent to {destination}", file=sys.stderr)
-            files.write("published.json", (work / "published.json").read_text())
+            mirror.send_state(files)
         return outcome
 
 
@@ -136,29 +139,35 @@ def _run(known: Given, root, files, lock, config: BuildConfig, address, retry_fa
 
 
 def _finish(root, files, config, entries, started) -> Outcome:
-    from manifests.corpus import Corpus
     from pipeline.build.publish import publish
-    from pipeline.corpus.report import write_report
 
     rows = status.rows(MAIN_JOB, entries)
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
-    own = own_folder.claim(root, "corpus")
-    own.about_to_write(["report.html"])
-    report = write_report(Corpus(root))
-    own.wrote(["report.html"])
+    report = _report(root) if len(done.samples) <= REPORTED_CLIPS else None
     return Outcome(
         rows,
-        len(done["samples"]),
+        len(done.samples),
         status.failure_rate(entries),
         len(status.failed_units(entries)),
         why.commonest(why.of_entries(entries)),
         report,
-        len({row["video_id"] for row in done["samples"]}),
+        len({s.video_id for s in done.samples}),
         time.monotonic() - started,
-        tuple(_notes(files, root, config, entries, rows, len(done["left_out"]))),
+        tuple(_notes(files, root, config, entries, rows, len(done.left_out))),
     )
+
+
+def _report(root: Path) -> Path:
+    from manifests.corpus import Corpus
+    from pipeline.corpus.report import write_report
+
+    own = own_folder.claim(root, "corpus")
+    own.about_to_write(["report.html"])
+    report = write_report(Corpus(root))
+    own.wrote(["report.html"])
+    return report
 
 
 def _notes(files, root, config, entries, rows, num_between: int) -> Iterator[str]:
@@ -167,8 +176,8 @@ def _notes(files, root, config, entries, rows, num_between: int) -> Iterator[str
         yield speed
     if kept := status.note_line(entries):
         yield kept
-    fetched = [r for e in of_kind(entries, Fetched) for r in e.outputs]
-    if twice := len(fetched) - len({f.video_id for f in fetched}):
+    fetched = [r.video_id for e in of_kind(entries, Fetched) for r in e.outputs]
+    if twice := len(fetched) - len(set(fetched)):
         yield (
             f"{twice} of {len(fetched)} sources have the same bytes as another (table sources); "
             "a video is built once"

@@ -57,7 +57,7 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
     if undecided == "keep":
         return {"fate": fates.KEPT, "applied_lag_ms": 0.0, "applied_drift_ppm": 0.0}
     lag = centre.get(row.get("speaker")) if undecided == "speaker" else None
-    if lag is None or _contradicts(row, lag):
+    if lag is None or contradicts_centre(row.get("peak_lag_ms"), row.get("confidence"), lag):
         return left_out
     return {
         "fate": fates.CORRECTED,
@@ -67,10 +67,9 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
     }
 
 
-def _contradicts(row: dict[str, Any], lag_ms: float) -> bool:
+def contradicts_centre(own_ms: float | None, sure: float | None, lag_ms: float) -> bool:
     """Whether a clip's own peak, half believed, lies elsewhere than its speaker's centre."""
-    own, sure = row.get("peak_lag_ms"), row.get("confidence")
-    return own is not None and abs(own - lag_ms) > AGREE_MS and (sure or 0.0) >= CONTRADICTS
+    return own_ms is not None and abs(own_ms - lag_ms) > AGREE_MS and (sure or 0.0) >= CONTRADICTS
 
 
 def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:

@@ -21,7 +21,8 @@ import numpy as np
 
 from manifests.arrays import npz_writer
 from manifests.ids import shot_id
-from manifests.media.pictures import iter_pictures, resolve
+from manifests.media.pictures import iter_pictures, resolve, whole_side
+from manifests.media.times import decode_cpu_s
 from manifests.records import Hint, Reject, Shot, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
@@ -43,7 +44,12 @@ class ShotsConfig:
 
     cuts: CutConfig = field(default_factory=CutConfig)
     faces: FollowConfig = field(default_factory=FollowConfig)
-    max_side_px: int = col("longer side of the pictures looked at", "px", at_least=64, default=960)
+    max_side_px: int = col(
+        "longer side of the pictures looked at, which is the nearest whole part of the video's own",
+        "px",
+        at_least=64,
+        default=960,
+    )
     guard_frames: int = col("frames left out at each cut", "frame", at_least=0, default=1)
 
 
@@ -51,7 +57,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 7
+    version = 8
     reasons = frozenset({"no_frames", "hints_outside"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
     reads_media = True
@@ -99,6 +105,7 @@ class Shots(Stage[Video, Shot]):
             return _all_outside(context.hints, video)
         path = context.side_path(self.side_folder, video.video_id, ".npz")
         spans: list[tuple[int, int]] = []
+        decoding = decode_cpu_s()
         with npz_writer(path) as out:
             rows, numbers = FaceRowsWriter(out), 0
             for start, end in windows:
@@ -108,6 +115,7 @@ class Shots(Stage[Video, Shot]):
                 edges = [start, *(start + cut for cut in cuts), end]
                 spans += zip(edges, edges[1:], strict=False) if num_frames else ()
             rows.flush()
+        context.measured["decode_cpu_s"] = decode_cpu_s() - decoding
         if not spans:
             path.unlink()
             return Reject("no_frames", 0, 1, "no frame could be decoded")
@@ -144,7 +152,8 @@ class Shots(Stage[Video, Shot]):
             cuts,
             Meter(context.measured),
         )
-        side, scale, last, free = self.config.max_side_px, 1.0, -1, numbers
+        side, scale = whole_side(video, self.config.max_side_px), 1.0
+        last, free = -1, numbers
         shown = None
 
         def take() -> None:
@@ -160,7 +169,7 @@ class Shots(Stage[Video, Shot]):
             if shown is not picture:
                 shown = picture
                 luma, small_luma = picture.luma(side), picture.luma(SMALL_PX)
-                small_rgb = picture.rgb(SMALL_PX)
+                small_rgb = picture.small_rgb(SMALL_PX)
                 scale = video.width_px / luma.shape[1]
             last = frame - window[0]
             cuts.push(last, small_rgb, small_luma)

@@ -68,7 +68,7 @@ class Tracks(Stage[Shot, Track]):
     """Shots -> tracks; a shot without a followed face is a Reject."""
 
     name = "tracks"
-    version = 5
+    version = 6
     reasons = frozenset({"no_face", "face_too_brief", "not_hinted"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
     side_folder = "tracks"

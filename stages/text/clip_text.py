@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from manifests.numbers import signed_ms
 from manifests.records import Clip, Video
 from manifests.text.spoken import Span, Transcript
 from stages.hints import second_zero_us
@@ -98,7 +99,7 @@ def moved_text(facts: dict[str, Any], lag_ms: float, length_s: float) -> dict[st
         if abs(lag_ms) * 1000 <= TOLERANCE_US:
             return {}
         return _nothing(
-            f"the sound was moved by {lag_ms:+.0f} ms, and the words of the text have no times"
+            f"the sound was moved by {signed_ms(lag_ms)}, and the words of the text have no times"
         ).facts()
     words = []
     for word in facts["words"]:
