@@ -19,8 +19,8 @@ ALLOWED = {
 }
 FLOORS = {
     "manifests": (
-        "address clock crops files ids links numbers paths records spans text network",
-        "arrays page plain_words sample_json schema spectra split_rules walk",
+        "address clock crops files ids numbers paths records spans text network",
+        "arrays links page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",
         "corpus description frames",
