@@ -8,14 +8,17 @@ import sys
 import click
 
 from pipeline.commands import (
+    browse,
     build,
     compare,
     config,
+    corpora,
     corpus,
     estimate,
     export,
     machine,
     models,
+    redub,
     scores,
     shards,
     sync,
@@ -55,10 +58,12 @@ def main() -> None:
 
 for command in (
     build.build,
+    corpora.corpora,
     config.config,
     estimate.estimate,
     corpus.status,
     corpus.report,
+    browse.browse,
     corpus.verify,
     corpus.clean,
     shards.shards,
@@ -70,6 +75,7 @@ for command in (
     sync.resync,
     train.train,
     synthesize.synthesize,
+    redub.redub,
     scores.evaluate,
     scores.mos,
     models.models,

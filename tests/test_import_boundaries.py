@@ -19,14 +19,14 @@ ALLOWED = {
 }
 FLOORS = {
     "manifests": (
-        "address clock crops files ids paths records spans text network",
+        "address clock crops files ids links numbers paths records spans text network",
         "arrays page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",
         "corpus description frames",
     ),
     "stages": (
-        "base cost_meter networks",
+        "base cost_meter hints networks",
         "backends sources text",
         "faces",
         "sync",
@@ -38,8 +38,8 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit build synthesis export",
-        "resync demo",
+        "audit browse build synthesis export",
+        "resync demo redub",
         "estimate",
         "commands",
         "cli",

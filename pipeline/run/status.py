@@ -17,6 +17,7 @@ COST_COLUMNS = [
     "cpu_s",
     "cpu_s_per_video_s",
     "decoded_s_per_video_s",
+    "decode_cpu_s_per_video_s",
     "peak_rss_mb",
     "pictures",
     "pictures_per_network_s",
@@ -50,11 +51,18 @@ def rows(
                 "cpu_s": round(total.cpu_s, 2),
                 "cpu_s_per_video_s": round(total.cpu_s / video_s, 4) if video_s else None,
                 "decoded_s_per_video_s": round(total.decoded_s / video_s, 3) if video_s else None,
+                "decode_cpu_s_per_video_s": _decode(total.extra, video_s),
                 "peak_rss_mb": round(total.peak_rss_mb, 1),
                 **speed(total.extra),
             }
         )
     return table
+
+
+def _decode(extra: Mapping[str, float], video_s: float) -> float | None:
+    """CPU-seconds of one decode a second of video, by the stage that sees every frame once."""
+    spent = extra.get("decode_cpu_s", 0.0)
+    return round(spent / video_s, 4) if spent and video_s else None
 
 
 def cost_table(table_rows: list[dict[str, Any]]) -> str:
@@ -81,6 +89,12 @@ def cost_table(table_rows: list[dict[str, Any]]) -> str:
         }
     )
     lines = table(shown, ["stage", "cpu_s", "cpu_s/video_s", "decodes", "peak_mb"])
+    plain = next((d for r in table_rows if (d := r.get("decode_cpu_s_per_video_s"))), None)
+    if plain is not None and each:
+        lines += (
+            f"\na plain decode of these files: {plain} CPU-s per video-s; "
+            f"all stages: {sum(each) / plain:.1f} of it"
+        )
     speed_told = next((r for r in table_rows if r.get("pictures")), None)
     if speed_told is None:
         return lines

@@ -13,8 +13,7 @@ import json
 import math
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,18 @@ from typing import Any
 from evaluation.metrics.offset_r2 import agreement
 from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
-from evaluation.signatures import signature
+from evaluation.signatures import signature, with_fields
 from evaluation.statistics import Summary, summarise
 from manifests.files import record_temporaries, sha256_of, sweep_temporaries, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
+from pipeline.run.steps import Steps
 from pipeline.scoring.workers import Job, parallel
 from pipeline.storage.lock import RECORDS
 from pipeline.storage.own_folder import OwnFolder, check, claim
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
 CEILINGS = (GROUND_TRUTH, GRIFFIN_LIM)
-PROGRESS_S = 5.0
 MADE = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
 
 
@@ -59,8 +58,10 @@ def evaluate(
     speakers: Path | None = None,
     ceilings: bool = True,
     address: str | None = None,
+    made_by: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
+    """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`. What made
+    the hypotheses is added to their signatures.
 
     Raises ValueError for folders without a pair, NotOursError and FileInTheWayError for what is
     another's at `out`, and ClusterError where Ray does not start.
@@ -71,12 +72,14 @@ def evaluate(
     sweep_temporaries(out / "work" / RECORDS)
     record_temporaries(out / "work" / RECORDS)
     try:
-        return _evaluate(utterances, only, out, names, ceilings, address, own)
+        return _evaluate(utterances, only, out, names, ceilings, address, own, made_by or {})
     finally:
         record_temporaries(None)
 
 
-def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -> Outcome:
+def _evaluate(
+    utterances, only, out, names, ceilings, address, own: OwnFolder, made_by: Mapping[str, str]
+) -> Outcome:
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
@@ -108,6 +111,11 @@ def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -
         system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
         for system, group in rows.items()
     }
+    if made_by and HYPOTHESIS in rows:
+        rows[HYPOTHESIS] = [
+            dataclasses.replace(r, signature=with_fields(r.signature, made_by))
+            for r in rows[HYPOTHESIS]
+        ]
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
     own.about_to_write(MADE)
     _write(out, outcome)
@@ -204,15 +212,16 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
     if started_here:
         cluster.start(address)
     try:
-        progress = _Progress(sum(len(job.names) for job in jobs))
-        with cluster.errors_told():
+        total = sum(len(job.names) for job in jobs)
+        with cluster.errors_told(), Steps("evaluate", total, "scores") as steps:
             for job, rows in parallel(jobs):
                 store.add(
                     [(wanted[job.system, job.utterance.utterance, row.metric], row) for row in rows]
                 )
                 if not all(is_passing(row) for row in rows):
                     supervisor.progressed()
-                progress.add(len(rows))
+                steps.at(job.utterance.utterance)
+                steps.done(len(rows))
     finally:
         if started_here:
             cluster.stop()
@@ -221,22 +230,6 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
 def _is_ray_down() -> bool:
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
-
-
-class _Progress:
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._start = self._last = time.monotonic()
-
-    def add(self, count: int) -> None:
-        self._done += count
-        now = time.monotonic()
-        if now - self._last < PROGRESS_S and self._done < self._total:
-            return
-        self._last = now
-        rate = self._done / max(now - self._start, 1e-3)
-        left = (self._total - self._done) / rate
-        sys.stderr.write(f"scores {self._done}/{self._total} | {rate:.1f}/s | ETA ~{left:.0f} s\n")
 
 
 def table_rows(summaries: dict[str, list[Summary]]) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ import numpy as np
 
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME, seconds_of
 from manifests.media.pictures import resolve
-from manifests.media.sound import read_audio
+from manifests.media.sound import read_whole
+from manifests.numbers import signed_ms
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage, below
@@ -93,7 +94,7 @@ class Sync(Stage[Identity, Offset]):
     """All tracks of a video together: who speaks, and how far picture and sound are apart."""
 
     name = "sync"
-    version = 3
+    version = 4
     reasons = frozenset(
         {"no_speech", "still_face", "voice_over", "not_speaking", "ambiguous_speaker"}
     )
@@ -122,7 +123,7 @@ class Sync(Stage[Identity, Offset]):
 
     def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
         video = context.the_video()
-        pcm = read_audio(video, resolve(video.media_path, context.work))
+        pcm = read_whole(video, resolve(video.media_path, context.work))
         regions = self.speech.regions(pcm)
         judged, boxes = [], []
         for identity in batch:
@@ -319,7 +320,7 @@ class Sync(Stage[Identity, Offset]):
             return "undecided", "too little speech to compare", None, None
         sure = self.confidence(peak, item.seconds)
         if peak.is_at_limit:
-            return "at_search_limit", f"the best lag is at {peak.lag_ms:+.0f} ms", None, sure
+            return "at_search_limit", f"the best lag is at {signed_ms(peak.lag_ms)}", None, sure
         if sure is None:
             least = self.estimator.min_raw_score
             if least is None or peak.height < least:
