@@ -1,4 +1,5 @@
-"""What a `tiny` model that makes speech reaches in some minutes, beside three honest rows.
+"""What a `tiny` model reaches in some minutes, beside honest rows: a model that makes speech, or
+(`benchmarks.tiny_pictures`) one that makes faces of sound.
 
 On clips that it did not learn from: its own sound; `ceiling`, the true mel through Griffin-Lim;
 `mean_mel`, the training clips' mean column all the time; `other_clip`, the true sound of another
@@ -7,6 +8,7 @@ STOI, ESTOI and MCD as `yld evaluate` has them, plain and after the alignment fr
 
 python -m benchmarks.tiny_models CORPUS --model slts --minutes 10 [--keep DIR] [--sounds DIR]
     [--set KEY=VALUE]... [--json]
+python -m benchmarks.tiny_models CORPUS --model speech2vid [--deblur CHECKPOINT] [--strips DIR] ...
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +36,7 @@ from manifests.shards import ShardSample
 from pipeline.synthesis.models import speaker_of
 from training.data.mixture import Row
 from training.data.sound_features import slts_mel, slts_sound
+from training.harness.checkpoints import load_weights
 from training.harness.data import Parts, parts_of, speakers_of
 from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker
 from training.models.catalogue import KINDS
@@ -113,17 +117,50 @@ def write_wav(path: Path, sound: np.ndarray) -> None:
     wavfile.write(path, 16000, (np.clip(sound, -1, 1) * 32767).astype(np.int16))
 
 
+def write_pair(path: Path, truth: np.ndarray, guess: np.ndarray) -> None:
+    """The log mel of the true sound, and below it of the guess at the true one's loudness; 80 dB,
+    low bands at the bottom."""
+    import cv2
+
+    scale = np.sqrt(np.square(truth).mean() / max(float(np.square(guess).mean()), 1e-12))
+    strips = []
+    for sound in (truth, guess * scale):
+        decibels = 20 / np.log(10) * slts_mel(sound.astype(np.float32)).T[::-1]
+        strips += [decibels, np.full((2, decibels.shape[1]), np.inf)]
+    shown = np.concatenate(strips[:-1])
+    loudest = strips[0].max()
+    grey = (np.clip((shown - loudest) / 80 + 1, 0, 1) * 255).astype(np.uint8)
+    size = (2 * grey.shape[1], 2 * grey.shape[0])
+    cv2.imwrite(str(path), cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST))
+
+
+def judged(corpus: str, model: str, checkpoint: Path) -> tuple[Any, Parts]:
+    """The settings of a trained model, and the clips that it did and did not learn from."""
+    from pipeline.config.settings import from_mapping
+
+    _, about = load_weights(checkpoint)
+    kind = KINDS[model]
+    config = from_mapping(type(kind.presets["tiny"]()), about.config)
+    return config, parts_of([corpus], config.data, kind.wanted(config))
+
+
+def pictures_table(corpus: str, told: argparse.Namespace, checkpoint: Path) -> dict:
+    """Means by row of a model that makes faces."""
+    from benchmarks.tiny_pictures import table as of_pictures
+
+    config, parts = judged(corpus, told.model, checkpoint)
+    samples = held_out(parts)[: told.clips]
+    rows, step = of_pictures(samples, checkpoint, told.deblur, config.pairing, told.strips)
+    return {"name": told.model, "step": step, **rows}
+
+
 def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dict:
     """Means by row, and how many clips each is of."""
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
     _, about = speaker_of(checkpoint, "cpu")
-    kind = KINDS[model]
-    from pipeline.config.settings import from_mapping
-
-    config = from_mapping(type(kind.presets["tiny"]()), about.config)
-    parts = parts_of([corpus], config.data, kind.wanted(config))
+    _, parts = judged(corpus, model, checkpoint)
     found: dict[str, list[dict[str, float]]] = {}
     for name, key, truth, guess in rows_of(parts, checkpoint):
         found.setdefault(name, []).append(scores(truth, guess))
@@ -131,6 +168,7 @@ def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dic
             sounds.mkdir(parents=True, exist_ok=True)
             write_wav(sounds / f"{len(found[name])}-{name}.wav", guess)
             write_wav(sounds / f"{len(found[name])}-truth.wav", truth)
+            write_pair(sounds / f"{len(found[name])}-{name}.png", truth, guess)
         print(f"{name} {key}", file=sys.stderr)
     return {
         "model": model,
@@ -149,12 +187,23 @@ def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus")
-    parser.add_argument("--model", default="slts", choices=[k for k in KINDS if KINDS[k].speaks])
+    parser.add_argument(
+        "--model",
+        default="slts",
+        choices=[k for k in KINDS if KINDS[k].speaks or KINDS[k].animator],
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument(
         "--keep", type=Path, help="folder of the training; one that is there is used"
     )
-    parser.add_argument("--sounds", type=Path, help="folder for WAVs of the first two clips")
+    parser.add_argument(
+        "--sounds",
+        type=Path,
+        help="folder for WAVs of the first two clips, and their spectrograms",
+    )
+    parser.add_argument("--strips", type=Path, help="folder for pictures of the first two clips")
+    parser.add_argument("--clips", type=int, help="judge by so many (pictures alone)")
+    parser.add_argument("--deblur", type=Path, help="a trained speech2vid_deblur")
     parser.add_argument("--set", action="append", default=[], dest="more", metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
@@ -162,7 +211,10 @@ def main() -> None:
         out = told.keep or Path(temporary) / "run"
         if not (out / "best.safetensors").exists():
             train(told.corpus, told.model, told.minutes, out, told.more)
-        figures = table(told.corpus, told.model, out, told.sounds)
+        if KINDS[told.model].animator:
+            figures = pictures_table(told.corpus, told, out)
+        else:
+            figures = table(told.corpus, told.model, out, told.sounds)
     print(json.dumps(figures) if told.json else json.dumps(figures, indent=1))
 
 

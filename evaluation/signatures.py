@@ -5,6 +5,7 @@ Two figures with one signature are comparable; sacreBLEU showed how much that is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 
@@ -35,6 +36,12 @@ def signature(name: str) -> str:
     if metric.model is not None:
         fields["model"] = _model_hash(metric.model)
     return "|".join(f"{key}:{value}" for key, value in fields.items())
+
+
+def with_fields(known: str, more: Mapping[str, str]) -> str:
+    """A signature with fields added: what made the hypotheses, which their files do not tell."""
+    plain = {key: value.replace("|", "/").replace(":", ",") for key, value in more.items()}
+    return "|".join([known, *(f"{key}:{value}" for key, value in plain.items())])
 
 
 def package_version(package: str) -> str:

@@ -53,6 +53,9 @@ CROPS = {
         53, 128, 203, 228, 64, 96, "Vougioukas 2019, section 3.1: lower half of 128 x 96"
     ),
     "mouth": Crop(68, 133, 188, 233, 40, 48, "our landmark sync model: lips, chin, a little cheek"),
+    "identity": Crop(
+        24, 14, 232, 222, 160, 160, "FaceNet's input: eyes 54 px apart, two fifths down (inferred)"
+    ),
     "lip": Crop(80, 128, 176, 224, 96, 96, "lip region of 96 (Lip2Speech, Niu & Mak)"),
 }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from manifests.files import atomic_path
 SCHEMA_VERSION = "1"
 TABLES: dict[str, type] = {
     "requests": rec.Request,
+    "hints": rec.Hint,
     "expanded": rec.Source,
     "sources": rec.Fetched,
     "videos": rec.Video,
@@ -31,6 +33,8 @@ TABLES: dict[str, type] = {
     "rejects": rec.Reject,
     "failures": rec.Failure,
 }
+LATER = frozenset({"hints"})
+"""Tables that corpora of earlier releases have not."""
 TABLE_OF = {kind: name for name, kind in TABLES.items()}
 SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -68,11 +72,25 @@ def arrow_schema(kind: type) -> pa.Schema:
     return pa.schema(fields, metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION})
 
 
-def write_table(path: Path, kind: type, rows: Sequence[Any]) -> None:
-    """Write records atomically as one Parquet file."""
-    table = pa.Table.from_pylist([dataclasses.asdict(r) for r in rows], arrow_schema(kind))
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+GROUP_ROWS = 65_536
+"""Rows of a table that are in memory at a time, a row group of the file."""
+
+
+def write_table(path: Path, kind: type, rows: Iterable[Any]) -> None:
+    """Write records atomically as one Parquet file, some at a time."""
+    schema = arrow_schema(kind)
+    names = [item.name for item in dataclasses.fields(kind)]
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        is_empty, remaining = True, iter(rows)
+        while (group := list(itertools.islice(remaining, GROUP_ROWS))) or is_empty:
+            columns = {name: [getattr(r, name) for r in group] for name in names}
+            writer.write_table(pa.Table.from_pydict(columns, schema))
+            is_empty = False
+            if len(group) < GROUP_ROWS:
+                break
 
 
 def schema_markdown() -> str:

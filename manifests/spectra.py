@@ -132,6 +132,22 @@ def _triangles(corners_hz: np.ndarray, num_fft: int, rate: int) -> np.ndarray:
     return np.maximum(0, np.minimum(rising, falling))
 
 
+@cache
+def constant_q(
+    num_bands: int, num_fft: int, low_hz: float, bands_per_octave: int, rate: int = SAMPLE_RATE
+) -> np.ndarray:
+    """Bells of height 1 around `low_hz` 2^(k / bands_per_octave), float64 [M, F], for magnitudes.
+
+    A bell's deviation is two bands, or one bin where bands are narrower than bins.
+    """
+    centres_hz = low_hz * 2 ** (np.arange(num_bands) / bands_per_octave)
+    bin_hz = rate / num_fft
+    wide_hz = np.maximum(centres_hz * (2 ** (2 / bands_per_octave) - 1), bin_hz)
+    bins_hz = np.arange(num_fft // 2 + 1) * bin_hz
+    apart = (bins_hz - centres_hz[:, None]) / wide_hz[:, None]
+    return _frozen(np.exp(-0.5 * np.square(apart)))
+
+
 def _frozen(filters: np.ndarray) -> np.ndarray:
     filters.flags.writeable = False
     return filters

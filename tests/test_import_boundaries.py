@@ -20,13 +20,13 @@ ALLOWED = {
 FLOORS = {
     "manifests": (
         "address clock crops files ids numbers paths records spans text network",
-        "arrays page plain_words sample_json schema spectra split_rules walk",
+        "arrays links page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",
         "corpus description frames",
     ),
     "stages": (
-        "base cost_meter networks",
+        "base cost_meter hints networks",
         "backends sources text",
         "faces",
         "sync",
@@ -39,7 +39,7 @@ FLOORS = {
         "run",
         "corpus scoring",
         "audit browse build synthesis export",
-        "resync demo",
+        "resync demo redub",
         "estimate",
         "commands",
         "cli",

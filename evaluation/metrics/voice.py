@@ -26,27 +26,37 @@ def similarity(reference: np.ndarray, hypothesis: np.ndarray) -> float:
 
 def embed(sound: np.ndarray, name: str = "sound") -> np.ndarray:
     """Unit-length GE2E embedding, float32 [256]. Raises NoScore."""
-    encoder, preprocess = _encoder()
-    # It counts in 16-bit integers inside, where what is beyond full scale would wrap around.
-    sound = within_full_scale(check_sound(sound, name))
-    speech = preprocess(sound.astype(np.float32), source_sr=RATE)
+    speech = speech_of(sound, name)
     if len(speech) < MIN_SPEECH_S * RATE:
         raise TooShort(
             f"{len(speech) / RATE:.2f} s of the {name} are speech, {MIN_SPEECH_S} s are needed"
         )
-    return encoder.embed_utterance(speech)
+    return _encoder().embed_utterance(speech)
+
+
+def speech_of(sound: np.ndarray, name: str = "sound") -> np.ndarray:
+    """Float [N] at 16 kHz -> float32 [M], brought up to -30 dBFS, long silences cut by webrtcvad;
+    what GE2E was trained on. Raises NoScore."""
+    # It counts in 16-bit integers inside, where what is beyond full scale would wrap around.
+    sound = within_full_scale(check_sound(sound, name))
+    return _package().preprocess_wav(sound.astype(np.float32), source_sr=RATE)
 
 
 @cache
 def _encoder():
     """Weights come inside the package and are read as tensors only."""
+    return _package().VoiceEncoder("cpu", verbose=False)
+
+
+def _package():
+    """Raises Unavailable."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            from resemblyzer import VoiceEncoder, preprocess_wav
+            import resemblyzer
         except ImportError as error:
             raise Unavailable(f"resemblyzer is not installed ({error})") from None
-        return VoiceEncoder("cpu", verbose=False), preprocess_wav
+        return resemblyzer
 
 
 def weights_path() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from manifests.description.card_head import card_head
@@ -58,7 +58,10 @@ link, so that what was built from a person or a video can be found and taken out
 """
 
 
-def write_checksums(root: Path, names: Sequence[str]) -> None:
-    """`SHA256SUMS` over files by relative name, as `sha256sum -c` reads it."""
-    lines = [f"{sha256_of(root / name)}  {name}\n" for name in sorted(names)]
-    write_atomic(root / "SHA256SUMS", "".join(lines))
+def write_checksums(
+    root: Path, names: Sequence[str], digest: Callable[[str], str] | None = None
+) -> None:
+    """`SHA256SUMS` over files by relative name, as `sha256sum -c` reads it; `digest` gives what is
+    known of a name, else the files are read."""
+    known = digest or (lambda name: sha256_of(root / name))
+    write_atomic(root / "SHA256SUMS", "".join(f"{known(name)}  {name}\n" for name in sorted(names)))

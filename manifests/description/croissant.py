@@ -8,8 +8,9 @@ is the clip's id, and the typed facts come from the tables, joined as the record
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from manifests.files import sha256_of
@@ -95,11 +96,15 @@ def croissant(
     samples: Sequence[Sample],
     sources: Sequence[Fetched],
     split_sentence: str,
+    digest: Callable[[str], str] | None = None,
+    num_parts: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
-    """The corpus called `name` in Croissant 1.0 JSON-LD; files by path, size and SHA-256.
+    """The corpus called `name` in Croissant 1.0 JSON-LD; files by path, size and SHA-256, which
+    `digest` gives where it is known.
 
-    Reads the shards and tables under `root`, which must be written before.
+    The shards and tables under `root` must be written before; `num_parts` of tables of several.
     """
+    digest = digest or (lambda path: sha256_of(root / path))
     shards = sorted({s.shard for s in samples})
     sets = (SETS | (WIDE_SET if has_wide_audio(root, samples) else {})) if shards else {}
     used = {s.video_id for s in samples}
@@ -117,11 +122,11 @@ def croissant(
                 "version": f"1.{len(shards)}.{len(samples)}",
                 "keywords": ["talking face", "audio-visual speech", "WebDataset"],
                 "distribution": [
-                    *(_file(root, shard, "application/x-tar") for shard in shards),
+                    *(_file(root, shard, "application/x-tar", digest) for shard in shards),
                     *(_file_set(member, shards) for member, _ in sets.values()),
-                    *(_file(root, _table(t), "application/x-parquet") for t in TABLES),
+                    *(_table_file(root, t, digest, num_parts.get(t, 1)) for t in TABLES),
                 ],
-                "recordSet": [_samples(), *(_members(s) for s in sets)],
+                "recordSet": [_samples(num_parts), *(_members(s) for s in sets)],
             },
             indent=1,
             ensure_ascii=False,
@@ -144,7 +149,23 @@ def _table(name: str) -> str:
     return f"manifests/{name}/part-000000.parquet"
 
 
-def _file(root: Path, path: str, encoding: str) -> dict[str, Any]:
+def _table_file(
+    root: Path, table: str, digest: Callable[[str], str], num_parts: int
+) -> dict[str, Any]:
+    """One file, or the set of the parts of a table that was appended to."""
+    if num_parts == 1:
+        return _file(root, _table(table), "application/x-parquet", digest)
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"manifests/{table}",
+        "name": f"manifests/{table}",
+        "description": f"the table {table} in {num_parts} parts (manifests/SHA256SUMS)",
+        "encodingFormat": "application/x-parquet",
+        "includes": f"manifests/{table}/part-*.parquet",
+    }
+
+
+def _file(root: Path, path: str, encoding: str, digest: Callable[[str], str]) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": path,
@@ -152,7 +173,7 @@ def _file(root: Path, path: str, encoding: str) -> dict[str, Any]:
         "contentUrl": path,
         "contentSize": f"{(root / path).stat().st_size} B",
         "encodingFormat": encoding,
-        "sha256": sha256_of(root / path),
+        "sha256": digest(path),
     }
 
 
@@ -197,16 +218,20 @@ def _members(name: str) -> dict[str, Any]:
     )
 
 
-def _samples() -> dict[str, Any]:
-    key, *others = _columns("samples", "samples")
-    key["references"] = _column("clips", "clip_id")
+def _samples(num_parts: Mapping[str, int]) -> dict[str, Any]:
+    key, *others = _columns("samples", "samples", num_parts)
+    key["references"] = _column("clips", "clip_id", num_parts)
     have = {f["name"] for f in [key, *others]}
     return _record_set(
         "samples",
         "samples/clip_id",
         "What the tables know of every sample: where it stands, "
         "who speaks, what is said, offset and scores.",
-        [key, *others, *(f for f in _columns("samples", "clips") if f["name"] not in have)],
+        [
+            key,
+            *others,
+            *(f for f in _columns("samples", "clips", num_parts) if f["name"] not in have),
+        ],
     )
 
 
@@ -221,7 +246,7 @@ def _record_set(name: str, key: str, doc: str, fields: list[dict[str, Any]]) -> 
     }
 
 
-def _columns(record_set: str, table: str) -> list[dict[str, Any]]:
+def _columns(record_set: str, table: str, num_parts: Mapping[str, int]) -> list[dict[str, Any]]:
     made = []
     for of in arrow_schema(TABLES[table]):
         doc, unit = (of.metadata[k].decode() for k in (b"doc", b"unit"))
@@ -231,14 +256,19 @@ def _columns(record_set: str, table: str) -> list[dict[str, Any]]:
                 of.name,
                 f"{doc} [{unit}]" if unit else doc,
                 [DATA_TYPES[str(of.type)]],
-                _column(table, of.name),
+                _column(table, of.name, num_parts),
             )
         )
     return made
 
 
-def _column(table: str, column: str) -> dict[str, Any]:
-    return {"fileObject": {"@id": _table(table)}, "extract": {"column": column}}
+def _column(table: str, column: str, num_parts: Mapping[str, int]) -> dict[str, Any]:
+    place = (
+        {"fileObject": {"@id": _table(table)}}
+        if num_parts.get(table, 1) == 1
+        else {"fileSet": {"@id": f"manifests/{table}"}}
+    )
+    return {**place, "extract": {"column": column}}
 
 
 def _field(

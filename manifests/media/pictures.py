@@ -25,7 +25,11 @@ from manifests.paths import as_path
 from manifests.records import Video
 
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
-SEEK_MARGIN_US = 1_000_000
+SEEK_MARGINS_US = (250_000, 1_000_000)
+"""How long before the wanted time a key frame is asked for. Indices are of decoding times, which
+run ahead of those of showing by some frames."""
+NEEDED_US = 200_000
+"""Pictures this long before the first one wanted may be left out where no other refers to them."""
 
 _counted: dict[int, float] = {}
 """Seconds that each thread has decoded, by its number."""
@@ -49,6 +53,7 @@ class Picture:
 
     def __init__(self, frame: av.VideoFrame, converters: dict, video: Video) -> None:
         self._frame, self._converters, self._video = frame, converters, video
+        self._sizes: dict[tuple[int, int], np.ndarray] = {}
 
     def rgb(self, max_side_px: int | None = None) -> np.ndarray:
         """uint8 [H, W, 3] RGB, upright, square pixels, BT.709."""
@@ -57,7 +62,8 @@ class Picture:
     def luma(self, max_side_px: int | None = None) -> np.ndarray:
         """uint8 [H, W] brightness, upright, square pixels; limited range stays limited.
 
-        Planar 8-bit video already holds it: nothing is converted then, only resized.
+        Planar 8-bit video already holds it: nothing is converted then, only resized. Not to be
+        written into, nor always contiguous.
         """
         video = self._video
         if (
@@ -66,26 +72,109 @@ class Picture:
             or (self._frame.format.components[0].bits != 8)
         ):
             return self._convert(max_side_px, "gray")
-        plane = self._frame.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-        picture: np.ndarray = rows[:, : plane.width]
-        width, height = scaled_size(video, max_side_px)
-        if video.rotation_deg in (90, 270):
-            width, height = height, width
-        if picture.shape != (height, width):
-            shrinks = width < picture.shape[1]
-            picture = cv2.resize(
-                picture,
-                (width, height),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            )
+        picture = self._light(self._coded_size(max_side_px))
+        if not (video.is_mirrored or video.rotation_deg):
+            return picture  # a view of the decoder's own memory, where that was asked for
         return np.ascontiguousarray(upright(picture, video.is_mirrored, video.rotation_deg))
+
+    def _light(self, size: tuple[int, int]) -> np.ndarray:
+        """The first plane in this size: the same for `luma` and `small_rgb`."""
+        if size not in self._sizes:
+            self._sizes[size] = resized(_plane(self._frame, 0), size)
+        return self._sizes[size]
+
+    def small_rgb(self, max_side_px: int) -> np.ndarray:
+        """uint8 [H, W, 3] RGB, upright, square pixels: as `rgb`, of colours that are means over
+        areas. For pictures much smaller than the video's, where converting all of it first costs
+        more than all else."""
+        frame, video = self._frame, self._video
+        if (
+            video.is_hdr
+            or not frame.format.name.startswith(("yuv4", "yuvj4"))
+            or any(part.bits != 8 for part in frame.format.components)
+        ):
+            return self._convert(max_side_px, "rgb24")
+        size = self._coded_size(max_side_px)
+        colours = cv2.merge(
+            [self._light(size), *(resized(_plane(frame, number), size) for number in (1, 2))]
+        )
+        if "matrix" not in self._converters:
+            self._converters["matrix"] = _to_rgb(*_colours_of(frame, video))
+        picture = cv2.transform(colours, self._converters["matrix"])
+        return np.ascontiguousarray(upright(picture, video.is_mirrored, video.rotation_deg))
+
+    def planes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Brightness uint8 [H, W] and both colours [H / 2, W / 2] as the decoder gives them, where
+        that is the picture itself: planar 4:2:0 of 8 bits, upright, square pixels, no HDR, even
+        sides. Else None. Not to be written into."""
+        frame, video = self._frame, self._video
+        if (
+            frame.format.name not in ("yuv420p", "yuvj420p")
+            or video.is_hdr
+            or video.is_mirrored
+            or video.rotation_deg
+            or (frame.width, frame.height) != (video.width_px, video.height_px)
+            or frame.width % 2
+            or frame.height % 2
+        ):
+            return None
+        return _plane(frame, 0), _plane(frame, 1), _plane(frame, 2)
+
+    def to_bt709(self) -> np.ndarray | None:
+        """float32 [3, 4] from what `planes` holds to BT.709 of limited range; None where it is
+        that already."""
+        space, full = _colours_of(self._frame, self._video)
+        if space == int(Colorspace.ITU709) and not full:
+            return None
+        square = np.vstack([_to_rgb(int(Colorspace.ITU709), False), [0, 0, 0, 1]])
+        own = np.vstack([_to_rgb(space, full), [0, 0, 0, 1]])
+        return (np.linalg.inv(square.astype(np.float64)) @ own)[:3].astype(np.float32)
+
+    def _coded_size(self, max_side_px: int | None) -> tuple[int, int]:
+        """Width and height before the picture is set upright."""
+        width, height = scaled_size(self._video, max_side_px)
+        return (height, width) if self._video.rotation_deg in (90, 270) else (width, height)
 
     def _convert(self, max_side_px: int | None, pixel_format: str) -> np.ndarray:
         key = (max_side_px, pixel_format)
         if key not in self._converters:
             self._converters[key] = _Converter(self._video, max_side_px, pixel_format)
         return self._converters[key](self._frame)
+
+
+def _plane(frame: av.VideoFrame, number: int) -> np.ndarray:
+    """A view uint8 [H, W] of one plane, which keeps the frame alive."""
+    plane = frame.planes[number]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
+
+
+def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 [H, W] in another (width, height), by the mean over areas where it shrinks.
+
+    Halves first, as long as they are whole: those OpenCV averages an order of magnitude faster.
+    """
+    while (
+        picture.shape[1] >= 2 * size[0]
+        and picture.shape[0] >= 2 * size[1]
+        and not (picture.shape[0] % 2 or picture.shape[1] % 2)
+    ):
+        half = (picture.shape[1] // 2, picture.shape[0] // 2)
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+    if picture.shape[::-1] == size:
+        return picture
+    shrinks = size[0] < picture.shape[1]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def whole_side(video: Video, about_px: int) -> int:
+    """The longer side in px of a picture shrunk by a whole factor to about `about_px`.
+
+    By another factor each of its pixels would be a weighted mean of several, which takes longer
+    than to decode them.
+    """
+    side = max(video.width_px, video.height_px)
+    return side // max(1, round(side / about_px))
 
 
 def scaled_size(video: Video, max_side_px: int | None) -> tuple[int, int]:
@@ -151,19 +240,35 @@ def iter_pictures(
             yield index, picture
 
 
+def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[int, Picture]]:
+    """Every picture of the source, once, in order, as (us after canonical zero, Picture): at its
+    own rate and times, whatever the canonical ones are. One that is stamped no later than the one
+    before is not shown, as everywhere."""
+    path = video.media_path if path is None else path
+    converters: dict = {}
+    last_us: int | None = None
+    for time_us, frame in _decode(video, path, None, video.zero_us):
+        if last_us is not None and time_us <= last_us:
+            continue
+        last_us = time_us
+        yield time_us - video.zero_us, Picture(frame, converters, video)
+
+
 def _frames_from(
     video: Video, path: str | Path, target_us: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decoded frames from some point not later than `target_us`, with their times."""
-    if target_us > video.zero_us + SEEK_MARGIN_US and _is_seekable(video):
-        frames = _decode(video, path, target_us - SEEK_MARGIN_US)
+    for margin in SEEK_MARGINS_US if _is_seekable(video) else ():
+        if target_us <= video.zero_us + margin:
+            break
+        frames = _decode(video, path, target_us - margin, target_us)
         first = next(frames, None)
         if first is not None and first[0] <= target_us:
             yield first
             yield from frames
             return
-        frames.close()  # the index lied: begin at the beginning
-    yield from _decode(video, path, None)
+        frames.close()  # the index lied: begin farther before
+    yield from _decode(video, path, None, target_us)
 
 
 def _is_seekable(video: Video) -> bool:
@@ -174,7 +279,7 @@ def _is_seekable(video: Video) -> bool:
 
 
 def _decode(
-    video: Video, path: str | Path, seek_us: int | None
+    video: Video, path: str | Path, seek_us: int | None, wanted_us: int
 ) -> Generator[tuple[int, av.VideoFrame], None, None]:
     period_us = period_us_of(video.source_fps)
     place = _placing(video, period_us)
@@ -182,7 +287,9 @@ def _decode(
         stream = stream_of(container, video.video_stream)
         if seek_us is not None:
             container.seek(int(seek_us / 1_000_000 / stream.time_base), stream=stream)
-        for frame in decoded(container, stream):
+        # Only where packets tell the times are pictures not counted, and may be missing.
+        skip_until_us = wanted_us - NEEDED_US if seek_us is not None else None
+        for frame in decoded(container, stream, skip_until_us):
             _counted[threading.get_ident()] = decoded_seconds() + period_us / 1e6
             time_us = place(frame)
             if seek_us is None and time_us < video.zero_us:
@@ -214,23 +321,51 @@ def _placing(video: Video, period_us: int) -> Callable[[av.VideoFrame], int]:
     return place
 
 
+def _colours_of(frame: av.VideoFrame, video: Video) -> tuple[int, bool]:
+    """The number of its matrix, and whether its brightness has the full range."""
+    space = int(frame.colorspace)
+    if space in (0, 2, 3):  # RGB, unspecified, reserved: as players guess
+        is_high_definition = video.height_px >= 720 or video.width_px >= 1280
+        space = int(Colorspace.ITU709 if is_high_definition else Colorspace.ITU601)
+    return space, int(frame.color_range) == int(ColorRange.JPEG) or "yuvj" in frame.format.name
+
+
+def _to_rgb(space: int, full: bool) -> np.ndarray:
+    """float32 [3, 4] from Y, Cb, Cr of 0..255 to R, G, B (ITU-R BT.709 and BT.601, section 2.5).
+
+    Matrices of other numbers are taken for BT.709's.
+    """
+    red, blue = (0.299, 0.114) if space in (4, 5, 6, 7) else (0.2126, 0.0722)
+    green = 1 - red - blue
+    light, colour = (1.0, 1.0) if full else (255 / 219, 255 / 224)
+    matrix = np.array(
+        [
+            [light, 0, 2 * (1 - red) * colour],
+            [
+                light,
+                -2 * blue * (1 - blue) / green * colour,
+                -2 * red * (1 - red) / green * colour,
+            ],
+            [light, 2 * (1 - blue) * colour, 0],
+        ]
+    )
+    shift = -matrix @ [0 if full else 16, 128, 128]
+    return np.c_[matrix, shift].astype(np.float32)
+
+
 class _Converter:
     """One scaler for a pass: colour, size, sample aspect, rotation, HDR."""
 
     def __init__(self, video: Video, max_side_px: int | None, pixel_format: str) -> None:
-        self.format = pixel_format
+        self.format, self.video = pixel_format, video
         self.rotation, self.is_mirrored = video.rotation_deg, video.is_mirrored
         width, height = scaled_size(video, max_side_px)
         self.size = (height, width) if self.rotation in (90, 270) else (width, height)
         self.is_hdr = video.is_hdr
-        self.is_high_definition = video.height_px >= 720 or video.width_px >= 1280
         self.reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        space = int(frame.colorspace)
-        if space in (0, 2, 3):  # RGB, unspecified, reserved: as players guess
-            space = int(Colorspace.ITU709 if self.is_high_definition else Colorspace.ITU601)
-        full = int(frame.color_range) == int(ColorRange.JPEG) or "yuvj" in frame.format.name
+        space, full = _colours_of(frame, self.video)
         same = (frame.width, frame.height) == self.size
         picture = self.reformatter.reformat(
             frame,
@@ -241,6 +376,7 @@ class _Converter:
             interpolation=Interpolation.BILINEAR if same else Interpolation.FAST_BILINEAR,
             src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
+            threads=1,
         ).to_ndarray()
         if self.is_hdr:
             picture = to_sdr(picture, int(frame.color_trc))

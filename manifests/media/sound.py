@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from statistics import median_low
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -27,6 +28,7 @@ from manifests.records import Video
 
 WIDE_RATE = 48_000
 """Of sound whose own rate gives a frame no whole number of samples."""
+GATHERED_SAMPLES = 16_384
 LOOK_AHEAD_BLOCKS = 9
 TOLERANCE_US = 1500
 """Deviation that is taken for rounding: a Matroska tick is 1000 us."""
@@ -65,6 +67,25 @@ def read_audio(
     return output
 
 
+_kept: tuple[tuple, np.ndarray] | None = None
+KEPT_SAMPLES = 3600 * SAMPLE_RATE
+
+
+def read_whole(video: Video, path: str | Path) -> np.ndarray:
+    """All of a video's sound as `read_audio` gives it, not to be written into. What was read last
+    is kept, up to an hour of it: several stages of one video ask one after another."""
+    global _kept
+    facts = Path(path).stat()
+    key = (str(path), facts.st_mtime_ns, facts.st_size, repr(video))
+    kept = _kept
+    if kept is not None and kept[0] == key:
+        return kept[1]
+    pcm = read_audio(video, path)
+    pcm.setflags(write=False)
+    _kept = (key, pcm) if len(pcm) <= KEPT_SAMPLES else None
+    return pcm
+
+
 def wide_rate(video: Video, path: str | Path) -> int:
     """The rate of the sound as it is kept above 16 kHz: the stream's own, where that gives a frame
     a whole number of samples and is no less than 16 kHz; else 48 kHz, or 16 where it is less."""
@@ -82,7 +103,7 @@ def _resampled(
     filter, so resampling adds no delay."""
     resampler: av.AudioResampler | None = None
     rate, total, written = 0, Fraction(0), 0
-    for samples, block_rate in _placed(video, path, full_scale):
+    for samples, block_rate in _gathered(_placed(video, path, full_scale)):
         if resampler is None or block_rate != rate:
             if resampler is not None:  # a stream that changes its rate: settle the old one
                 tail = _drained(resampler)[: max(0, round(total) - written)]
@@ -99,6 +120,21 @@ def _resampled(
             yield block
     if resampler is not None:
         yield _drained(resampler)
+
+
+def _gathered(blocks: Iterator[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:
+    """The same sound in fewer, longer blocks of one rate: a decoder's are of 20 ms, and the calls
+    for each cost more than the samples."""
+    held: list[np.ndarray] = []
+    count, rate = 0, 0
+    for samples, block_rate in blocks:
+        if held and (block_rate != rate or count >= GATHERED_SAMPLES):
+            yield np.concatenate(held), rate
+            held, count = [], 0
+        held.append(samples)
+        count, rate = count + len(samples), block_rate
+    if held:
+        yield np.concatenate(held), rate
 
 
 def _drained(resampler: av.AudioResampler) -> np.ndarray:
@@ -141,17 +177,17 @@ def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | Non
     after it. A stream that begins with the video begins there exactly: in WebM the stamps after
     that are half a tick late, because Opus priming (6.5 ms) is no whole number of ticks."""
     offs, end = [], cursor
-    for samples, time_s, block_rate in waiting:
+    for samples, at, block_rate in waiting:
         if block_rate != rate:
             break
-        if time_s is not None:
-            offs.append(round(time_s * rate) - end)
+        if at is not None:
+            offs.append(at.sample - end)
         end += len(samples)
     if waiting[0][1] is None or not offs:
         return None
-    first, slack = offs[0], Fraction(TOLERANCE_US * rate, 1_000_000)
+    first, slack = offs[0], TOLERANCE_US * rate / 1_000_000
     if all(abs(off - first) <= slack for off in offs):
-        return 0 if not begun and waiting[0][1] == 0 else median_low(offs)
+        return 0 if not begun and waiting[0][1].is_zero else median_low(offs)
     # A break further on must not move this block.
     if abs(first) <= slack and begun:
         return 0
@@ -160,13 +196,31 @@ def _deviation(waiting: deque, cursor: int, rate: int, begun: bool) -> int | Non
     return median_low(agreeing) if len(agreeing) > 1 else median_low(offs)
 
 
+class _Place(NamedTuple):
+    """Where a block's stamp puts its first sample, counted from canonical zero at its own rate."""
+
+    sample: int
+    is_zero: bool
+    """The stamp is exactly canonical zero."""
+
+
+def _place(pts: int, base: Fraction, shift_us: int, rate: int) -> _Place:
+    """Of a stamp moved by `shift_us`; exact, in whole numbers: a Fraction for each block of 20 ms
+    would cost as much as to decode it."""
+    numerator = pts * base.numerator * 1_000_000 + shift_us * base.denominator
+    denominator = base.denominator * 1_000_000
+    sample, rest = divmod(numerator * rate, denominator)
+    # As `round`: halves to the even one.
+    sample += 2 * rest > denominator or (2 * rest == denominator and sample % 2 == 1)
+    return _Place(sample, numerator == 0)
+
+
 def _blocks(
     video: Video, path: str | Path, full_scale: float
-) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
-    """Decoded blocks: float32 [N] mono, seconds after canonical zero, sample rate."""
-    zero_s = Fraction(video.zero_us, 1_000_000)
+) -> Iterator[tuple[np.ndarray, _Place | None, int]]:
+    """Decoded blocks: float32 [N] mono, their place, sample rate."""
     starts = dict(zip(video.jump_packets, video.jump_shifts_us, strict=True))
-    shift_s = Fraction(0)
+    shift_us = 0
     to_mono: Mono | None = None
     shape: tuple[int, str, str] | None = None
     with open_media(path) as container:
@@ -178,7 +232,7 @@ def _blocks(
                 packet = next(packets)
                 number += packet.size > 0
                 if number in starts:
-                    shift_s = Fraction(starts[number], 1_000_000)
+                    shift_us = starts[number]
                 frames = packet.decode()
             except (StopIteration, av.error.EOFError):
                 return
@@ -192,12 +246,12 @@ def _blocks(
                 samples = to_mono(frame)
                 if samples is None:
                     continue
-                time_s = (
+                place = (
                     None
                     if pts is None or base is None
-                    else (Fraction(pts) * base + shift_s - zero_s)
+                    else _place(pts, base, shift_us - video.zero_us, frame.sample_rate)
                 )
-                yield samples, time_s, frame.sample_rate
+                yield samples, place, frame.sample_rate
 
 
 def _silence(count: int, rate: int) -> Iterator[tuple[np.ndarray, int]]:

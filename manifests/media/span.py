@@ -42,6 +42,7 @@ def decode_rgb(
                 src_colorspace=Colorspace.ITU709,
                 src_color_range=ColorRange.MPEG,
                 dst_color_range=ColorRange.JPEG,
+                threads=1,
             ).to_ndarray()[window]
             for frame in _frames(content, first, count)
         ],

@@ -13,9 +13,11 @@ and the times are made of what comes out:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from time import thread_time
 
 import av
 
@@ -287,16 +289,38 @@ def stamps(
         yield stamp_us(frame.pts, base), stamp_us(frame.dts, base)
 
 
+_cpu_s: dict[int, float] = {}
+"""CPU-seconds that each thread has decoded for, by its number."""
+
+
+def decode_cpu_s() -> float:
+    """CPU-seconds that this thread has spent so far in decoding pictures, and nothing else."""
+    return _cpu_s.get(threading.get_ident(), 0.0)
+
+
 def decoded(
-    container: av.container.InputContainer, stream: av.VideoStream
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    skip_until_us: int | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Every picture of a stream that decodes; the neighbours of a damaged one stand in by time."""
+    """Every picture of a stream that decodes; the neighbours of a damaged one stand in by time.
+
+    Before `skip_until_us` (the file's own time) pictures that no other refers to are left out.
+    """
     packets = packets_of(container, stream)
+    context, thread = stream.codec_context, threading.get_ident()
     while True:
+        begun = thread_time()
         try:
-            frames = next(packets).decode()
+            packet = next(packets)
+            shown_us = stamp_us(packet.pts, packet.time_base)
+            if skip_until_us is not None and shown_us is not None:
+                context.skip_frame = "NONREF" if shown_us < skip_until_us else "DEFAULT"
+            frames = packet.decode()
         except (StopIteration, av.error.EOFError, av.error.ExitError):
             return
         except av.FFmpegError:
             continue
+        finally:
+            _cpu_s[thread] = _cpu_s.get(thread, 0.0) + thread_time() - begun
         yield from frames

@@ -90,7 +90,7 @@ def fetch(
     if _known_sha256(file, folder) is not None and _fault(path, file, folder) is None:
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{file.name}.lock"):
+    with locked(folder / f".{file.name}.lock"):
         fault = _fault(path, file, folder)
         if fault is None:  # another worker brought it, or a person put it there
             _record(path, file, folder)
@@ -221,7 +221,7 @@ def _unavailable(file: ModelFile, folder: Path, notes: list[str]) -> ModelFileEr
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """The system's lock: it goes when its holder dies, however that dies."""
     with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

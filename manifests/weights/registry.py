@@ -46,11 +46,13 @@ class ModelFile:
 
 _RAW = "https://raw.githubusercontent.com"
 _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/v0.1.0"
+_FACENET = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9"
 _FAN = "https://www.adrianbulat.com/downloads/python-fan"
 _TASKS = "https://storage.googleapis.com/mediapipe-models"
 _DETECTION = "dlib_hog for detection, which is part of yld, and the other detectors"
 _POINTS = "dlib_68 for landmarks, which is part of yld"
 _IDENTITY = "dlib_resnet for identity, which is part of yld"
+_FROM_SCRATCH = "the same network, trained from scratch"
 _SCRFD = "none stated; InsightFace's models are for non-commercial research only"
 
 REGISTRY = {
@@ -91,6 +93,16 @@ REGISTRY = {
             "lipsync for the choice of who speaks, which is part of yld",
             3_426_337,
             "6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342",
+        ),
+        ModelFile(
+            "vid2speech_s2.hdf5",
+            f"{_RAW}/arielephrat/vid2speech/2e4c05723187bdd497af15e513cafda8440a65e1"
+            "/pretrained_weights/s2.hdf5",
+            "none stated (the repository has no licence file)",
+            "Vid2Speech as its authors trained it on GRID's speaker 2",
+            "yld train vid2speech, and the other models that make speech",
+            # float32 of all but the norms of its convolutions, whose sizes the file tells.
+            min_size=4 * 1_916_178,
         ),
         ModelFile(
             "s3fd-619a316812.pth",
@@ -212,6 +224,26 @@ REGISTRY = {
             "speech.source=own: the same network, trained on the corpus itself",
             221_179_358,
             "cfd703ecb1bbbb2a81ea62a0df948627a6e4e6481e9c444fccb4a41701867ca7",
+        ),
+        ModelFile(
+            "20180408-102900-casia-webface.pt",
+            f"{_FACENET}/20180408-102900-casia-webface.pt",
+            "code MIT (facenet-pytorch); none stated for the weights, trained on CASIA-WebFace, "
+            "whose terms are non-commercial research",
+            "Lip2Speech's face encoder (yld train lip2speech, speaker_identity)",
+            _FROM_SCRATCH,
+            # float32 of 23 482 624 parameters and a classifier of 10 575 people.
+            min_size=4 * (23_482_624 + 513 * 10_575),
+            non_commercial=True,
+        ),
+        ModelFile(
+            "20180402-114759-vggface2.pt",
+            f"{_FACENET}/20180402-114759-vggface2.pt",
+            "code MIT (facenet-pytorch); none stated for the weights, trained on VGGFace2",
+            "Lip2Speech's face encoder, identity.start.pretrained=20180402-114759-vggface2.pt",
+            _FROM_SCRATCH,
+            111_898_327,
+            "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
         ),
         ModelFile(
             "mobilefacenet_foamliu.onnx",

@@ -24,7 +24,7 @@ from manifests.shards import ShardError, read_samples
 from pipeline.audit import rows
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import AUDIT_JOB, SHARD_JOB
-from pipeline.run.ledger import Entry
+from pipeline.run.finished import Entries
 from pipeline.run.session import running
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import check, claim
@@ -49,7 +49,7 @@ class Audit:
     layout: str
     items: list[Item]
     rows: list[dict[str, Any]]
-    entries: dict[str, dict[str, Entry]]
+    entries: Entries
     summary: list[dict[str, Any]]
 
 
@@ -132,18 +132,12 @@ def refuse_another(out: Path, name: str, path: Path) -> None:
 
 
 def _audit_files(items, work, lock, config, measure, address):
-    requests = {}
-    for item in items:
-        if not item.missing:
-            requests.setdefault(
-                item.path,
-                rec.Request(f"r{hash_id('file', item.path)}", item.path, "file", item.path),
-            )
+    requests, hints = layouts.requests_of(items)
     configs = stage_configs(config) | {"measure": measure}
     with running(
-        AUDIT_JOB, configs, config, WorkFiles(work), lock, list(requests.values()), address=address
+        AUDIT_JOB, configs, config, WorkFiles(work), lock, requests, address=address
     ) as runner:
-        entries = runner.run(list(requests.values()))
+        entries = runner.run(requests, hints)
     return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
 
 

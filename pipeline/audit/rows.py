@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from manifests.clock import FRAME_RATE
 from manifests.files import atomic_path
 from manifests.records import Measured
-from pipeline.run.ledger import Entry
+from pipeline.run.finished import Entries
 from stages.sources.layouts import Item
 
 SCHEMA = pa.schema(
@@ -98,7 +98,7 @@ STATUS_OF = {"no_face": "no_face", "face_too_brief": "no_face", "no_audio": "no_
 
 
 def of_files(
-    items: list[Item], entries: dict[str, dict[str, Entry]], estimators: list[str], search_ms: float
+    items: list[Item], entries: Entries, estimators: list[str], search_ms: float
 ) -> list[dict[str, Any]]:
     """Rows of media files, one per item and estimator, in the items' order."""
     videos = {r.video_id: r for e in entries["probe"].values() for r in e.outputs}
@@ -149,7 +149,7 @@ def of_files(
 
 
 def of_shards(
-    shard_of: dict[str, str], facts: dict[str, dict[str, Any]], entries: dict[str, dict[str, Entry]]
+    shard_of: dict[str, str], facts: dict[str, dict[str, Any]], entries: Entries
 ) -> list[dict[str, Any]]:
     """Rows of shards' samples, and one for each shard that could not be read.
 
@@ -242,7 +242,7 @@ def _inside(span: tuple[int, int], item: Item) -> bool:
     return min(span[1], high) - max(span[0], low) > 0.5 * min(high - low, span[1] - span[0])
 
 
-def _why(entries: dict[str, dict[str, Entry]]) -> dict[str, tuple[str, str]]:
+def _why(entries: Entries) -> dict[str, tuple[str, str]]:
     """By video id or path: status and reason of what fell out before it was measured."""
     path_of = {f.video_id: f.media_path for e in entries["download"].values() for f in e.outputs}
     path_of |= {s.source_id: s.address for e in entries["expand"].values() for s in e.outputs}

@@ -7,25 +7,21 @@ where a corpus that was too small to be divided has grown: its shards are writte
 
 from __future__ import annotations
 
-import dataclasses
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from manifests import records as rec
 from manifests import splits
-from manifests.schema import TABLE_OF, TABLES
+from pipeline.build.published import Published
+from pipeline.build.said import Said
 from pipeline.config.build_config import BuildConfig
 from pipeline.corpus.marks import Mark
-from pipeline.run.ledger import Entry, decode, digest
+from pipeline.run.entry import digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
-from stages.corpus.speakers import assign_speakers
+from stages.corpus.speakers import assign_speakers, named_speakers
 from stages.text.clip_text import ClipText
-
-Tables: TypeAlias = dict[str, list[Any]]
-"""Table name -> its records, sorted by id."""
 
 LEFT_OUT = {
     "guard": (
@@ -33,42 +29,46 @@ LEFT_OUT = {
         "lies where two parts of the corpus meet (splits.guard_frames)",
     ),
     "list": ("not_listed", "no line of the list names its video (splits.policy)"),
+    "official": ("not_listed", "its corpus gives it no part (splits.policy)"),
 }
 """Why a clip is in no part: reason and detail."""
 MARKED = "marked"
 """Why a clip that a person marked is not published."""
 
-EMPTY: dict[str, Any] = {
-    "samples": [],
-    "prints": [],
-    "speakers": [],
-    "splits": None,
-    "left_out": [],
-}
-"""What `published.json` holds before anything is published."""
-
 
 @dataclass(frozen=True)
 class Found:
-    """What publishing starts from."""
+    """What publishing starts from, sorted by id."""
 
-    tables: Tables
+    clips: list[rec.Clip]
+    sources: list[rec.Fetched]
+    videos: dict[str, rec.Video]
+    identities: list[rec.Identity]
     texts: dict[str, ClipText]
     """What is said in each clip, by id."""
     sizes: dict[str, int]
     """Bytes of each clip's side file, by id."""
-    before: dict[str, Any] | None
-    """What `published.json` holds; None where nothing was published."""
+    before: Published | None
+    """What was published; None where nothing was."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Clips that a person marked, by id: they are not published."""
+    said: Said = field(default_factory=Said)
+    """What corpora say of speakers and parts."""
+    hints: list[rec.Hint] = field(default_factory=list)
+    """All of what they say."""
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
-        return {
-            c.clip_id: f"{c.payload_path}:{self.sizes[c.clip_id]}:"
-            f"{digest(self.texts[c.clip_id])[:20]}"
-            for c in self.tables["clips"]
-        }
+        told: dict[int, str] = {}  # most clips without a text share what they know of it
+        made = {}
+        for clip in self.clips:
+            text = self.texts[clip.clip_id]
+            if (said := told.get(id(text))) is None:
+                said = told[id(text)] = digest(text)[:20]
+            made[clip.clip_id] = (
+                f"{clip.payload_path}:{self.sizes[clip.clip_id]}:{said}{self.said.print_of(clip)}"
+            )
+        return made
 
 
 @dataclass(frozen=True)
@@ -91,87 +91,69 @@ class Publication:
     """How the corpus is divided, and why so."""
     left_out: list[str]
     """Clips that lie where two parts meet, or that a list does not name."""
+    marked: list[str]
+    """Clips that a person marked."""
     rejects: list[rec.Reject]
 
-    def as_published(self, samples: Sequence[rec.Sample]) -> dict[str, Any]:
-        """`published.json`, once `samples` are written."""
-        return {
-            "recipe": self.recipe,
-            "samples": [dataclasses.asdict(s) for s in samples],
-            "prints": [self.prints[s.clip_id] for s in samples],
-            "speakers": [dataclasses.asdict(s) for s in self.speakers],
-            "splits": self.frozen,
-            "left_out": self.left_out,
-        }
-
-
-def collect(entries: dict[str, dict[str, Entry]]) -> dict[str, list[Any]]:
-    """Table name -> rows of all finished units, sorted by id. Where two stages put out records of
-    one kind, the later one's stand for those of the same id."""
-    tables: dict[str, list[Any]] = {name: [] for name in TABLES}
-    for units in entries.values():
-        made: dict[str, list[Any]] = defaultdict(list)
-        for result in (result for entry in units.values() for result in entry.results):
-            for record in result.records or []:
-                if type(record) in TABLE_OF:
-                    made[TABLE_OF[type(record)]].append(record)
-            if result.reject:
-                tables["rejects"].append(result.reject)
-            if result.failure:
-                tables["failures"].append(result.failure)
-        for name, rows in made.items():
-            later = {rec.record_id(row) for row in rows}
-            tables[name] = [r for r in tables[name] if rec.record_id(r) not in later] + rows
-    for name, rows in tables.items():
-        rows.sort(
-            key=lambda r: (
-                (r.stage, r.item_id) if name in ("rejects", "failures") else rec.record_id(r)
-            )
+    def as_published(
+        self, samples: Sequence[rec.Sample], tables: dict[str, Any] | None = None
+    ) -> Published:
+        """What a later run needs, once `samples` and `tables` are written."""
+        return Published(
+            self.recipe,
+            list(samples),
+            [self.prints[s.clip_id] for s in samples],
+            self.speakers,
+            self.frozen,
+            self.left_out,
+            tables or {},
+            self.marked,
         )
-    return tables
 
 
 def plan(found: Found, config: BuildConfig) -> Publication:
     """What to publish. Raises `splits.EmptySplitError` for parts that cannot be filled."""
-    tables, prints = found.tables, found.prints()
+    prints = found.prints()
     rules = splits.rules_of(config.splits)  # a list that was edited is another recipe
     recipe = digest([config.shards, config.speakers, config.splits, *([rules] if rules else [])])
-    identities = {i.track_id: i for i in tables["identities"]}
     before = found.before if _is_the_same(found.before, recipe, prints) else None
-    policy_now = before and _frozen_again(tables, identities, before, config)
+    policy_now = before and _frozen_again(found, before, config)
     if policy_now and policy_now["policy"] != "time":
         before = None  # it has grown enough for val and test
     is_anew = before is None
-    before = before or EMPTY
-    speakers = _speakers(tables, identities, before, config)
-    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
-    was = [decode(rec.Sample, s) for s in before["samples"]]
-    old = [s for s in was if s.clip_id not in found.marks]
+    before = before or Published(recipe)
+    speakers = _speakers(found, before, config)
+    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
+    was = before.samples
+    old = [s for s in was if s.clip_id not in found.marks] if found.marks else was
     frozen = (
         policy_now
-        or before["splits"]
-        or (splits.freeze(config.splits, tables["clips"], speaker_of) if tables["clips"] else None)
+        or before.splits
+        or (
+            splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
+            if found.clips
+            else None
+        )
     )
-    marked = [c.clip_id for c in tables["clips"] if c.clip_id in found.marks]
-    new, left_out = _new_entries(
-        tables, [s.clip_id for s in old] + marked, frozen, speaker_of, found.texts
-    )
+    marked = [c.clip_id for c in found.clips if c.clip_id in found.marks]
+    known = {s.clip_id for s in old}.union(marked)
+    new, left_out = _new_entries(found, known, frozen, speaker_of)
     sentence = (
-        splits.describe(frozen, [s.split for s in [*old, *new]])
+        splits.describe(frozen, [*(s.split for s in old), *(e.split for e in new)])
         if frozen
         else ("No clip was made, so there are no parts.")
     )
-    video_of = {c.clip_id: c.video_id for c in tables["clips"]}
-    why = {clip: LEFT_OUT["list" if rules else "guard"] for clip in left_out}
+    reason = LEFT_OUT.get(frozen["policy"] if frozen else "", LEFT_OUT["guard"])
+    why = dict.fromkeys(left_out, reason)
     why |= {clip: (MARKED, found.marks[clip].in_words()) for clip in marked}
+    video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in why}
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
         for clip, (reason, detail) in sorted(why.items())
     ]
-    taken = {
-        s: 1 + max(int(r.shard[-10:-4]) for r in was if r.split == s)
-        for s in {r.split for r in was}
-    }
+    taken: dict[str, int] = {}
+    for split, shard in {(r.split, r.shard) for r in was}:
+        taken[split] = max(taken.get(split, 0), 1 + int(shard[-10:-4]))
     return Publication(
         recipe,
         prints,
@@ -183,64 +165,84 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         frozen,
         sentence,
         left_out,
+        marked,
         rejects,
     )
 
 
-def entries_of(shard: str, publication: Publication, found: Found) -> list[ShardEntry]:
-    """What a published shard is made of, so that it can be written again."""
-    clip_of = {c.clip_id: c for c in found.tables["clips"]}
-    rows = sorted((s for s in publication.kept if s.shard == shard), key=lambda s: s.index_in_shard)
-    return [
-        ShardEntry(clip_of[s.clip_id], s.speaker_id, s.split, found.texts[s.clip_id]) for s in rows
-    ]
+def entries_of(
+    shards: Sequence[str], publication: Publication, found: Found
+) -> dict[str, list[ShardEntry]]:
+    """What published shards are made of, so that they can be written again."""
+    wanted = {shard: list[rec.Sample]() for shard in shards}
+    for sample in publication.kept if wanted else ():
+        if sample.shard in wanted:
+            wanted[sample.shard].append(sample)
+    clip_of = {c.clip_id: c for c in found.clips} if wanted else {}
+    return {
+        shard: [
+            ShardEntry(clip_of[s.clip_id], s.speaker_id, s.split, found.texts[s.clip_id])
+            for s in sorted(rows, key=lambda s: s.index_in_shard)
+        ]
+        for shard, rows in wanted.items()
+    }
 
 
-def _is_the_same(before: dict[str, Any] | None, recipe: str, prints: dict[str, str]) -> bool:
+def _is_the_same(before: Published | None, recipe: str, prints: dict[str, str]) -> bool:
     """Whether no setting changed what was published."""
     return (
         before is not None
-        and before["recipe"] == recipe
+        and before.recipe == recipe
         and all(
-            prints.get(s["clip_id"]) == p
-            for s, p in zip(before["samples"], before["prints"], strict=True)
+            prints.get(s.clip_id) == p for s, p in zip(before.samples, before.prints, strict=True)
         )
     )
 
 
-def _frozen_again(tables, identities, before, config) -> dict | None:
+def _frozen_again(found: Found, before: Published, config: BuildConfig) -> dict | None:
     """The policy of a corpus that was too small for val and test as it is now; None of others.
 
     Speakers are counted as a corpus made at once would count them: a run that dies while it
     publishes goes on from nothing published, and must come to the same bytes.
     """
-    if not before["splits"] or not splits.is_open(
-        before["splits"], [s["split"] for s in before["samples"]]
-    ):
+    if not before.splits or not splits.is_open(before.splits, [s.split for s in before.samples]):
         return None
-    speakers = _speakers(tables, identities, EMPTY, config)
-    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in tables["clips"]}
-    return splits.freeze(config.splits, tables["clips"], speaker_of)
+    speakers = _speakers(found, Published(""), config)
+    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
+    return splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
 
 
-def _speakers(tables, identities, before, config) -> dict[str, rec.Speaker]:
-    known = [decode(rec.Speaker, s) for s in before["speakers"]]
-    known = [s for s in known if s.track_id in identities]
-    fresh = [i for i in tables["identities"] if i.track_id not in {s.track_id for s in known}]
+def _speakers(found: Found, before: Published, config: BuildConfig) -> dict[str, rec.Speaker]:
+    """Those that corpora name, by their names; of the others, those that look alike."""
+    named = named_speakers(found.identities, found.said.speakers)
+    taken = {s.track_id for s in named}
+    identities = {i.track_id: i for i in found.identities}
+    known = [s for s in before.speakers if s.track_id in identities and s.track_id not in taken]
+    taken |= {s.track_id for s in known}
+    fresh = [i for i in found.identities if i.track_id not in taken]
     made = assign_speakers(fresh, config.speakers, [(s, identities[s.track_id]) for s in known])
-    return {s.track_id: s for s in [*known, *made]}
+    return {s.track_id: s for s in [*known, *made, *named]}
 
 
-def _new_entries(tables, known: Collection[str], frozen, speaker_of, texts):
+def _new_entries(
+    found: Found, known: Collection[str], frozen, speaker_of: dict[str, str]
+) -> tuple[list[ShardEntry], list[str]]:
     """Clips that are not `known`, where they belong; and ids of those that belong nowhere."""
-    videos = {v.video_id: v for v in tables["videos"]}
-    known, new, left_out = set(known), [], []
-    for clip in tables["clips"]:
+    new, left_out = [], []
+    for clip in found.clips:
         if clip.clip_id in known:
             continue
-        part = splits.assign(frozen, clip, speaker_of[clip.clip_id], videos[clip.video_id])
+        speaker = speaker_of[clip.clip_id]
+        part = splits.assign(
+            frozen,
+            clip,
+            speaker,
+            found.videos[clip.video_id],
+            found.said.parts.get(clip.clip_id),
+            found.said.names.get(clip.video_id, ()),
+        )
         if part is None:
             left_out.append(clip.clip_id)
         else:
-            new.append(ShardEntry(clip, speaker_of[clip.clip_id], part, texts[clip.clip_id]))
+            new.append(ShardEntry(clip, speaker, part, found.texts[clip.clip_id]))
     return new, left_out

@@ -7,10 +7,12 @@ next run writes again with the same bytes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,19 @@ from manifests import records as rec
 from manifests.description.card import card, write_checksums
 from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
-from manifests.schema import TABLES, write_table
+from manifests.plain_words import read_json
 from manifests.shards import index_name
-from pipeline.build.publication import Found, Publication, Tables, collect, entries_of, plan
+from pipeline.build.publication import Found, Publication, entries_of, plan
+from pipeline.build.published import Published
+from pipeline.build.published import read as read_published
+from pipeline.build.published import write as write_published
+from pipeline.build.said import hints_by_source, said_of
+from pipeline.build.tables import Content, all_of
+from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.corpus import marks
-from pipeline.run.ledger import Entry
+from pipeline.run.entry import decode
+from pipeline.run.finished import Entries
 from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
@@ -37,10 +46,10 @@ def publish(
     root: Path,
     files: WorkFiles,
     config: BuildConfig,
-    entries: dict[str, dict[str, Entry]],
+    entries: Entries,
     status: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """Write the corpus to `root`. Returns what `published.json` holds.
+) -> Published:
+    """Write the corpus to `root`. Returns what is published.
 
     Raises FileInTheWayError for files that yld did not write, and EmptySplitError, both before
     anything is changed.
@@ -50,63 +59,127 @@ def publish(
     own = claim(root, "corpus")
     own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
     rewritten = dict.fromkeys([*publication.thinned, *_damaged(own, publication.kept)])
-    again = {shard: entries_of(shard, publication, found) for shard in rewritten}
+    again = entries_of(list(rewritten), publication, found)
     shards = [*again.items(), *publication.shards]
-    files.bring(e.clip.payload_path for _, group in shards for e in group)
     written = [name for shard, _ in shards for name in (shard, index_name(shard))]
     own.about_to_write([*written, *fixed_names()])
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
     elif publication.thinned:  # should this run die, their clips are new to the next one
         rest = [s for s in publication.kept if s.shard not in publication.thinned]
-        write_atomic(files.folder / "published.json", json.dumps(publication.as_published(rest)))
+        write_published(files.folder, publication.as_published(rest), None)
     samples = [s for s in publication.kept if s.shard not in again]
+    num_kept = len(samples)
     with Steps("publish", len(shards), "shards") as steps:
         for shard, group in shards:
             steps.at(shard)
-            samples += write_shard(root, files.folder, shard, group)
+            files.bring(dict.fromkeys(e.clip.payload_path for e in group))
+            rows, digest = write_shard(root, files.folder, shard, group)
+            own.digests.told(shard, digest)
+            samples += rows
             steps.done()
     # Shards of an earlier recipe or of a run that died while publishing.
-    wanted = {name for s in samples for name in (s.shard, index_name(s.shard))}
+    wanted = {shard for shard in {s.shard for s in samples} | again.keys()}
+    wanted |= {index_name(shard) for shard in wanted}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
-    _describe(
-        root, files.corpus_name or root.name, config, found.tables, publication, samples, status
-    )
+    before = found.before
+    # Tables are appended to where all that they tell of stays.
+    stays = before is not None and not again and before.marked == publication.marked
+    content = _content(files, found, publication, samples, num_kept if stays else 0)
+    standing = before.tables if before and stays and not publication.is_anew else {}
+    tables, parts = write_tables(own, entries, content, standing)
+    name = files.corpus_name or root.name
+    _describe(own, name, config, content, publication, status, parts)
     own.wrote([*written, *fixed_names()])
-    done = publication.as_published(samples)
-    write_atomic(files.folder / "published.json", json.dumps(done))
+    done = publication.as_published(samples, tables)
+    write_published(files.folder, done, found.before)
     return done
 
 
-def _find(entries: dict[str, dict[str, Entry]], files: WorkFiles) -> Found:
-    tables = collect(entries)
-    tables["requests"] = [
-        rec.Request(**r) for r in json.loads((files.folder / "requests.json").read_text())
+def _find(entries: Entries, files: WorkFiles) -> Found:
+    clips = [_shared(c) for c in all_of(entries, rec.Clip)]
+    sources = list(all_of(entries, rec.Fetched))
+    videos = {v.video_id: v for v in all_of(entries, rec.Video)}
+    # An array of 128 numbers takes a quarter of what a list of them takes.
+    identities = [
+        dataclasses.replace(i, embedding=array("d", i.embedding))
+        for i in all_of(entries, rec.Identity)
     ]
-    texts = _texts(tables, files)
-    sizes = {c.clip_id: files.size(c.payload_path) or 0 for c in tables["clips"]}
-    path = files.folder / "published.json"
-    before = json.loads(path.read_text()) if path.exists() else None
-    return Found(tables, texts, sizes, before, marks.read(files.folder))
+    hints = _hints(files)
+    tables: dict[str, list[Any]] = {"hints": hints}
+    if hints:
+        tables |= {
+            "expanded": list(all_of(entries, rec.Source)),
+            "sources": sources,
+            "tracks": list(all_of(entries, rec.Track)),
+            "identities": identities,
+            "clips": clips,
+        }
+    texts = _texts(clips, sources, videos, files, hints_by_source(tables) if hints else {})
+    sizes = files.sizes_of(dict.fromkeys(c.payload_path for c in clips))
+    return Found(
+        clips,
+        sources,
+        videos,
+        identities,
+        texts,
+        {c.clip_id: sizes.get(c.payload_path) or 0 for c in clips},
+        read_published(files.folder),
+        marks.read(files.folder),
+        said_of(tables),
+        hints,
+    )
+
+
+def _hints(files: WorkFiles) -> list[rec.Hint]:
+    """What corpora said of the sources, sorted by id."""
+    path = files.folder / "hints.json"
+    if not path.exists():
+        return []
+    return sorted((decode(rec.Hint, h) for h in read_json(path)), key=lambda h: h.hint_id)
+
+
+def _shared(clip: rec.Clip) -> rec.Clip:
+    """The same with one string for each thing that many clips name."""
+    for name in ("video_id", "shot_id", "track_id", "offset_status", "residual_status"):
+        object.__setattr__(clip, name, sys.intern(getattr(clip, name)))
+    return clip
+
+
+def _content(
+    files: WorkFiles,
+    found: Found,
+    publication: Publication,
+    samples: list[rec.Sample],
+    num_kept: int,
+) -> Content:
+    requests = json.loads((files.folder / "requests.json").read_text())
+    before = found.before or Published("")
+    known = {s.track_id for s in before.speakers}.union(before.left_out) if num_kept else ()
+    return Content(
+        [rec.Request(**r) for r in requests],
+        found.sources,
+        found.clips,
+        publication.speakers,
+        samples,
+        publication.rejects,
+        num_kept,
+        frozenset(known),
+        found.hints,
+    )
 
 
 def _describe(
-    root: Path,
+    own: OwnFolder,
     name: str,
     config: BuildConfig,
-    tables: Tables,
+    content: Content,
     publication: Publication,
-    samples: Sequence[rec.Sample],
     status: list[dict[str, Any]],
+    parts: list[str],
 ) -> None:
-    """All that stands beside the shards, the seals last."""
-    tables = tables | {
-        "rejects": [*tables["rejects"], *publication.rejects],
-        "speakers": publication.speakers,
-        "samples": sorted(samples, key=lambda s: (s.shard, s.index_in_shard)),
-    }
-    for table, kind in TABLES.items():
-        write_table(root / "manifests" / table / "part-000000.parquet", kind, tables[table])
+    """All that stands beside shards and tables, the seals last."""
+    root, samples, digest = own.root, content.samples, own.digests.of
     write_atomic(
         root / "manifests" / "status.json", json.dumps({"stages": status}, indent=1) + "\n"
     )
@@ -123,16 +196,18 @@ def _describe(
         + "\n",
     )
     write_atomic(root / "config.yaml", as_yaml(config))
-    sources, sentence = tables["sources"], publication.sentence
-    write_atomic(root / "dataset.json", croissant(root, name, samples, sources, sentence))
+    sources, sentence = content.sources, publication.sentence
+    num_parts = Counter(part.split("/")[1] for part in parts)
+    write_atomic(
+        root / "dataset.json",
+        croissant(root, name, samples, sources, sentence, digest, num_parts),
+    )
     write_atomic(
         root / "README.md", card(name, samples, sources, sentence, has_wide_audio(root, samples))
     )
-    write_checksums(
-        root / "manifests",
-        [*(f"{table}/part-000000.parquet" for table in TABLES), "status.json", "splits.json"],
-    )
-    write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"])
+    inner = [*(part.removeprefix("manifests/") for part in parts), "status.json", "splits.json"]
+    write_checksums(root / "manifests", inner, lambda name: digest(f"manifests/{name}"))
+    write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"], digest)
 
 
 def _damaged(own: OwnFolder, kept: Sequence[rec.Sample]) -> list[str]:
@@ -144,37 +219,45 @@ def _damaged(own: OwnFolder, kept: Sequence[rec.Sample]) -> list[str]:
     return found
 
 
-def _texts(tables, files: WorkFiles) -> dict[str, ClipText]:
-    """The text of every clip by id; rows of `sources` and `clips` are told of it in place.
+def _texts(
+    clips: list[rec.Clip],
+    sources: list[rec.Fetched],
+    videos: dict[str, rec.Video],
+    files: WorkFiles,
+    hints: Mapping[str, list[rec.Hint]],
+) -> dict[str, ClipText]:
+    """The text of every clip by id; `sources` and `clips` are told of it in place.
 
     Here and not in a stage, so that a changed transcript makes no video anew, and that the same
     bytes found in two places, with a transcript in one of them, give the same text whichever
     was there first.
     """
     by_video: dict[str, list[rec.Fetched]] = defaultdict(list)
-    for source in tables["sources"]:
+    for source in sources:
         by_video[source.video_id].append(source)
-    videos = {v.video_id: v for v in tables["videos"]}
-    found: dict[str, Transcript] = {}
+    wanted = dict.fromkeys(c.video_id for c in clips)
+    files.bring(path for v in wanted for s in by_video[v] for path in s.caption_paths)
     of_source: dict[str, Transcript] = {}
-    for video_id in sorted({c.video_id for c in tables["clips"]}):
-        sources = by_video[video_id]
-        files.bring(path for s in sources for path in s.caption_paths)
-        found[video_id], by_source = transcript_of(sources, videos[video_id], files.folder)
-        of_source |= by_source
-    for index, source in enumerate(tables["sources"]):
+    texts: dict[str, ClipText] = {}
+    without: dict[str | None, ClipText] = {}
+    for video_id, places in itertools.groupby(range(len(clips)), lambda i: clips[i].video_id):
+        found, by_source = transcript_of(by_video[video_id], videos[video_id], files.folder, hints)
+        of_source |= {i: dataclasses.replace(f, transcript=None) for i, f in by_source.items()}
+        for place in places:
+            clip = clips[place]
+            text = text_of(clip, videos[video_id], found)
+            if text.text is None:
+                text = without.setdefault(text.text_reason, text)
+            texts[clip.clip_id] = text
+            clips[place] = dataclasses.replace(
+                clip, text=text.text, text_source=text.text_source, text_reason=text.text_reason
+            )
+    for index, source in enumerate(sources):
         if (has := of_source.get(source.source_id)) is not None:
-            tables["sources"][index] = dataclasses.replace(
+            sources[index] = dataclasses.replace(
                 source,
                 transcript_path=has.path,
                 transcript_sha256=has.sha256,
                 transcript_reason=has.reason,
             )
-    texts = {}
-    for index, clip in enumerate(tables["clips"]):
-        text = text_of(clip, videos[clip.video_id], found[clip.video_id])
-        texts[clip.clip_id] = text
-        tables["clips"][index] = dataclasses.replace(
-            clip, text=text.text, text_source=text.text_source, text_reason=text.text_reason
-        )
     return texts

@@ -67,7 +67,9 @@ def build(
     model_dir,
     as_json,
 ) -> None:
-    """Build or extend a corpus from links, lists of links, media files and folders."""
+    """Build or extend a corpus from links, lists of links, media files, folders, and published
+    corpora as NAME:PLACE (grid:PATH, lip2wav:chem; `yld corpora` lists them), or from what
+    `yld export --as links` wrote (links:FILE)."""
     use_model_dir(model_dir)
     from pipeline.config import build_config as cfg
     from pipeline.run import status
@@ -77,7 +79,8 @@ def build(
     )
     if max_height is not None:
         extra.append(f"download.max_height={max_height}")
-    settings = cfg.load_config(config, (*assignments, *extra), preset)
+    links, sources, told = _from_links(sources)
+    settings = cfg.load_config(config, (*told, *assignments, *extra), preset)
     if not out.strip():
         raise click.BadParameter(
             "it is empty (a shell variable that is not set?); name a folder", param_hint="--out"
@@ -108,6 +111,8 @@ def build(
         destination=destination,
     )
     emit(outcome.status, status.COLUMNS, as_json)
+    if links is not None:
+        _tell_fates(out, links)
     for line in (*outcome.notes, *closing(outcome, str(destination or out))):
         click.echo(line, err=True)
     if strict and outcome.num_failed:
@@ -118,3 +123,25 @@ def build(
     if outcome.failure_rate > settings.workers.max_failure_rate:
         click.echo(f"yld: {outcome.failure_rate:.0%} of the videos failed", err=True)
         sys.exit(EXIT_FAILED)
+
+
+def _from_links(sources):
+    """Of `links:FILE`: its content, its links and its settings; other sources stay."""
+    from manifests.links import read_links
+
+    named = [s for s in sources if s.startswith("links:")]
+    if not named:
+        return None, list(sources), []
+    if len(sources) > 1:
+        raise click.UsageError("links:FILE builds one corpus again; give it alone")
+    links = read_links(Path(named[0].removeprefix("links:")))
+    return links, links.addresses, links.settings()
+
+
+def _tell_fates(out, links) -> None:
+    from manifests.corpus import Corpus
+    from pipeline.build.rebuilt import fates, summary, write_fates
+
+    rows = fates(Corpus(out), links)
+    write_fates(out, rows)
+    click.echo(summary(rows), err=True)

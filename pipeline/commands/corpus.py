@@ -123,11 +123,26 @@ def verify(corpus, as_json) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--side-files",
+    is_flag=True,
+    help="Of a finished corpus, only what no resume and no append needs: frames' faces and tracks.",
+)
 @friendly
-def clean(folder, yes) -> None:
+def clean(folder, yes, side_files) -> None:
     """Remove what yld wrote to FOLDER (a corpus, audit, scores, demo, ...), nothing else."""
     from pipeline.corpus.clean import clean as run
+    from pipeline.corpus.clean import clean_side_files
 
+    if side_files:
+        done = clean_side_files(folder)
+        whose = f" of {', '.join(done.stages)}" if done.stages else ""
+        click.echo(
+            f"{done.num_files} side files{whose} removed ({done.num_bytes / 1e6:.1f} MB); ledger, "
+            f"clips and media stay ({done.bytes_left / 1e6:.1f} MB in work). A changed setting "
+            "does the stages again whose files it needs"
+        )
+        return
     if not yes:
         raise click.UsageError(f"this removes all that yld wrote to {folder}; add --yes")
     removed, left = run(folder)

@@ -68,7 +68,10 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 )
 @click.option("--shards", type=FOLDER, help="Corpus whose test split is synthesized.")
 @click.option(
-    "--checkpoint", type=click.Path(path_type=Path, exists=True), help="Model that synthesizes it."
+    "--checkpoint",
+    type=click.Path(path_type=Path, exists=True),
+    help="Model that made --hyp; the signatures of its scores say which, and with what it was "
+    "trained.",
 )
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
@@ -91,9 +94,9 @@ def evaluate(
     """Score generated speech against the true one: a row per utterance and metric."""
     from evaluation.catalogue import parse
 
-    if shards or checkpoint:
+    if shards:
         raise ValueError(
-            "--shards and --checkpoint wait for the first trainer of speech; "
+            "--shards waits for synthesis of whole parts; "
             "synthesize to a folder and give it with --hyp and --ref"
         )
     if not hyp or not ref:
@@ -107,6 +110,11 @@ def evaluate(
     from pipeline.scoring.evaluate import table_rows
     from pipeline.storage.own_folder import claim
 
+    made_by = None
+    if checkpoint:
+        from pipeline.synthesis.models import maker_of
+
+        made_by = maker_of(checkpoint)
     outcome = run(
         ref,
         hyp,
@@ -117,6 +125,7 @@ def evaluate(
         speakers=speakers,
         ceilings=not no_ceilings,
         address=address,
+        made_by=made_by,
     )
     from evaluation.report import write_report
 

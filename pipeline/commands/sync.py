@@ -55,7 +55,9 @@ def run_options(command):
     help="Folder for offsets.parquet, summary.json and report.html.",
 )
 @click.option(
-    "--layout", type=click.Choice(LAYOUTS), help="How the files lie; recognised if not given."
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="How the files lie (`yld corpora`); recognised if not given.",
 )
 @click.option(
     "--estimator",

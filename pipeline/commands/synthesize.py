@@ -28,9 +28,15 @@ from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
 )
 @click.option(
     "--out",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="WAV to write: 16 kHz, mono, as long as the video.",
+    help="WAV to write: 16 kHz, mono, as long as the video; --embedding needs none.",
+)
+@click.option(
+    "--embedding",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Voices of the face and of the video's sound, for text-to-speech that takes GE2E "
+    "vectors: .npy or .safetensors (lip2speech, speaker_identity).",
 )
 @click.option(
     "--mux",
@@ -66,10 +72,21 @@ from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
 @model_dir_option
 @friendly
 def synthesize(
-    checkpoint, video, out, mux, speaker, track, device, seed, exemplars, assignments, model_dir
+    checkpoint,
+    video,
+    out,
+    embedding,
+    mux,
+    speaker,
+    track,
+    device,
+    seed,
+    exemplars,
+    assignments,
+    model_dir,
 ) -> None:
     """Speech for the face in a video, by a model that `yld train` trained."""
-    _check_names(out, mux)
+    _check_names(out, mux, embedding)
     use_model_dir(model_dir)
     from pipeline.config.build_config import load_config
     from pipeline.synthesis.job import Request
@@ -83,7 +100,17 @@ def synthesize(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
     request = Request(
-        checkpoint, video, out, mux, speaker, track, device, seed, tuple(exemplars), config
+        checkpoint,
+        video,
+        out,
+        mux,
+        speaker,
+        track,
+        device,
+        seed,
+        tuple(exemplars),
+        config,
+        embedding,
     )
     try:
         done = run(request, lambda text: click.echo(text, err=True))
@@ -94,18 +121,37 @@ def synthesize(
             err=True,
         )
         sys.exit(EXIT_FAILED)
-    click.echo(f"{out}: {done.seconds:.2f} s, of which {done.spoken_seconds:.2f} s are spoken")
+    if done.embeddings is not None:
+        facts = done.embeddings.facts
+        heard = facts["voice_reason"] or f"its cosine with the voice's is {facts['cosine']:.2f}"
+        click.echo(f"{embedding}: the voice of the face; {heard}")
+    if out is not None:
+        click.echo(f"{out}: {done.seconds:.2f} s, of which {done.spoken_seconds:.2f} s are spoken")
     if mux is not None:
         click.echo(f"{mux}: the video with that sound")
 
 
-def _check_names(out: Path, mux: Path | None) -> None:
+def _check_names(out: Path | None, mux: Path | None, embedding: Path | None) -> None:
     """Before anything that takes long. Raises NotOursError."""
+    from pipeline.synthesis.embedding import ENDS, files_of
+
+    if out is None and embedding is None:
+        raise click.UsageError("give --out FILE.wav, --embedding FILE, or both")
+    if out is None and mux is not None:
+        raise click.UsageError("--mux needs --out: the sound that the copy gets")
+    if out is not None and out.suffix.lower() != ".wav":
+        raise click.BadParameter(f"{out}: end its name in .wav", param_hint="--out")
+    if embedding is not None and embedding.suffix not in ENDS:
+        told = f"{embedding}: end its name in {' or '.join(ENDS)}"
+        raise click.BadParameter(told, param_hint="--embedding")
+    names = [name for name in (out, mux) if name is not None]
+    refuse_places(*names, *([] if embedding is None else files_of(embedding)))
+
+
+def refuse_places(*names: Path) -> None:
+    """Raises NotOursError for files that are there, or cannot be made."""
     from pipeline.storage.own_folder import NotOursError, refuse_existing
 
-    if out.suffix.lower() != ".wav":
-        raise click.BadParameter(f"{out}: end its name in .wav", param_hint="--out")
-    names = [out] if mux is None else [out, mux]
     refuse_existing(*names)
     for name in names:
         above = next(p for p in name.resolve().parents if os.path.lexists(p))

@@ -14,7 +14,22 @@ LOGGERS = ("tensorboard", "wandb")
 """Those of `training.harness.log`, told without importing it."""
 
 
-@click.group()
+class Models(click.Group):
+    """Its help says of each model what it needs, how large it is and how long `tiny` takes."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Instead of the first words of each."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            assert command is not None
+            short = command.get_short_help_str(formatter.width)
+            rows.append((name, " ".join(KINDS[name].told) if name in KINDS else short))
+        with formatter.section("Models"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Models)
 def train() -> None:
     """Train a model on built corpora.
 
@@ -28,7 +43,16 @@ def training_options(command):
         click.option(
             "--keep-folds",
             type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the weights that judged each group of speakers.",
+            help="Folder for the weights and windows of each group of speakers; a trial that "
+            "was stopped goes on there.",
+        ),
+        click.option(
+            "--index",
+            "indices",
+            multiple=True,
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Tab-separated table with the columns path (beside it) and speaker, whose "
+            "speakers count instead of those that faces tell apart; may be given several times.",
         ),
         click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
         click.option(
@@ -90,15 +114,11 @@ def _refuse_existing(options) -> None:
     """Before anything that takes long to import."""
     from pipeline.storage.own_folder import refuse_existing
 
-    out, keep_folds = options["out"], options["keep_folds"]
-    refuse_existing(
-        out,
-        out.with_suffix(".trial.json"),
-        *(keep_folds.glob("fold*.safetensors") if keep_folds else ()),
-    )
+    out = options["out"]
+    refuse_existing(out, out.with_suffix(".trial.json"))
 
 
-def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
+def _train(system, corpora, out, synchronous, indices, fold_size, jobs, keep_folds) -> None:
     from training.models.lipsync.run import run
 
     run(
@@ -106,6 +126,7 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
         corpora,
         out,
         synchronous,
+        indices=indices,
         fold_size=fold_size,
         jobs=jobs,
         keep_folds=keep_folds,
@@ -116,7 +137,7 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
 def model_command(kind: Kind) -> click.Command:
     """`yld train NAME` of a model in the catalogue."""
 
-    @click.command(kind.name, help=f"{kind.about}.\n\nData: {kind.needs}.\n\n{kind.parameters}.")
+    @click.command(kind.name, help="\n\n".join(kind.told))
     @click.argument("more", nargs=-1, metavar="[CORPUS]...")
     @click.option(
         "--data",
@@ -257,3 +278,5 @@ def _report(kind: Kind, out: Path, outcome) -> None:
         click.echo(f"weights: {out / 'best.safetensors'}")
     if kind.speaks and outcome.best is not None:
         click.echo(f"next: yld synthesize --checkpoint {out} --video VIDEO --out sound.wav")
+    if kind.animator and outcome.best is not None:
+        click.echo(f"next: yld redub VIDEO --audio WAV --checkpoint {out} --out new.mp4")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from manifests.plain_words import read_json
+from pipeline.run.ledger import Ledger
 
 SIDE_FOLDERS = ("shots", "tracks", "clips")
 """Work folders whose files carry the id of their video."""
@@ -34,12 +35,13 @@ class VideoCost:
         return self.cpu_s / self.video_s
 
 
-def newest_entries(ledger: Path) -> Iterator[dict[str, Any]]:
+def newest_entries(folder: Path) -> Iterator[dict[str, Any]]:
     """The last finished entry of every stage and unit: an earlier one had other settings."""
-    for unit in sorted(ledger.glob("*/*")):
-        files = sorted(unit.glob("*.json"), key=lambda f: (f.stat().st_mtime, f.name))
-        if files:
-            yield read_json(files[-1])
+    ledger = Ledger(folder)
+    try:
+        yield from (json.loads(row.text) for row in ledger.newest())
+    finally:
+        ledger.close()
 
 
 def video_costs(corpus: Path) -> list[VideoCost]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from manifests.files import sha256_of
 from manifests.paths import as_path
 from manifests.records import Correction
+from pipeline.run.ledger import Ledger
 
 
 def forget_lost(corrections: Sequence[Correction], work: Path, known: Iterable[str | None]) -> None:
@@ -28,15 +29,11 @@ def forget_lost(corrections: Sequence[Correction], work: Path, known: Iterable[s
             gone.add(item.target)
     if not gone:
         return
-    for path in (work / "ledger" / "correct").glob("*/*.json"):
-        if gone & _targets(path):
-            path.unlink()
+    ledger = Ledger(work / "ledger")
+    ledger.forget("correct", lambda entry: bool(gone & _targets(entry)))
+    ledger.close()
 
 
-def _targets(path: Path) -> set[str]:
-    """What a ledger entry says was written; nothing of one that is broken."""
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))["results"]
-        return {record["target"] for r in results for record in r["records"] or []}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+def _targets(entry: dict[str, Any]) -> set[str]:
+    """What a ledger entry says was written."""
+    return {record["target"] for r in entry["results"] for record in r["records"] or []}

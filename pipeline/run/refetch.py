@@ -13,16 +13,20 @@ from pathlib import Path
 
 from manifests import records as rec
 from manifests.paths import as_path
-from pipeline.graph import of_kind, records_in
-from pipeline.run.ledger import Entry
+from pipeline.graph import records_in, units_of_kind
+from pipeline.run.entry import Entry
+from pipeline.run.finished import Entries, that_gave
 from pipeline.run.unit import Unit
 from pipeline.storage.work_files import WorkFiles
+
+COPIED = frozenset({"link", "member"})
+"""Kinds of sources whose media is a copy of our own."""
 
 
 class Refetch:
     """Units that wait for their media. `entries` are the runner's, by stage and unit."""
 
-    def __init__(self, files: WorkFiles, entries: dict[str, dict[str, Entry]]) -> None:
+    def __init__(self, files: WorkFiles, entries: Entries) -> None:
         self.files, self.entries = files, entries
         self._waiting: dict[str, list[Unit]] = {}
 
@@ -31,9 +35,9 @@ class Refetch:
         path = _media_of(unit)
         if path.startswith("/") or self.files.size(path) is not None:
             return None  # the user's own, or at hand
-        for entry in of_kind(self.entries, rec.Fetched):
+        for entry in that_gave(units_of_kind(self.entries, rec.Fetched), _video_of(unit)):
             for fetched in entry.outputs:
-                if fetched.kind == "link" and fetched.media_path == path:
+                if fetched.kind in COPIED and fetched.media_path == path:
                     return self._source(fetched.source_id)
         return None
 
@@ -43,7 +47,8 @@ class Refetch:
         return path if path.is_absolute() and not path.exists() else None
 
     def _source(self, source_id: str) -> rec.Source | None:
-        found = (s for e in of_kind(self.entries, rec.Source) for s in e.outputs)
+        entries = that_gave(units_of_kind(self.entries, rec.Source), source_id)
+        found = (s for e in entries for s in e.outputs)
         return next((s for s in found if s.source_id == source_id), None)
 
     def hold(self, source_id: str, unit: Unit) -> bool:
@@ -63,12 +68,8 @@ class Refetch:
         self, entry: Entry, go: Callable[[Unit], None], fail: Callable[[Unit, str, str], None]
     ) -> None:
         """The source has an outcome: its units go on, or fail with what became of it."""
-        was = {
-            f.media_path: f.sha256
-            for before in of_kind(self.entries, rec.Fetched)
-            if before.unit == entry.unit
-            for f in before.outputs
-        }
+        before = units_of_kind(self.entries, rec.Fetched).get(entry.unit)
+        was = {f.media_path: f.sha256 for f in (before.outputs if before else ())}
         now = {f.media_path: f.sha256 for f in entry.outputs}
         for unit in self._waiting.pop(entry.unit):
             path = _media_of(unit)
@@ -89,6 +90,10 @@ class Refetch:
                 )
 
 
+def _video_of(unit: Unit) -> str:
+    return getattr(unit.records[0], "video_id", unit.name) if unit.records else unit.name
+
+
 def _media_of(unit: Unit) -> str:
     """The media that a stage reads which reads media: that of its records, or of their video."""
     return next(
@@ -107,11 +112,10 @@ def _why(entry: Entry) -> str:
     return "no reason is known"
 
 
-def drop(
-    files: WorkFiles, entries: dict[str, dict[str, Entry]], video_id: str | None = None
-) -> None:
+def drop(files: WorkFiles, entries: Entries, video_id: str | None = None) -> None:
     """Delete fetched media (never the user's own files), of one video or of all."""
-    for entry in of_kind(entries, rec.Fetched):
+    units = units_of_kind(entries, rec.Fetched)
+    for entry in units.values() if video_id is None else that_gave(units, video_id):
         for fetched in entry.outputs:
-            if fetched.kind == "link" and video_id in (None, fetched.video_id):
+            if fetched.kind in COPIED and video_id in (None, fetched.video_id):
                 files.drop([fetched.media_path])

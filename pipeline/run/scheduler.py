@@ -7,12 +7,13 @@ carried out.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from manifests import records as rec
-from pipeline.graph import Node, check_graph, context_name
+from pipeline.graph import HINTS, Node, check_graph, context_name
+from pipeline.run.finished import Finished
 from pipeline.run.ledger import Entry, Ledger, digest, failed_retryable
 from pipeline.run.pools import Ended, Pools
 from pipeline.run.refetch import Refetch
@@ -49,7 +50,7 @@ class Runner:
         self.nodes, self.configs, self.files, self.ledger = tuple(nodes), configs, files, ledger
         self.pools, self.policy, self.rate_limiter = pools, policy, rate_limiter
         self.observe, self._check = observe, check
-        self.entries: dict[str, dict[str, Entry]] = {n.name: {} for n in self.nodes}
+        self.entries = {n.name: Finished(ledger) for n in self.nodes}
         self._stages = {n.name: n.stage()(configs.get(n.name)) for n in self.nodes}
         self._salt = {
             name: digest([name, stage.version, configs.get(name), stage.fingerprint()])
@@ -61,11 +62,26 @@ class Runner:
         self._at_work: dict[str, Unit] = {}
         self._fetcher = next((n for n in self.nodes if self._stages[n.name].fetches_media), None)
         self._refetch = Refetch(self.files, self.entries)
+        self._hints: dict[str, list[rec.Hint]] = defaultdict(list)
+        self._request_of: dict[str, str] = {}
 
-    def run(self, requests: Sequence[Any]) -> dict[str, dict[str, Entry]]:
-        """Entries by stage and unit, once every unit has an outcome. Raises RunStopped."""
+    def run(self, requests: Sequence[Any], hints: Sequence[rec.Hint] = ()) -> dict[str, Finished]:
+        """Entries by stage and unit, once every unit has an outcome. Raises RunStopped.
+
+        `hints` that say where to look are given to the nodes that ask for them.
+        """
+        for hint in sorted(hints, key=lambda h: (h.start_s or 0.0, h.hint_id)):
+            if hint.is_guide():
+                self._hints[hint.request_id].append(hint)
         for request in requests:
             self._submit(self.nodes[0], self.nodes[0].unit_of(request), [request])
+        try:
+            self._run()
+        finally:
+            self.ledger.send()
+        return self.entries
+
+    def _run(self) -> None:
         while self._queue.num_ready or self._queue.num_waiting or self.pools.num_running:
             self._check()
             self._queue.wake()
@@ -80,14 +96,13 @@ class Runner:
                     )
             for ended in self.pools.wait(POLL_S):
                 self._handle(ended)
-        return self.entries
 
     def pending(self) -> dict[str, int]:
         """Records without an outcome yet, by stage."""
-        count: dict[str, int] = defaultdict(int)
-        for unit in [*self._queue, *self._at_work.values(), *self._refetch.held()]:
+        count = Counter(self._queue.num_records)
+        for unit in [*self._at_work.values(), *self._refetch.held()]:
             count[unit.node.name] += len(unit.records)
-        return dict(count)
+        return dict(+count)
 
     # -- entering units ------------------------------------------------------------------
 
@@ -102,9 +117,9 @@ class Runner:
         unit = Unit(
             node, name, records, self._serial, key=key, side_name=once[:16], earlier=earlier
         )
-        entry = self._finished_before(unit, once)
-        if entry is not None:
-            self._finish(node, entry, "reused")
+        before = self._finished_before(unit, once)
+        if before is not None:
+            self._finish(node, *before, "reused")
             return
         self.observe("queued", node, unit)
         self._queue.push(unit)
@@ -115,20 +130,50 @@ class Runner:
     def _key(self, node: Node, records: list[Any], earlier: dict[str, Any]) -> str:
         return digest([self._salt[node.name], records, earlier])
 
-    def _finished_before(self, unit: Unit, once: str) -> Entry | None:
-        """Its entry, where it need not be done again; `once` is the key of an earlier release."""
-        name = unit.node.name
-        entry = self.ledger.get(name, unit.name, unit.key) or self.ledger.get(name, unit.name, once)
-        if entry is None or failed_retryable(entry):
-            return None
-        if self.policy.retry_failed and any(r.failure for r in entry.results):
-            return None
-        return entry if self._side_files_exist(entry) else None
+    def _finished_before(self, unit: Unit, once: str) -> tuple[Entry, int] | None:
+        """Its entry and that one's number, where it need not be done again; `once` is the key of an
+        earlier release."""
+        for key in dict.fromkeys((unit.key, once)):
+            number = self.ledger.find(unit.node.name, unit.name, key)
+            entry = None if number is None else self.ledger.read(number)
+            if number is None or entry is None:
+                continue
+            if failed_retryable(entry):
+                return None
+            if self.policy.retry_failed and any(r.failure for r in entry.results):
+                return None
+            is_usable = self._side_files_exist(entry) or self._is_past(unit.node, entry)
+            return (entry, number) if is_usable else None
+        return None
+
+    def _is_past(self, node: Node, entry: Entry, kept: dict[str, Any] | None = None) -> bool:
+        """Whether all that follows from an entry is finished: then nobody reads its side files,
+        which `yld clean --side-files` may have removed."""
+        position = self.nodes.index(node)
+        if position + 1 == len(self.nodes):
+            return self._side_files_exist(entry)
+        following = self.nodes[position + 1]
+        known = {**self._kept.get(entry.unit, {}), **(kept or {}), **_to_keep(node, entry.outputs)}
+        for name, records in _grouped(following, entry.outputs).items():
+            earlier = {n: known[n] for n in following.context if n in known}
+            before = {n: known[n] for n in following.once_context if n in known}
+            found = self.ledger.get(
+                following.name, name, self._key(following, records, earlier)
+            ) or self.ledger.get(
+                following.name, name, self._key(following, records, earlier | before)
+            )
+            if found is None or failed_retryable(found):
+                return False
+            if self.policy.retry_failed and any(r.failure for r in found.results):
+                return False
+            if not self._is_past(following, found, known):
+                return False
+        return bool(entry.outputs)
 
     def _side_files_exist(self, entry: Entry) -> bool:
         """A power cut leaves empty ones."""
         return all(
-            self.files.size(name)
+            self.files.earlier_size(name)
             for record in entry.outputs
             for name in rec.files_of(record, "side_file")
         )
@@ -136,27 +181,25 @@ class Runner:
     # -- dispatching ---------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        passed, kept = [], set()
-        while self._queue.num_ready:
-            unit = self._queue.pop()
+        full: set[str] = set()
+        for unit in self._queue.heads():
             pool = self.policy.pool_of.get(unit.node.name, unit.node.pool)
-            if self._waits_for_media(unit):
+            if pool in full or self._must_wait(unit):
                 continue
-            too_far = (
-                unit.node is self._fetcher
-                and self._is_too_far_ahead()
-                and not self._refetch.is_pending(unit.name)
-            )
-            if too_far or pool in kept or not self.pools.has_room(pool, unit.alone):
-                if unit.alone and not too_far:
-                    kept.add(pool)  # nobody overtakes it, or no worker would ever be empty
-                passed.append(unit)
-                if len(passed) > 4 * len(self.nodes):
-                    break
+            if not self.pools.has_room(pool, unit.alone):
+                full.add(pool)  # nobody overtakes one that wants a worker to itself either
                 continue
-            self._start(unit, pool)
-        for unit in passed:
-            self._queue.push(unit)
+            self._queue.pop(unit.node.name)
+            if not self._waits_for_media(unit):
+                self._start(unit, pool)
+
+    def _must_wait(self, unit: Unit) -> bool:
+        """Whether downloads, of which it is one that nobody waits for yet, are too far ahead."""
+        return (
+            unit.node is self._fetcher
+            and not self._refetch.is_pending(unit.name)
+            and self._is_too_far_ahead()
+        )
 
     def _start(self, unit: Unit, pool: str) -> None:
         name = unit.node.name
@@ -213,8 +256,7 @@ class Runner:
         return True
 
     def _is_too_far_ahead(self) -> bool:
-        net = {n.name for n in self.nodes if n.pool in NET}
-        at_work = sum(job.stage not in net for job in self.pools.running_jobs())
+        at_work = sum(unit.node.pool not in NET for unit in self._at_work.values())
         return self._queue.num_ahead(NET) + at_work >= self.policy.max_ahead
 
     # -- leaving units -------------------------------------------------------------------
@@ -284,26 +326,50 @@ class Runner:
                 lambda u, reason, why: self._fail(u, reason, why, retryable=True),
             )
             return  # its rows stand already; only the media was missing
-        self.ledger.put(entry, whole.node.outputs)
-        self._finish(whole.node, entry, "finished")
+        number = self.ledger.put(entry, whole.node.outputs)
+        self._finish(whole.node, entry, number, "finished")
 
-    def _finish(self, node: Node, entry: Entry, event: str) -> None:
-        self.entries[node.name][entry.unit] = entry
+    def _finish(self, node: Node, entry: Entry, number: int, event: str) -> None:
+        self.entries[node.name].add(entry, number)
         self.observe(event, node, entry)
         position = self.nodes.index(node)
-        if position + 1 == len(self.nodes):
+        if position + 1 == len(self.nodes) or not entry.outputs:
+            self._kept.pop(entry.unit, None)  # no stage asks for it any more
             return
         following = self.nodes[position + 1]
-        groups: dict[str, list[Any]] = defaultdict(list)
-        for record in entry.outputs:
-            groups[following.unit_of(record)].append(record)
-        kept_as = context_name(node)
-        for name, records in groups.items():
-            if kept_as is not None:
-                self._kept[name][kept_as] = (
-                    records[0] if kept_as == "video" else {rec.record_id(r): r for r in records}
-                )
+        if self._hints:
+            self._keep_hints(entry.outputs)
+        for name, records in _grouped(following, entry.outputs).items():
+            if kept := _to_keep(node, records):
+                self._kept[name].update(kept)
             self._submit(following, name, records)
+
+    def _keep_hints(self, outputs: Sequence[Any]) -> None:
+        """From requests to sources to videos. Of links that lead to the same video the first
+        one's count, as its file does."""
+        for record in outputs:
+            if isinstance(record, rec.Source):
+                self._request_of[record.source_id] = record.request_id
+            elif isinstance(record, rec.Fetched) and HINTS not in self._kept[record.video_id]:
+                hints = self._hints.get(self._request_of.get(record.source_id, ""), [])
+                if hints and not any(record.video_id in seen for seen in self._seen.values()):
+                    self._kept[record.video_id][HINTS] = hints
+
+
+def _grouped(following: Node, records: Sequence[Any]) -> dict[str, list[Any]]:
+    """The units of the stage that follows."""
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        groups[following.unit_of(record)].append(record)
+    return groups
+
+
+def _to_keep(node: Node, records: Sequence[Any]) -> dict[str, Any]:
+    """What later stages of the unit are given of these records, by field of `Context`."""
+    kept_as = context_name(node)
+    if kept_as is None or not records:
+        return {}
+    return {kept_as: records[0] if kept_as == "video" else {rec.record_id(r): r for r in records}}
 
 
 def _job_id(job: Job) -> str:

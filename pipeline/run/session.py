@@ -194,6 +194,7 @@ def _running(
         with progress:
             yield runner
         files.flush()
+        runner.ledger.settle()
     except BaseException as error:
         cause = error
         raise

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from manifests.records import Fetched, Source, Video
-from pipeline.graph import Node, of_kind
-from pipeline.run.ledger import Entry
+from pipeline.graph import Node, of_kind, units_of_kind
+from pipeline.run.finished import Entries, fallen, totals_of
 from pipeline.run.progress import table
 
 COLUMNS = ["stage", "inputs", "accepted", "rejected", "failed", "outputs", "pending"]
@@ -17,6 +17,7 @@ COST_COLUMNS = [
     "cpu_s",
     "cpu_s_per_video_s",
     "decoded_s_per_video_s",
+    "decode_cpu_s_per_video_s",
     "peak_rss_mb",
     "pictures",
     "pictures_per_network_s",
@@ -29,39 +30,39 @@ COST_COLUMNS = [
 
 def rows(
     nodes: tuple[Node, ...],
-    entries: dict[str, dict[str, Entry]],
+    entries: Entries,
     pending: dict[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """accepted + rejected + failed + pending = inputs in every row."""
-    video_s = sum(
-        record.duration_us / 1e6 for entry in of_kind(entries, Video) for record in entry.outputs
-    )
+    video_s = totals_of(units_of_kind(entries, Video)).video_us / 1e6
     table = []
     for node in nodes:
-        units = entries.get(node.name, {}).values()
-        results = [r for entry in units for r in entry.results]
+        total = totals_of(entries.get(node.name, {}))
         waiting = (pending or {}).get(node.name, 0)
         table.append(
             {
                 "stage": node.name,
-                "inputs": len(results) + waiting,
-                "accepted": sum(r.records is not None for r in results),
-                "rejected": sum(r.reject is not None for r in results),
-                "failed": sum(r.failure is not None for r in results),
-                "outputs": sum(len(r.records or []) for r in results),
+                "inputs": total.accepted + total.rejected + total.failed + waiting,
+                "accepted": total.accepted,
+                "rejected": total.rejected,
+                "failed": total.failed,
+                "outputs": total.outputs,
                 "pending": waiting,
-                "cpu_s": round(sum(e.cpu_s for e in units), 2),
-                "cpu_s_per_video_s": round(sum(e.cpu_s for e in units) / video_s, 4)
-                if video_s
-                else None,
-                "decoded_s_per_video_s": round(sum(e.decoded_s for e in units) / video_s, 3)
-                if video_s
-                else None,
-                "peak_rss_mb": round(max((e.peak_rss_mb for e in units), default=0.0), 1),
-                **speed(units),
+                "cpu_s": round(total.cpu_s, 2),
+                "cpu_s_per_video_s": round(total.cpu_s / video_s, 4) if video_s else None,
+                "decoded_s_per_video_s": round(total.decoded_s / video_s, 3) if video_s else None,
+                "decode_cpu_s_per_video_s": _decode(total.extra, video_s),
+                "peak_rss_mb": round(total.peak_rss_mb, 1),
+                **speed(total.extra),
             }
         )
     return table
+
+
+def _decode(extra: Mapping[str, float], video_s: float) -> float | None:
+    """CPU-seconds of one decode a second of video, by the stage that sees every frame once."""
+    spent = extra.get("decode_cpu_s", 0.0)
+    return round(spent / video_s, 4) if spent and video_s else None
 
 
 def cost_table(table_rows: list[dict[str, Any]]) -> str:
@@ -88,6 +89,12 @@ def cost_table(table_rows: list[dict[str, Any]]) -> str:
         }
     )
     lines = table(shown, ["stage", "cpu_s", "cpu_s/video_s", "decodes", "peak_mb"])
+    plain = next((d for r in table_rows if (d := r.get("decode_cpu_s_per_video_s"))), None)
+    if plain is not None and each:
+        lines += (
+            f"\na plain decode of these files: {plain} CPU-s per video-s; "
+            f"all stages: {sum(each) / plain:.1f} of it"
+        )
     speed_told = next((r for r in table_rows if r.get("pictures")), None)
     if speed_told is None:
         return lines
@@ -98,24 +105,24 @@ def cost_table(table_rows: list[dict[str, Any]]) -> str:
     )
 
 
-def failure_rate(entries: dict[str, dict[str, Entry]]) -> float:
+def failure_rate(entries: Entries) -> float:
     """Share of sources and videos in which something failed, 0 to 1.
 
     A source that fell before its videos were known counts as one video, and a video with several
     failures as one.
     """
     failed = failed_units(entries)
-    fell = sum(r.records is None for e in of_kind(entries, Source) for r in e.results)
-    videos = sum(len(e.results) for e in of_kind(entries, Fetched))
-    return len(failed) / max(1, fell + videos)
+    sources, videos = (totals_of(units_of_kind(entries, kind)) for kind in (Source, Fetched))
+    fell = sources.rejected + sources.failed
+    return len(failed) / max(1, fell + videos.accepted + videos.rejected + videos.failed)
 
 
-def failed_units(entries: dict[str, dict[str, Entry]]) -> set[str]:
+def failed_units(entries: Entries) -> set[str]:
     """Sources and videos in which something failed."""
     return {
         unit
         for units in entries.values()
-        for unit, entry in units.items()
+        for unit, entry in fallen(units)
         if any(r.failure is not None for r in entry.results)
     }
 
@@ -135,7 +142,7 @@ def notes(corpus: Any) -> list[dict[str, Any]]:
     ]
 
 
-def note_line(entries: dict[str, dict[str, Entry]]) -> str | None:
+def note_line(entries: Entries) -> str | None:
     """One sentence on videos that were kept though something is odd about them, or None."""
     words: dict[str, int] = defaultdict(int)
     for entry in of_kind(entries, Video):
@@ -148,27 +155,23 @@ def note_line(entries: dict[str, dict[str, Entry]]) -> str | None:
     return f"kept with a note: {listed} (`yld status --why` says what was found)"
 
 
-def speed(units: Iterable[Entry]) -> dict[str, Any]:
+def speed(total: Mapping[str, float]) -> dict[str, Any]:
     """What went through detector and landmarker, as measured in the workers; None if nothing did.
 
     Per second of the network: of its calls, with whatever the backend does around it. Per second
     of a worker: of all that the stage did, decoding included; time in which a worker had several
     videos in hand counts once.
     """
-    total: dict[str, float] = defaultdict(float)
-    for entry in units:
-        if entry.extra.get("detector_items"):
-            for name, value in entry.extra.items():
-                total[name] += value
 
     def rate(items: str, seconds: str) -> float | None:
-        return round(total[items] / total[seconds], 1) if total[items] and total[seconds] else None
+        of, over = total.get(items), total.get(seconds)
+        return round(of / over, 1) if of and over else None
 
     return {
-        "pictures": round(total["detector_items"]) or None,
+        "pictures": round(total.get("detector_items", 0)) or None,
         "pictures_per_network_s": rate("detector_items", "detector_s"),
         "pictures_per_worker_s": rate("detector_items", "worker_s"),
-        "faces": round(total["landmarker_items"]) or None,
+        "faces": round(total.get("landmarker_items", 0)) or None,
         "faces_per_network_s": rate("landmarker_items", "landmarker_s"),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.run.ledger import Entry
+from pipeline.run.finished import Entries, fallen
 
 NUM_SHOWN, EACH_SHOWN = 3, 20
 
@@ -45,14 +45,13 @@ def grouped(
     return sorted(table, key=lambda r: (order.get(r["stage"], 99), -r["count"], r["reason"]))
 
 
-def of_entries(
-    entries: dict[str, dict[str, Entry]], *, offsets: bool = False
-) -> list[dict[str, Any]]:
+def of_entries(entries: Entries, *, offsets: bool = False) -> list[dict[str, Any]]:
     """As `grouped`, from the ledger's entries; with `offsets` one that has no number counts as a
     reject whose reason is its status."""
     rejects, failures = [], []
     for stage, units in entries.items():
-        for result in (r for entry in units.values() for r in entry.results):
+        chosen = units.items() if offsets else fallen(units)
+        for result in (r for _, entry in chosen for r in entry.results):
             if result.reject is not None:
                 rejects.append(vars(result.reject) | {"stage": stage})
             elif result.failure is not None:
@@ -132,11 +131,11 @@ def _one(
     yield line if width is None or len(line) <= width else line[: width - 1] + "…"
 
 
-def failed_words(entries: dict[str, dict[str, Entry]], corpus: Path | str) -> str | None:
+def failed_words(entries: Entries, corpus: Path | str) -> str | None:
     """What failed and how to have it tried again; None where nothing did."""
     failed: dict[str, bool] = {}
     for units in entries.values():
-        for unit, entry in units.items():
+        for unit, entry in fallen(units):
             for result in entry.results:
                 if result.failure is not None:
                     failed[unit] = failed.get(unit, True) and result.failure.retryable

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from evaluation.metrics.offset_r2 import agreement
 from evaluation.pairing import pair_folders
 from evaluation.records import Score, Utterance
-from evaluation.signatures import signature
+from evaluation.signatures import signature, with_fields
 from evaluation.statistics import Summary, summarise
 from manifests.files import record_temporaries, sha256_of, sweep_temporaries, write_atomic
 from manifests.ids import hash_id
@@ -58,8 +58,10 @@ def evaluate(
     speakers: Path | None = None,
     ceilings: bool = True,
     address: str | None = None,
+    made_by: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`.
+    """Score every pair and write `scores.parquet`, `ceilings.parquet` and `scores.json`. What made
+    the hypotheses is added to their signatures.
 
     Raises ValueError for folders without a pair, NotOursError and FileInTheWayError for what is
     another's at `out`, and ClusterError where Ray does not start.
@@ -70,12 +72,14 @@ def evaluate(
     sweep_temporaries(out / "work" / RECORDS)
     record_temporaries(out / "work" / RECORDS)
     try:
-        return _evaluate(utterances, only, out, names, ceilings, address, own)
+        return _evaluate(utterances, only, out, names, ceilings, address, own, made_by or {})
     finally:
         record_temporaries(None)
 
 
-def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -> Outcome:
+def _evaluate(
+    utterances, only, out, names, ceilings, address, own: OwnFolder, made_by: Mapping[str, str]
+) -> Outcome:
     store = RowStore(out / "work" / "rows.jsonl")
     tasks = list(_tasks(utterances, out, ceilings))
     keys = Keys()
@@ -107,6 +111,11 @@ def _evaluate(utterances, only, out, names, ceilings, address, own: OwnFolder) -
         system: [dataclasses.replace(r, speaker=speaker[r.utterance]) for r in group]
         for system, group in rows.items()
     }
+    if made_by and HYPOTHESIS in rows:
+        rows[HYPOTHESIS] = [
+            dataclasses.replace(r, signature=with_fields(r.signature, made_by))
+            for r in rows[HYPOTHESIS]
+        ]
     outcome = Outcome(rows, {s: summarise(r) for s, r in rows.items()}, utterances, only, reused)
     own.about_to_write(MADE)
     _write(out, outcome)

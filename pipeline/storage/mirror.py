@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from manifests.files import atomic_path, sha256_of, write_atomic
 from pipeline.storage.address import RemoteError, open_address, staging_folder
@@ -18,7 +19,7 @@ from pipeline.storage.own_folder import MARK, FileInTheWayError, claim
 from pipeline.storage.work_files import WorkFiles
 
 RECORD = "pushed.json"
-STATE = ("requests.json", "published.json", RECORD)
+STATE = ("requests.json", "hints.json", "published.json", RECORD)
 
 
 def push(root: Path, files: WorkFiles) -> int:
@@ -32,11 +33,12 @@ def push(root: Path, files: WorkFiles) -> int:
     own = claim(root, "corpus")
     names = [name for name in own.files if (root / name).is_file()]
     names.sort(key=lambda n: (n == "SHA256SUMS", not n.startswith("shards/"), n))
-    now = {name: sha256_of(root / name) for name in names}
+    now = {name: own.digests.of(name) for name in names}
     sent = 0
     try:
         system, base = open_address(address)
-        foreign = [n for n in names if n not in before and system.exists(f"{base}/{n}")]
+        lying = _names_at(system, base)
+        foreign = [n for n in names if n not in before and n in lying]
         if foreign:
             raise FileInTheWayError(
                 f"yld did not write what lies at {address} where it would write: "
@@ -46,12 +48,11 @@ def push(root: Path, files: WorkFiles) -> int:
         # Named before they are sent: a run that dies between leaves nothing that looks foreign.
         files.write(RECORD, json.dumps({**dict.fromkeys(now), **before}))
         for name in names:
-            there = before.get(name) == now[name] and system.exists(f"{base}/{name}")
-            if not there:
+            if before.get(name) != now[name] or name not in lying:
                 system.put_file(str(root / name), f"{base}/{name}")
                 sent += 1
         for name in set(before) - set(now):
-            if system.exists(f"{base}/{name}"):
+            if name in lying:
                 system.rm_file(f"{base}/{name}")
     except FileInTheWayError:
         raise
@@ -62,6 +63,23 @@ def push(root: Path, files: WorkFiles) -> int:
         ) from None
     files.write(RECORD, json.dumps(now))
     return sent
+
+
+def _names_at(system: Any, base: str) -> set[str]:
+    """Names of the corpus's files there: what lies beside `work`, some thousands a request."""
+    system.invalidate_cache()
+    try:
+        tops = system.ls(base, detail=True)
+    except FileNotFoundError:
+        return set()
+    found: set[str] = set()
+    for top in tops:
+        name = str(top["name"]).rstrip("/")
+        if top["type"] != "directory":
+            found.add(name)
+        elif name != f"{base}/work":
+            found.update(map(str, system.find(name)))
+    return {name.removeprefix(f"{base}/") for name in found}
 
 
 def open_corpus(address: str) -> tuple[Path, WorkFiles]:
@@ -106,19 +124,33 @@ def differences(root: Path, files: WorkFiles) -> list[dict[str, str]]:
 
 
 def pull_state(files: WorkFiles) -> int:
-    """Bring what a run goes on from and this machine lacks; the number of finished units brought.
+    """Bring what a run goes on from and this machine lacks; the number of the ledger's files
+    brought: batches of finished units, or of older releases one each.
 
     Raises RemoteError.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    for name in STATE:
+    for name in [*parts_of_published(files.folder), *STATE]:
         (files.folder / name).unlink(missing_ok=True)
     files.bring(STATE)
+    files.bring(parts_of_published(files.folder))
     missing = [n for n in files.listed("ledger") if not (files.folder / n).exists()]
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda name: files.bring([name]), missing))
+    files.bring(missing)
     return len(missing)
+
+
+def send_state(files: WorkFiles) -> None:
+    """What is published, told to other machines: its parts first, each once."""
+    files.send(parts_of_published(files.folder))
+    files.write("published.json", (files.folder / "published.json").read_text(encoding="utf-8"))
+
+
+def parts_of_published(work: Path) -> list[str]:
+    """Names below `work` of the parts that `published.json` names."""
+    try:
+        head = json.loads((work / "published.json").read_text(encoding="utf-8"))
+        return [f"published/{Path(str(part)).name}" for part in head.get("parts", [])]
+    except (OSError, ValueError, AttributeError):
+        return []
 
 
 def pull(root: Path, files: WorkFiles) -> int:

@@ -18,11 +18,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from manifests.files import recording, sha256_of, sweep_temporaries, write_atomic
+from manifests.files import recording, sweep_temporaries, write_atomic
 from manifests.paths import as_text, check_out
 from manifests.plain_words import sentence
 from manifests.shards import SampleIndex, index_name
 from manifests.walk import OWN_MARK
+from pipeline.storage.digests import Digests
 from pipeline.storage.lock import RECORDS
 
 MARK = OWN_MARK
@@ -53,6 +54,7 @@ class OwnFolder:
 
     def __init__(self, root: Path, kind: str, files: dict[str, str | None]) -> None:
         self.root, self.kind, self.files = root, kind, files
+        self.digests = Digests(root)
 
     def refuse_foreign(self, names: Iterable[str]) -> None:
         """Raises FileInTheWayError where something of another's lies at one of `names`."""
@@ -89,13 +91,13 @@ class OwnFolder:
     def is_whole(self, name: str) -> bool:
         """Whether the recorded file is there as it was written."""
         path, written = self.root / name, self.files.get(name)
-        return path.is_file() and (written is None or sha256_of(path) == written)
+        return path.is_file() and (written is None or self.digests.of(name) == written)
 
     def wrote(self, names: Iterable[str]) -> None:
         """Record what was written under `names`."""
         for name in names:
             if (self.root / name).is_file():
-                self.files[name] = sha256_of(self.root / name)
+                self.files[name] = self.digests.of(name)
         self.save()
 
     def remove(self, names: Iterable[str]) -> int:
@@ -128,7 +130,7 @@ class OwnFolder:
 
     def _keep_changed(self, name: str) -> None:
         path, written = self.root / name, self.files.get(name)
-        if written is None or not path.is_file() or sha256_of(path) == written:
+        if written is None or not path.is_file() or self.digests.of(name) == written:
             return
         kept = free_name(path)
         os.replace(path, kept)
@@ -138,7 +140,7 @@ class OwnFolder:
         )
 
     def save(self) -> None:
-        """Write the mark."""
+        """Write the mark, and what is known of the files' digests."""
         with recording(self.root / "work" / RECORDS):
             write_atomic(
                 self.root / MARK,
@@ -147,6 +149,7 @@ class OwnFolder:
                 )
                 + "\n",
             )
+            self.digests.save()
 
 
 def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
@@ -276,11 +279,10 @@ def _adopted(root: Path, kind: str) -> dict[str, str | None]:
             if (root / name).is_file()
         }
     published = root / "work" / "published.json"
-    shards = (
-        {s["shard"] for s in json.loads(published.read_text())["samples"]}
-        if (published.exists())
-        else set()
-    )
+    held = [json.loads(published.read_text())] if published.exists() else []
+    parts = [root / "work" / part for head in held for part in head.get("parts", [])]
+    held += [json.loads(part.read_text()) for part in parts]
+    shards = {s["shard"] for h in held for s in h["samples"]}
     # The mark may also have been lost since: an index that fits its shard was made from it.
     indexes = {index_name(s) for s in shards if SampleIndex.beside(root / s) is not None}
     names = {*fixed_names(), "report.html", *shards, *indexes}

@@ -26,6 +26,10 @@ from stages.base import Stage
 
 T = TypeVar("T")
 RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+AT_A_TIME = 16
+"""Files that are brought at a time."""
+FEW = 50
+"""Files of which each is asked for by itself."""
 KEEP_S = 3600.0
 """A file used within this time is never dropped from a node's folder."""
 
@@ -42,9 +46,16 @@ class WorkFiles:
     address: str | None = None
     _later: list[Future] = field(default_factory=list, repr=False)
     _threads: ThreadPoolExecutor | None = field(default=None, repr=False)
+    _seen: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "address": self.address, "_later": [], "_threads": None}
+        return {
+            "folder": self.folder,
+            "address": self.address,
+            "_later": [],
+            "_threads": None,
+            "_seen": {},
+        }
 
     @property
     def corpus_name(self) -> str | None:
@@ -65,16 +76,26 @@ class WorkFiles:
         return WorkFiles(staging_folder(self.corpus_address) / "work", self.address)
 
     def bring(self, names: Iterable[str]) -> None:
-        """Have the files called `names` in `folder`; one that is nowhere is left out."""
+        """Have the files called `names` in `folder`, many at a time; one that is nowhere is left
+        out."""
         if self.address is None:
             return
+        lacking = []
         for name in names:
             path = self.folder / _safe(name)
             if path.exists():
                 os.utime(path)
-                continue
-            with suppress(FileNotFoundError), atomic_path(path) as temporary:
-                self._do(partial(_get, name, temporary))
+            else:
+                lacking.append(name)
+        if len(lacking) < 2:
+            list(map(self._bring_one, lacking))
+            return
+        with ThreadPoolExecutor(min(AT_A_TIME, len(lacking))) as threads:
+            list(threads.map(self._bring_one, lacking))
+
+    def _bring_one(self, name: str) -> None:
+        with suppress(FileNotFoundError), atomic_path(self.folder / name) as temporary:
+            self._do(partial(_get, name, temporary))
 
     def send(self, names: Iterable[str]) -> None:
         """Have the files called `names`, which are in `folder`, at the address."""
@@ -91,24 +112,22 @@ class WorkFiles:
         if self.address is not None:
             self._do(lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content)))
 
-    def write_later(self, name: str, content: str) -> None:
-        """`write` whose sending need not be waited for; `flush` raises what went wrong."""
-        write_atomic(self.folder / _safe(name), content)
-        if self.address is None:
-            return
+    def send_later(self, name: str, content: bytes) -> Future[None]:
+        """Have a file with `content` at the address alone, some time; `flush` waits for it. Raises
+        what an earlier one ran into."""
         self._threads = self._threads or ThreadPoolExecutor(4)
         self._later = [f for f in self._later if not (f.done() and f.exception() is None)]
         for future in self._later:
             if future.done():
                 future.result()
-        self._later.append(
-            self._threads.submit(
-                self._do, lambda s, base: s.pipe_file(f"{base}/{name}", encoded(content))
-            )
+        sent = self._threads.submit(
+            self._do, lambda s, base: s.pipe_file(f"{base}/{_safe(name)}", content)
         )
+        self._later.append(sent)
+        return sent
 
     def flush(self) -> None:
-        """Wait for all that `write_later` began. Raises RemoteError."""
+        """Wait for all that `send_later` began. Raises RemoteError."""
         later, self._later = self._later, []
         for future in later:
             future.result()
@@ -127,6 +146,48 @@ class WorkFiles:
         if path.exists():
             return path.stat().st_size
         return None if self.address is None else self._size_there(name)
+
+    def earlier_size(self, name: str) -> int | None:
+        """As `size`, of a file that an earlier run made: a folder at the address is looked through
+        once, and stands then as it was."""
+        path = self.folder / _safe(name)
+        if path.exists():
+            return path.stat().st_size
+        if self.address is None:
+            return None
+        folder = PurePosixPath(name).parts[0]
+        if folder not in self._seen:
+            self._seen[folder] = self.look_through(folder)
+        return self._seen[folder].get(name)
+
+    def sizes_of(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of files by name, those that are nowhere left out: of many that are not here the
+        folder at the address is listed once."""
+        sizes, lacking = {}, []
+        for name in names:
+            try:
+                sizes[name] = (self.folder / _safe(name)).stat().st_size
+            except OSError:
+                lacking.append(name)
+        if self.address is None:
+            return sizes
+        there: dict[str, int] = {}
+        if len(lacking) > FEW:
+            for folder in {PurePosixPath(name).parts[0] for name in lacking}:
+                there |= self.look_through(folder)
+        for name in lacking:
+            size = there[name] if name in there else self._size_there(name)
+            if size is not None:
+                sizes[name] = size
+        return sizes
+
+    def look_through(self, folder: str) -> dict[str, int]:
+        """Names and bytes of all files below a folder at the address, some thousands a request."""
+        with suppress(FileNotFoundError):
+            found = self._do(partial(_found, folder))
+            base = open_address(f"{self.corpus_address}/work")[1]
+            return {str(p).removeprefix(f"{base}/"): int(f["size"]) for p, f in found.items()}
+        return {}
 
     def drop(self, names: Iterable[str]) -> None:
         """Delete files here and at the address; what is not there is no fault."""
@@ -186,6 +247,15 @@ class WorkFiles:
                     ) from None
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
+
+
+def _found(folder: str, system: Any, base: str) -> dict[str, Any]:
+    """A listing that is neither an old one nor kept for later questions: others write there too."""
+    system.invalidate_cache()
+    try:
+        return system.find(f"{base}/{folder}", detail=True)
+    finally:
+        system.invalidate_cache()
 
 
 def _get(name: str, path: Path, system: Any, base: str) -> None:

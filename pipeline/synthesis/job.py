@@ -17,13 +17,14 @@ from manifests.paths import as_text
 from manifests.records import Video
 from pipeline.config.build_config import BuildConfig
 from pipeline.scoring.clip_faces import open_clip
-from pipeline.synthesis import mux
-from pipeline.synthesis.models import learnt_parts, speaker_of
+from pipeline.synthesis import embedding, mux
+from pipeline.synthesis.embedding import Embeddings
+from pipeline.synthesis.models import embedder_of, learnt_parts, speaker_of
 from pipeline.synthesis.people import Person, Span, people_of
 from stages.faces import registration
 from training.data.views import View
 from training.harness.checkpoints import Description
-from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker
+from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker, VoiceOfFace
 
 UNHEARD = ("no_audio", "no_decoder", "encrypted", "too_many_channels", "clock_jump")
 """Reasons why a video's own sound cannot be read, which is no matter here."""
@@ -39,7 +40,7 @@ class Request:
 
     checkpoint: Path
     video: Path
-    out: Path
+    out: Path | None
     mux: Path | None = None
     speaker: str | None = None
     person: int | None = None
@@ -48,6 +49,8 @@ class Request:
     exemplars: tuple[str, ...] = ()
     """Corpora whose clips the model learnt from, for speech that is put together from them."""
     config: BuildConfig = field(default_factory=BuildConfig)
+    embedding: Path | None = None
+    """Where the voices of face and sound are written (`embedding.py`)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Spoken:
     """Length of the sound, which is the video's."""
     spoken_seconds: float
     """Of it, where the face is."""
+    embeddings: Embeddings | None = None
 
 
 def synthesize(request: Request, say: Callable[[str], None]) -> Spoken:
@@ -66,23 +70,75 @@ def synthesize(request: Request, say: Callable[[str], None]) -> Spoken:
     Raises CheckpointError, MediaError, MuxError, NoFaceError, SetupError, and ValueError for a
     speaker or person that there is not.
     """
-    speaker, about = speaker_of(request.checkpoint, request.device)
-    _check_voice(speaker.voices, request)
-    _take_exemplars(speaker, about, request, say)
+    speaks = Told(*speaker_of(request.checkpoint, request.device)) if request.out else None
+    if speaks is not None:
+        _check_voice(speaks.speaker, request)
+        _take_exemplars(speaks.speaker, speaks.about, request, say)
+    sees = None if request.embedding is None else embedder_of(request.checkpoint, request.device)
     with tempfile.TemporaryDirectory(prefix="yld-") as folder:
         work = Path(folder)
         video, path = _open(request.video, work, say)
         if request.mux is not None:
             mux.check(video, request.mux)
         people = people_of(video, work, request.config)
-        person = _chosen(people, request.person, say)
-        voice = "the mean of its voices" if request.speaker is None else request.speaker
-        say(f"{about.model} after {about.step} steps speaks, with {voice}")
-        sound = _sound(video, path, person, speaker, request)
-        write_wav(request.out, sound)
-        if request.mux is not None:
-            mux.mux(video, path, sound, request.mux)
-    return Spoken(len(sound) / SAMPLE_RATE, seconds_of(person.num_frames))
+        person = chosen(people, request.person, say)
+        made = None
+        if sees is not None and request.embedding is not None:
+            made = _embeddings(video, path, person, *sees, request)
+            embedding.write(request.embedding, made)
+        if speaks is not None:
+            _say_aloud(video, path, person, speaks, request, say)
+    return Spoken(seconds_of(video.num_frames), seconds_of(person.num_frames), made)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A model that speaks, and what it is."""
+
+    speaker: Speaker
+    about: Description
+
+
+def _say_aloud(
+    video: Video,
+    path: Path,
+    person: Person,
+    model: Told,
+    request: Request,
+    say: Callable[[str], None],
+) -> None:
+    """Write the sound, and the video with it where that is asked for."""
+    assert request.out is not None
+    say(f"{model.about.model} after {model.about.step} steps speaks, with {_voice(model, request)}")
+    sound = _sound(video, path, person, model.speaker, request)
+    write_wav(request.out, sound)
+    if request.mux is not None:
+        mux.mux(video, path, sound, request.mux)
+
+
+def _voice(model: Told, request: Request) -> str:
+    if request.speaker is not None:
+        return request.speaker
+    return str(getattr(model.speaker, "unnamed_voice", "the mean of its voices"))
+
+
+def _embeddings(
+    video: Video,
+    path: Path,
+    person: Person,
+    model: VoiceOfFace,
+    about: Description,
+    request: Request,
+) -> Embeddings:
+    """Of the first picture of the face (Lip2Speech, 3.2), and of the sound while it is seen."""
+    first = person.spans[0]
+    alone = Span(first.start, first.start + 1, first.matrices[:1], first.landmarks[:1])
+    face = model.voice_of_face(pictures_of(video, path, alone, model.face_view)[0])
+    heard, told = embedding.voice_of(video, person, path == request.video.resolve())
+    known = embedding.facts_of_face(
+        about.model, about.step, about.facts, request.video, first.start
+    )
+    return embedding.put_together(face, heard, {**known, **told})
 
 
 def _open(media: Path, work: Path, say: Callable[[str], None]) -> tuple[Video, Path]:
@@ -108,16 +164,18 @@ def _take_exemplars(
     say(f"its sound comes from {sum(len(part) for part in parts)} clips that it learnt from")
 
 
-def _check_voice(voices: Sequence[str], request: Request) -> None:
+def _check_voice(speaker: Speaker, request: Request) -> None:
+    voices = speaker.voices
     if request.speaker is not None and request.speaker not in voices:
         there = ", ".join(voices[:20]) + (f" and {len(voices) - 20} more" * (len(voices) > 20))
+        unnamed = getattr(speaker, "unnamed_voice", "the mean of its voices")
         raise ValueError(
             f"the model knows no speaker {request.speaker}; it knows {there or 'none by name'}. "
-            "Without --speaker it speaks with the mean of its voices"
+            f"Without --speaker it speaks with {unnamed}"
         )
 
 
-def _chosen(people: Sequence[Person], number: int | None, say: Callable[[str], None]) -> Person:
+def chosen(people: Sequence[Person], number: int | None, say: Callable[[str], None]) -> Person:
     """Raises ValueError for a number that nobody has."""
     if number is not None and number > len(people):
         raise ValueError(

@@ -75,7 +75,8 @@ def is_lost(error: BaseException) -> bool:
 def onnx_options(device: str) -> dict[str, Any]:
     """Arguments of an onnxruntime session. Raises SetupError where the GPU cannot be used."""
     _known(device)
-    runtime = need("onnxruntime", "insightface")
+    import onnxruntime as runtime
+
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -97,6 +98,19 @@ def check_active(session: Any, device: str) -> None:
             f"{session.get_providers()[0]}; its CUDA libraries are wanting, or set "
             "the device to cpu"
         )
+
+
+def onnx_session(model: bytes | Path, device: str) -> Any:
+    """An onnxruntime session of one thread, from a file or the bytes of one. Raises SetupError
+    where the GPU cannot be used; onnxruntime's own errors for what is no network."""
+    import onnxruntime
+
+    options = onnx_options(device)
+    session = onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), **options
+    )
+    check_active(session, device)
+    return session
 
 
 def open_insightface(find: Callable[[], Path], kind: str, device: str, **more: Any) -> Any:

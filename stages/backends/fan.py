@@ -31,6 +31,7 @@ class Fan2D(TorchNetwork):
     name, version = "fan_2d", "1"
     weights_name = "2DFAN4-11f355bf06.pth.tar"
     in_colour, batched = True, True
+    gathered = 1
     batch_size = 16
 
     def build(self) -> Any:

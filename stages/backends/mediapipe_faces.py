@@ -98,6 +98,7 @@ class MediaPipeMesh:
     name, version = "mediapipe", "1"
     weights_name = "face_landmarker_v2_with_blendshapes.task"
     in_colour, batched = True, False
+    gathered = 1
 
     def __init__(self, device: str = "cpu") -> None:
         cpu_only(device, "the landmarker mediapipe")

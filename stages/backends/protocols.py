@@ -54,6 +54,9 @@ class Landmarker(Protocol):
     batched: bool
     """Has `fit_many(pictures, boxes)`, `fit` with a picture of its own for each box, and
     `places(crops)` for faces of several videos (`sharing`)."""
+    gathered: int
+    """Faces, of later frames too, that are gathered before it is asked for them by `fit_many`; 1
+    for one that gains nothing by it."""
 
     def setup(self) -> None:
         """Load libraries and weights. Raises SetupError."""

@@ -109,7 +109,7 @@ class SharedDetector:
 class SharedLandmarker:
     """A batched `protocols.Landmarker` for one video, in front of a shared network."""
 
-    batched = True
+    batched, gathered = True, 1
 
     def __init__(self, network: Any, batcher: Batcher) -> None:
         self.network, self.batcher = network, batcher

@@ -8,9 +8,10 @@ again, and both values are kept. Pixels are decoded once more, full size, for ke
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,16 +20,20 @@ import numpy as np
 from manifests.clock import FRAME_MS, FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, lag_to_samples
 from manifests.files import write_atomic
 from manifests.ids import clip_id
-from manifests.media.encode import encode_flac, encode_video
-from manifests.media.pictures import iter_pictures, resolve
-from manifests.media.sound import read_audio, wide_rate
+from manifests.media.encode import FIRST_CRF, encode_flac, encode_from
+from manifests.media.pictures import Picture, iter_pictures, resolve
+from manifests.media.sound import read_audio, read_whole, wide_rate
 from manifests.records import Clip, Offset, Reject, Track, Video, col
 from manifests.shards import WIDE_AUDIO, ShardSample, write_samples
 from stages.base import Context, Resources, Stage
-from stages.clips.segmentation import segment, usable_runs
+from stages.clips.segmentation import segment, usable_runs, within
 from stages.faces import registration
 from stages.faces.track_faces import TrackFaces
 from stages.sync.offsets import Sync, SyncConfig, interpolate, source_pictures
+
+SHARED_GAP_FRAMES = 100
+"""Clips no farther apart share one decode: to begin anew, as much must be decoded from the key
+frame before."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,14 @@ class Clips(Stage[Offset, Clip]):
     """Tracks with an offset -> clips, each with its encoded members in a side file."""
 
     name = "clips"
+    version = 2
     reasons = frozenset(
         {
             "undecided_offset",
             "landmark_gap",
             "too_little_speech",
             "outside_audio",
+            "short_span",
             "bad_registration",
         }
     )
@@ -134,6 +141,8 @@ class Clips(Stage[Offset, Clip]):
     side_folder = "clips"
 
     def setup(self) -> None:
+        self._factors: dict[str, float] = {}
+        """The constant rate factor that the last clip of a track needed."""
         self.sync = Sync(self.config.sync)
         self.sync.setup()
 
@@ -143,7 +152,7 @@ class Clips(Stage[Offset, Clip]):
     def process(self, batch: Sequence[Offset], context: Context) -> list[list[Clip] | Reject]:
         video = context.the_video()
         path = resolve(video.media_path, context.work)
-        pcm = read_audio(video, path)
+        pcm = read_whole(video, path)
         plans: list[list[Plan] | Reject] = []
         for offset in batch:
             track = context.tracks[offset.track_id]
@@ -203,8 +212,11 @@ class Clips(Stage[Offset, Clip]):
             for a, b in zip(offset.speech_start_frames, offset.speech_end_frames, strict=True)
         ]
         spans, inside = [], 0
-        for a, b in runs:
-            start, end = max(track.start_frame + a, low), min(track.start_frame + b, high)
+        allowed = list(zip(track.hint_start_frames, track.hint_end_frames, strict=True))
+        for start, end in within(
+            [(max(track.start_frame + a, low), min(track.start_frame + b, high)) for a, b in runs],
+            allowed,
+        ):
             inside = max(inside, end - start)
             spans += segment(
                 start,
@@ -214,6 +226,11 @@ class Clips(Stage[Offset, Clip]):
                 config.min_frames,
                 config.max_frames,
                 config.min_speech_share,
+            )
+        longest = max((high - low for low, high in allowed), default=config.min_frames)
+        if longest < config.min_frames:
+            return Reject(
+                "short_span", longest, config.min_frames, "frames in the span its corpus names"
             )
         if inside < config.min_frames:
             return Reject("outside_audio", inside, config.min_frames, "frames with sound")
@@ -251,23 +268,21 @@ class Clips(Stage[Offset, Clip]):
         for plan in plans:
             if plan.offset.track_id not in again:
                 again[plan.offset.track_id] = self._measure_again(plan, video, sound.pcm, context)
+        self._factors = {}
         waiting = sorted(plans, key=lambda p: (p.start, p.offset.track_id))
         while waiting:
-            # Clips that touch share one decode.
             group = [waiting.pop(0)]
             end = group[0].end
-            while waiting and waiting[0].start <= end:
+            while waiting and waiting[0].start <= end + SHARED_GAP_FRAMES:
                 group.append(waiting.pop(0))
                 end = max(end, group[-1].end)
-            shown, rgb = None, np.empty(0, np.uint8)
+            shown: Picture | None = None
             for frame, picture in iter_pictures(video, path, group[0].start, end):
                 for plan in group:
                     if plan.start <= frame < plan.end:
                         if shown is not picture:
-                            shown, rgb = picture, picture.rgb()
-                        plan.frames.append(
-                            registration.warp(rgb, plan.matrices[frame - plan.start])
-                        )
+                            shown, draw = picture, _drawing(picture)
+                        plan.frames.append(draw(plan.matrices[frame - plan.start]))
                         if frame + 1 == plan.end:
                             self._encode(plan, sound, again[plan.offset.track_id], context)
 
@@ -288,7 +303,8 @@ class Clips(Stage[Offset, Clip]):
             return
         length = plan.end - plan.start
         sound = heard.pcm[plan.audio_start : plan.audio_start + length * SAMPLES_PER_FRAME]
-        content, psnr = encode_video(plan.frames)
+        factor = self._factors.get(track.track_id, FIRST_CRF)
+        content, psnr, self._factors[track.track_id] = encode_from(plan.frames, factor)
         plan.frames = []
         points = io.BytesIO()
         np.lib.format.write_array(points, canonical, allow_pickle=False)
@@ -334,6 +350,14 @@ class Clips(Stage[Offset, Clip]):
         write_samples(buffer, [sample.with_facts(sample_json(clip, offset, plan.is_interpolated))])
         write_atomic(path, buffer.getvalue())
         plan.clip = clip
+
+
+def _drawing(picture: Picture) -> Callable[[np.ndarray], np.ndarray]:
+    """From a transform [2, 3] to the canonical picture, as `encode_from` takes it."""
+    planes = picture.planes()
+    if planes is None:
+        return partial(registration.warp, picture.rgb())
+    return partial(registration.warp_planes, planes, to_bt709=picture.to_bt709())
 
 
 def sample_json(clip: Clip, offset: Offset, is_interpolated: np.ndarray) -> dict:

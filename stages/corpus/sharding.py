@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from manifests.files import atomic_path
 from manifests.ids import check_key
@@ -102,9 +103,11 @@ def _dealt(entries: Sequence[Entry], count: int) -> list[Sequence[Entry]]:
     return [entries[low:high] for low, high in zip(edges, edges[1:], strict=False)]
 
 
-def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> list[Sample]:
+def write_shard(
+    root: Path, work: Path, name: str, entries: Sequence[Entry]
+) -> tuple[list[Sample], str]:
     """Write `root/name` atomically from the clips' side files, and the index beside it; the rows of
-    its samples."""
+    its samples and the SHA-256 of the shard."""
     rows: list[Sample] = []
 
     def samples() -> Iterator[ShardSample]:
@@ -139,6 +142,19 @@ def write_shard(root: Path, work: Path, name: str, entries: Sequence[Entry]) -> 
     # A run that is killed between the two leaves a shard without an index, not with another's.
     (root / index_name(name)).unlink(missing_ok=True)
     with atomic_path(root / name) as temporary, open(temporary, "wb") as stream:
-        write_samples(stream, samples())
+        hashed = _Hashed(stream)
+        write_samples(cast(BinaryIO, hashed), samples())
     SampleIndex.scan(root / name).write()
-    return rows
+    return rows, hashed.sha256.hexdigest()
+
+
+class _Hashed:
+    """A stream for writing that hashes what goes through it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.sha256 = stream, hashlib.sha256()
+        self.tell = stream.tell
+
+    def write(self, block: bytes) -> int:
+        self.sha256.update(block)
+        return self._stream.write(block)

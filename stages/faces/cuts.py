@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 
 from manifests.clock import FRAME_RATE
@@ -50,20 +51,54 @@ class CutConfig:
             )
 
 
+class ColourChange:
+    """PySceneDetect's score of a frame, once for all its detectors: the mean change of hue,
+    saturation and value, each 0..255."""
+
+    def __init__(self) -> None:
+        self._frame = -1
+        self._last: np.ndarray | None = None
+        self._score = 0.0
+
+    def score(self, frame: int, rgb: np.ndarray) -> float:
+        """Of RGB uint8 [h, w, 3] against the frame before; 0 for the first."""
+        if frame != self._frame:
+            colours = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
+            if self._last is not None:
+                self._score = cv2.norm(colours, self._last, cv2.NORM_L1) / colours.size
+            self._frame, self._last = frame, colours
+        return self._score
+
+
+class _OneScore:
+    """A detector of PySceneDetect that asks `change` instead of measuring by itself."""
+
+    def __init__(self, change: ColourChange, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._change = change
+
+    def _calculate_frame_score(self, timecode: Any, frame_img: np.ndarray) -> float:
+        return self._change.score(timecode.frame_num, frame_img)
+
+
 class CutFinder:
     """Feed every frame with `push`; `jumps` fills as they are known, `finish` gives all cuts."""
 
     def __init__(self, config: CutConfig, rate: float = float(FRAME_RATE)) -> None:
         from scenedetect import detectors
 
+        class Content(_OneScore, detectors.ContentDetector): ...
+
+        class Adaptive(_OneScore, detectors.AdaptiveDetector): ...
+
         self.config, self.rate = config, rate
-        length = config.min_shot_frames
+        length, change = config.min_shot_frames, ColourChange()
         makers = {
-            "content": lambda: detectors.ContentDetector(
-                threshold=config.content_threshold, min_scene_len=length
+            "content": lambda: Content(
+                change, threshold=config.content_threshold, min_scene_len=length
             ),
-            "adaptive": lambda: detectors.AdaptiveDetector(
-                adaptive_threshold=config.adaptive_threshold, min_scene_len=length
+            "adaptive": lambda: Adaptive(
+                change, adaptive_threshold=config.adaptive_threshold, min_scene_len=length
             ),
             "histogram": lambda: detectors.HistogramDetector(
                 threshold=config.histogram_threshold, min_scene_len=length
@@ -84,7 +119,9 @@ class CutFinder:
 
         stamp = FrameTimecode(frame, fps=self.rate)
         for detector in self._detectors:
-            found = detector.process_frame(stamp, np.ascontiguousarray(small_rgb[..., ::-1]))
+            ours = isinstance(detector, _OneScore)  # others of PySceneDetect's want BGR
+            shown = small_rgb if ours else np.ascontiguousarray(small_rgb[..., ::-1])
+            found = detector.process_frame(stamp, shown)
             self._found.update(self._number(c) for c in found)
         luma = small_luma.astype(np.int16)
         if self._last is not None:

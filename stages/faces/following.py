@@ -8,7 +8,7 @@ landmarks are fitted on every frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,6 +30,15 @@ class Jumps(Protocol):
     def known_until(self, frame: int) -> bool:
         """Whether jumps up to and including `frame` are decided."""
         ...
+
+
+class Unfitted(NamedTuple):
+    """A face in a frame, as `_add` is told."""
+
+    tracklet: Tracklet
+    frame: Frame
+    box: np.ndarray
+    score: float
 
 
 class FaceFollower:
@@ -54,6 +63,8 @@ class FaceFollower:
         self._at = -1
         """The frame of the last detection."""
         self._number = 0
+        self._unfitted: list[Unfitted] = []
+        """Faces without points yet, for a landmarker that wants many at a time."""
 
     def push(self, number: int, luma: np.ndarray, rgb: Callable[[], np.ndarray]) -> None:
         """`luma` uint8 [H, W]; `rgb` gives the same picture in colour when asked."""
@@ -69,6 +80,7 @@ class FaceFollower:
 
     def take(self) -> list[TrackletRows]:
         """What is known of all faces and was not taken before, in the order of tracklets."""
+        self._fit_gathered()
         tracklets = sorted([*self._closed, *self._active], key=lambda tracklet: tracklet.number)
         self._closed = []
         taken = [tracklet.take() for tracklet in tracklets]
@@ -206,19 +218,42 @@ class FaceFollower:
         ):
             return False
         tracklet.thumb = thumb
+        if points is None and self.landmarker.gathered > 1:
+            self._unfitted.append(Unfitted(tracklet, frame, box, score))
+            if len(self._unfitted) >= self.landmarker.gathered:
+                self._fit_gathered()
+            return True
         if points is None:
             picture = frame.rgb() if self.landmarker.in_colour else frame.luma
             with self.meter.timed("landmarker", 1, self.landmarker):
                 points = self.landmarker.fit(picture, box[None])[0]
+        self._keep(Unfitted(tracklet, frame, box, score), points)
+        return True
+
+    def _fit_gathered(self) -> None:
+        """Give all faces their points that have none."""
+        faces, self._unfitted = self._unfitted, []
+        if not faces:
+            return
+        in_colour = self.landmarker.in_colour
+        pictures = [f.frame.rgb() if in_colour else f.frame.luma for f in faces]
+        with self.meter.timed("landmarker", len(faces), self.landmarker):
+            points = self.landmarker.fit_many(pictures, np.stack([f.box for f in faces]))
+        for face, own in zip(faces, points, strict=True):
+            self._keep(face, own)
+
+    @staticmethod
+    def _keep(face: Unfitted, points: np.ndarray) -> None:
+        """Add the frame to its tracklet, unless nothing fitted."""
+        tracklet, frame, box, score = face
         if not np.isfinite(points).all():
-            return True
+            return
         tracklet.keeper.offer(frame.number, frame.luma, frame.rgb, points)
         tracklet.mouths += tracklet.cropper.push(frame.luma, points)
         tracklet.frames.append(frame.number)
         tracklet.boxes.append(box)
         tracklet.points.append(points)
         tracklet.scores.append(score)
-        return True
 
     def _new(self, box: np.ndarray, score: float) -> Tracklet:
         self._number += 1
@@ -226,6 +261,7 @@ class FaceFollower:
         return Tracklet(self._number - 1, box, score, keeper)
 
     def _close(self, tracklet: Tracklet) -> None:
+        self._fit_gathered()
         tracklet.keeper.close()
         tracklet.mouths += tracklet.cropper.finish()
         tracklet.thumb = None

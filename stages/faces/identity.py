@@ -80,6 +80,7 @@ class Identify(Stage[Track, Identity]):
     """A quality gate, then a mean embedding per track."""
 
     name = "identity"
+    version = 2
     reasons = frozenset(
         {"too_brief", "small_face", "blurred", "turned", "low_score", "not_target", "no_chip"}
     )

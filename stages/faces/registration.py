@@ -46,6 +46,36 @@ def residual_px(canonical: np.ndarray) -> float:
     return float(np.sqrt((gap**2).sum(2).mean()))
 
 
+CHROMA_AT = np.array([0.0, 0.5])
+"""Where H.264 puts a colour sample of 4:2:0 among the four of brightness, px from the first."""
+
+
+def warp_planes(
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    matrix: np.ndarray,
+    to_bt709: np.ndarray | None = None,
+) -> np.ndarray:
+    """Planes of 4:2:0 (`manifests.media.pictures.Picture.planes`) and [2, 3] -> the canonical
+    picture as planes one below the other, uint8 [384, 256], as `yuv420p` lies in memory.
+
+    Two times fewer samples than by RGB, and no conversion to it and back. `to_bt709` float32
+    [3, 4] is applied where the colours are others.
+    """
+    linear, shift = matrix[:, :2], matrix[:, 2]
+    # Both grids of colours lie alike among those of brightness: d = L s + (L o + t - o) / 2.
+    colours = np.c_[linear, (linear @ CHROMA_AT + shift - CHROMA_AT) / 2]
+    half = (CANVAS_PX // 2, CANVAS_PX // 2)
+    light = warp(planes[0], matrix)
+    blue, red = (warp(plane, colours, half) for plane in planes[1:])
+    if to_bt709 is not None:
+        wide = [light, *(cv2.resize(p, (CANVAS_PX, CANVAS_PX)) for p in (blue, red))]
+        light = cv2.transform(cv2.merge(wide), to_bt709[:1])
+        low = cv2.resize(wide[0], half, interpolation=cv2.INTER_AREA)
+        blue, red = cv2.split(cv2.transform(cv2.merge([low, blue, red]), to_bt709[1:]))
+    chroma = np.concatenate([blue.reshape(-1, CANVAS_PX), red.reshape(-1, CANVAS_PX)])
+    return np.concatenate([light, chroma])
+
+
 def warp(
     picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int] = (CANVAS_PX, CANVAS_PX)
 ) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME, seconds_of
 from manifests.media.pictures import resolve
-from manifests.media.sound import read_audio
+from manifests.media.sound import read_whole
 from manifests.numbers import signed_ms
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
@@ -94,7 +94,7 @@ class Sync(Stage[Identity, Offset]):
     """All tracks of a video together: who speaks, and how far picture and sound are apart."""
 
     name = "sync"
-    version = 3
+    version = 4
     reasons = frozenset(
         {"no_speech", "still_face", "voice_over", "not_speaking", "ambiguous_speaker"}
     )
@@ -123,7 +123,7 @@ class Sync(Stage[Identity, Offset]):
 
     def process(self, batch: Sequence[Identity], context: Context) -> list[list[Offset] | Reject]:
         video = context.the_video()
-        pcm = read_audio(video, resolve(video.media_path, context.work))
+        pcm = read_whole(video, resolve(video.media_path, context.work))
         regions = self.speech.regions(pcm)
         judged, boxes = [], []
         for identity in batch:

@@ -13,10 +13,16 @@ import numpy as np
 import pytest
 
 from manifests.clock import Clock, lag_to_samples, nearest_indices, samples_of
-from manifests.media.encode import decode_flac, decode_video, encode_flac, encode_video
+from manifests.media.encode import (
+    decode_flac,
+    decode_video,
+    encode_flac,
+    encode_from,
+    encode_video,
+)
 from manifests.media.facts import MediaError, read_facts
 from manifests.media.pictures import iter_frames, iter_pictures
-from manifests.media.sound import _placed, read_audio
+from manifests.media.sound import _place, _placed, read_audio
 from manifests.media.video import open_video
 from tests.synthetic import EventFile, constant_pts_s, write_events
 
@@ -104,10 +110,11 @@ class _Blocks:
 
     def __init__(self, monkeypatch, stamps_s, size=1024, rate=48000):
         ramp = np.arange(len(stamps_s) * size, dtype=np.float32) + 1
-        blocks = [
-            (ramp[i * size : (i + 1) * size], None if t is None else Fraction(t), rate)
-            for i, t in enumerate(stamps_s)
+        places = [
+            None if t is None else _place(t.numerator, Fraction(1, t.denominator), 0, rate)
+            for t in stamps_s
         ]
+        blocks = [(ramp[i * size : (i + 1) * size], at, rate) for i, at in enumerate(places)]
         monkeypatch.setattr("manifests.media.sound._blocks", lambda *_: iter(blocks))
         self.laid = np.concatenate([b for b, _ in _placed(None, None)])
 
@@ -233,6 +240,32 @@ def test_colours_survive_and_psnr_is_real():
     assert encode_video(noise)[1] >= 42
     with pytest.raises(ValueError):
         encode_video([])
+
+
+def test_the_rate_factor_is_predicted_and_the_floor_holds():
+    random = np.random.default_rng(8)
+    moving = moving_picture(random).astype(int)
+    frames = np.clip(moving + random.integers(-12, 13, moving.shape), 0, 255).astype(np.uint8)
+    content, psnr, needed = encode_from(frames, 18.0)
+    assert 42 <= psnr < 46 and 3 <= needed < 18, (
+        "one try misses; noise gains more a step than faces"
+    )
+    again, psnr_again, _ = encode_from(frames, needed)
+    assert psnr_again >= 42 and len(again) <= len(content) * 1.1
+    assert encode_video(frames) == (content, psnr)
+
+
+def test_blocks_lie_where_fractions_would_put_them():
+    random = np.random.default_rng(9)
+    for base in (Fraction(1, 44100), Fraction(1, 1000), Fraction(1, 90000), Fraction(3, 7)):
+        for _ in range(200):
+            pts, shift_us = (int(v) for v in random.integers(-(10**7), 10**9, 2))
+            rate = int(random.choice([8000, 44100, 48000]))
+            exact = Fraction(pts) * base + Fraction(shift_us, 1_000_000)
+            place = _place(pts, base, shift_us, rate)
+            assert place == (round(exact * rate), exact == 0)
+    assert _place(1, Fraction(1, 2), -500_000, 48000) == (0, True)
+    assert [_place(n, Fraction(1, 2), 0, 1).sample for n in (1, 3, 5)] == [0, 2, 2]
 
 
 def test_flac_is_lossless_and_repeats():

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from manifests.media.facts import read_facts
-from manifests.media.pictures import iter_frames
+from manifests.media.pictures import (
+    decoded_seconds,
+    iter_frames,
+    iter_pictures,
+    resized,
+    whole_side,
+)
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from stages.sources.download.site import ffmpeg_path
@@ -168,3 +175,48 @@ def test_the_default_sound_track_is_read_and_all_are_counted(upright, tmp_path):
     pcm = read_audio(open_video(path), path)[1600:14400].astype(float)
     loudest = np.abs(np.fft.rfft(pcm)).argmax() * 16000 / len(pcm)
     assert abs(loudest - 1200) < 5
+
+
+def test_small_colours_are_those_of_the_whole_picture(upright):
+    video = open_video(upright)
+    picture = next(p for _, p in iter_pictures(video))
+    small, whole = picture.small_rgb(40), picture.rgb().astype(float)
+    assert small.shape == (24, 40, 3)
+    expected = whole.reshape(24, 4, 40, 4, 3).mean((1, 3))
+    assert np.abs(small - expected).mean() < 3
+
+
+def test_pictures_are_shrunk_by_whole_factors():
+    def side(width: int, height: int, about: int = 960) -> int:
+        return whole_side(SimpleNamespace(width_px=width, height_px=height), about)
+
+    assert [side(1280, 720), side(1080, 1920), side(640, 360), side(3840, 2160)] == [
+        1280,
+        960,
+        640,
+        960,
+    ]
+
+
+def test_a_whole_picture_is_not_copied(upright):
+    picture = next(p for _, p in iter_pictures(open_video(upright)))
+    assert picture.luma().base is not None
+    halves = resized(picture.luma(), (40, 24))
+    expected = picture.luma().reshape(24, 4, 40, 4).astype(float).mean((1, 3))
+    assert np.abs(halves - expected).max() <= 1.5
+
+
+def test_what_is_decoded_from_a_key_frame_on_is_the_same(tmp_path):
+    path = tmp_path / "long.mp4"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=30:duration=5")
+    sound = ("-f", "lavfi", "-i", "sine=frequency=440:duration=5")
+    coded = ("-c:v", "libx264", "-bf", "3", "-g", "40", "-pix_fmt", "yuv420p", "-c:a", "aac")
+    ffmpeg(*picture, *sound, *coded, str(path))
+    video = open_video(path)
+    whole = {k: p.luma().tobytes() for k, p in iter_pictures(video)}
+    before = decoded_seconds()
+    for start in (0, 7, 31, 66, 90, 121):
+        part = {k: p.luma().tobytes() for k, p in iter_pictures(video, None, start, start + 3)}
+        assert part == {k: whole[k] for k in range(start, start + 3)}
+    # Six times from the key frame before, without the pictures that no other refers to.
+    assert decoded_seconds() - before < 6.0

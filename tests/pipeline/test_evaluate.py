@@ -55,6 +55,24 @@ def folders(tmp_path_factory):
     return root
 
 
+def weights(path):
+    """Of a model that knows in words what it was trained with."""
+    from safetensors.numpy import save_file
+
+    about = {
+        "version": 1,
+        "model": "vid2speech",
+        "preset": "tiny",
+        "config": {},
+        "facts": {"speech_encoder": "own: 4 steps", "mean": [1.0]},
+        "data": {},
+        "step": 7,
+        "code_version": "0",
+    }
+    save_file({"a": np.zeros(1)}, path, {"yld_model": json.dumps(about)})
+    return path
+
+
 def run(folders, *more):
     result = CliRunner().invoke(
         main,
@@ -120,6 +138,12 @@ def test_evaluate_and_resume(folders):
     assert "36 scores were there already" in log
     assert again == table and (out / "scores.parquet").read_bytes() == before
 
+    with_maker, _ = run(folders, "--checkpoint", str(weights(folders / "weights")))
+    found = {s: with_maker[s, "stoi"]["signatures"] for s in ("hypothesis", "ground_truth")}
+    plain = table["hypothesis", "stoi"]["signatures"][0]
+    told = "made_by:vid2speech tiny, 7 steps|speech_encoder:own, 4 steps"
+    assert found == {"hypothesis": [f"{plain}|{told}"], "ground_truth": [plain]}
+
     # Killed while writing: the last line is cut, two are gone.
     rows.write_bytes(b"\n".join(kept.splitlines()[:-2]) + b"\n" + kept[-60:-20])
     write(folders / "hyp" / "s1" / "b.flac", speechlike(1.5, seed=1))
@@ -165,7 +189,7 @@ def test_a_long_reason_is_cut_at_a_word_in_the_table():
         (["--hyp", "hyp"], "--hyp and --ref"),
         (["--metrics", "stoy"], "no metric 'stoy'"),
         (["--hyp", "empty", "--ref", "ref"], "no file of"),
-        (["--shards", "ref"], "wait for the first trainer"),
+        (["--shards", "ref"], "waits for synthesis"),
     ],
 )
 def test_errors_say_what_to_do(folders, arguments, message):

@@ -89,7 +89,7 @@ def test_work_files_travel_by_name(bucket, tmp_path):
     two.bring(["shots/a.npz", "shots/nowhere.npz"])
     assert (tmp_path / "two" / "shots" / "a.npz").read_bytes() == b"abc"
     assert two.size("shots/a.npz") == 3 and two.size("shots/nowhere.npz") is None
-    one.write_later("ledger/x.json", "{}")
+    one.send_later("ledger/x.json", b"{}")
     one.flush()
     assert two.listed("ledger") == ["ledger/x.json"] and two.read("ledger/x.json") == "{}"
     two.drop(["shots/a.npz"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from manifests.records import Clip, Offset
-from pipeline.build.publication import collect
+from pipeline.build.tables import all_of
 from pipeline.config.build_config import load_config, stage_configs
 from pipeline.graph import MAIN_JOB, Node, of_kind
 from pipeline.run import placement
@@ -59,7 +59,7 @@ def test_it_runs_between_the_stages_of_a_build(tmp_path):
             ) as runner,
         ):
             entries = runner.run(requests)
-        offsets = collect(entries)["offsets"]
+        offsets = list(all_of(entries, Offset))
         assert len({o.track_id for o in offsets}) == len(offsets) == len(entries["sync"])
         own = [r for e in entries["long_enough"].values() for r in e.results]
         assert own and all((r.reject is None) == (least == 1.0) for r in own)

@@ -5,10 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import main
 from pipeline.commands.train import _report
 from training.harness.job import Outcome
 from training.models.catalogue import KINDS
+
+
+def test_help_says_of_each_model_what_it_needs_how_large_it_is_and_how_long_tiny_takes():
+    def said(*words: str) -> str:
+        return packed(CliRunner().invoke(main, [*words, "--help"]).stdout)
+
+    def packed(text: str) -> str:  # lines may end anywhere
+        return "".join(text.split())
+
+    shown, alone = said("train"), said("train", "vca_gan")
+    assert packed("The landmark synchrony model") in shown
+    for name, kind in KINDS.items():
+        assert packed(name + "".join(kind.told)) in shown
+    for sentence in KINDS["vca_gan"].told:
+        assert packed(sentence) in alone
 
 
 def test_a_training_that_was_stopped_ends_as_a_stopped_build_does(capsys):

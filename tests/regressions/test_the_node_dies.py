@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pipeline.run import pools
+from pipeline.run.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +46,7 @@ def part_of(run: subprocess.Popen, word: str) -> psutil.Process:
 def test_ray_is_started_again_and_the_run_goes_on(tmp_path, part):
     run = start("-m", "tests.regressions.driver_of_a_run", str(tmp_path), "fine", "slow 2")
     ledger, deadline = tmp_path / "ledger", time.monotonic() + 120
-    while not list(ledger.rglob("*.json")) and time.monotonic() < deadline:
+    while not list(Ledger(ledger).rows()) and time.monotonic() < deadline:
         time.sleep(0.05)
     before = psutil.Process(run.pid).children(recursive=True)
     part_of(run, part).kill()

@@ -68,3 +68,40 @@ def test_crops_have_their_published_sizes():
         window = CROPS[name]
         ratio = (window.x1 - window.x0) / (window.y1 - window.y0)
         assert abs(ratio - size[1] / size[0]) < 0.02, "no stretching"
+
+
+@pytest.mark.parametrize(
+    "colours", [("bt709", "tv"), ("smpte170m", "tv"), ("bt709", "pc"), ("smpte170m", "pc")]
+)
+def test_planes_are_warped_to_what_rgb_would_give(colours, tmp_path):
+    import subprocess
+
+    from manifests.media.encode import decode_video, encode_from
+    from manifests.media.pictures import iter_pictures
+    from manifests.media.video import open_video
+    from stages.sources.download.site import ffmpeg_path
+
+    space, span = colours
+    path = tmp_path / "colours.mp4"
+    source = ("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=0.2")
+    sound = ("-f", "lavfi", "-i", "sine=frequency=440:duration=0.2")
+    shown = f"gblur=3,scale=out_color_matrix={space}:out_range={span},format=yuv420p"
+    tags = ("-colorspace", space, "-color_range", span, "-c:v", "libx264", "-crf", "4")
+    command = [ffmpeg_path(), "-loglevel", "error", "-y", *source, *sound, "-vf", shown, *tags]
+    subprocess.run([*command, "-c:a", "aac", str(path)], check=True)
+    _, picture = next(iter_pictures(open_video(path)))
+    turn, size = np.deg2rad(9.0), 0.7
+    matrix = np.array(
+        [
+            [size * np.cos(turn), -size * np.sin(turn), -60.0],
+            [size * np.sin(turn), size * np.cos(turn), -20.0],
+        ]
+    )
+    planes = registration.warp_planes(picture.planes(), matrix, picture.to_bt709())
+    assert planes.shape == (384, 256) and (picture.to_bt709() is None) == (
+        colours[0] == "bt709" and span == "tv"
+    )
+    by_planes = decode_video(encode_from([planes] * 3, 6.0)[0])[1].astype(int)
+    by_rgb = decode_video(encode_from([registration.warp(picture.rgb(), matrix)] * 3, 6.0)[0])[1]
+    assert np.abs(by_planes - by_rgb).mean() < 2.5
+    assert np.abs((by_planes - by_rgb).mean((0, 1))).max() < 1.5, "a colour is off"

@@ -16,11 +16,17 @@ import numpy as np
 from scipy.fft import dct
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from evaluation.metrics.griffin_lim import NUM_ITERATIONS, sound_of_log_mel, sound_of_magnitudes
+from evaluation.metrics.griffin_lim import (
+    NUM_ITERATIONS,
+    sound_of_log_mel,
+    sound_of_log_power,
+    sound_of_magnitudes,
+)
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.spectra import mel_htk, mel_slaney, stft, windows
 from stages.networks.mfcc import LIFTER, PRE_EMPHASIS, STEP, mfcc
 from stages.networks.mfcc import WINDOW as MFCC_WINDOW
+from training.data.auditory import auditory_spectrum
 from training.data.line_spectrum import line_spectrum
 
 FULL_SCALE = 32768
@@ -76,6 +82,23 @@ def lip2speech_mel(samples: np.ndarray) -> np.ndarray:
     return _log(power @ mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW).T)
 
 
+def lip2speech_sound(
+    log_mel: np.ndarray, num_frames: int, num_iterations: int = NUM_ITERATIONS
+) -> np.ndarray:
+    """Griffin-Lim of `lip2speech_mel`'s columns [C, 80] for so many frames: float32 [640 T], on the
+    columns' clock. Columns that are too few give silence at the end, more are left out. Raises
+    ValueError as `sound_of_log_power`."""
+    bank = mel_htk(LIP2SPEECH_BANDS, LIP2SPEECH_WINDOW)
+    columns = log_mel[: lip2speech_columns(num_frames)]
+    made = sound_of_log_power(columns, bank, LIP2SPEECH_WINDOW, LIP2SPEECH_HOP, num_iterations)
+    return np.pad(made, (0, SAMPLES_PER_FRAME * num_frames - len(made)))
+
+
+def lip2speech_columns(num_frames: int) -> int:
+    """Columns that the sound of so many frames has."""
+    return SAMPLES_PER_FRAME * num_frames // LIP2SPEECH_HOP + 1
+
+
 def syncnet_mfcc(samples: np.ndarray) -> np.ndarray:
     """Cepstra of `stages.networks.mfcc`, float32 [4 T, 13]; column j begins at 10 j ms.
 
@@ -107,37 +130,83 @@ def speech2vid_mfcc(samples: np.ndarray) -> np.ndarray:
     its logarithm has no floor, 1e-10 is inferred.
     """
     num_frames = len(_unit(samples)) // SAMPLES_PER_FRAME
-    before, after = _SPEECH2VID_BEFORE * STEP, _SPEECH2VID_BEFORE * STEP + MFCC_WINDOW
-    signal = np.pad(_unit(samples) * FULL_SCALE, (before, after))
-    emphasised = lfilter([1.0, -PRE_EMPHASIS], [1.0], signal)
+    return speech2vid_at(samples, np.arange(num_frames) * SAMPLES_PER_FRAME / SAMPLE_RATE)
+
+
+def speech2vid_at(samples: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """The same around any moments [n] of the sound, in seconds: float32 [n, 12, 35]. The window
+    lies at whole columns, so within 5 ms of where it should; silence is heard outside the sound.
+    """
+    begin = np.rint(100 * np.asarray(times_s, np.float64)).astype(int) - _SPEECH2VID_BEFORE
+    if not len(begin):
+        return np.zeros((0, SPEECH2VID_CEPSTRA, SPEECH2VID_COLUMNS), np.float32)
+    signal = _unit(samples) * FULL_SCALE
+    first, last = int(begin.min()), int(begin.max()) + SPEECH2VID_COLUMNS - 1
+    heard = lfilter([1.0, -PRE_EMPHASIS], [1.0], np.append(signal, 0.0))
+    whole = np.zeros((last - first) * STEP + MFCC_WINDOW)
+    low, high = max(0, first * STEP), min(len(heard), last * STEP + MFCC_WINDOW)
+    if low < high:
+        whole[low - first * STEP : high - first * STEP] = heard[low:high]
+    slid = np.lib.stride_tricks.sliding_window_view(
+        _speech2vid_columns(whole), SPEECH2VID_COLUMNS, axis=0
+    )
+    return np.ascontiguousarray(slid[begin - first], np.float32)
+
+
+def _speech2vid_columns(emphasised: np.ndarray) -> np.ndarray:
+    """Cepstra of every window of [N], float64 [C, 12]."""
     taken = windows(emphasised, MFCC_WINDOW, STEP) * np.hamming(MFCC_WINDOW)
     bank = mel_htk(SPEECH2VID_BANDS, 512, SPEECH2VID_LOW_HZ, SPEECH2VID_HIGH_HZ)
     bands = np.abs(np.fft.rfft(taken, 512)) @ bank.T
     cepstra = dct(np.log(np.maximum(bands, SPEECH2VID_FLOOR)), type=2, norm="ortho", axis=1)
     order = np.arange(1, SPEECH2VID_CEPSTRA + 1)
-    cepstra = cepstra[:, order] * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
-    slid = np.lib.stride_tricks.sliding_window_view(cepstra, SPEECH2VID_COLUMNS, axis=0)
-    return np.ascontiguousarray(slid[::COLUMNS_PER_FRAME][:num_frames], np.float32)
+    return cepstra[:, order] * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
 
 
 def vca_gan_mel(samples: np.ndarray) -> np.ndarray:
     """Mel of the network's own scale, float32 [4 T, 80]; column j is centred on 10 j ms.
 
+    80 bands of 55 to 7500 Hz of `vca_gan_magnitudes`, m = ln(max(., 1e-5)) brought to
+    (m - ln 1e-5) / (-ln 1e-5 / 2) - 1 (the published code; Slaney's bank as in its Tacotron STFT).
+    """
+    return _vca_gan_scaled(vca_gan_magnitudes(samples))
+
+
+def vca_gan_spectra(samples: np.ndarray) -> np.ndarray:
+    """`vca_gan_mel` and its magnitudes side by side, float32 [4 T, 80 + 321]."""
+    magnitudes = vca_gan_magnitudes(samples)
+    return np.concatenate([_vca_gan_scaled(magnitudes), magnitudes.astype(np.float32)], 1)
+
+
+def vca_gan_magnitudes(samples: np.ndarray) -> np.ndarray:
+    """Magnitudes float64 [4 T, 321]; column j is centred on 10 j ms.
+
     Butterworth high-pass of order 7 at 55 Hz, forth and back; peak to 0.9; pre-emphasis .97; then
-    window 640, hop 160, mirrored ends, 80 bands of 55 to 7500 Hz, m = ln(max(., 1e-5)) brought to
-    (m - ln 1e-5) / (-ln 1e-5 / 2) - 1, cut to 4 columns a frame (the published code; Slaney's bank
-    and the periodic Hann window as in its Tacotron STFT). Peak and filter are of the whole clip.
+    window 640, hop 160, mirrored ends, cut to 4 columns a frame (the published code, with its
+    periodic Hann window). Peak and filter are of the whole clip.
     """
     signal = sosfiltfilt(_high_pass(), _unit(samples))
     loudest = np.abs(signal).max()
     signal = signal / loudest * VCA_GAN_PEAK if loudest > 0 else signal
     emphasised = np.clip(lfilter([1.0, -PRE_EMPHASIS], [1.0], signal), -1, 1)
     padded = np.pad(emphasised, SLTS_WINDOW // 2, mode="reflect")
-    bank = mel_slaney(SLTS_BANDS, SLTS_WINDOW, SLTS_LOW_HZ, VCA_GAN_HIGH_HZ)
-    bands = _log(np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP)) @ bank.T)
     whole = COLUMNS_PER_FRAME * (len(samples) // SAMPLES_PER_FRAME)
+    return np.abs(stft(padded, SLTS_WINDOW, SLTS_HOP))[:whole]
+
+
+def _vca_gan_scaled(magnitudes: np.ndarray) -> np.ndarray:
+    bank = mel_slaney(SLTS_BANDS, SLTS_WINDOW, SLTS_LOW_HZ, VCA_GAN_HIGH_HZ)
     floor = np.float32(np.log(LOG_FLOOR))
-    return (bands[:whole] - floor) / (-floor / 2) - 1
+    return (_log(magnitudes @ bank.T) - floor) / (-floor / 2) - 1
+
+
+def vca_gan_sound(magnitudes: np.ndarray, num_iterations: int = NUM_ITERATIONS) -> np.ndarray:
+    """Griffin-Lim of `vca_gan_magnitudes` [C, 321], where below 0 taken as 0, and the emphasis
+    taken back: float32 [160 C], on the columns' clock. Raises ValueError as
+    `sound_of_magnitudes`."""
+    held = np.maximum(np.asarray(magnitudes, np.float64), 0.0)
+    sound = sound_of_magnitudes(held, num_iterations, first_centre=0)
+    return lfilter([1.0], [1.0, -PRE_EMPHASIS], sound).astype(np.float32)
 
 
 def ephrat_spectra(samples: np.ndarray) -> np.ndarray:
@@ -240,7 +309,9 @@ FEATURES = {
     "syncnet": SoundFeature(syncnet_mfcc, 10.0, _MIDDLE_MS, COLUMNS_PER_FRAME, 1),
     "speech2vid": SoundFeature(speech2vid_mfcc, 40.0, _MIDDLE_MS, 1, 5),
     "vca_gan": SoundFeature(vca_gan_mel, 10.0, 0.0, COLUMNS_PER_FRAME, None),
+    "vca_gan_spectra": SoundFeature(vca_gan_spectra, 10.0, 0.0, COLUMNS_PER_FRAME, None),
     "ephrat": SoundFeature(ephrat_spectra, 10.0, 5.0, COLUMNS_PER_FRAME, None),
+    "auditory": SoundFeature(auditory_spectrum, 10.0, 5.0, COLUMNS_PER_FRAME, 1),
     "line_spectrum": SoundFeature(line_spectrum, 40.0, 20.0, 1, None),
     "waveform": SoundFeature(waveform, 1000 / SAMPLE_RATE, 0.0, SAMPLES_PER_FRAME, 0),
 }

@@ -75,7 +75,7 @@ class View:
 
         Raises ShardError for a sample that is damaged or has not what the pairing needs.
         """
-        lag = self._lag_samples(sample) - planted_samples
+        lag = self.lag_of(sample) - planted_samples
         there = int(sample.facts["num_frames"])
         first, count = self._window(there, lag, row)
         example: dict[str, np.ndarray | int] = {
@@ -156,7 +156,7 @@ class View:
             cut = np.rint(cut @ np.array(BT_709)).astype(np.uint8)
         return resized(cut, *window.size(self.height_px))
 
-    def _lag_samples(self, sample: ShardSample) -> int:
+    def lag_of(self, sample: ShardSample) -> int:
         """What is to be taken out of the sound, in samples; > 0: the video lags."""
         told = sample.facts
         facts = known({name: told[name] for name in LAG_FACTS if name in told})

@@ -19,17 +19,23 @@ def join_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """The mean of all ranks' gradients, in float32, in one message.
 
     A rank without a gradient for a parameter counts as zero, so ranks whose batches take other
-    ways (no segment long enough for the vocoder) wait for nobody.
+    ways (no segment long enough for the vocoder) wait for nobody. Where no rank has one there is
+    none afterwards: of zeros Adam would count a step and move by what it remembers, as one process
+    does not.
     """
     if world_size() == 1:
         return
     mine = [p for p in parameters if p.requires_grad]
+    if not mine:
+        return
     told = [torch.zeros_like(p) if p.grad is None else p.grad for p in mine]
-    joined = torch.cat([gradient.float().flatten() for gradient in told])
+    has_one = mine[0].new_tensor([p.grad is not None for p in mine], dtype=torch.float32)
+    joined = torch.cat([*(gradient.float().flatten() for gradient in told), has_one])
     distributed.all_reduce(joined)
-    joined /= world_size()
-    for parameter, gradient in zip(mine, joined.split([p.numel() for p in mine]), strict=True):
-        parameter.grad = gradient.view_as(parameter).to(parameter.dtype)
+    *sums, ranks_with_one = joined.split([*(p.numel() for p in mine), len(mine)])
+    for parameter, total, count in zip(mine, sums, ranks_with_one.tolist(), strict=True):
+        mean = (total / world_size()).view_as(parameter).to(parameter.dtype)
+        parameter.grad = mean if count else None
 
 
 def same_everywhere(network: nn.Module) -> None:

@@ -48,6 +48,10 @@ def train(request: Request, say: Say) -> Outcome:
             say(note)
     code = kind.code
     facts = before["facts"] if before is not None else code.facts_of(parts, config)
+    if rank() == 0:
+        for name, value in facts.items():
+            if isinstance(value, str):
+                say(f"{name.replace('_', ' ')}: {value}")
     if before is None and rank() == 0:
         request.out.mkdir(parents=True, exist_ok=True)
         write_run(request.out, _run(request, facts))

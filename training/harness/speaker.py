@@ -53,6 +53,19 @@ class ExemplarSpeaker(Protocol):
         """Take the sound from these clips from now on."""
 
 
+@runtime_checkable
+class VoiceOfFace(Protocol):
+    """A trained model that knows what voice a face may have, for text-to-speech that takes GE2E's
+    vectors; `catalogue.Kind.embedder` names its class, which is called as a `Speaker`'s."""
+
+    @property
+    def face_view(self) -> View:
+        """Which picture it takes (`View.seen`)."""
+
+    def voice_of_face(self, face: np.ndarray) -> np.ndarray:
+        """A picture uint8 [H, W, 3] -> float32 [256], not negative and of length 1."""
+
+
 def windows_over(length: int, size: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Half-open windows of `size` that cover [0, length), each over at least `overlap` of the one
     before; one of `length` where that is shorter. Raises ValueError unless overlap < size."""

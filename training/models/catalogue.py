@@ -28,8 +28,27 @@ class Kind:
     speaker: str | None = None
     """Its class in `speak` that makes speech of a video (`training.harness.speaker.Speaker`); None
     where it makes none."""
+    minutes: str = "not measured"
+    """How long `tiny` takes, as it was measured."""
+    animator: str | None = None
+    """Its class in `animate` that makes faces of sound (`training.harness.animator.Animator`)."""
+    sharpener: str | None = None
+    """Its class in `animate` that makes faces sharper (`training.harness.animator.Sharpener`)."""
+    embedder: str | None = None
+    """Its class in `speak` that gives the voice of a face (`training.harness.speaker.VoiceOfFace`);
+    None where there is none."""
     preset_names: tuple[str, ...] = ("paper", "tiny")
     """The names of `presets`, told without importing them."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All of it in sentences."""
+        return (
+            f"{self.about}.",
+            f"Data: {self.needs}.",
+            f"Parameters: {self.parameters}.",
+            f"Time of tiny: {self.minutes}.",
+        )
 
     @property
     def speaks(self) -> bool:
@@ -59,6 +78,28 @@ class Kind:
             raise ValueError(f"{self.name} makes no speech")
         return getattr(importlib.import_module(f"{self.module}.speak"), self.speaker)
 
+    @property
+    def animator_class(self) -> Any:
+        """What is built of weights, config and facts to make pictures, or to make them sharper.
+        Raises ValueError where it is none."""
+        name = self.animator or self.sharpener
+        if name is None:
+            raise ValueError(f"{self.name} makes no pictures")
+        return getattr(importlib.import_module(f"{self.module}.animate"), name)
+
+    @property
+    def embedder_class(self) -> Any:
+        """What is built of the same to give voices of faces. Raises ValueError where it is none."""
+        if self.embedder is None:
+            raise ValueError(f"{self.name} knows no voice of a face")
+        return getattr(importlib.import_module(f"{self.module}.speak"), self.embedder)
+
+
+def _lip2audspec_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=config.num_frames, offset_statuses=measured)
+
 
 def _slts_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
@@ -77,6 +118,21 @@ def _syncnet_wanted(config: Any) -> Wanted:
     )
 
 
+def _speech2vid_wanted(config: Any) -> Wanted:
+    from training.data.every_fifth import least_frames
+
+    measured = frozenset({"measured"}) if config.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    frames = least_frames(config.shape.stills)
+    return Wanted(members, min_frames=frames, offset_statuses=measured)
+
+
+def _speech2vid_deblur_wanted(config: Any) -> Wanted:
+    from training.data.every_fifth import least_frames
+
+    return Wanted(frozenset({"face.mp4"}), min_frames=least_frames(1))
+
+
 def _two_tower_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
     members = frozenset({"face.mp4", "audio.flac", "landmarks.npy"})
@@ -87,10 +143,26 @@ def _two_tower_wanted(config: Any) -> Wanted:
     )
 
 
+def _vca_gan_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
+
+
 def _vid2speech_wanted(config: Any) -> Wanted:
     measured = frozenset({"measured"}) if config.pairing == "corrected" else None
     members = frozenset({"face.mp4", "audio.flac"})
     return Wanted(members, min_frames=config.view.num_frames, offset_statuses=measured)
+
+
+def _lip2speech_wanted(config: Any) -> Wanted:
+    measured = frozenset({"measured"}) if config.view.pairing == "corrected" else None
+    members = frozenset({"face.mp4", "audio.flac"})
+    return Wanted(members, min_frames=25, offset_statuses=measured)
+
+
+def _speaker_identity_wanted(config: Any) -> Wanted:
+    return Wanted(frozenset({"face.mp4", "audio.flac"}), min_frames=config.view.min_frames)
 
 
 def _waveform_gan_wanted(config: Any) -> Wanted:
@@ -102,6 +174,17 @@ def _waveform_gan_wanted(config: Any) -> Wanted:
 
 
 KINDS = {
+    "lip2audspec": Kind(
+        "lip2audspec",
+        "a baseline: auditory spectrograms by an autoencoder's codes (Akbari et al. 2018)",
+        "clips of .28 s or more (tiny: .88 s); their measured lags are taken out",
+        "training.models.lip2audspec",
+        "Lip2AudSpecSystem",
+        "paper: 12.7 million, autoencoder .2; tiny: .9 million",
+        _lip2audspec_wanted,
+        speaker="Lip2AudSpecSpeaker",
+        minutes="about 5 CPU-minutes of one thread for its 600 steps (94 s for 295)",
+    ),
     "slts": Kind(
         "slts",
         "speech from lips, trained on data whose lags it corrects itself (Niu and Mak 2023)",
@@ -111,6 +194,48 @@ KINDS = {
         "29.3 million parameters, 17.7 more with discriminators; tiny: 1.8 million",
         _slts_wanted,
         speaker="SltsSpeaker",
+        minutes="10 minutes on two cores, 390 of its 400 steps",
+    ),
+    "speech2vid": Kind(
+        "speech2vid",
+        "a face that says what is heard, from stills (Chung, Jamaludin and Zisserman 2017)",
+        "clips of 1.3 s or more of any speakers; their measured lags are taken out",
+        "training.models.speech2vid",
+        "Speech2VidSystem",
+        "paper: 38.6 million; tiny: 2.4 million",
+        _speech2vid_wanted,
+        animator="Speech2VidAnimator",
+    ),
+    "speech2vid_deblur": Kind(
+        "speech2vid_deblur",
+        "Speech2Vid's deblurring network, from faces and the same faces blurred (section 3.3)",
+        "clips of 1.3 s or more; no sound is needed",
+        "training.models.speech2vid_deblur",
+        "DeblurSystem",
+        "paper: 298,947; tiny: 19 thousand",
+        _speech2vid_deblur_wanted,
+        sharpener="DeblurSharpener",
+    ),
+    "lip2speech": Kind(
+        "lip2speech",
+        "speech from lips in a voice that comes from the face (Lip2Speech, the paper of YLD)",
+        "clips of 1 s or more; their measured lags are taken out",
+        "training.models.lip2speech",
+        "Lip2SpeechSystem",
+        "paper: 41.3 million, identity 28.7; code: 38.4; tiny: 2.9, identity 2.2",
+        _lip2speech_wanted,
+        speaker="Lip2SpeechSpeaker",
+        embedder="Lip2SpeechSpeaker",
+    ),
+    "speaker_identity": Kind(
+        "speaker_identity",
+        "Lip2Speech's speaker identity module: the voice that a face may have",
+        "clips of many speakers, of 1 s or more",
+        "training.models.speaker_identity",
+        "IdentitySystem",
+        "paper: 28.7 million, of which 4.9 draw faces; tiny: 2.2",
+        _speaker_identity_wanted,
+        embedder="IdentityEmbedder",
     ),
     "syncnet": Kind(
         "syncnet",
@@ -120,6 +245,7 @@ KINDS = {
         "SyncNetSystem",
         "paper: 13.6 million; tiny: .6 million",
         _syncnet_wanted,
+        minutes="4 CPU-minutes for its 300 steps",
     ),
     "two_tower": Kind(
         "two_tower",
@@ -130,6 +256,18 @@ KINDS = {
         "paper: 33.9 million; tiny: 2.3 million",
         _two_tower_wanted,
         speaker="TwoTowerSpeaker",
+        minutes="10 minutes on one thread for 610 of its 750 steps",
+    ),
+    "vca_gan": Kind(
+        "vca_gan",
+        "a baseline: spectrogram from lips against three discriminators (Kim, Hong and Ro 2021)",
+        "clips of 1.6 s or more (tiny: .96 s); their measured lags are taken out",
+        "training.models.vca_gan",
+        "VcaGanSystem",
+        "paper: 51.8 million, critics 50.1; tiny: 3.3 million, critics 3.1",
+        _vca_gan_wanted,
+        speaker="VcaGanSpeaker",
+        minutes="under 7 CPU-minutes of one thread for its 300 steps (under 211 s for 161)",
     ),
     "vid2speech": Kind(
         "vid2speech",
@@ -140,6 +278,7 @@ KINDS = {
         "paper: 1.9 million; tiny: .5 million",
         _vid2speech_wanted,
         speaker="Vid2SpeechSpeaker",
+        minutes="under 13 CPU-minutes of one thread for its 800 steps (under 105 s for 111)",
     ),
     "waveform_gan": Kind(
         "waveform_gan",
@@ -151,5 +290,6 @@ KINDS = {
         "paper: 7.0 million, critic 4.4, speech encoder 1.5; tiny: .4 million, critic .3",
         _waveform_gan_wanted,
         speaker="GanSpeaker",
+        minutes="about 8 CPU-minutes of one thread for its 1200 steps (115 s for 301)",
     ),
 }

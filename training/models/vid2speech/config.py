@@ -20,6 +20,11 @@ class Vid2SpeechShape:
     picture_px: int = col("side of the grey face; a multiple of 32", "px", default=128, at_least=32)
     context_frames: int = col("frames of a clip", "frame", default=9, at_least=1)
     dropout: float = col("factor on the code's rates", default=1.0, at_least=0.0, at_most=1.0)
+    norms: Literal["channels", "columns"] = col(
+        "what the convolutions' batch norms are of; columns: the picture's, as the code's library "
+        "has it where nobody says otherwise (inferred; a published file's sizes tell)",
+        default="channels",
+    )
 
     def scaled(self, channels: int) -> int:
         return widened(channels, self.width)

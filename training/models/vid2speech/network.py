@@ -14,6 +14,15 @@ from training.models.vid2speech.config import Vid2SpeechShape
 STAGES = (((32,), 0.0), ((32, 32), 0.25), ((64, 64), 0.25), ((128, 128), 0.25), ((128, 128), 0.5))
 """Channels of each stage's convolutions, and the dropout behind its pool."""
 DENSE, SLOPE, DENSE_DROPOUT = 512, 0.3, 0.5
+EPSILON = 1e-3
+"""Of the batch norms: the code's library adds so much to a variance."""
+
+
+class ColumnNorm(nn.BatchNorm2d):
+    """Batch norm of [N, C, H, W] whose statistics are the columns', W of them."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.transpose(1, 3)).transpose(1, 3)
 
 
 class Vid2Speech(nn.Module):
@@ -22,29 +31,31 @@ class Vid2Speech(nn.Module):
     def __init__(self, shape: Vid2SpeechShape) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        size = shape.context_frames
+        size, columns = shape.context_frames, shape.picture_px
         for number, (channels, dropout) in enumerate(STAGES):
             for i, wanted in enumerate(channels):
                 outputs = shape.scaled(wanted)
                 is_last = number == len(STAGES) - 1 and i == len(channels) - 1
                 layers += [
                     nn.Conv2d(size, outputs, 3, padding=1),
-                    nn.BatchNorm2d(outputs),
+                    nn.BatchNorm2d(outputs, EPSILON)
+                    if shape.norms == "channels"
+                    else ColumnNorm(columns, EPSILON),
                     nn.Tanh() if is_last else nn.LeakyReLU(SLOPE),
                 ]
                 size = outputs
             layers += [nn.MaxPool2d(2), nn.Dropout(dropout * shape.dropout)]
+            columns //= 2
         self.convolutions = nn.Sequential(*layers)
         side, dense = shape.picture_px // 2 ** len(STAGES), shape.scaled(DENSE)
         self.dense = nn.Sequential(
             nn.Flatten(),
             nn.Linear(size * side * side, dense),
-            nn.BatchNorm1d(dense),
+            nn.BatchNorm1d(dense, EPSILON),
             nn.Tanh(),
             nn.Dropout(DENSE_DROPOUT * shape.dropout),
             nn.Linear(dense, dense),
-            nn.BatchNorm1d(dense),
-            nn.Tanh(),
+            nn.BatchNorm1d(dense, EPSILON),
             nn.Linear(dense, NUM_VALUES),
         )
         for module in self.modules():

@@ -28,6 +28,12 @@ class LossWeights:
     tv: float = col("total variation of what is made (Eq. 4)", default=120.0)
     perceptual: float = col("distance of phi (Eq. 3), a mean over its elements", default=70.0)
     penalty: float = col("of the critic's gradient (Eq. 2)", default=10.0)
+    spectral: float = col(
+        "both parts of the multi-resolution STFT loss; not the paper's: `tiny` has it, since the "
+        "samples' distance has no use for a sound of another phase",
+        default=0.0,
+        at_least=0.0,
+    )
 
 
 def critic_terms(

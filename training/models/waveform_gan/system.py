@@ -19,6 +19,7 @@ from training.harness.data import Parts
 from training.harness.look import tensor, varied
 from training.harness.system import Criterion, Facts, Round, System
 from training.losses.across import mean_of
+from training.losses.stft import multi_resolution_stft
 from training.models.waveform_gan.config import GanConfig
 from training.models.waveform_gan.examples import GanDecode
 from training.models.waveform_gan.network import Critic, Generator, cut
@@ -127,6 +128,9 @@ class GanSystem(System):
             terms["adversarial"] = -mean_of(self.critic(second))
         if weights.perceptual:
             terms["perceptual"] = self._perceptual(real, made)
+        if weights.spectral:
+            found = multi_resolution_stft(real, made.float())
+            terms["spectral"] = found.convergence + found.log_magnitude
         return terms
 
     def _perceptual(self, real: Tensor, made: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Lip2Speech: speech from lips with attention, in a voice that comes from the face."""

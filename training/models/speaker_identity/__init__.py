@@ -1,0 +1,1 @@
+"""A voice from a face: Lip2Speech's speaker identity module."""
