@@ -14,6 +14,7 @@ from manifests.files import atomic_path
 from manifests.media.encode import x264_params
 from manifests.media.streams import MediaError
 from manifests.media.video import open_video
+from manifests.numbers import signed_ms
 from manifests.plain_words import sentence
 from pipeline.redub.sound import NewSound
 from pipeline.redub.source import Source
@@ -58,7 +59,7 @@ def _check(duration_us: int, off_us: int, source: Source, out: Path) -> None:
     if abs(off_us - -source.times_us[0]) > 40_000 or abs(duration_us - wanted_us) > 2 * period_us:
         raise MuxError(
             f"{out.name}: what was written lasts {duration_us / 1e6:.3f} s of "
-            f"{wanted_us / 1e6:.3f} s, its sound {off_us / 1000:+.0f} ms off; please report it"
+            f"{wanted_us / 1e6:.3f} s, its sound {signed_ms(off_us / 1000)} off; please report it"
         )
 
 

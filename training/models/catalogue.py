@@ -226,6 +226,7 @@ KINDS = {
         _lip2speech_wanted,
         speaker="Lip2SpeechSpeaker",
         embedder="Lip2SpeechSpeaker",
+        preset_names=("paper", "code", "tiny"),
     ),
     "speaker_identity": Kind(
         "speaker_identity",
