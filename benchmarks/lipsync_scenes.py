@@ -2,9 +2,9 @@
 
     python -m benchmarks.lipsync_scenes CORPUS... --folds DIR
 
-DIR holds the weights that `yld train lipsync CORPUS... --keep-folds DIR` kept, one file for each
-group of speakers left out. A scene is two or three faces of different speakers of one group, all
-talking, and the sound of one of them.
+DIR holds the weights that `benchmarks.lipsync_protocol CORPUS... --out DIR` kept (or `yld train
+lipsync CORPUS... --keep-folds DIR`), one file for each group of speakers left out. A scene is two
+or three faces of different speakers of one group, all talking, and the sound of one of them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ SHORTEST_FRAMES = 50
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", nargs="+", type=Path)
+    parser.add_argument("--index", type=Path, action="append", default=[])
     parser.add_argument("--folds", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=60, help="for each length and group size")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
-    examples = load(arguments.corpora)
+    examples = load(arguments.corpora, arguments.index)
     groups = []
     for path in sorted(arguments.folds.glob("*.safetensors")):
         model = LipSync.load(path)

@@ -1,15 +1,20 @@
-"""How often Light-ASD and LR-ASD pick the face whose sound is heard, where all faces talk.
+"""How often active speaker detectors pick the face whose sound is heard, and when they should not.
 
-    python -m benchmarks.speaker_choice CLIPS/INDEX.tsv --scenes 100
+    python -m benchmarks.speaker_choice CLIPS/INDEX.tsv [MORE/INDEX.tsv] --scenes 100 \\
+        [--listening 'wild/*'] [--folds DIR]
 
-A scene is two or three faces of different speakers, 3 s of each with speech in it, side by
-side, and the sound of one of them, drawn at random: a guess is right once in two or three. Each
-face is cropped from its own frames as the pipeline tracks them, so no crop reaches into its
-neighbour's picture. This is the hard case of a conversation: nobody listens, the lips of all
-move, only synchrony tells them apart.
+A scene is two or three faces of different people side by side, 3 s of each. In the first kind all
+talk, with speech in their own sound, and the sound of one is heard, drawn at random: a guess is
+right once in two or three, and only synchrony tells. In the second one talks and is heard, and the
+others are people who move and say nothing (clips of the index that do not talk and match
+`--listening`). In the third all talk and the sound is of somebody else: nobody should be taken.
+Each face is cropped from its own frames as the pipeline tracks them, so no crop reaches into its
+neighbour's picture.
 
 Speakers are drawn first and then their clips, so that one with many clips does not outweigh
-the rest. The index is tab-separated with the columns path, talking ("yes") and speaker.
+the rest. An index is tab-separated with the columns path, speaker and, if some do not talk,
+talking ("yes"). With --folds the synchrony model is among the detectors, each face judged by
+weights that never saw it (`benchmarks.lipsync_protocol ... --out DIR`).
 """
 
 from __future__ import annotations
@@ -19,8 +24,9 @@ import csv
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +41,11 @@ from stages.faces.source_crops import gray_crops
 from stages.faces.track_faces import TrackFaces
 from stages.faces.tracks import Tracks, TracksConfig
 from stages.networks.light_asd import LightAsd, features
+from stages.networks.lipsync import LipSync
 from stages.networks.lr_asd import LrAsd
 from stages.sources.probe import Probe, ProbeConfig
+from stages.sync.active_speakers import ByAgreement, ByLightAsd
+from stages.sync.offsets import held, interpolate
 from stages.sync.speech import SpeechDetector, share
 
 FRAMES = 75
@@ -66,6 +75,11 @@ class Face:
     """uint8 [75, 112, 112]"""
     pcm: np.ndarray
     """int16 [48 000 or a little more], from the first crop on"""
+    landmarks: np.ndarray | None = None
+    """float32 [75, 68, 2], source pixels; what the synchrony model looks at."""
+    mouths: np.ndarray | None = None
+    """uint8 [75, 40, 48]"""
+    listens: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,19 +87,39 @@ class Scene:
     """Faces side by side, and whose sound is heard."""
 
     faces: tuple[int, ...]
-    heard: int
-    """Position in `faces`."""
+    heard: int | None
+    """Position in `faces`; None where it is that of nobody in view."""
+    sound: int = -1
+    """The face whose sound is heard, where it is not in view."""
+
+    @property
+    def column(self) -> int:
+        """The face whose sound is heard."""
+        return self.sound if self.heard is None else self.faces[self.heard]
 
 
 def read_index(path: Path) -> list[Clip]:
-    """Clips that talk. Raises KeyError for an index without the three columns."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    """Clips that talk: all of an index without that column. Raises KeyError without path or
+    speaker."""
     return [
         Clip(path.parent / r["path"], r["speaker"])
-        for r in rows
-        if r["talking"] == "yes" and r["speaker"]
+        for r in _rows(path)
+        if r.get("talking", "yes") == "yes" and r["speaker"]
     ]
+
+
+def read_listening(path: Path, pattern: str) -> list[Clip]:
+    """Clips of an index that do not talk and whose path matches; each is a person of its own."""
+    return [
+        Clip(path.parent / r["path"], r["path"])
+        for r in _rows(path)
+        if r.get("talking") == "no" and fnmatch(r["path"], pattern)
+    ]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def choose_clips(clips: Sequence[Clip], per_speaker: int, seed: int) -> list[Clip]:
@@ -115,8 +149,36 @@ def draw_scenes(speakers: Sequence[str], num_faces: int, count: int, seed: int) 
     return scenes
 
 
-def open_face(clip: Clip, speech: SpeechDetector, seed: int) -> Face | str:
-    """3 s of the clip's one tracked face with speech in at least a third, or why there is none."""
+def draw_listening(
+    talking: Sequence[str], listening: Sequence[str], num_faces: int, count: int, seed: int
+) -> list[Scene]:
+    """One face of the first who is heard, the rest of the second, numbered after the first."""
+    random = np.random.default_rng([seed, num_faces, 1])
+    names, others = sorted(set(talking)), sorted(set(listening))
+    if not names or len(others) < num_faces - 1:
+        raise ValueError(f"{num_faces - 1} listening people are needed, there are {len(others)}")
+    scenes = []
+    for _ in range(count):
+        heard = int(random.choice(np.flatnonzero(np.array(talking) == random.choice(names))))
+        faces = [heard]
+        for name in random.permutation(others)[: num_faces - 1]:
+            faces.append(
+                len(talking) + int(random.choice(np.flatnonzero(np.array(listening) == name)))
+            )
+        order = random.permutation(num_faces)
+        scenes.append(Scene(tuple(faces[i] for i in order), int(np.argmin(order))))
+    return scenes
+
+
+def draw_swapped(speakers: Sequence[str], num_faces: int, count: int, seed: int) -> list[Scene]:
+    """All talk; the sound is of one more, who is not in view."""
+    wider = draw_scenes(speakers, num_faces + 1, count, seed + 1000)
+    return [Scene(scene.faces[1:], None, scene.faces[0]) for scene in wider]
+
+
+def open_face(clip: Clip, speech: SpeechDetector, seed: int, listens: bool = False) -> Face | str:
+    """3 s of the clip's one tracked face, with speech in at least a third unless it listens, or
+    why there is none."""
     item = Fetched(
         source_id="s",
         video_id="v",
@@ -132,30 +194,41 @@ def open_face(clip: Clip, speech: SpeechDetector, seed: int) -> Face | str:
         return outcome.reason
     (video,) = outcome
     with tempfile.TemporaryDirectory() as folder:
-        spans = tracked_boxes(video, Path(folder))
-    pcm = read_audio(video, clip.path)
-    regions = speech.regions(pcm)
+        spans = tracked_faces(video, Path(folder))
+    has_sound = video.audio_codec is not None
+    pcm = read_audio(video, clip.path) if has_sound else np.zeros(0, np.int16)
+    regions = speech.regions(pcm) if len(pcm) else []
     starts = []
-    for first, boxes in spans:
-        last = min(first + len(boxes), len(pcm) // SAMPLES_PER_FRAME) - FRAMES
+    for first, seen in spans:
+        last = first + len(seen.boxes) - FRAMES
+        if not listens:
+            last = min(last, len(pcm) // SAMPLES_PER_FRAME - FRAMES)
         starts += [
-            (start, first, boxes)
+            (start, first, seen)
             for start in range(first, last + 1, STEP_FRAMES)
-            if share(regions, start, start + FRAMES) >= MIN_SPEECH
+            if listens or share(regions, start, start + FRAMES) >= MIN_SPEECH
         ]
     if not starts:
-        return "no 3 s with a tracked face and speech"
-    start, first, boxes = starts[np.random.default_rng(seed).integers(len(starts))]
-    gray = gray_crops(video, clip.path, start, boxes[start - first : start - first + FRAMES])
+        return "no 3 s with a tracked face" + ("" if listens else " and speech")
+    start, first, seen = starts[np.random.default_rng(seed).integers(len(starts))]
+    part = slice(start - first, start - first + FRAMES)
+    gray = gray_crops(video, clip.path, start, seen.boxes[part])
     # The cepstra reach a little beyond the last frame.
     low = start * SAMPLES_PER_FRAME
-    return Face(clip, gray, pcm[low : low + (FRAMES + 1) * SAMPLES_PER_FRAME])
+    return Face(
+        clip,
+        gray,
+        pcm[low : low + (FRAMES + 1) * SAMPLES_PER_FRAME],
+        interpolate(seen.landmarks)[part],
+        held(seen.mouths, seen.is_observed)[part],
+        listens,
+    )
 
 
-def tracked_boxes(video: Video, work: Path) -> list[tuple[int, np.ndarray]]:
-    """(first frame, boxes xyxy [T, 4]) of each track of the pipeline's own stages."""
+def tracked_faces(video: Video, work: Path) -> list[tuple[int, TrackFaces]]:
+    """(first frame, its face) of each track of the pipeline's own stages."""
     context = Context(work, "bench", video)
-    spans: list[tuple[int, np.ndarray]] = []
+    spans: list[tuple[int, TrackFaces]] = []
     shots, tracks = Shots(ShotsConfig()), Tracks(TracksConfig())
     shots.setup()
     tracks.setup()
@@ -164,33 +237,71 @@ def tracked_boxes(video: Video, work: Path) -> list[tuple[int, np.ndarray]]:
         return spans
     for outcome in tracks.process(found, context):
         for track in [] if isinstance(outcome, Reject) else outcome:
-            spans.append((track.start_frame, TrackFaces.load(track, work).boxes))
+            spans.append((track.start_frame, TrackFaces.load(track, work)))
     return spans
 
 
 def mean_scores(network: LightAsd, faces: Sequence[Face]) -> np.ndarray:
-    """float64 [F, F + 1]: mean score of each face with each face's sound, last with silence.
+    """float64 [F, F + 1]: mean score of each face with each face's sound, last with silence; NaN
+    for the sound of one who listens.
 
     The 3 s are one sequence: then pictures and sounds are encoded once each, and only the
     GRUs run for every pair.
     """
     silence = np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16)
-    heard = [network.hear(features(pcm, FRAMES)) for pcm in [*(f.pcm for f in faces), silence]]
-    table = np.empty((len(faces), len(heard)))
+    sounds = [None if f.listens else f.pcm for f in faces] + [silence]
+    heard = [None if pcm is None else network.hear(features(pcm, FRAMES)) for pcm in sounds]
+    table = np.full((len(faces), len(heard)), np.nan)
     for row, face in enumerate(faces):
         seen = network.see(face.gray)
-        table[row] = [network.decide(seen, sound)[:, 1].mean() for sound in heard]
+        for column, sound in enumerate(heard):
+            if sound is not None:
+                table[row, column] = network.decide(seen, sound)[:, 1].mean()
     return table
+
+
+def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np.ndarray:
+    """The same by the synchrony model: heights of the peaks, 0 with silence."""
+    table = np.full((len(faces), len(faces) + 1), np.nan)
+    table[:, -1] = 0.0
+    for row, face in enumerate(faces):
+        model = model_of(face)
+        for column, other in enumerate(faces):
+            if not other.listens:
+                pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
+                assert face.landmarks is not None and face.mouths is not None
+                peak = model.clip_peak(face.landmarks, face.mouths, pcm)
+                table[row, column] = 0.0 if peak is None else peak.height
+    return table
+
+
+def models_of(folder: Path) -> Callable[[Face], LipSync]:
+    """For a face the weights of the folder that left its speaker out, or any if none saw it."""
+    models = [LipSync.load(path) for path in sorted(folder.glob("fold*.safetensors"))]
+    if not models:
+        raise SystemExit(f"{folder} holds no weights of folds")
+    left_out = {s: m for m in models for s in (m.facts or {})["left_out"]}
+    return lambda face: left_out.get(face.clip.speaker, models[0])
 
 
 def num_right(scenes: Sequence[Scene], table: np.ndarray) -> int:
     """Scenes in which the face that is heard has the highest score; a tie is wrong."""
-    right = 0
+    return sum(_lead(scene, table) > 0 for scene in scenes)
+
+
+def num_taken(scenes: Sequence[Scene], table: np.ndarray, margin: float) -> int:
+    """Scenes of a sound of nobody in view in which a face leads the others by the margin."""
+    taken = 0
     for scene in scenes:
-        scores = table[list(scene.faces), scene.faces[scene.heard]]
-        others = np.delete(scores, scene.heard)
-        right += bool(scores[scene.heard] > others.max())
-    return right
+        second, first = np.sort(table[list(scene.faces), scene.column])[-2:]
+        taken += bool(first - second >= margin)
+    return taken
+
+
+def _lead(scene: Scene, table: np.ndarray) -> float:
+    assert scene.heard is not None, "somebody in view is heard"
+    scores = table[list(scene.faces), scene.column]
+    return float(scores[scene.heard] - np.delete(scores, scene.heard).max())
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
@@ -204,37 +315,68 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("index", type=Path)
+    parser.add_argument("indices", type=Path, nargs="+")
     parser.add_argument("--scenes", type=int, default=100, help="half with two, half with three")
     parser.add_argument("--clips-per-speaker", type=int, default=6)
+    parser.add_argument("--most-speakers", type=int, help="drawn at random")
+    parser.add_argument("--listening", help="pattern of the paths of those who say nothing")
+    parser.add_argument("--folds", type=Path, help="weights of the synchrony model")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    files = {fetch(name): kind for name, kind in WEIGHTS.items()}
-    speech, faces = SpeechDetector(0.5), []
-    for clip in choose_clips(read_index(options.index), options.clips_per_speaker, options.seed):
-        face = open_face(clip, speech, options.seed)
+    speech = SpeechDetector(0.5)
+    clips = [c for i in options.indices for c in read_index(i)]
+    if options.most_speakers:
+        names = sorted({c.speaker for c in clips})
+        kept = np.random.default_rng(options.seed).permutation(names)[: options.most_speakers]
+        clips = [c for c in clips if c.speaker in set(kept)]
+    clips = choose_clips(clips, options.clips_per_speaker, options.seed)
+    silent = [c for i in options.indices for c in read_listening(i, options.listening or "")]
+    faces: list[Face] = []
+    for clip in [*clips, *silent]:
+        face = open_face(clip, speech, options.seed, clip in silent)
         if isinstance(face, str):
             print(f"left out {clip.path.name}: {face}", file=sys.stderr)
         else:
             faces.append(face)
-    speakers = [f.clip.speaker for f in faces]
-    sets = {n: draw_scenes(speakers, n, options.scenes // 2, options.seed) for n in (2, 3)}
-    print(f"{len(faces)} clips of {len(set(speakers))} speakers, seed {options.seed}\n")
-    print("| weights | score | faces | right | share, 95 % | by guessing |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for file, kind in files.items():
-        table = mean_scores(kind.load(file), faces)
-        for rule, values in (
-            ("mean", table),
-            ("mean, less that with silence", table - table[:, -1:]),
-        ):
-            for count, scenes in sets.items():
-                right = num_right(scenes, values)
-                low, high = wilson(right, len(scenes))
-                print(
-                    f"| {file.name} | {rule} | {count} | {right} of {len(scenes)} "
-                    f"| {100 * low:.0f}-{100 * high:.0f} % | {100 / count:.0f} % |"
-                )
+    speakers = [f.clip.speaker for f in faces if not f.listens]
+    others = [f.clip.speaker for f in faces if f.listens]
+    print(
+        f"{len(faces)} clips of {len(set(speakers))} speakers and {len(set(others))} who listen, "
+        f"seed {options.seed}\n"
+    )
+    half = options.scenes // 2
+    sets = {("all talk", n): draw_scenes(speakers, n, half, options.seed) for n in (2, 3)}
+    if len(set(others)) >= 2:
+        for n in (2, 3):
+            scenes = draw_listening(speakers, others, n, half, options.seed)
+            sets["others listen", n] = scenes
+    for n in (2, 3):
+        sets["sound of another", n] = draw_swapped(speakers, n, half, options.seed)
+    print("| detector | score | faces | scene | right | share, 95 % | by guessing |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, rule, margin, values in tables(faces, options.folds):
+        for (kind, count), scenes in sets.items():
+            swapped = kind == "sound of another"
+            right = num_right(scenes, values) if not swapped else None
+            if right is None:
+                right = len(scenes) - num_taken(scenes, values, margin)
+            low, high = wilson(right, len(scenes))
+            guess = "–" if swapped else f"{100 / count:.0f} %"
+            print(
+                f"| {name} | {rule} | {count} | {kind} | {right} of {len(scenes)} "
+                f"| {100 * low:.0f}-{100 * high:.0f} % | {guess} |"
+            )
+
+
+def tables(faces: Sequence[Face], folds: Path | None):
+    """(detector, rule, margin, its `mean_scores`) of every detector."""
+    for name, kind in WEIGHTS.items():
+        table = mean_scores(kind.load(fetch(name)), faces)
+        yield name, "mean", ByLightAsd.margin, table
+        yield name, "mean, less that with silence", ByLightAsd.margin, table - table[:, -1:]
+    if folds is not None:
+        table = agreements(models_of(folds), faces)
+        yield "lipsync, unseen speakers", "peak", ByAgreement.margin, table
 
 
 if __name__ == "__main__":

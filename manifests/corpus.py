@@ -21,6 +21,7 @@ from manifests.walk import OWN_MARK
 
 KEYS = {
     "requests": "request_id",
+    "hints": "hint_id",
     "expanded": "source_id",
     "sources": "video_id",
     "videos": "video_id",

@@ -59,9 +59,65 @@ class Request:
 
     request_id: str = col("hash of the address", in_key="never")
     address: str = col("link, or absolute path of a media file", in_key="never")
-    kind: str = col("link | file")
+    kind: str = col("link | file | member: of a tar, as {tar}::{member}")
     requested_as: str = col("the argument or list file it came from", in_key="never")
     line: int | None = col("line number in the list file", in_key="never", default=None)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What a corpus says of a source, or of a span of it: who speaks, when, where the face is.
+
+    It stands beside the sources and does not travel through the stages: a stage is given those of
+    its video that tell spans or places (`is_guide`); speakers, parts and texts count when
+    publishing.
+    """
+
+    hint_id: str = col("hash of request and segment", in_key="never")
+    request_id: str = col("the request that it is about", in_key="never")
+    corpus: str = col("the adapter that read it (`yld corpora`)", in_key="never")
+    name: str = col("the segment, as the corpus names it", in_key="never")
+    speaker: str | None = col("who it is, as the corpus says", in_key="never", default=None)
+    split: str | None = col("train | val | test, as the corpus says", in_key="never", default=None)
+    text: str | None = col("what is said, as the corpus says", in_key="never", default=None)
+    text_start_s: float | None = col(
+        "where that begins; null: with the source", "s", in_key="never", default=None
+    )
+    text_end_s: float | None = col(
+        "where it ends; null: with the source", "s", in_key="never", default=None
+    )
+    transcript_path: str | None = col(
+        "file of what is said, where it lies elsewhere than beside its source",
+        in_key="never",
+        default=None,
+    )
+    start_s: float | None = col(
+        "where the span begins, in the media's own time; null: no span", "s", default=None
+    )
+    end_s: float | None = col("where it ends", "s", default=None)
+    every_s: float | None = col(
+        "the whole, in pieces of so long; null: not in pieces", "s", default=None
+    )
+    point_x: float | None = col(
+        "a point on the face, share of the picture's width from the left", default=None
+    )
+    point_y: float | None = col("share of its height from the top", default=None)
+    box_times_s: list[float] = col("when the face was where", "s", default_factory=list)
+    boxes: list[float] = col(
+        "x0, y0, x1, y1 for each of these times: shares of the picture, or pixels where "
+        "box_height_px is known",
+        default_factory=list,
+    )
+    box_height_px: int | None = col(
+        "height of the picture that the boxes are counted in; null: they are shares",
+        "px",
+        default=None,
+    )
+
+    def is_guide(self) -> bool:
+        """Whether it says where in the media to look."""
+        known = (self.start_s, self.end_s, self.every_s, self.point_x)
+        return bool(self.boxes) or any(value is not None for value in known)
 
 
 @dataclass(frozen=True)
@@ -71,7 +127,7 @@ class Source:
     source_id: str = col("deterministic id of this request for a video", in_key="never")
     request_id: str = col("parent request", in_key="never")
     address: str = col("link, or absolute path", in_key="never")
-    kind: str = col("link | file")
+    kind: str = col("link | file | member")
     requested_as: str = col("the argument or list file it came from", in_key="never")
     site_id: str | None = col("id at the site, as the site gives it", default=None)
     extractor: str | None = col("yt-dlp extractor key", default=None)
@@ -92,7 +148,7 @@ class Fetched:
     sha256: str = col("SHA-256 of the media file")
     num_bytes: int = col("size of the media file", "B")
     address: str = col("link, or absolute path", in_key="never")
-    kind: str = col("link | file")
+    kind: str = col("link | file | member")
     requested_as: str = col("the argument or list file it came from", in_key="never")
     extractor: str | None = col("yt-dlp extractor key", default=None)
     site_id: str | None = col("id at the site", default=None)
@@ -223,6 +279,19 @@ class Track:
     pitch_deg: float = col("median head pitch, positive up", "deg")
     roll_deg: float = col("median head roll, clockwise", "deg")
     mean_score: float = col("mean detector score", "1")
+    # Not in the key: they follow from the hints, which the name of the side file stands for.
+    hint_ids: list[str] = col(
+        "hints that this face fits, one for each span", in_key="never", default_factory=list
+    )
+    hint_start_frames: list[int] = col(
+        "spans that they allow clips in: starts; none: everywhere",
+        "frame",
+        in_key="never",
+        default_factory=list,
+    )
+    hint_end_frames: list[int] = col(
+        "spans: ends, half-open", "frame", in_key="never", default_factory=list
+    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from manifests.files import atomic_path
 SCHEMA_VERSION = "1"
 TABLES: dict[str, type] = {
     "requests": rec.Request,
+    "hints": rec.Hint,
     "expanded": rec.Source,
     "sources": rec.Fetched,
     "videos": rec.Video,
@@ -32,6 +33,8 @@ TABLES: dict[str, type] = {
     "rejects": rec.Reject,
     "failures": rec.Failure,
 }
+LATER = frozenset({"hints"})
+"""Tables that corpora of earlier releases have not."""
 TABLE_OF = {kind: name for name, kind in TABLES.items()}
 SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 

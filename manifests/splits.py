@@ -1,17 +1,19 @@
 """Train, val and test parts that do not leak, and that stay put when sources are added.
 
-`auto`: by speaker with at least 10 speakers, else by source video with at least 20, else in
-contiguous blocks of time inside each video with a guard between. A unit's part follows from a
-hash of its id against thresholds that are frozen once there is a val or test part. `list:FILE`
-takes each video's part from a file (`split_rules.py`).
+`official`: as the corpora that the sources are of divide them (`yld corpora`). `auto`: so where
+every clip has such a part, else by speaker with at least 10 speakers, else by source video with at
+least 20, else in contiguous blocks of time inside each video with a guard between. A unit's part
+follows from a hash of its id against thresholds that are frozen once there is a val or test part.
+`list:FILE` takes each video's part from a file (`split_rules.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from manifests.records import Clip, Video, col
@@ -22,7 +24,7 @@ MIN_BLOCK_FRAMES = 150
 """Least length of a block of time beside its guard: a row of clips of 75 has a whole one in it."""
 
 
-POLICIES = ("auto", "speaker", "source", "time")
+POLICIES = ("auto", "official", "speaker", "source", "time")
 
 
 class EmptySplitError(ValueError):
@@ -66,13 +68,27 @@ def position(identifier: str) -> float:
     return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "big") / 2**64
 
 
-def freeze(config: SplitConfig, clips: Sequence[Clip], speaker_of: dict[str, str]) -> dict:
-    """The policy of a corpus at its first build, as plain data to be kept beside it."""
+def freeze(
+    config: SplitConfig,
+    clips: Sequence[Clip],
+    speaker_of: dict[str, str],
+    official: Mapping[str, str] = MappingProxyType({}),
+) -> dict:
+    """The policy of a corpus at its first build, as plain data to be kept beside it. `official`:
+    the parts that the sources' own corpora give clips, by id."""
     speakers = sorted({speaker_of[c.clip_id] for c in clips})
     videos = sorted({c.video_id for c in clips})
     policy = config.policy
     if rules := rules_of(config):
         return _frozen_list(config, rules)
+    if policy == "official" or (policy == "auto" and all(c.clip_id in official for c in clips)):
+        return {
+            "policy": "official",
+            "asked": config.policy,
+            "why": "as configured"
+            if policy == "official"
+            else "every clip's own corpus gives it a part",
+        }
     if policy == "auto":
         policy = (
             "speaker"
@@ -133,11 +149,22 @@ def _threshold(ranked: Sequence[float], share: float, before: int) -> float:
     return (ranked[count - 1] + ranked[count]) / 2 if count < len(ranked) else 1.0
 
 
-def assign(frozen: dict[str, Any], clip: Clip, speaker: str, video: Video) -> str | None:
-    """`train`, `val` or `test`; None for a clip in the guard between blocks of time, or of a video
-    that no line of the list names."""
+def assign(
+    frozen: dict[str, Any],
+    clip: Clip,
+    speaker: str,
+    video: Video,
+    official: str | None = None,
+    names: Sequence[str] = (),
+) -> str | None:
+    """`train`, `val` or `test`; None for a clip in the guard between blocks of time, or that no
+    line of the list names, by its file's path or by `names` of its corpus, or that its corpus
+    gives no part. Where nobody asked for the corpus's parts, such a clip is `train`."""
     if frozen["policy"] == "list":
-        return part_of(frozen["rules"], video.media_path)
+        found = (part_of(frozen["rules"], path) for path in (video.media_path, *names))
+        return next((part for part in found if part is not None), None)
+    if frozen["policy"] == "official":
+        return official or ("train" if frozen["asked"] == "auto" else None)
     if frozen["policy"] == "time":
         blocks = _blocks(frozen, video.num_frames)
         for low, high, name in blocks:
@@ -178,9 +205,10 @@ def _blocks(frozen: dict[str, Any], num_frames: int) -> list[tuple[float, float,
 def describe(frozen: dict[str, Any], parts: Sequence[str]) -> str:
     """One sentence on the policy and the sizes. Raises EmptySplitError."""
     sizes = Counter(parts)
-    if frozen["policy"] == "list":
+    if frozen["policy"] in ("list", "official"):
         told = ", ".join(f"{n} {sizes[n]}" for n in ("train", "val", "test"))
-        return f"Split by list ({frozen['why']}): {told}."
+        how = "by list" if frozen["policy"] == "list" else "as its corpora divide it"
+        return f"Split {how} ({frozen['why']}): {told}."
     empty = [
         n
         for n, s in (("val", frozen["val_share"]), ("test", frozen["test_share"]))

@@ -8,9 +8,11 @@ import sys
 import click
 
 from pipeline.commands import (
+    browse,
     build,
     compare,
     config,
+    corpora,
     corpus,
     estimate,
     export,
@@ -56,10 +58,12 @@ def main() -> None:
 
 for command in (
     build.build,
+    corpora.corpora,
     config.config,
     estimate.estimate,
     corpus.status,
     corpus.report,
+    browse.browse,
     corpus.verify,
     corpus.clean,
     shards.shards,

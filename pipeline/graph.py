@@ -55,9 +55,14 @@ MAIN_JOB = (
         "download", "stages.sources.download:Download", rec.Source, rec.Fetched, "source_id", "net"
     ),
     Node("probe", "stages.sources.probe:Probe", rec.Fetched, rec.Video, "video_id"),
-    Node("shots", "stages.faces.shots:Shots", rec.Video, rec.Shot, "video_id"),
+    Node("shots", "stages.faces.shots:Shots", rec.Video, rec.Shot, "video_id", context=("hints",)),
     Node(
-        "tracks", "stages.faces.tracks:Tracks", rec.Shot, rec.Track, "video_id", context=("video",)
+        "tracks",
+        "stages.faces.tracks:Tracks",
+        rec.Shot,
+        rec.Track,
+        "video_id",
+        context=("video", "hints"),
     ),
     Node("identity", "stages.faces.identity:Identify", rec.Track, rec.Identity, "video_id"),
     Node(
@@ -105,6 +110,9 @@ CORRECT_JOB = (
 JOBS = (MAIN_JOB, AUDIT_JOB, SHARD_JOB, CORRECT_JOB)
 NODES = {node.name: node for job in JOBS for node in job}
 
+HINTS = "hints"
+"""The name in a node's `context` for what corpora say of its video: no stage puts it out, the run
+is given it. A video without hints has none in its keys."""
 KEPT = {"video": rec.Video, "tracks": rec.Track, "shots": rec.Shot}
 """Name in a node's `context` -> the records kept for it: one where `Context` has one, else by id.
 """
@@ -118,7 +126,10 @@ def context_name(node: Node) -> str | None:
 def records_in(earlier: Mapping[str, Any]) -> Iterator[Any]:
     """All records that a unit is given by name beside its own."""
     for given in earlier.values():
-        yield from given.values() if isinstance(given, Mapping) else (given,)
+        if isinstance(given, Mapping):
+            yield from given.values()
+        else:
+            yield from given if isinstance(given, (list, tuple)) else (given,)
 
 
 def side_folders() -> list[str]:
@@ -151,7 +162,7 @@ def check_graph(nodes: Sequence[Node]) -> None:
     fields = {f.name for f in dataclasses.fields(Context)}
     for place, node in enumerate(nodes):
         before = {n.outputs for n in nodes[:place]}
-        for name in node.context:
+        for name in set(node.context) - {HINTS}:
             if name not in fields or KEPT.get(name) not in before:
                 raise ValueError(
                     f"{node.name} asks for the context {name!r}, which no earlier "

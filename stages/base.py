@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from manifests.records import Reject, Track, Video
+from manifests.records import Hint, Reject, Track, Video
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -65,6 +65,9 @@ class Context:
     """The video of all records of the batch; given where the stage's node asks for it."""
     tracks: Mapping[str, Track] = field(default_factory=dict)
     """All tracks of that video by id; given where the node asks for them."""
+    hints: Sequence[Hint] = ()
+    """What a corpus says of spans and faces of that video (`stages.hints`); given where the node
+    asks for them."""
     rate_limiter: RateLimiter | None = None
     """Asked before each request to a host; None: nobody else asks it."""
     is_media_needed: bool = False

@@ -25,7 +25,7 @@ ONE_SHARD = BuildConfig(shards=ShardsConfig(min_per_split=1))
 SAMPLE_VALUES = {str: "a", int: 1, float: 1.5, bool: True}
 
 
-def blank(kind: type[T], **values) -> T:
+def blank(kind: type[T], /, **values) -> T:
     """A record whose other fields are empty: "", 0, or null where they may be."""
     empty = {str: "", int: 0, float: 0.0, bool: False}
     hints = typing.get_type_hints(kind)

@@ -19,14 +19,14 @@ ALLOWED = {
 }
 FLOORS = {
     "manifests": (
-        "address clock crops files ids paths records spans text network",
-        "arrays page plain_words sample_json schema spectra split_rules walk",
+        "address clock crops files ids numbers paths records spans text network",
+        "arrays links page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",
         "corpus description frames",
     ),
     "stages": (
-        "base cost_meter networks",
+        "base cost_meter hints networks",
         "backends sources text",
         "faces",
         "sync",
@@ -38,7 +38,7 @@ FLOORS = {
         "storage config machine",
         "run",
         "corpus scoring",
-        "audit build synthesis export",
+        "audit browse build synthesis export",
         "resync demo redub",
         "estimate",
         "commands",

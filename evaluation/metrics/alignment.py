@@ -17,6 +17,7 @@ import numpy as np
 from evaluation.metrics.errors import LengthMismatch, TooShort
 from evaluation.metrics.signals import MAX_GAP_SAMPLES, SAMPLE_RATE, check_sound
 from evaluation.metrics.spectra import HOP_LENGTH, WIN_LENGTH, log_mel
+from manifests.numbers import signed_ms
 
 STEP_MS, SEARCH_MS = 10, 300
 MIN_OVERLAP_FRAMES = 10
@@ -98,7 +99,7 @@ def apply_shift(
         raise LengthMismatch(
             f"the hypothesis is {abs(gap) / SAMPLE_RATE * 1000:.0f} ms "
             f"{'longer' if gap > 0 else 'shorter'} than the reference, which the shift found, "
-            f"{shift_ms:+d} ms, does not explain"
+            f"{signed_ms(shift_ms)}, does not explain"
         )
     start, end = max(0, shift), min(len(reference), len(hypothesis) + shift)
     return reference[start:end], hypothesis[start - shift : end - shift]

@@ -25,7 +25,7 @@ NUM_TO_HEAR, MAX_SECONDS = 5, 15
 NAMES = {
     "hypothesis": "hypotheses",
     "ground_truth": "ground truth",
-    "griffin_lim": "Griffin-Lim round trip of the ground truth",
+    "griffin_lim": "Griffin-Lim round trip",
 }
 RANKED_BY = (
     "a-estoi",

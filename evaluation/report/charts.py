@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from evaluation.metrics.spectra import log_mel
+from manifests.numbers import short
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 190, 34, 40, 10
 NUM_BINS = 20
@@ -46,7 +47,7 @@ def histogram(values: dict[str, Sequence[float]], title: str) -> str:
     for share in (0, 0.25, 0.5, 0.75, 1):
         parts.append(
             f"<text x='{LEFT + share * inner:.0f}' y='{HEIGHT - BOTTOM + 15}' "
-            f"text-anchor='middle'>{low + share * (high - low):.3g}</text>"
+            f"text-anchor='middle'>{short(low + share * (high - low))}</text>"
         )
     parts.append(f"<text x='{LEFT - 5}' y='{TOP + 9}' text-anchor='end'>{top}</text>")
     parts.append(f"<line x1='{LEFT}' x2='{WIDTH - 8}' y1='{TOP + tall}' y2='{TOP + tall}'/>")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from manifests.media.streams import MediaError
 from manifests.media.times import STEP_US, Repairs, Track, typical_us
+from manifests.numbers import number
 
 BACK_US = 100_000
 """What a clock may go back: rounding, and packets that overlap."""
@@ -212,7 +213,7 @@ def _pairs(
 def _jump(what: str, other: str, step: Step) -> MediaError:
     return MediaError(
         "clock_jump",
-        f"the clock of the {what} jumps by {step.size_us / 1e6:+.3f} s at "
+        f"the clock of the {what} jumps by {number(step.size_us / 1e6, 3, True)} s at "
         f"{step.from_us / 1e6:.3f} s and that of the {other} does not, so that nobody can tell "
         "what belongs together",
         step.size_us / 1e6,

@@ -21,6 +21,7 @@ from manifests.media.times import (
     stores_presentation_times,
     typical_us,
 )
+from manifests.numbers import number
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def _notes(shown: list, times: list[int], repairs: Repairs):
     for index, shift in zip(repairs.frames, repairs.shifts_us, strict=True):
         at_s = (times[min(index, len(times) - 1)] - times[0]) / 1e6
         yield (
-            f"clock_jump: the clock jumps by {(before - shift) / 1e6:+.3f} s at {at_s:.3f} s; "
+            f"clock_jump: the clock jumps by {number((before - shift) / 1e6, 3, True)} s "
+            f"at {at_s:.3f} s; "
             "what follows is shown right after what was before"
         )
         before = shift
@@ -109,7 +111,7 @@ def _notes(shown: list, times: list[int], repairs: Repairs):
         off_s = 0.0 if stamp is None else (stamp - time) / 1e6
         yield (
             f"odd_stamps: {len(repairs.mended)} pictures with stamps that stand alone (the "
-            f"first {off_s:+.3f} s off) are shown between their neighbours"
+            f"first {number(off_s, 3, True)} s off) are shown between their neighbours"
         )
     late, latest = 0, times[0]
     for time in times[1:]:

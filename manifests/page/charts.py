@@ -10,6 +10,8 @@ import html
 import math
 from collections.abc import Sequence
 
+from manifests.numbers import number, short
+
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420, 210, 40, 12, 28, 18
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP
 NUM_TICKS, FRAME_MS = 6, 40.0
@@ -82,21 +84,28 @@ def bars(pairs: Sequence[tuple[str, float]], title: str, unit: str = "") -> str:
 def scatter(
     points: Sequence[tuple[float, float]], across: str, up: str, band: float | None = None
 ) -> str:
-    """Dots of (x, y in 0 to 1); x runs over what is there, at least from -100 to 100."""
+    """Dots of (x, y in 0 to 1); x runs over what is there, at least from -100 to 100, y from the
+    tenth below the lowest to 1."""
     if not points:
         return f'<p class="none">{html.escape(up)}: no values</p>'
     low = min(-100.0, *(x for x, _ in points)) * 1.05
     high = max(100.0, *(x for x, _ in points)) * 1.05
 
+    floor = min(0.9, math.floor(10 * min(y for _, y in points)) / 10)
+    step = round_step(1 - floor, 5)
+
     def x_of(value: float) -> float:
         return LEFT + INNER_WIDTH * (value - low) / (high - low)
 
+    def y_of(value: float) -> float:
+        return TOP + INNER_HEIGHT * (1 - value) / (1 - floor)
+
     parts = _band(band, x_of)
-    for y in (0, 0.25, 0.5, 0.75, 1):
-        parts += _side(TOP + INNER_HEIGHT * (1 - y), f"{y:g}")
+    for k in range(math.ceil(floor / step - 1e-9), math.floor(1 / step + 1e-9) + 1):
+        parts += _side(y_of(k * step), _number(k * step))
     parts += _ticks((low, high), x_of) + _zero(band, x_of)
     parts += [
-        f"<circle cx='{x_of(x):.1f}' cy='{TOP + INNER_HEIGHT * (1 - y):.1f}' r='4'>"
+        f"<circle cx='{x_of(x):.1f}' cy='{y_of(y):.1f}' r='4'>"
         f"<title>{_number(round(x))}: {y:.2f}</title></circle>"
         for x, y in points
     ]
@@ -180,4 +189,4 @@ def _limits(limits: Sequence[float], span: tuple[float, float], x_of) -> list[st
 
 
 def _number(value: float) -> str:
-    return f"{value + 0:.0f}" if abs(value - round(value)) < 1e-9 else f"{value:.3g}"
+    return number(value) if abs(value - round(value)) < 1e-9 else short(value)

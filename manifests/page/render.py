@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jinja2
 
+from manifests.numbers import number, signed_ms
+
 
 def page(folder: Path, template: str, **values: object) -> str:
     """`template` in `folder`, rendered. Raises jinja2.UndefinedError for what is not given."""
@@ -16,4 +18,5 @@ def page(folder: Path, template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"number": number, "signed_ms": signed_ms}
     return environment.get_template(template).render(**values)

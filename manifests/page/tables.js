@@ -1,7 +1,7 @@
 // Tables that sort and filter. Rows come as columns of JSON, deflated where there are many, and
 // are drawn 100 (on a phone 20) at a time; every text is set as text, never read as HTML.
 document.querySelectorAll(".sheet[data-rows]").forEach(async sheet => {
-  const STEP = innerWidth < 760 ? 20 : 100, held = sheet.querySelector("script");
+  const SHORT = 24, STEP = innerWidth < 760 ? 20 : 100, held = sheet.querySelector("script");
   const body = sheet.querySelector("tbody"), heads = [...sheet.querySelectorAll("th")];
   const note = sheet.querySelector("[role=status]"), more = sheet.querySelector(".more");
   let content = held.textContent;
@@ -29,7 +29,8 @@ document.querySelectorAll(".sheet[data-rows]").forEach(async sheet => {
       for (const c of columns) {
         const cell = row.insertCell(), text = shown(c, value(c, i));
         cell.dataset.name = c.name;
-        cell.className = c.kind === "number" ? "n" : text.length < 25 ? "s" : "";
+        cell.className = c.kind === "number" ? "n" :
+          text.length > SHORT ? "" : text.includes(" ") ? "s" : "s id";
         const href = c.kind === "link" && c.hrefs[c.which[i]];
         if (!text) continue;
         const inner = document.createElement(href ? "a" : "span");
@@ -65,6 +66,7 @@ document.querySelectorAll(".sheet[data-rows]").forEach(async sheet => {
   });
   sheet.querySelector("input").oninput = filter;
   more.onclick = () => draw(false);
-  sheet.querySelector(".tools").hidden = total < 8;
+  const tools = sheet.querySelector(".tools");
+  tools.hidden = total < Number(tools.dataset.from);
   draw(true);
 });

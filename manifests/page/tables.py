@@ -14,7 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from manifests.numbers import number
+
 NUM_WRITTEN, NUM_UNBROKEN, PACK_ABOVE_BYTES = 20, 24, 100_000
+WORTH_TOOLS = 8
+"""Fewest rows for which a filter is shown, and on a phone the heads to sort by."""
 LINKED = ("http://", "https://", "file://")
 
 
@@ -41,12 +45,6 @@ class Link:
 Cell: TypeAlias = str | float | Link | None
 
 
-def number(value: float, digits: int = 0, signed: bool = False) -> str:
-    """A number as written, never `-0`."""
-    text = f"{value:{'+' if signed else ''}.{digits}f}"
-    return text.lstrip("+-") if float(text) == 0 else text
-
-
 def table(
     columns: Sequence[Column], rows: Sequence[Sequence[Cell]], label: str, empty: str = "None."
 ) -> str:
@@ -58,11 +56,14 @@ def table(
         f"<button type='button'>{html.escape(c.name)}</button></th>"
         for c in columns
     )
+    # On a phone, where rows are cards, the heads are there to sort by alone.
+    plain = " class='plain'" if len(rows) < WORTH_TOOLS else ""
     return (
         f"<div class='sheet' data-rows='{len(rows)}'>"
-        f"<div class='tools' hidden><input type='search' placeholder='filter' "
-        f"aria-label='filter {html.escape(label)}'><span role='status'></span></div>"
-        f"<table aria-label='{html.escape(label)}'><thead><tr>{heads}</tr></thead>"
+        f"<div class='tools' data-from='{WORTH_TOOLS}' hidden>"
+        f"<input type='search' placeholder='filter' aria-label='filter {html.escape(label)}'>"
+        f"<span role='status'></span></div>"
+        f"<table aria-label='{html.escape(label)}'><thead{plain}><tr>{heads}</tr></thead>"
         f"<tbody>{''.join(_row(columns, row) for row in rows[:NUM_WRITTEN])}</tbody></table>"
         f"<button type='button' class='more' hidden>show more</button>"
         f"{_script(payload(columns, rows))}</div>"
@@ -117,13 +118,22 @@ def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
     cells = []
     for column, cell in zip(columns, row, strict=True):
         text = _text(column, cell)
-        name = "n" if column.kind == "number" else "s" if len(text) <= NUM_UNBROKEN else ""
+        name = _class(column, text)
         kind, text = f" class='{name}'" if name else "", html.escape(text)
         if isinstance(cell, Link) and _safe(cell):
             text = f"<a href='{html.escape(_safe(cell) + cell.after)}'>{text}</a>"
         inner = f"<span>{text}</span>" if text else ""
         cells.append(f"<td{kind} data-name='{html.escape(column.name)}'>{inner}</td>")
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _class(column: Column, text: str) -> str:
+    """`n`: a number; `s`: short; `id`: short and of one piece, which no line breaks."""
+    if column.kind == "number":
+        return "n"
+    if len(text) > NUM_UNBROKEN:
+        return ""
+    return "s" if " " in text else "s id"
 
 
 def _text(column: Column, cell: Cell) -> str:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from manifests.files import sha256_of
-from manifests.weights.download import download
+from manifests.weights.download import Tell, download
 from manifests.weights.registry import Archive
 
 
@@ -15,13 +15,13 @@ class ArchiveError(RuntimeError):
     """The archive is not the published one, or lacks the member."""
 
 
-def extract(url: str, archive: Archive, part: Path, target: Path) -> None:
+def extract(url: str, archive: Archive, part: Path, target: Path, tell: Tell | None = None) -> None:
     """Download the zip at `url` to `part`, check it, write its member to `target`.
 
     `part` resumes over calls and is deleted once the member is out. Raises DownloadError, and
     ArchiveError where size or SHA-256 of the archive are not the published ones.
     """
-    download(url, part, archive.size)
+    download(url, part, archive.size, tell)
     found = sha256_of(part)
     if found != archive.sha256:
         part.unlink()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from manifests.files import atomic_path, sha256_of, write_atomic
 from manifests.weights.archive import ArchiveError, extract
-from manifests.weights.download import DownloadError, download
+from manifests.weights.download import DownloadError, Tell, download
 from manifests.weights.registry import REGISTRY, ModelFile
 
 
@@ -72,14 +72,17 @@ def state_of(file: ModelFile) -> tuple[str, str]:
 
 
 def fetch(
-    file: ModelFile | str, may_download: bool = True, non_commercial: bool | None = None
+    file: ModelFile | str,
+    may_download: bool = True,
+    non_commercial: bool | None = None,
+    tell: Tell | None = None,
 ) -> Path:
     """A checked copy of `file` (an entry or its name) in the cache folder.
 
     `may_download` False leaves the network alone. Files whose licence rules out commercial use
     are downloaded only with `non_commercial` (None: as YLD_NON_COMMERCIAL says); a copy that
-    is already here or in the mirror is used as it is. Raises KeyError for a name that is not
-    in the registry, ModelFileError where the file cannot be had.
+    is already here or in the mirror is used as it is. `tell` follows a download. Raises KeyError
+    for a name that is not in the registry, ModelFileError where the file cannot be had.
     """
     file = REGISTRY[file] if isinstance(file, str) else file
     folder = cache_folder()
@@ -116,17 +119,17 @@ def fetch(
                     "YLD_NON_COMMERCIAL=1 downloads it",
                 ],
             )
-        return _downloaded(file, folder, notes)
+        return _downloaded(file, folder, notes, tell)
 
 
-def _downloaded(file: ModelFile, folder: Path, notes: list[str]) -> Path:
+def _downloaded(file: ModelFile, folder: Path, notes: list[str], tell: Tell | None = None) -> Path:
     part = folder / f".{file.name}.part"
     for attempt in range(2):
         try:
             if file.archive is None:
-                download(file.url, part, file.size)
+                download(file.url, part, file.size, tell)
             else:
-                extract(file.url, file.archive, folder / f".{file.name}.archive.part", part)
+                extract(file.url, file.archive, folder / f".{file.name}.archive.part", part, tell)
         except (DownloadError, ArchiveError) as error:
             raise _unavailable(file, folder, [*notes, str(error)]) from error
         fault = _fault(part, file, folder)

@@ -12,6 +12,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from manifests.network.addresses import AllowedHosts, RefusedAddressError, host_in
@@ -32,7 +33,11 @@ class DownloadError(RuntimeError):
     """A file could not be had from its address."""
 
 
-def download(url: str, part: Path, size: int | None = None) -> None:
+Tell = Callable[[int, int], None]
+"""Is told how many bytes are here, and of how many."""
+
+
+def download(url: str, part: Path, size: int | None = None, tell: Tell | None = None) -> None:
     """All of `url` into `part`, which may hold a beginning from an earlier call.
 
     `size` in bytes, where it is known, must be the server's. Connections that break are taken
@@ -42,7 +47,7 @@ def download(url: str, part: Path, size: int | None = None) -> None:
     failures, wait_s, most = 0, WAIT_S, _size(part)
     while True:
         try:
-            _continue(url, part, size)
+            _continue(url, part, size, tell)
             _validator_path(part).unlink(missing_ok=True)
             return
         except urllib.error.HTTPError as error:
@@ -67,7 +72,7 @@ def download(url: str, part: Path, size: int | None = None) -> None:
         wait_s = min(2 * wait_s, 20.0)
 
 
-def _continue(url: str, part: Path, size: int | None) -> None:
+def _continue(url: str, part: Path, size: int | None, tell: Tell | None) -> None:
     """One request: the rest of the file, or all of it."""
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
     have, validator = _size(part), _validator(part)
@@ -104,6 +109,8 @@ def _continue(url: str, part: Path, size: int | None) -> None:
                         raise http.client.HTTPException(f"broken off at {have} of {total} bytes")
                     output.write(block)
                     have += len(block)
+                    if tell is not None:
+                        tell(have, total)
             except http.client.IncompleteRead as error:
                 raise http.client.HTTPException(f"broken off at {have} of {total} bytes") from error
 

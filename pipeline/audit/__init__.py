@@ -17,6 +17,7 @@ from typing import Any
 from manifests import records as rec
 from manifests.files import write_atomic
 from manifests.ids import hash_id
+from manifests.numbers import signed_ms
 from manifests.paths import as_path, as_text
 from manifests.plain_words import read_json
 from manifests.shards import ShardError, read_samples
@@ -63,11 +64,13 @@ def audit(
     with_report: bool = True,
     skip: Path | None = None,
     name: str | None = None,
+    is_step: bool = False,
 ) -> Audit:
     """Measure all clips of `path`; writes `offsets.parquet`, `summary.json`, `report.html`.
 
     `skip`: a folder in which none of the clips lie, `out` if not given. `name`: what `path` is,
-    wherever it lies, for one that moves with `out`; its place if not given.
+    wherever it lies, for one that moves with `out`; its place if not given. `is_step`: of another
+    command, so that the page proposes none.
     Raises LayoutError, CorpusBusyError, ClusterError; NotOursError and FileInTheWayError for
     what is another's at `out`; ValueError for an unknown estimator or a
     folder that holds another audit.
@@ -102,7 +105,9 @@ def audit(
         if with_report:
             from pipeline.audit.report import write_report
 
-            write_report(out / "report.html", path.name, layout, found, list(estimators), path)
+            audited = None if is_step else path
+            page = out / "report.html"
+            write_report(page, path.name, layout, found, list(estimators), audited)
         own.wrote(made)
     print(f"{len(found)} rows in {time.monotonic() - started:.0f} s; {out}", file=sys.stderr)
     return Audit(layout, items, found, entries, summary)
@@ -127,18 +132,12 @@ def refuse_another(out: Path, name: str, path: Path) -> None:
 
 
 def _audit_files(items, work, lock, config, measure, address):
-    requests = {}
-    for item in items:
-        if not item.missing:
-            requests.setdefault(
-                item.path,
-                rec.Request(f"r{hash_id('file', item.path)}", item.path, "file", item.path),
-            )
+    requests, hints = layouts.requests_of(items)
     configs = stage_configs(config) | {"measure": measure}
     with running(
-        AUDIT_JOB, configs, config, WorkFiles(work), lock, list(requests.values()), address=address
+        AUDIT_JOB, configs, config, WorkFiles(work), lock, requests, address=address
     ) as runner:
-        entries = runner.run(list(requests.values()))
+        entries = runner.run(requests, hints)
     return rows.of_files(items, entries, measure.estimators, measure.sync.search_ms), entries
 
 
@@ -227,7 +226,7 @@ def sentence(row: dict[str, Any]) -> str:
     if not row["measured"]:
         return f"{name}: none of {row['clips']} clips could be measured"
     return (
-        f"{name} centres at {row['centre_ms']:+.0f} ms (spread {row['spread_ms']:.0f} ms), "
+        f"{name} centres at {signed_ms(row['centre_ms'])} (spread {row['spread_ms']:.0f} ms), "
         f"{row['within_frame_of_centre'] / row['measured']:.0%} within one frame of that; "
         f"{row['measured']} of {row['clips']} clips measured"
     )

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from manifests.numbers import number, signed_ms
+
 MOST_TOLD = 40
 
 
@@ -21,8 +23,9 @@ def sentence(row: dict[str, Any]) -> str:
     if row["drift_status"] == "uneven":
         return f"{name} is uneven: {row['drift_reason']}"
     return (
-        f"{name} drifts by {ppm:+.0f} ppm (standard error {row['drift_error_ppm']:.0f}), "
-        f"{0.06 * ppm:+.1f} ms per minute: its sound was recorded on another clock; "
+        f"{name} drifts by {number(ppm, signed=True)} ppm "
+        f"(standard error {row['drift_error_ppm']:.0f}), "
+        f"{signed_ms(0.06 * ppm, 1)} per minute: its sound was recorded on another clock; "
         "`yld resync` retimes it"
     )
 

@@ -1,7 +1,8 @@
-"""The audit's page: a sentence and a histogram per speaker, outliers to see and hear, agreement."""
+"""The audit's page: how far off the clips are, every clip, some to see and hear, agreement."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,25 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import av
-import cv2
 import numpy as np
 
-from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME
+from manifests.clock import FRAME_RATE
 from manifests.files import write_atomic
-from manifests.media.encode import encode_flac, encode_video
-from manifests.media.pictures import iter_frames
-from manifests.media.sound import read_audio
-from manifests.media.video import open_video
 from manifests.page import charts, render
 from manifests.page.tables import Cell, Column, Link, table
-from manifests.paths import as_path
-from manifests.shards import SampleIndex
-from pipeline.audit import lengths, recordings
-from pipeline.corpus.report import samples
+from pipeline.audit import lengths, players, recordings
 
-NUM_OUTLIERS, OUTLIER_MS, SHOWN_S, SHOWN_PX = 6, 80.0, 6.0, 320
 MAX_SPEAKERS_SHOWN, WORTH_A_CHART, MAX_DOTS, MAX_REASON = 40, 20, 2000, 160
+NUMBERS = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def write_report(
@@ -38,7 +30,8 @@ def write_report(
     estimators: Sequence[str],
     audited: Path | None = None,
 ) -> None:
-    """Write the self-contained page. `audited`: what was audited, for the command to go on with."""
+    """Write the self-contained page. `audited`: what was audited, for the command to go on with;
+    None where another command goes on by itself."""
     from pipeline.audit import summarize
 
     first = [
@@ -71,8 +64,8 @@ def write_report(
         if drifts
         else None,
         recordings=recordings.sentences(first),
-        outliers=outliers(measured, {s["speaker"]: s["centre_ms"] for s in summary}),
-        outlier_ms=OUTLIER_MS,
+        players=players.players(measured, {s["speaker"]: s["centre_ms"] for s in summary}),
+        outlier_ms=players.OUTLIER_MS,
     )
     write_atomic(path, page)
 
@@ -193,8 +186,9 @@ def _reasons(rows) -> list[tuple[str, int]]:
     for row in rows:
         if row.get("video_lag_ms") is None:
             text = row["offset_status"]
-            if text == "undecided":
-                text += ": " + (row.get("reason") or "")[:60].split(" 0.")[0]
+            if text == "undecided":  # one bar for all that differ in their figures alone
+                text += ": " + NUMBERS.sub("…", row.get("reason") or "")[:60]
+            text = text.replace("_", " ")
             counts[text] = counts.get(text, 0) + 1
     return sorted(counts.items(), key=lambda p: -p[1])
 
@@ -222,55 +216,3 @@ def agreement(rows: list[dict[str, Any]], estimators: Sequence[str]) -> list[dic
                 }
             )
     return table
-
-
-def outliers(rows: list[dict[str, Any]], centres: dict[Any, float]) -> list[dict[str, Any]]:
-    """The clips farthest from their speaker's centre, before and after correction."""
-    far = [(abs(r["video_lag_ms"] - centres[r.get("speaker")]), r) for r in rows]
-    far = sorted((p for p in far if p[0] > OUTLIER_MS), key=lambda p: -p[0])[:NUM_OUTLIERS]
-    shown = []
-    for _, row in far:
-        try:
-            face, pcm, start = _pictures(row)
-        except (OSError, ValueError, KeyError, av.FFmpegError) as error:
-            shown.append({"row": row, "before": None, "after": None, "problem": str(error)})
-            continue
-        before = _sound(pcm, start, len(face), 0.0)
-        after = _sound(pcm, start, len(face), row["video_lag_ms"])
-        content = encode_video(face)[0]
-        shown.append(
-            {
-                "row": row,
-                "problem": None,
-                "before": samples.muxed(content, encode_flac(before)),
-                "after": samples.muxed(content, encode_flac(after)),
-            }
-        )
-    return shown
-
-
-def _pictures(row: dict[str, Any]) -> tuple[list[np.ndarray], np.ndarray, int]:
-    """Up to six seconds of a clip's frames, its sound, and the first frame's number."""
-    path = as_path(row["path"])
-    start = row["start_frame"]
-    end = min(row["end_frame"], start + round(SHOWN_S * FRAME_RATE))
-    if path.suffix == ".tar":
-        sample = SampleIndex.of(path)[row["clip_id"]]
-        return list(sample.faces()[start:end]), sample.sound, start
-    video = open_video(path)
-    frames = []
-    for _, picture in iter_frames(video, start_frame=start, end_frame=end):
-        scale = SHOWN_PX / max(picture.shape[:2])
-        size = tuple(max(2, 2 * round(scale * n / 2)) for n in picture.shape[1::-1])
-        frames.append(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-    return frames, read_audio(video, path), start
-
-
-def _sound(pcm: np.ndarray, start: int, frames: int, lag_ms: float) -> np.ndarray:
-    """The sound of the frames once a lag is taken away (video late: sound from earlier)."""
-    first = start * SAMPLES_PER_FRAME - round(lag_ms * 16)
-    rows = np.arange(first, first + frames * SAMPLES_PER_FRAME)
-    inside = (rows >= 0) & (rows < len(pcm))
-    made = np.zeros(len(rows), np.int16)
-    made[inside] = pcm[rows[inside]]
-    return made

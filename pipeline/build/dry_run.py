@@ -74,6 +74,8 @@ def source_lengths(
                 length = read_facts(as_path(request.address)).duration_us / 1e6
             except MediaError as error:
                 note = f"would be rejected: {error.reason}"
+        elif request.kind == "member":
+            note = "in a tar"
         else:
             length, note = _link_length(request.address, config)
         rows.append(

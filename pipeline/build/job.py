@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from manifests.plain_words import read_json
-from manifests.records import Fetched, Request
+from manifests.records import Fetched, Hint, Request
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, of_kind
 from pipeline.run import placement, refetch, status, why
+from pipeline.run.ledger import decode
 from pipeline.run.session import running
 from pipeline.storage import mirror, own_folder
 from pipeline.storage.lease import Lease
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.work_files import WorkFiles
-from stages.sources.arguments import requests_from_arguments
+from stages.sources.arguments import Given, given
+
+HINTS = "hints.json"
+"""Beside `requests.json`, below `work`."""
 
 REPORTED_CLIPS = 200_000
 """A corpus of more is reported by `yld report` alone, which holds all tables in memory."""
@@ -65,7 +69,7 @@ def build(
     does not show one face.
     """
     placement.check(config)
-    wanted = requests_from_arguments(sources)
+    wanted = given(sources).first(limit)
     # A cluster's nodes have libraries and folders of their own.
     placement.check_stages(MAIN_JOB, stage_configs(config), here=address is None)
     own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(
@@ -81,8 +85,8 @@ def build(
                 f"{mirror.pull(root, files)} of the corpus brought",
                 file=sys.stderr,
             )
-        requests = remember(files, wanted[:limit])
-        outcome = _run(requests, root.resolve(), files, lock, config, address, retry_failed)
+        known = Given(remember(files, wanted.requests), remember_hints(files, wanted.hints))
+        outcome = _run(known, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
             print(f"{mirror.push(root, files)} files sent to {destination}", file=sys.stderr)
             mirror.send_state(files)
@@ -99,7 +103,20 @@ def remember(files: WorkFiles, requests: Sequence[Request]) -> list[Request]:
     return together
 
 
-def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed) -> Outcome:
+def remember_hints(files: WorkFiles, hints: Sequence[Hint]) -> list[Hint]:
+    """All that corpora ever said of this corpus's requests; what is said anew of a segment counts.
+
+    The file is there only where something was said.
+    """
+    path = files.folder / HINTS
+    known = [decode(Hint, h) for h in read_json(path)] if path.exists() else []
+    together = {h.hint_id: h for h in [*known, *hints]}
+    if together:
+        files.write(HINTS, json.dumps([vars(h) for h in together.values()], indent=1))
+    return list(together.values())
+
+
+def _run(known: Given, root, files, lock, config: BuildConfig, address, retry_failed) -> Outcome:
     started = time.monotonic()
 
     def observe(event, node, item, entries) -> None:
@@ -112,13 +129,16 @@ def _run(requests, root, files, lock, config: BuildConfig, address, retry_failed
         config,
         files,
         lock,
-        requests,
+        known.requests,
         address=address,
         retry_failed=retry_failed,
         observe=observe,
     ) as runner:
-        entries = runner.run(requests)
-    return _finish(root, files, config, entries, started)
+        entries = runner.run(known.requests, known.hints)
+    try:
+        return _finish(root, files, config, entries, started)
+    finally:
+        runner.ledger.close()
 
 
 def _finish(root, files, config, entries, started) -> Outcome:

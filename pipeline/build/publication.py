@@ -7,18 +7,20 @@ where a corpus that was too small to be divided has grown: its shards are writte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from manifests import records as rec
 from manifests import splits
 from pipeline.build.published import Published
+from pipeline.build.said import Said
 from pipeline.config.build_config import BuildConfig
+from pipeline.corpus.marks import Mark
 from pipeline.run.entry import digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
-from stages.corpus.speakers import assign_speakers
+from stages.corpus.speakers import assign_speakers, named_speakers
 from stages.text.clip_text import ClipText
 
 LEFT_OUT = {
@@ -27,8 +29,11 @@ LEFT_OUT = {
         "lies where two parts of the corpus meet (splits.guard_frames)",
     ),
     "list": ("not_listed", "no line of the list names its video (splits.policy)"),
+    "official": ("not_listed", "its corpus gives it no part (splits.policy)"),
 }
 """Why a clip is in no part: reason and detail."""
+MARKED = "marked"
+"""Why a clip that a person marked is not published."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,12 @@ class Found:
     """Bytes of each clip's side file, by id."""
     before: Published | None
     """What was published; None where nothing was."""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Clips that a person marked, by id: they are not published."""
+    said: Said = field(default_factory=Said)
+    """What corpora say of speakers and parts."""
+    hints: list[rec.Hint] = field(default_factory=list)
+    """All of what they say."""
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
@@ -54,7 +65,9 @@ class Found:
             text = self.texts[clip.clip_id]
             if (said := told.get(id(text))) is None:
                 said = told[id(text)] = digest(text)[:20]
-            made[clip.clip_id] = f"{clip.payload_path}:{self.sizes[clip.clip_id]}:{said}"
+            made[clip.clip_id] = (
+                f"{clip.payload_path}:{self.sizes[clip.clip_id]}:{said}{self.said.print_of(clip)}"
+            )
         return made
 
 
@@ -69,6 +82,8 @@ class Publication:
     kept: list[rec.Sample]
     shards: list[tuple[str, list[ShardEntry]]]
     """Shards to write, by path relative to the corpus."""
+    thinned: list[str]
+    """Old shards with clips that were marked since: they are written again without them."""
     speakers: list[rec.Speaker]
     frozen: dict[str, Any] | None
     """The policy that divides the corpus; None without clips."""
@@ -76,6 +91,8 @@ class Publication:
     """How the corpus is divided, and why so."""
     left_out: list[str]
     """Clips that lie where two parts meet, or that a list does not name."""
+    marked: list[str]
+    """Clips that a person marked."""
     rejects: list[rec.Reject]
 
     def as_published(
@@ -90,6 +107,7 @@ class Publication:
             self.frozen,
             self.left_out,
             tables or {},
+            self.marked,
         )
 
 
@@ -106,27 +124,35 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     before = before or Published(recipe)
     speakers = _speakers(found, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
-    old = before.samples
+    was = before.samples
+    old = [s for s in was if s.clip_id not in found.marks] if found.marks else was
     frozen = (
         policy_now
         or before.splits
-        or (splits.freeze(config.splits, found.clips, speaker_of) if found.clips else None)
+        or (
+            splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
+            if found.clips
+            else None
+        )
     )
-    new, left_out = _new_entries(found, old, frozen, speaker_of)
+    marked = [c.clip_id for c in found.clips if c.clip_id in found.marks]
+    known = {s.clip_id for s in old}.union(marked)
+    new, left_out = _new_entries(found, known, frozen, speaker_of)
     sentence = (
-        splits.describe(frozen, [s.split for s in [*old, *new]])
+        splits.describe(frozen, [*(s.split for s in old), *(e.split for e in new)])
         if frozen
         else ("No clip was made, so there are no parts.")
     )
-    out = set(left_out)
-    video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in out}
-    reason, detail = LEFT_OUT["list" if rules else "guard"]
+    reason = LEFT_OUT.get(frozen["policy"] if frozen else "", LEFT_OUT["guard"])
+    why = dict.fromkeys(left_out, reason)
+    why |= {clip: (MARKED, found.marks[clip].in_words()) for clip in marked}
+    video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in why}
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
-        for clip in left_out
+        for clip, (reason, detail) in sorted(why.items())
     ]
     taken: dict[str, int] = {}
-    for split, shard in {(r.split, r.shard) for r in old}:
+    for split, shard in {(r.split, r.shard) for r in was}:
         taken[split] = max(taken.get(split, 0), 1 + int(shard[-10:-4]))
     return Publication(
         recipe,
@@ -134,10 +160,12 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         is_anew,
         old,
         plan_shards(new, found.sizes, config.shards, taken),
+        sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in found.marks}),
         sorted(speakers.values(), key=lambda s: s.track_id),
         frozen,
         sentence,
         left_out,
+        marked,
         rejects,
     )
 
@@ -181,27 +209,38 @@ def _frozen_again(found: Found, before: Published, config: BuildConfig) -> dict 
         return None
     speakers = _speakers(found, Published(""), config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
-    return splits.freeze(config.splits, found.clips, speaker_of)
+    return splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
 
 
 def _speakers(found: Found, before: Published, config: BuildConfig) -> dict[str, rec.Speaker]:
+    """Those that corpora name, by their names; of the others, those that look alike."""
+    named = named_speakers(found.identities, found.said.speakers)
+    taken = {s.track_id for s in named}
     identities = {i.track_id: i for i in found.identities}
-    known = [s for s in before.speakers if s.track_id in identities]
-    have = {s.track_id for s in known}
-    fresh = [i for i in found.identities if i.track_id not in have]
+    known = [s for s in before.speakers if s.track_id in identities and s.track_id not in taken]
+    taken |= {s.track_id for s in known}
+    fresh = [i for i in found.identities if i.track_id not in taken]
     made = assign_speakers(fresh, config.speakers, [(s, identities[s.track_id]) for s in known])
-    return {s.track_id: s for s in [*known, *made]}
+    return {s.track_id: s for s in [*known, *made, *named]}
 
 
 def _new_entries(
-    found: Found, old: Sequence[rec.Sample], frozen, speaker_of: dict[str, str]
+    found: Found, known: Collection[str], frozen, speaker_of: dict[str, str]
 ) -> tuple[list[ShardEntry], list[str]]:
-    have, new, left_out = {s.clip_id for s in old}, [], []
+    """Clips that are not `known`, where they belong; and ids of those that belong nowhere."""
+    new, left_out = [], []
     for clip in found.clips:
-        if clip.clip_id in have:
+        if clip.clip_id in known:
             continue
         speaker = speaker_of[clip.clip_id]
-        part = splits.assign(frozen, clip, speaker, found.videos[clip.video_id])
+        part = splits.assign(
+            frozen,
+            clip,
+            speaker,
+            found.videos[clip.video_id],
+            found.said.parts.get(clip.clip_id),
+            found.said.names.get(clip.video_id, ()),
+        )
         if part is None:
             left_out.append(clip.clip_id)
         else:

@@ -12,7 +12,7 @@ import json
 import sys
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,20 @@ from manifests import records as rec
 from manifests.description.card import card, write_checksums
 from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
+from manifests.plain_words import read_json
 from manifests.shards import index_name
 from pipeline.build.publication import Found, Publication, entries_of, plan
 from pipeline.build.published import Published
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
+from pipeline.build.said import hints_by_source, said_of
 from pipeline.build.tables import Content, all_of
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
+from pipeline.corpus import marks
+from pipeline.run.entry import decode
 from pipeline.run.finished import Entries
+from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
@@ -53,25 +58,35 @@ def publish(
     publication = plan(found, config)
     own = claim(root, "corpus")
     own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
-    again = entries_of(_damaged(own, publication.kept), publication, found)
+    rewritten = dict.fromkeys([*publication.thinned, *_damaged(own, publication.kept)])
+    again = entries_of(list(rewritten), publication, found)
     shards = [*again.items(), *publication.shards]
     written = [name for shard, _ in shards for name in (shard, index_name(shard))]
     own.about_to_write([*written, *fixed_names()])
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
+    elif publication.thinned:  # should this run die, their clips are new to the next one
+        rest = [s for s in publication.kept if s.shard not in publication.thinned]
+        write_published(files.folder, publication.as_published(rest), None)
     samples = [s for s in publication.kept if s.shard not in again]
     num_kept = len(samples)
-    for shard, group in shards:
-        files.bring(dict.fromkeys(e.clip.payload_path for e in group))
-        rows, digest = write_shard(root, files.folder, shard, group)
-        own.digests.told(shard, digest)
-        samples += rows
+    with Steps("publish", len(shards), "shards") as steps:
+        for shard, group in shards:
+            steps.at(shard)
+            files.bring(dict.fromkeys(e.clip.payload_path for e in group))
+            rows, digest = write_shard(root, files.folder, shard, group)
+            own.digests.told(shard, digest)
+            samples += rows
+            steps.done()
     # Shards of an earlier recipe or of a run that died while publishing.
     wanted = {shard for shard in {s.shard for s in samples} | again.keys()}
     wanted |= {index_name(shard) for shard in wanted}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
-    content = _content(files, found, publication, samples, 0 if again else num_kept)
-    standing = found.before.tables if found.before and not (again or publication.is_anew) else {}
+    before = found.before
+    # Tables are appended to where all that they tell of stays.
+    stays = before is not None and not again and before.marked == publication.marked
+    content = _content(files, found, publication, samples, num_kept if stays else 0)
+    standing = before.tables if before and stays and not publication.is_anew else {}
     tables, parts = write_tables(own, entries, content, standing)
     name = files.corpus_name or root.name
     _describe(own, name, config, content, publication, status, parts)
@@ -90,7 +105,17 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         dataclasses.replace(i, embedding=array("d", i.embedding))
         for i in all_of(entries, rec.Identity)
     ]
-    texts = _texts(clips, sources, videos, files)
+    hints = _hints(files)
+    tables: dict[str, list[Any]] = {"hints": hints}
+    if hints:
+        tables |= {
+            "expanded": list(all_of(entries, rec.Source)),
+            "sources": sources,
+            "tracks": list(all_of(entries, rec.Track)),
+            "identities": identities,
+            "clips": clips,
+        }
+    texts = _texts(clips, sources, videos, files, hints_by_source(tables) if hints else {})
     sizes = files.sizes_of(dict.fromkeys(c.payload_path for c in clips))
     return Found(
         clips,
@@ -100,7 +125,18 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         texts,
         {c.clip_id: sizes.get(c.payload_path) or 0 for c in clips},
         read_published(files.folder),
+        marks.read(files.folder),
+        said_of(tables),
+        hints,
     )
+
+
+def _hints(files: WorkFiles) -> list[rec.Hint]:
+    """What corpora said of the sources, sorted by id."""
+    path = files.folder / "hints.json"
+    if not path.exists():
+        return []
+    return sorted((decode(rec.Hint, h) for h in read_json(path)), key=lambda h: h.hint_id)
 
 
 def _shared(clip: rec.Clip) -> rec.Clip:
@@ -129,6 +165,7 @@ def _content(
         publication.rejects,
         num_kept,
         frozenset(known),
+        found.hints,
     )
 
 
@@ -187,6 +224,7 @@ def _texts(
     sources: list[rec.Fetched],
     videos: dict[str, rec.Video],
     files: WorkFiles,
+    hints: Mapping[str, list[rec.Hint]],
 ) -> dict[str, ClipText]:
     """The text of every clip by id; `sources` and `clips` are told of it in place.
 
@@ -203,7 +241,7 @@ def _texts(
     texts: dict[str, ClipText] = {}
     without: dict[str | None, ClipText] = {}
     for video_id, places in itertools.groupby(range(len(clips)), lambda i: clips[i].video_id):
-        found, by_source = transcript_of(by_video[video_id], videos[video_id], files.folder)
+        found, by_source = transcript_of(by_video[video_id], videos[video_id], files.folder, hints)
         of_source |= {i: dataclasses.replace(f, transcript=None) for i, f in by_source.items()}
         for place in places:
             clip = clips[place]

@@ -36,6 +36,8 @@ class Published:
     tables: dict[str, Any] = field(default_factory=dict)
     """Which units' rows the tables' parts hold (`pipeline.build.tables`); empty where they are of
     one part."""
+    marked: list[str] = field(default_factory=list)
+    """Clips that are left out because a person marked them."""
 
 
 def read(work: Path) -> Published | None:
@@ -57,6 +59,7 @@ def read(work: Path) -> Published | None:
         head["splits"],
         head["left_out"],
         head.get("tables", {}),
+        head.get("marked", []),
     )
 
 
@@ -77,6 +80,8 @@ def write(work: Path, now: Published, before: Published | None) -> None:
     }
     if now.tables:
         head["tables"] = now.tables
+    if now.marked:
+        head["marked"] = now.marked
     old = json.loads((work / NAME).read_text()) if before and (work / NAME).exists() else {}
     if len(now.samples) <= PART_SAMPLES:
         head |= _part(now.samples, now.prints, now.speakers)

@@ -24,7 +24,7 @@ PARTS_FROM = 100_000
 """Samples of a corpus whose tables are appended to."""
 SORTED_AT_ONCE = 1000
 """Units of a stage whose records are sorted in memory, whatever their ids."""
-WHOLE = frozenset({"requests", "expanded", "sources"})
+WHOLE = frozenset({"requests", "hints", "expanded", "sources"})
 PART = re.compile(r"manifests/([a-z]+)/part-(\d{6})\.parquet")
 
 
@@ -79,6 +79,8 @@ class Content:
     """Samples at the beginning that were published before."""
     known: frozenset[str] = field(default_factory=frozenset)
     """Tracks whose speakers, and clips whose rejects, were published before."""
+    hints: list[rec.Hint] = field(default_factory=list)
+    """What corpora said of the sources."""
 
 
 def write(
@@ -122,7 +124,7 @@ def _write(
 def _rows(
     table: str, kind: type, entries: Entries, content: Content, above: int, *, is_new: bool
 ) -> Callable[[], Iterator[Any]]:
-    if table in ("requests", "sources"):
+    if table in ("requests", "hints", "sources"):
         return lambda: iter(getattr(content, table))
     if table == "samples":
         order = sorted(

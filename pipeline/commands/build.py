@@ -67,7 +67,8 @@ def build(
     model_dir,
     as_json,
 ) -> None:
-    """Build or extend a corpus from links, lists of links, media files and folders, or from what
+    """Build or extend a corpus from links, lists of links, media files, folders, and published
+    corpora as NAME:PLACE (grid:PATH, lip2wav:chem; `yld corpora` lists them), or from what
     `yld export --as links` wrote (links:FILE)."""
     use_model_dir(model_dir)
     from pipeline.config import build_config as cfg

@@ -18,6 +18,7 @@ from manifests.weights.cache import (
     state_of,
 )
 from pipeline.commands.options import EXIT_FAILED, emit, friendly
+from pipeline.run.steps import MEGABYTE, Steps
 
 LIST_COLUMNS = ["name", "state", "MB", "use", "licence", "for"]
 VERIFY_COLUMNS = ["name", "state", "found"]
@@ -88,7 +89,9 @@ def fetch_models(names, everything, non_commercial, model_dir) -> None:
     for file in map(_entry, names) if names else REGISTRY.values():
         click.echo(f"{file.name}: licence: {file.licence}", err=True)
         try:
-            click.echo(fetch(file, non_commercial=non_commercial or None))
+            with Steps(file.name, file.size or 0, "MB", MEGABYTE) as steps:
+                path = fetch(file, non_commercial=non_commercial or None, tell=steps.is_at)
+            click.echo(path)
         except ModelFileError as error:
             missing += 1
             click.echo(f"yld: {error}", err=True)

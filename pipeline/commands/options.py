@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,24 @@ class CorpusPlace:
 
     folder: Path
     files: WorkFiles | None = None
+
+
+class _DeviceType(click.ParamType):
+    name = "device"
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        return "[cpu|cuda|cuda:N]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", str(value)):
+            self.fail(
+                f"{value!r} is none of cpu, cuda, cuda:N (the GPU of that number)", param, ctx
+            )
+        return str(value)
+
+
+DEVICE = _DeviceType()
+"""Where a network runs."""
 
 
 class _CorpusType(click.ParamType):

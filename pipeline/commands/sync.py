@@ -8,6 +8,10 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import EXIT_FAILED, emit, friendly, voiced
+from stages.sources.layouts import LAYOUTS
+
+ESTIMATOR_NAMES = ("lipsync", "lipsync_linear", "syncnet_v2")
+"""Those of `stages.sync.estimators`, told without importing it."""
 
 SUMMARY_COLUMNS = [
     "speaker",
@@ -52,12 +56,13 @@ def run_options(command):
 )
 @click.option(
     "--layout",
-    help="grid | tcd_timit | lrw | lip2wav | voxceleb | avspeech | yld | "
-    "shards | folder; recognised if not given.",
+    type=click.Choice(LAYOUTS),
+    help="How the files lie (`yld corpora`); recognised if not given.",
 )
 @click.option(
     "--estimator",
     "estimators",
+    type=click.Choice(ESTIMATOR_NAMES),
     multiple=True,
     default=("lipsync",),
     show_default=True,
@@ -117,7 +122,7 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     help="Clips without a number: leave out, copy as they are on the "
     "clock, or correct by their speaker's centre.",
 )
-@click.option("--layout", help="As for `yld audit`.")
+@click.option("--layout", type=click.Choice(LAYOUTS), help="As for `yld audit`.")
 @run_options
 @voiced
 @friendly

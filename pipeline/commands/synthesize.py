@@ -10,7 +10,7 @@ import click
 
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
-from pipeline.commands.options import EXIT_FAILED, friendly
+from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
 
 
 @click.command()
@@ -53,7 +53,7 @@ from pipeline.commands.options import EXIT_FAILED, friendly
     help="Person to speak for: 1 is the one longest in the picture, as told.  [default: 1]",
 )
 @click.option(
-    "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
+    "--device", type=DEVICE, default=None, help="The GPU where there is one, if not given."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the vocoder's noise.")
 @click.option(

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import friendly
+from pipeline.commands.options import DEVICE, friendly
 from training.models.catalogue import KINDS, Kind
+
+LOGGERS = ("tensorboard", "wandb")
+"""Those of `training.harness.log`, told without importing it."""
 
 
 class Models(click.Group):
@@ -40,7 +43,16 @@ def training_options(command):
         click.option(
             "--keep-folds",
             type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the weights that judged each group of speakers.",
+            help="Folder for the weights and windows of each group of speakers; a trial that "
+            "was stopped goes on there.",
+        ),
+        click.option(
+            "--index",
+            "indices",
+            multiple=True,
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Tab-separated table with the columns path (beside it) and speaker, whose "
+            "speakers count instead of those that faces tell apart; may be given several times.",
         ),
         click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time."),
         click.option(
@@ -102,15 +114,11 @@ def _refuse_existing(options) -> None:
     """Before anything that takes long to import."""
     from pipeline.storage.own_folder import refuse_existing
 
-    out, keep_folds = options["out"], options["keep_folds"]
-    refuse_existing(
-        out,
-        out.with_suffix(".trial.json"),
-        *(keep_folds.glob("fold*.safetensors") if keep_folds else ()),
-    )
+    out = options["out"]
+    refuse_existing(out, out.with_suffix(".trial.json"))
 
 
-def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> None:
+def _train(system, corpora, out, synchronous, indices, fold_size, jobs, keep_folds) -> None:
     from training.models.lipsync.run import run
 
     run(
@@ -118,6 +126,7 @@ def _train(system, corpora, out, synchronous, fold_size, jobs, keep_folds) -> No
         corpora,
         out,
         synchronous,
+        indices=indices,
         fold_size=fold_size,
         jobs=jobs,
         keep_folds=keep_folds,
@@ -146,16 +155,17 @@ def model_command(kind: Kind) -> click.Command:
     )
     @click.option(
         "--preset",
+        type=click.Choice(kind.preset_names),
         default="paper",
         show_default=True,
-        help="Where all settings come from: paper | tiny (a processor's).",
+        help="Where all settings come from; tiny is a processor's.",
     )
     @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting.")
     @click.option(
         "--workers", type=int, default=0, show_default=True, help="Processes that decode, a rank."
     )
     @click.option(
-        "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
+        "--device", type=DEVICE, default=None, help="The GPU where there is one, if not given."
     )
     @click.option(
         "--ranks",
@@ -172,6 +182,13 @@ def model_command(kind: Kind) -> click.Command:
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder on this machine's own disk for what is read from an address (s3://...).",
     )
+    @click.option(
+        "--logger",
+        type=click.Choice(LOGGERS),
+        default="tensorboard",
+        show_default=True,
+        help="Where figures go beside log.jsonl; wandb needs the extra of that name.",
+    )
     @click.option("--minutes", type=float, default=None, help="End after so long, with weights.")
     @friendly
     def command(more, corpora, **options) -> None:
@@ -185,11 +202,25 @@ for _kind in KINDS.values():
 
 
 def _train_model(
-    kind: Kind, corpora, out, preset, settings, workers, device, ranks, ray_address, cache, minutes
+    kind: Kind,
+    corpora,
+    out,
+    preset,
+    settings,
+    workers,
+    device,
+    ranks,
+    ray_address,
+    cache,
+    minutes,
+    logger,
 ) -> None:
     config = model_config(kind, preset, settings)
     from pipeline.config.settings import to_mapping
     from pipeline.storage import own_folder
+    from training.harness.log import check_logger
+
+    check_logger(logger)
 
     import torch  # isort: skip
 
@@ -200,7 +231,17 @@ def _train_model(
     from training.harness.run import Request, train
 
     request = Request(
-        kind, preset, config, to_mapping(config), corpora, out, workers, device, minutes, cache
+        kind,
+        preset,
+        config,
+        to_mapping(config),
+        corpora,
+        out,
+        workers,
+        device,
+        minutes,
+        cache,
+        logger,
     )
     if ranks > 1:
         from training.harness.cluster import train_together

@@ -19,7 +19,9 @@ from pipeline.storage.work_files import written_by
 
 STATE = (
     "requests.json",
+    "hints.json",
     "published.json",
+    "marks.json",
     "pushed.json",
     "status.json",
     "log.jsonl",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from manifests.shards import (
     write_samples,
 )
 from pipeline.corpus.packing import Packed, Packing, card, in_order
+from pipeline.run.steps import Steps
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim
 from training.data.samples import ALL, shards_of_split
@@ -80,9 +80,11 @@ class _Repacking:
         wanted = {name for shard in self.shards for name in (shard, index_name(shard))}
         wanted |= set(fixed)
         self.own.remove([name for name in self.own.files if name not in wanted])
-        for number, shard in enumerate(todo):
-            print(f"yld: {shard} ({number + 1} of {len(todo)})", file=sys.stderr)
-            self._shard(shard)
+        with Steps("repack", len(todo), "shards") as steps:
+            for shard in todo:
+                steps.at(shard)
+                self._shard(shard)
+                steps.done()
         return self._sealed()
 
     def _to_do(self) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from manifests.corpus import Corpus
+from manifests.numbers import number
 from pipeline.demo.programme import Planted
 
 CUT_TOLERANCE_FRAMES, OFFSET_TOLERANCE_MS = 1, 40.0
@@ -51,8 +52,8 @@ def compare(corpus: Corpus, planted: Sequence[Planted]) -> list[dict[str, Any]]:
                 _row(
                     truth.name,
                     f"video lag of part {part + 1} (ms)",
-                    f"{truth.offset_ms:+.0f}",
-                    f"{lag:+.0f}" if lag is not None else offset["offset_status"],
+                    number(truth.offset_ms or 0.0, 0, True),
+                    number(lag, 0, True) if lag is not None else offset["offset_status"],
                     lag is not None and abs(lag - truth.offset_ms) <= OFFSET_TOLERANCE_MS,
                 )
             )

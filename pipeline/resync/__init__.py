@@ -94,7 +94,9 @@ def _resync(path, out, config, undecided, layout, address) -> list[dict[str, Any
     own = claim(out, "resync", made)
     corrected = f"the corrections of {as_text(path.resolve())}"
     refuse_another(out / "after", corrected, out / "work" / "tried")
-    before = audit(path, out / "before", config, layout=layout, address=address, skip=out)
+    before = audit(
+        path, out / "before", config, layout=layout, address=address, skip=out, is_step=True
+    )
     is_shards = before.items[0].kind == "shard"
     kind = "shards" if is_shards else "media"
     work = (out / "work").resolve()
@@ -198,6 +200,7 @@ def _measure_again(
         layout="shards" if is_shards else "folder",
         address=address,
         name=name,
+        is_step=True,
     )
     found = {(r["path"], r["clip_id"] if is_shards else None): r for r in again.rows}
     seen = []

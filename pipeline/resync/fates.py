@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from manifests.numbers import signed_ms
+
 RESIDUAL_MS = 40.0
 """Farthest from zero that counts as corrected: the error that `confidence` speaks of."""
 CORRECTED, UNVERIFIED = "corrected", "corrected_unverified"
@@ -54,7 +56,7 @@ def judged(row: dict[str, Any], after: dict[str, Any] | None) -> tuple[str, str 
     was = [row.get(n) for n in ("video_lag_ms", "start_lag_ms", "end_lag_ms")]
     before = max((abs(x) for x in was if x is not None), default=None)
     text = (
-        f"measured again it is off by {worst:+.0f} ms{where}, {RESIDUAL_MS:.0f} are allowed; "
+        f"measured again it is off by {signed_ms(worst)}{where}, {RESIDUAL_MS:.0f} are allowed; "
         + (
             "it had no number of its own"
             if before is None

@@ -57,7 +57,7 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
     if undecided == "keep":
         return {"fate": fates.KEPT, "applied_lag_ms": 0.0, "applied_drift_ppm": 0.0}
     lag = centre.get(row.get("speaker")) if undecided == "speaker" else None
-    if lag is None or _contradicts(row, lag):
+    if lag is None or contradicts_centre(row.get("peak_lag_ms"), row.get("confidence"), lag):
         return left_out
     return {
         "fate": fates.CORRECTED,
@@ -67,16 +67,15 @@ def _intention(row: dict[str, Any], centre: dict[Any, float], undecided: str) ->
     }
 
 
-def _contradicts(row: dict[str, Any], lag_ms: float) -> bool:
+def contradicts_centre(own_ms: float | None, sure: float | None, lag_ms: float) -> bool:
     """Whether a clip's own peak, half believed, lies elsewhere than its speaker's centre."""
-    own, sure = row.get("peak_lag_ms"), row.get("confidence")
-    return own is not None and abs(own - lag_ms) > AGREE_MS and (sure or 0.0) >= CONTRADICTS
+    return own_ms is not None and abs(own_ms - lag_ms) > AGREE_MS and (sure or 0.0) >= CONTRADICTS
 
 
 def _passed_over(path: Path, out: Path, found: Audit) -> list[dict[str, Any]]:
     """Files beside the clips that nobody took for one."""
     root = layouts.root_of(path, found.layout)
-    if path.is_file() and found.layout != "avspeech":
+    if path.is_file() and found.layout not in layouts.LISTS:
         return []
     taken = {i.inside for i in found.items if i.inside is not None}
     rows: list[dict[str, Any]] = []
@@ -125,7 +124,7 @@ def _why_not(file: Path, root: Path, layout: str) -> str:
         return "no shard"
     if not walk.is_media(file):
         return f"{as_text(file.suffix) or 'no suffix'}: not known as media"
-    return "no line of the list names it" if layout == "avspeech" else "not taken for a clip"
+    return "no line of the list names it" if layout in layouts.LISTS else "not taken for a clip"
 
 
 def corrections_of(rows: Sequence[dict[str, Any]], work: Path) -> list[Correction]:

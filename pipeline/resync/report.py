@@ -1,7 +1,8 @@
-"""The page of a correction: lags before and after, and what became of every clip."""
+"""The page of a correction: lags before and after, and every clip with what became of it."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from manifests.files import write_atomic
 from manifests.page import charts, render, tables
 from pipeline.resync import fates, names
+
+MAX_REASON, MOST_REASONS = 160, 8
+NUMBERS = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def write_report(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -21,16 +25,19 @@ def write_report(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
         Path(__file__).parent,
         "resync.html",
         name=names.shown(name),
-        fates=sorted(Counter(r["fate"] for r in clips).items()),
+        fates=[(in_words(f), n) for f, n in Counter(r["fate"] for r in clips).most_common()],
         total=len(clips),
         charts=[
-            charts.histogram(before, 40, "ms", "before", -600, 600, band=charts.FRAME_MS),
-            charts.histogram(after, 40, "ms", "after", -600, 600, band=charts.FRAME_MS),
+            charts.histogram(before, 40, "ms", "Video lag before", -600, 600, band=charts.FRAME_MS),
+            charts.histogram(after, 40, "ms", "Video lag after", -600, 600, band=charts.FRAME_MS),
         ],
         within=sum(abs(x) <= fates.RESIDUAL_MS for x in after),
         remeasured=len(after),
         retimed=_retimed([r for r in clips if r.get("applied_drift_ppm")]),
-        told=_told([r for r in clips if r["fate"] != fates.CORRECTED]),
+        reasons=Counter(
+            (in_words(r["fate"]), _kind(r["reason"])) for r in clips if r.get("reason")
+        ).most_common(MOST_REASONS),
+        clips=_clips(clips),
         others=others.most_common(),
     )
     write_atomic(path, page)
@@ -51,18 +58,47 @@ def _retimed(rows: list[dict[str, Any]]) -> str:
         tables.Column("fate"),
     ]
     cells = [
-        [names.shown(r["clip_id"]), r["applied_drift_ppm"], *(r.get(n) for n in lags), r["fate"]]
+        [
+            names.shown(r["clip_id"]),
+            r["applied_drift_ppm"],
+            *(r.get(n) for n in lags),
+            in_words(r["fate"]),
+        ]
         for r in rows
     ]
     return tables.table(columns, cells, "retimed clips") if cells else ""
 
 
-def _told(rows: list[dict[str, Any]]) -> str:
-    columns = [tables.Column(n) for n in ("clip", "speaker", "fate", "status", "reason")]
-    cells = [
-        [names.shown(r["clip_id"]), r["speaker"], r["fate"], r["offset_status"], r["reason"]]
+def _clips(rows: list[dict[str, Any]]) -> str:
+    columns = [
+        tables.Column("clip"),
+        tables.Column("speaker"),
+        tables.Column("fate"),
+        tables.Column("measured, ms", "number", 0, True),
+        tables.Column("confidence", "number", 2),
+        tables.Column("taken out, ms", "number", 0, True),
+        tables.Column("left, ms", "number", 0, True),
+        tables.Column("reason"),
+    ]
+    numbers = ("video_lag_ms", "confidence", "applied_lag_ms", "residual_lag_ms")
+    cells: list[list[tables.Cell]] = [
+        [
+            names.shown(r["clip_id"]),
+            r["speaker"],
+            in_words(r["fate"]),
+            *(r.get(name) for name in numbers),
+            (r["reason"] or "")[:MAX_REASON],
+        ]
         for r in rows
     ]
-    return tables.table(
-        columns, cells, "clips not corrected", "Everything was corrected, and measured so."
-    )
+    return tables.table(columns, cells, "clips", "There was no clip.")
+
+
+def in_words(fate: str) -> str:
+    """A fate as a person says it."""
+    return "corrected, not verified" if fate == fates.UNVERIFIED else fate
+
+
+def _kind(reason: str) -> str:
+    """A reason without its figures, so that those of one kind count together."""
+    return NUMBERS.sub("…", reason)[:MAX_REASON]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TextIO
 
+from manifests.numbers import short
 from manifests.paths import printable
 from pipeline.run.tally import AtWork, Tally
 
@@ -63,7 +64,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._is_terminal:
-            self._live = _live(self._picture, self.stream)
+            self._live = live(self._picture, self.stream)
             self._live.start()
             self._live.console.show_cursor(True)  # a run that is killed leaves the terminal whole
         else:
@@ -211,7 +212,7 @@ class Progress:
             self.stream.flush()
 
 
-def _live(picture: Callable[[], RenderableType], stream: TextIO) -> Any:
+def live(picture: Callable[[], RenderableType], stream: TextIO) -> Any:
     """Rich's live display of what `picture` gives, on `stream` alone."""
     from rich.live import Live
 
@@ -238,7 +239,7 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
     def text(value: Any) -> str:
         if value is None:
             return "-"
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return short(value) if isinstance(value, float) else str(value)
 
     cells = [[text(row.get(c)) for c in columns] for row in rows]
     widths = [

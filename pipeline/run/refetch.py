@@ -19,6 +19,9 @@ from pipeline.run.finished import Entries, that_gave
 from pipeline.run.unit import Unit
 from pipeline.storage.work_files import WorkFiles
 
+COPIED = frozenset({"link", "member"})
+"""Kinds of sources whose media is a copy of our own."""
+
 
 class Refetch:
     """Units that wait for their media. `entries` are the runner's, by stage and unit."""
@@ -34,7 +37,7 @@ class Refetch:
             return None  # the user's own, or at hand
         for entry in that_gave(units_of_kind(self.entries, rec.Fetched), _video_of(unit)):
             for fetched in entry.outputs:
-                if fetched.kind == "link" and fetched.media_path == path:
+                if fetched.kind in COPIED and fetched.media_path == path:
                     return self._source(fetched.source_id)
         return None
 
@@ -114,5 +117,5 @@ def drop(files: WorkFiles, entries: Entries, video_id: str | None = None) -> Non
     units = units_of_kind(entries, rec.Fetched)
     for entry in units.values() if video_id is None else that_gave(units, video_id):
         for fetched in entry.outputs:
-            if fetched.kind == "link" and video_id in (None, fetched.video_id):
+            if fetched.kind in COPIED and video_id in (None, fetched.video_id):
                 files.drop([fetched.media_path])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from manifests import records as rec
-from pipeline.graph import Node, check_graph, context_name
+from pipeline.graph import HINTS, Node, check_graph, context_name
 from pipeline.run.finished import Finished
 from pipeline.run.ledger import Entry, Ledger, digest, failed_retryable
 from pipeline.run.pools import Ended, Pools
@@ -62,9 +62,17 @@ class Runner:
         self._at_work: dict[str, Unit] = {}
         self._fetcher = next((n for n in self.nodes if self._stages[n.name].fetches_media), None)
         self._refetch = Refetch(self.files, self.entries)
+        self._hints: dict[str, list[rec.Hint]] = defaultdict(list)
+        self._request_of: dict[str, str] = {}
 
-    def run(self, requests: Sequence[Any]) -> dict[str, Finished]:
-        """Entries by stage and unit, once every unit has an outcome. Raises RunStopped."""
+    def run(self, requests: Sequence[Any], hints: Sequence[rec.Hint] = ()) -> dict[str, Finished]:
+        """Entries by stage and unit, once every unit has an outcome. Raises RunStopped.
+
+        `hints` that say where to look are given to the nodes that ask for them.
+        """
+        for hint in sorted(hints, key=lambda h: (h.start_s or 0.0, h.hint_id)):
+            if hint.is_guide():
+                self._hints[hint.request_id].append(hint)
         for request in requests:
             self._submit(self.nodes[0], self.nodes[0].unit_of(request), [request])
         try:
@@ -329,10 +337,23 @@ class Runner:
             self._kept.pop(entry.unit, None)  # no stage asks for it any more
             return
         following = self.nodes[position + 1]
+        if self._hints:
+            self._keep_hints(entry.outputs)
         for name, records in _grouped(following, entry.outputs).items():
             if kept := _to_keep(node, records):
                 self._kept[name].update(kept)
             self._submit(following, name, records)
+
+    def _keep_hints(self, outputs: Sequence[Any]) -> None:
+        """From requests to sources to videos. Of links that lead to the same video the first
+        one's count, as its file does."""
+        for record in outputs:
+            if isinstance(record, rec.Source):
+                self._request_of[record.source_id] = record.request_id
+            elif isinstance(record, rec.Fetched) and HINTS not in self._kept[record.video_id]:
+                hints = self._hints.get(self._request_of.get(record.source_id, ""), [])
+                if hints and not any(record.video_id in seen for seen in self._seen.values()):
+                    self._kept[record.video_id][HINTS] = hints
 
 
 def _grouped(following: Node, records: Sequence[Any]) -> dict[str, list[Any]]:

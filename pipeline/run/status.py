@@ -51,7 +51,7 @@ def rows(
                 "cpu_s": round(total.cpu_s, 2),
                 "cpu_s_per_video_s": round(total.cpu_s / video_s, 4) if video_s else None,
                 "decoded_s_per_video_s": round(total.decoded_s / video_s, 3) if video_s else None,
-                "decode_cpu_s_per_video_s": _decode(units, video_s),
+                "decode_cpu_s_per_video_s": _decode(total.extra, video_s),
                 "peak_rss_mb": round(total.peak_rss_mb, 1),
                 **speed(total.extra),
             }
@@ -59,9 +59,9 @@ def rows(
     return table
 
 
-def _decode(units: Iterable[Entry], video_s: float) -> float | None:
+def _decode(extra: Mapping[str, float], video_s: float) -> float | None:
     """CPU-seconds of one decode a second of video, by the stage that sees every frame once."""
-    spent = sum(e.extra.get("decode_cpu_s", 0.0) for e in units)
+    spent = extra.get("decode_cpu_s", 0.0)
     return round(spent / video_s, 4) if spent and video_s else None
 
 

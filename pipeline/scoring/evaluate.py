@@ -13,7 +13,6 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +26,13 @@ from evaluation.statistics import Summary, summarise
 from manifests.files import record_temporaries, sha256_of, sweep_temporaries, write_atomic
 from manifests.ids import hash_id
 from manifests.schema import write_table
+from pipeline.run.steps import Steps
 from pipeline.scoring.workers import Job, parallel
 from pipeline.storage.lock import RECORDS
 from pipeline.storage.own_folder import OwnFolder, check, claim
 
 HYPOTHESIS, GROUND_TRUTH, GRIFFIN_LIM = "hypothesis", "ground_truth", "griffin_lim"
 CEILINGS = (GROUND_TRUTH, GRIFFIN_LIM)
-PROGRESS_S = 5.0
 MADE = ["scores.parquet", "ceilings.parquet", "scores.json", "report.html"]
 
 
@@ -213,15 +212,16 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
     if started_here:
         cluster.start(address)
     try:
-        progress = _Progress(sum(len(job.names) for job in jobs))
-        with cluster.errors_told():
+        total = sum(len(job.names) for job in jobs)
+        with cluster.errors_told(), Steps("evaluate", total, "scores") as steps:
             for job, rows in parallel(jobs):
                 store.add(
                     [(wanted[job.system, job.utterance.utterance, row.metric], row) for row in rows]
                 )
                 if not all(is_passing(row) for row in rows):
                     supervisor.progressed()
-                progress.add(len(rows))
+                steps.at(job.utterance.utterance)
+                steps.done(len(rows))
     finally:
         if started_here:
             cluster.stop()
@@ -230,22 +230,6 @@ def _run(jobs: Sequence[Job], store: RowStore, wanted: dict, address: str | None
 def _is_ray_down() -> bool:
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
-
-
-class _Progress:
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._start = self._last = time.monotonic()
-
-    def add(self, count: int) -> None:
-        self._done += count
-        now = time.monotonic()
-        if now - self._last < PROGRESS_S and self._done < self._total:
-            return
-        self._last = now
-        rate = self._done / max(now - self._start, 1e-3)
-        left = (self._total - self._done) / rate
-        sys.stderr.write(f"scores {self._done}/{self._total} | {rate:.1f}/s | ETA ~{left:.0f} s\n")
 
 
 def table_rows(summaries: dict[str, list[Summary]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from pipeline.storage.own_folder import MARK, FileInTheWayError, claim
 from pipeline.storage.work_files import WorkFiles
 
 RECORD = "pushed.json"
-STATE = ("requests.json", "published.json", RECORD)
+STATE = ("requests.json", "hints.json", "published.json", RECORD)
 
 
 def push(root: Path, files: WorkFiles) -> int:

@@ -12,6 +12,7 @@ from manifests.clock import FRAME_MS, SAMPLE_RATE
 from manifests.files import atomic_path
 from manifests.media.streams import MediaError, open_media, packets_of, stream_of
 from manifests.media.video import open_video
+from manifests.numbers import signed_ms
 from manifests.plain_words import sentence
 from manifests.records import Video
 
@@ -62,7 +63,7 @@ def mux(video: Video, path: Path, sound: np.ndarray, out: Path) -> None:
         off_ms = (again.audio_start_us - again.video_start_us) / 1000
         if abs(off_ms) >= FRAME_MS or abs(again.num_frames - video.num_frames) > 1:
             raise MuxError(
-                f"{out.name}: the copy begins {off_ms:+.0f} ms off and lasts {again.num_frames} "
+                f"{out.name}: the copy begins {signed_ms(off_ms)} off and lasts {again.num_frames} "
                 f"frames of {video.num_frames}; encode the video anew first "
                 "(ffmpeg -i VIDEO NEW.mp4)"
             )

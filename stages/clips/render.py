@@ -26,7 +26,7 @@ from manifests.media.sound import read_audio, read_whole, wide_rate
 from manifests.records import Clip, Offset, Reject, Track, Video, col
 from manifests.shards import WIDE_AUDIO, ShardSample, write_samples
 from stages.base import Context, Resources, Stage
-from stages.clips.segmentation import segment, usable_runs
+from stages.clips.segmentation import segment, usable_runs, within
 from stages.faces import registration
 from stages.faces.track_faces import TrackFaces
 from stages.sync.offsets import Sync, SyncConfig, interpolate, source_pictures
@@ -132,6 +132,7 @@ class Clips(Stage[Offset, Clip]):
             "landmark_gap",
             "too_little_speech",
             "outside_audio",
+            "short_span",
             "bad_registration",
         }
     )
@@ -211,8 +212,11 @@ class Clips(Stage[Offset, Clip]):
             for a, b in zip(offset.speech_start_frames, offset.speech_end_frames, strict=True)
         ]
         spans, inside = [], 0
-        for a, b in runs:
-            start, end = max(track.start_frame + a, low), min(track.start_frame + b, high)
+        allowed = list(zip(track.hint_start_frames, track.hint_end_frames, strict=True))
+        for start, end in within(
+            [(max(track.start_frame + a, low), min(track.start_frame + b, high)) for a, b in runs],
+            allowed,
+        ):
             inside = max(inside, end - start)
             spans += segment(
                 start,
@@ -222,6 +226,11 @@ class Clips(Stage[Offset, Clip]):
                 config.min_frames,
                 config.max_frames,
                 config.min_speech_share,
+            )
+        longest = max((high - low for low, high in allowed), default=config.min_frames)
+        if longest < config.min_frames:
+            return Reject(
+                "short_span", longest, config.min_frames, "frames in the span its corpus names"
             )
         if inside < config.min_frames:
             return Reject("outside_audio", inside, config.min_frames, "frames with sound")

@@ -24,6 +24,17 @@ def usable_runs(is_observed: np.ndarray, max_gap: int) -> list[tuple[int, int]]:
     return [*runs, (start, int(seen[-1]) + 1)]
 
 
+def within(
+    runs: Sequence[tuple[int, int]], allowed: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The parts of half-open runs that lie in the allowed spans, none across two of them; the runs
+    themselves where nothing is said."""
+    if not allowed:
+        return list(runs)
+    parts = [(max(a, low), min(b, high)) for a, b in runs for low, high in allowed]
+    return [(a, b) for a, b in parts if a < b]
+
+
 def segment(
     start: int,
     end: int,

@@ -5,7 +5,8 @@ Assignment is incremental: a speaker, once named, keeps name and tracks when sou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,29 @@ def assign_speakers(
             identity = identities[order[row]]
             result[order[row]] = Speaker(identity.track_id, identity.video_id, name, round(gap, 4))
     return [result[i] for i in range(len(identities))]
+
+
+def named_speakers(identities: Sequence[Identity], names: Mapping[str, str]) -> list[Speaker]:
+    """A Speaker for each track whose speaker is known by name, in the given order. The distance is
+    to the mean of the name's tracks."""
+    by: dict[str, list[Identity]] = defaultdict(list)
+    for identity in identities:
+        if identity.track_id in names:
+            by[names[identity.track_id]].append(identity)
+    centres = {
+        name: np.array([i.embedding for i in group], np.float64).mean(0)
+        for name, group in by.items()
+    }
+    return [
+        Speaker(
+            i.track_id,
+            i.video_id,
+            names[i.track_id],
+            round(float(np.linalg.norm(np.array(i.embedding) - centres[names[i.track_id]])), 4),
+        )
+        for i in identities
+        if i.track_id in names
+    ]
 
 
 def _known_of(

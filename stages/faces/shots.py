@@ -23,7 +23,7 @@ from manifests.arrays import npz_writer
 from manifests.ids import shot_id
 from manifests.media.pictures import iter_pictures, resolve, whole_side
 from manifests.media.times import decode_cpu_s
-from manifests.records import Reject, Shot, Video, col
+from manifests.records import Hint, Reject, Shot, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage
 from stages.cost_meter import Meter
@@ -32,6 +32,7 @@ from stages.faces.cuts import SMALL_PX, CutConfig, CutFinder
 from stages.faces.detection import FollowConfig
 from stages.faces.following import FaceFollower
 from stages.faces.side_file import FaceRowsWriter
+from stages.hints import windows_of
 
 TAKE_EVERY = 500
 """Frames after which what is known of faces goes from memory towards the side file."""
@@ -57,7 +58,7 @@ class Shots(Stage[Video, Shot]):
 
     name = "shots"
     version = 8
-    reasons = frozenset({"no_frames"})
+    reasons = frozenset({"no_frames", "hints_outside"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
     reads_media = True
     side_folder = "shots"
@@ -99,17 +100,26 @@ class Shots(Stage[Video, Shot]):
             return [self._one(video, context) for video in batch]
 
     def _one(self, video: Video, context: Context) -> list[Shot] | Reject:
+        windows = windows_of(context.hints, video) if context.hints else [(0, video.num_frames)]
+        if not windows:
+            return _all_outside(context.hints, video)
         path = context.side_path(self.side_folder, video.video_id, ".npz")
+        spans: list[tuple[int, int]] = []
         decoding = decode_cpu_s()
         with npz_writer(path) as out:
-            rows = FaceRowsWriter(out)
-            cuts, num_frames = self._follow(video, context, rows)
+            rows, numbers = FaceRowsWriter(out), 0
+            for start, end in windows:
+                cuts, num_frames, numbers = self._follow(
+                    video, (start, end), context, rows, numbers
+                )
+                edges = [start, *(start + cut for cut in cuts), end]
+                spans += zip(edges, edges[1:], strict=False) if num_frames else ()
+            rows.flush()
         context.measured["decode_cpu_s"] = decode_cpu_s() - decoding
-        if not num_frames:
+        if not spans:
             path.unlink()
             return Reject("no_frames", 0, 1, "no frame could be decoded")
         frames = np.array(rows.frames, int)
-        edges = [0, *cuts, video.num_frames]
         return [
             Shot(
                 shot_id(video.video_id, i),
@@ -120,13 +130,19 @@ class Shots(Stage[Video, Shot]):
                 str(path.relative_to(context.work)),
                 int(((frames >= start) & (frames < end)).sum()),
             )
-            for i, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+            for i, (start, end) in enumerate(spans)
         ]
 
     def _follow(
-        self, video: Video, context: Context, rows: FaceRowsWriter
-    ) -> tuple[list[int], int]:
-        """The cuts, and how many frames there were; faces go to `rows` as they are known."""
+        self,
+        video: Video,
+        window: tuple[int, int],
+        context: Context,
+        rows: FaceRowsWriter,
+        numbers: int,
+    ) -> tuple[list[int], int, int]:
+        """The cuts of a window, counted from its start, how many frames there were, and the next
+        free number of a tracklet; faces go to `rows` as they are known."""
         cuts = CutFinder(self.config.cuts)
         follower = FaceFollower(
             self.config.faces,
@@ -136,21 +152,46 @@ class Shots(Stage[Video, Shot]):
             cuts,
             Meter(context.measured),
         )
-        side, scale, last = whole_side(video, self.config.max_side_px), 1.0, -1
+        side, scale = whole_side(video, self.config.max_side_px), 1.0
+        last, free = -1, numbers
         shown = None
-        for frame, picture in iter_pictures(video, resolve(video.media_path, context.work)):
+
+        def take() -> None:
+            nonlocal free
+            taken = follower.take()
+            for part in taken:
+                part.move(window[0], numbers)
+                free = max(free, part.number + 1)
+            rows.push(taken, scale)
+
+        path = resolve(video.media_path, context.work)
+        for frame, picture in iter_pictures(video, path, *window):
             if shown is not picture:
                 shown = picture
                 luma, small_luma = picture.luma(side), picture.luma(SMALL_PX)
                 small_rgb = picture.small_rgb(SMALL_PX)
                 scale = video.width_px / luma.shape[1]
-            cuts.push(frame, small_rgb, small_luma)
-            follower.push(frame, luma, partial(picture.rgb, side))
-            last = frame
+            last = frame - window[0]
+            cuts.push(last, small_rgb, small_luma)
+            follower.push(last, luma, partial(picture.rgb, side))
             if frame % TAKE_EVERY == 0:
-                rows.push(follower.take(), scale)
+                take()
+        if last < 0:
+            return [], 0, free
         found = cuts.finish()
         follower.finish()
-        rows.push(follower.take(), scale)
-        rows.flush()
-        return found, last + 1
+        take()
+        return found, last + 1, free
+
+
+def _all_outside(hints: Sequence[Hint], video: Video) -> Reject:
+    """What was promised is not in this file: another cut of the video, or a list of another one."""
+    first = min(hint.start_s or 0.0 for hint in hints)
+    length_s = video.duration_us / 1e6
+    return Reject(
+        "hints_outside",
+        length_s,
+        first,
+        f"the spans that its corpus names begin at {first:.2f} s, the video ends at "
+        f"{length_s:.2f} s",
+    )

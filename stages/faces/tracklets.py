@@ -63,6 +63,12 @@ class TrackletRows:
         self.boxes = [np.asarray(box, np.float32) * scale for box in self.boxes]
         self.points = [np.asarray(points, np.float32) * scale for points in self.points]
 
+    def move(self, frames: int, numbers: int) -> None:
+        """Count frames and tracklets from elsewhere."""
+        self.number += numbers
+        self.frames = [frame + frames for frame in self.frames]
+        self.chips = [(frame + frames, chip, likeness) for frame, chip, likeness in self.chips]
+
 
 def between(start: np.ndarray, end: np.ndarray, step: int, steps: int) -> np.ndarray:
     """The box of frame `step` of `steps` on the way from one detection to the next."""

@@ -9,6 +9,7 @@ What the side file holds is said in `track_faces`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +20,7 @@ from scipy.signal import savgol_filter
 
 from manifests.arrays import NpzWriter, npz_writer
 from manifests.ids import track_id
-from manifests.records import Reject, Shot, Track, col
+from manifests.records import Hint, Reject, Shot, Track, Video, col
 from stages.backends import registry
 from stages.backends.boxes import overlap
 from stages.base import Context, Resources, Stage
@@ -27,6 +28,7 @@ from stages.faces.head_pose import head_pose
 from stages.faces.people import ChipEmbeddings, EmbedderName, Piece, joined, split_people
 from stages.faces.side_file import FaceRows
 from stages.faces.track_faces import TrackChips, TrackFaces, as_arrays
+from stages.hints import HintSpan, meant, spans_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Tracks(Stage[Shot, Track]):
 
     name = "tracks"
     version = 6
-    reasons = frozenset({"no_face", "face_too_brief"})
+    reasons = frozenset({"no_face", "face_too_brief", "not_hinted"})
     resources = Resources(memory_gb=4.0, timeout_s=300.0)
     side_folder = "tracks"
 
@@ -91,14 +93,20 @@ class Tracks(Stage[Shot, Track]):
         path = context.side_path(self.side_folder, video.video_id, ".npz")
         name = str(path.relative_to(context.work))
         with npz_writer(path) as out:
-            return [self._shot(shot, video.num_frames, faces, name, out) for shot in batch]
+            return [self._shot(shot, video, context.hints, faces, name, out) for shot in batch]
 
     def _shot(
-        self, shot: Shot, num_frames: int, faces: FaceRows, path: str, out: NpzWriter
+        self,
+        shot: Shot,
+        video: Video,
+        hints: Sequence[Hint],
+        faces: FaceRows,
+        path: str,
+        out: NpzWriter,
     ) -> list[Track] | Reject:
         arrays = faces.between(shot.start_frame, shot.end_frame)
         embeddings = ChipEmbeddings(self.embedder, faces)
-        pieces = self._pieces(shot, num_frames, arrays, embeddings)
+        pieces = self._pieces(shot, video.num_frames, arrays, embeddings)
         if not pieces:
             return Reject("no_face", 0, 1, "no face was found in the shot")
         people = [
@@ -113,9 +121,25 @@ class Tracks(Stage[Shot, Track]):
                 f"the longest face lasts {longest} frames",
             )
         people.sort(key=lambda p: (p.frames[0], p.boxes[0, 0]))
+        seen = len(people)
+        allowed: list[list[HintSpan]] = [[] for _ in people]
+        if hints:
+            spans = spans_of(hints, video)
+            allowed = meant(spans, [(p.frames, p.boxes) for p in people], video)
+            people = [p for p, group in zip(people, allowed, strict=True) if group]
+            allowed = [group for group in allowed if group]
+        if not people:
+            return Reject(
+                "not_hinted", 0, 1, f"none of {seen} faces is the one that the corpus names"
+            )
         return [
-            self._track(shot, number, piece, embeddings, arrays["mouths"], path, out)
-            for number, piece in enumerate(people)
+            dataclasses.replace(
+                self._track(shot, number, piece, embeddings, arrays["mouths"], path, out),
+                hint_ids=[s.hint.hint_id for s in group],
+                hint_start_frames=[s.start for s in group],
+                hint_end_frames=[s.end for s in group],
+            )
+            for number, (piece, group) in enumerate(zip(people, allowed, strict=True))
         ]
 
     def _pieces(

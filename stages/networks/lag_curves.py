@@ -97,18 +97,25 @@ def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray |
 
 
 def evidence(peak: Peak, seconds: float) -> np.ndarray:
-    """What confidence is made of, float64 [8] (or [4] where no votes were counted)."""
+    """What confidence is made of, float64 [14] (or [4] where no votes were counted): the peak's
+    numbers, and their products with each other and with the logarithm of the length, since a
+    height of long speech says more than the same of short."""
     plain = [peak.height, peak.margin, np.log(np.clip(seconds, 0.5, 30.0)), 1.0]
     if np.isnan(peak.mass):
         return np.array(plain)
     odds = np.log(np.clip(peak.mass, 1e-3, 0.9999) / (1 - np.clip(peak.mass, 1e-3, 0.9999)))
     spread = peak.spread_ms / 200
-    return np.array([*plain, odds, spread, np.sqrt(spread), float(peak.is_at_limit)])
+    alone = [odds, spread, np.sqrt(spread), float(peak.is_at_limit)]
+    height, margin, length, _ = plain
+    together = [height * length, height**2, margin * height, margin * length, odds * length]
+    return np.array([*plain, *alone, *together, length**2])
 
 
 def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
-    """Probability that the error is within 40 ms, by a logistic fitted on held-out speakers."""
-    return float(1 / (1 + np.exp(-evidence(peak, seconds) @ calibration)))
+    """Probability that the error is within 40 ms, by a logistic fitted on held-out speakers.
+    Weights of an older file may be fewer: those of the first of `evidence`."""
+    odds = float(evidence(peak, seconds)[: len(calibration)] @ calibration)
+    return 1 / (1 + float(np.exp(-odds)))
 
 
 def drift_ms_per_min(

@@ -19,7 +19,7 @@ from torch import nn
 
 from stages.networks import LIPSYNC_WEIGHTS
 from stages.networks import lipsync_features as feat
-from stages.networks.lag_curves import Peak, find_votes, pool
+from stages.networks.lag_curves import Peak, confidence, find_votes, pool
 
 STEP_MS = 10.0
 HIDDEN, DIM, NUM_PIXEL_FEATURES = 48, 16, 24
@@ -148,17 +148,17 @@ class LipSync:
         curves[:, share < MIN_SOUND] = np.nan
         return curves
 
-    def clip_peak(
+    def clip_curve(
         self,
         landmarks: np.ndarray,
         mouths: np.ndarray,
         pcm: np.ndarray,
         search_ms: float = SEARCH_MS,
-    ) -> Peak | None:
-        """The lag of a whole clip: points [T, 68, 2], pictures [T, 40, 48], int16 [640 T].
+    ) -> np.ndarray | None:
+        """Correlation over lags of a whole clip, float32 [num towers, 2 S + 1]: points
+        [T, 68, 2], pictures [T, 40, 48], int16 [640 T].
 
-        Clips longer than 3 s pool windows of 3 s, one a second. None where nothing moves or
-        sounds.
+        Clips longer than 3 s pool windows of 3 s, one a second. None for no frames.
         """
         seen = self.see(self.seen_features(landmarks, mouths))
         heard = self.hear(feat.log_mel(pcm))
@@ -166,10 +166,30 @@ class LipSync:
         length = len(landmarks)
         starts = sorted({*range(0, max(1, length - 74), 25), max(0, length - 75)})
         curves = [self.curves(seen[:, s : s + 75], heard, exists, 4 * s, search_ms) for s in starts]
-        pooled = pool(curves, [1.0] * len(curves))
-        return (
-            None if pooled is None else find_votes(pooled, STEP_MS, self.temperature, -self.bias_ms)
-        )
+        return pool(curves, [1.0] * len(curves))
+
+    def peak(self, curve: np.ndarray) -> Peak | None:
+        """The lag of a (pooled) curve [num towers, L], bias taken away; None for NaN alone."""
+        return find_votes(curve, STEP_MS, self.temperature, -self.bias_ms)
+
+    def confidence(self, curve: np.ndarray, seconds: float) -> float:
+        """Probability that the lag of a (pooled) curve is within 40 ms; 0 for NaN alone. Raises
+        ValueError for an uncalibrated model."""
+        if self.calibration is None:
+            raise ValueError("the model is not calibrated")
+        peak = self.peak(curve)
+        return 0.0 if peak is None else confidence(peak, seconds, self.calibration)
+
+    def clip_peak(
+        self,
+        landmarks: np.ndarray,
+        mouths: np.ndarray,
+        pcm: np.ndarray,
+        search_ms: float = SEARCH_MS,
+    ) -> Peak | None:
+        """The lag of a whole clip, as `clip_curve` takes it. None where nothing moves or sounds."""
+        curve = self.clip_curve(landmarks, mouths, pcm, search_ms)
+        return None if curve is None else self.peak(curve)
 
     def save(self, path: Path) -> None:
         """Write safetensors. Raises ValueError for an uncalibrated model."""

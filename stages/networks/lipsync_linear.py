@@ -48,17 +48,17 @@ class LinearModel:
     facts: dict | None = None
     """Where the weights come from: recipe, data; nothing in the file that ships."""
 
-    def clip_peak(
+    def clip_curve(
         self,
         landmarks: np.ndarray,
         mouths: np.ndarray | None,
         pcm: np.ndarray,
         search_ms: float = 700.0,
-    ) -> Peak | None:
-        """The lag of a whole clip: points [T, 68, 2], int16 [640 T]; pictures are not looked at.
+    ) -> np.ndarray | None:
+        """Correlation over lags of a whole clip, float32 [1, 2 S + 1], bias taken away: points
+        [T, 68, 2], int16 [640 T]; pictures are not looked at.
 
-        Clips longer than 3 s pool windows of 3 s, one a second. None where nothing moves or
-        sounds.
+        Clips longer than 3 s pool windows of 3 s, one a second. None for no frames.
         """
         lips, expected = seen(self, landmarks), predict(self, pcm)
         shift = round(self.bias_ms / STEP_MS)
@@ -68,7 +68,22 @@ class LinearModel:
             for s in starts
         ]
         pooled = pool(curves, [1.0] * len(curves))
-        return None if pooled is None else find_peak(pooled, STEP_MS)
+        return None if pooled is None else pooled[None]
+
+    def peak(self, curve: np.ndarray) -> Peak | None:
+        """The lag of a (pooled) curve [1, L]; None for NaN alone."""
+        return find_peak(curve[0], STEP_MS)
+
+    def clip_peak(
+        self,
+        landmarks: np.ndarray,
+        mouths: np.ndarray | None,
+        pcm: np.ndarray,
+        search_ms: float = 700.0,
+    ) -> Peak | None:
+        """The lag of a whole clip, as `clip_curve` takes it. None where nothing moves or sounds."""
+        curve = self.clip_curve(landmarks, mouths, pcm, search_ms)
+        return None if curve is None else self.peak(curve)
 
     def save(self, path: Path = WEIGHTS) -> None:
         """Write safetensors. Raises ValueError for an uncalibrated model."""

@@ -1,4 +1,4 @@
-"""From command-line arguments to requests: links, lists of links, media files, folders.
+"""From command-line arguments to requests: links, lists of links, media files, folders, corpora.
 
 Paths stand in requests as text (`manifests.paths`); which files of a folder are media is one rule
 for the whole project (`manifests.walk`).
@@ -10,6 +10,7 @@ import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes, urlsplit
 
@@ -17,7 +18,9 @@ from manifests import walk
 from manifests.ids import hash_id
 from manifests.paths import as_text
 from manifests.plain_words import SAYINGS
-from manifests.records import Request
+from manifests.records import Hint, Request
+from stages.sources.corpora import catalogue
+from stages.sources.corpora.rows import CorpusError, as_requests
 
 LIST_SUFFIXES = frozenset({".txt", ".list", ".urls"})
 MOST_TOLD = 20
@@ -44,7 +47,10 @@ def no_source(text: str) -> str:
     """What is said of a text that is neither link nor file."""
     scheme = SCHEME.match(text)
     if scheme is None:
-        return "is neither a link (https://...), a file nor a folder"
+        return (
+            "is neither a link (https://...), a file, a folder nor a corpus (NAME:PATH, see "
+            "`yld corpora`)"
+        )
     if scheme[1].lower() in ("http", "https"):
         return "is a link that names no host, or is written wrongly"
     if scheme[1].lower() == "file":
@@ -55,13 +61,40 @@ def no_source(text: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Given:
+    """What the arguments come to."""
+
+    requests: list[Request]
+    """In a fixed order, each address once."""
+    hints: list[Hint]
+    """What corpora say of them."""
+
+    def first(self, limit: int | None) -> Given:
+        """The first so many requests, and the hints on them."""
+        kept = self.requests[:limit]
+        ids = {request.request_id for request in kept}
+        return Given(kept, [hint for hint in self.hints if hint.request_id in ids])
+
+
 def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
-    """Requests in a fixed order, each address once. Raises BadSourceError."""
+    """`given` without the hints."""
+    return given(arguments).requests
+
+
+def given(arguments: Sequence[str]) -> Given:
+    """Requests of links, lists, files, folders and corpora (`grid:PATH`), and hints on them.
+
+    Raises BadSourceError.
+    """
     found: dict[str, Request] = {}
+    hints: dict[str, Hint] = {}
     bad: list[str] = []
     for argument in arguments:
-        for request in _expand(argument, bad):
+        requests, said = _expand_corpus(argument) or (_expand(argument, bad), [])
+        for request in requests:
             found.setdefault(request.address, request)
+        hints |= {hint.hint_id: hint for hint in said}
     if bad:
         more = len(bad) - MOST_TOLD
         raise BadSourceError(
@@ -74,7 +107,29 @@ def requests_from_arguments(arguments: Sequence[str]) -> list[Request]:
                 ]
             )
         )
-    return list(found.values())
+    return Given(list(found.values()), list(hints.values()))
+
+
+def _expand_corpus(argument: str) -> tuple[list[Request], list[Hint]] | None:
+    """Requests and hints of `NAME:PLACE`; None where no corpus is named so, or a file is."""
+    found = catalogue.named(argument)
+    if found is None or Path(argument).exists():
+        return None
+    corpus, place = found
+    try:
+        findings = catalogue.read(corpus, place)
+    except CorpusError as error:
+        raise BadSourceError(str(error)) from None
+    walk.tell(f"{findings.place}: {note}" for note in findings.notes)
+    requests, hints = as_requests(findings)
+    if not requests:
+        raise BadSourceError(
+            f"{as_text(argument)} gives {len(findings.rows)} pictures and no video: they are for "
+            "training (`yld corpora` says of what), not for a build"
+            if corpus.makes == "images"
+            else f"{as_text(argument)} names nothing that is there"
+        )
+    return requests, hints
 
 
 def _expand(argument: str, bad: list[str]) -> Iterable[Request]:

@@ -62,7 +62,7 @@ class Expand(Stage[Request, Source]):
         return [self._one(request, context) for request in batch]
 
     def _one(self, request: Request, context: Context) -> list[Source] | Reject:
-        if request.kind == "file":
+        if request.kind in ("file", "member"):
             return [_source(request, request.address)]
         from stages.sources.download import errors, site
 

@@ -1,34 +1,42 @@
 """What there is to audit: clips in a folder, in a published corpus's layout, a list, or shards.
 
+Corpora are read by their adapters (`stages.sources.corpora.catalogue`), as `yld build` reads them;
+an audit has an item for media files that lie otherwise too, and recognises the corpus by where most
+of its files lie. Two more are its own, for they are measured where they stand:
+
 | layout | recognised by | speaker |
 | --- | --- | --- |
-| grid | `.../s12/bbaf2n.mpg` | the folder |
-| tcd_timit | `.../volunteers/01M/...`, `.../lipspeakers/Lipspkr1/...` | that folder |
-| lrw | `WORD/train/WORD_00001.mp4` | not known |
-| lip2wav | `Dataset/chem/...` | the folder after `Dataset` |
-| voxceleb | `id10270/<video>/00001.mp4` | the first folder |
-| avspeech | a CSV of `id,start,end,x,y` and downloads named by id | not known |
 | yld | a corpus of ours (`manifests`, `shards`) | of the manifest |
 | shards | `*.tar` with `face.mp4`, `landmarks.npy`, `audio.flac` | of the sample |
-| folder | any other media | the folder the file lies in |
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from manifests import walk
+from manifests.ids import hash_id
 from manifests.paths import as_text
-from manifests.plain_words import read_text
+from manifests.records import Hint, Request
+from stages.sources.corpora import catalogue
+from stages.sources.corpora.plain import FOLDER
+from stages.sources.corpora.rows import Corpus, CorpusError, Findings, Row, as_requests
 
-LAYOUTS = ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb", "avspeech", "yld", "shards", "folder")
+OWN = ("yld", "shards")
+LAYOUTS = (
+    *(c.name for c in catalogue.CORPORA.values() if c.makes == "videos" and c.name != "webdataset"),
+    *OWN,
+)
+
+LISTS = tuple(
+    name
+    for name in LAYOUTS
+    if name not in OWN and name != FOLDER.name and catalogue.CORPORA[name] not in catalogue.BY_MEDIA
+)
+"""Layouts that are a list of videos, with downloads beside it."""
 
 
 class LayoutError(ValueError):
@@ -49,6 +57,8 @@ class Item:
     missing: str | None = None
     inside: str | None = None
     """Path below what is audited, as it was found there; null for what is missing."""
+    row: Row | None = None
+    """What a list says of it."""
 
 
 def find(path: Path, layout: str | None = None, skip: Path | None = None) -> tuple[str, list[Item]]:
@@ -61,22 +71,67 @@ def find(path: Path, layout: str | None = None, skip: Path | None = None) -> tup
     if not path.exists():
         raise LayoutError(f"{path} does not exist")
     layout = layout or recognise(path)
-    if layout == "avspeech":
-        return layout, _listed(path, skip)
-    if layout in ("yld", "shards"):
+    if layout in OWN:
         return layout, _shards(path, layout)
+    corpus = catalogue.CORPORA[layout]
+    if layout not in LISTS:
+        return layout, _files(path, corpus)
+    try:
+        findings = catalogue.read(corpus, as_text(path), skip)
+    except CorpusError as error:
+        raise LayoutError(str(error)) from None
+    walk.tell(findings.notes)
+    return layout, [_item(row, path) for row in findings.rows]
+
+
+def requests_of(items: Sequence[Item]) -> tuple[list[Request], list[Hint]]:
+    """What an audit asks the stages to look at, and where: each file once, and the hints of lists.
+
+    Media that lie as a corpus has them are measured whole.
+    """
+    requests: dict[str, Request] = {}
+    for item in items:
+        if not item.missing:
+            request_id = f"r{hash_id('file', item.path)}"
+            requests.setdefault(item.path, Request(request_id, item.path, "file", item.path))
+    listed = Findings("list", "", [i.row for i in items if i.row is not None and not i.missing])
+    return list(requests.values()), as_requests(listed)[1]
+
+
+def _item(row: Row, listing: Path) -> Item:
+    """A row of a list as an item; one that is a link is missing, for an audit fetches nothing."""
+    missing = row.missing
+    if row.lies_at is None:
+        missing = missing or f"no download of {row.name} lies beside {as_text(listing.name)}"
+        return Item(
+            as_text(listing), row.name, row.speaker, "file", row.start_s, row.end_s, missing
+        )
+    root = listing.parent if listing.is_file() else listing
+    return Item(
+        row.address,
+        row.name,
+        row.speaker,
+        "file",
+        row.start_s,
+        row.end_s,
+        inside=_inside(row.lies_at, root),
+        row=row,
+    )
+
+
+def _files(path: Path, corpus: Corpus) -> list[Item]:
     files = [path] if path.is_file() else _media(path, aloud=True)
     if not files:
         raise LayoutError(
             f"{as_text(path)} holds no media file, shard or list that could be audited"
         )
-    root = root_of(path, layout)
+    root = root_of(path, corpus.name)
     names = Counter(p.stem for p in files)
-    return layout, [
+    return [
         Item(
             as_text(p.resolve()),
             as_text(p.stem) if names[p.stem] == 1 else _long_name(p, root),
-            speaker_of(p, layout),
+            corpus.fits(p.resolve()) or None,
             "file",
             inside=_inside(p, root),
         )
@@ -107,38 +162,11 @@ def recognise(path: Path) -> str:
         return "yld"
     if path.is_dir() and _tars(path):
         return "shards"
-    files = [] if path.is_file() else _media(path)
-    for layout in ("grid", "tcd_timit", "lrw", "lip2wav", "voxceleb"):
-        fits = sum(_fits(p.resolve(), layout) is not None for p in files)
-        if files and fits > len(files) / 2:
-            return layout
-    return "folder"
+    return catalogue.by_media([] if path.is_file() else _media(path)).name
 
 
 def _tars(folder: Path) -> list[Path]:
     return [p for p in walk.walk(folder).files if p.suffix == ".tar"]
-
-
-def _fits(path: Path, layout: str) -> re.Match | None:
-    text = path.as_posix()
-    patterns = {
-        "grid": r"/(?P<speaker>(?:[\w-]*_)?s\d{1,2})/(?:video/)?"
-        r"[blps][bgrw][abiw][a-z][0-9z][anps]\.(?:mpg|mpeg|mp4|avi|mov)$",
-        "tcd_timit": r"/(?P<speaker>\d{2}[MF]|[Ll]ipspkr\d)/",
-        "lrw": r"/(?P<word>[A-Z]+)/(?:train|val|test)/(?P=word)_\d+\.mp4$",
-        "lip2wav": r"/(?:Dataset|lip2wav|Lip2Wav)/(?P<speaker>[^/]+)/",
-        "voxceleb": r"/(?P<speaker>id\d{5})/[^/]+/[^/]+$",
-    }
-    return re.search(patterns[layout], text)
-
-
-def speaker_of(path: Path, layout: str) -> str | None:
-    """Who is seen, by where the file lies; None where the layout does not tell."""
-    if layout == "folder":
-        return as_text(path.resolve().parent.name)
-    match = _fits(path.resolve(), layout)
-    speaker = None if match is None else match.groupdict().get("speaker")
-    return None if speaker is None else as_text(speaker)
 
 
 def _shards(path: Path, layout: str) -> list[Item]:
@@ -161,74 +189,3 @@ def root_of(path: Path, layout: str) -> Path:
     if path.is_file():
         return path.parent
     return path / "shards" if layout == "yld" and (path / "shards").is_dir() else path
-
-
-def _listed(path: Path, skip: Path | None) -> list[Item]:
-    """Rows `id,start,end,...` beside downloads whose names begin with the id."""
-    try:
-        table = csv.reader(io.StringIO(read_text(path), newline=""))
-        rows = [r for r in table if r and not r[0].startswith("#")]
-    except csv.Error as error:
-        raise LayoutError(f"{path} is no list of id,start,end: {error}") from None
-    files = [
-        p
-        for p in _media(path.parent, aloud=True)
-        if skip is None or skip.resolve() not in p.resolve().parents
-    ]
-    items = []
-    for number, row in enumerate(rows, 1):
-        try:
-            start_s, end_s = float(row[1]), float(row[2])
-            if not 0 <= start_s < end_s < math.inf:  # NaN is neither
-                raise ValueError
-        except (IndexError, ValueError):
-            if number == 1:
-                continue  # a header
-            raise LayoutError(f"{path}, line {number}: {row!r} is not id,start,end") from None
-        name = f"{row[0]}_{row[1]}"
-        found = _download(files, row[0], start_s)
-        if found is None:
-            items.append(
-                Item(
-                    as_text(path),
-                    name,
-                    None,
-                    "file",
-                    start_s,
-                    end_s,
-                    f"no download of {row[0]} lies beside {path.name}",
-                )
-            )
-            continue
-        is_cut = found.stem != row[0]
-        items.append(
-            Item(
-                as_text(found.resolve()),
-                name,
-                None,
-                "file",
-                None if is_cut else start_s,
-                None if is_cut else end_s,
-                inside=_inside(found, path.parent),
-            )
-        )
-    return items
-
-
-def _download(files: Sequence[Path], name: str, start_s: float) -> Path | None:
-    """`<id>_<start>.mp4` (already cut) before `<id>.mp4` (the whole video)."""
-    cut = [
-        f
-        for f in files
-        if f.stem.startswith(f"{name}_")
-        and _number(f.stem[len(name) + 1 :].split("_")[0]) == start_s
-    ]
-    whole = [f for f in files if f.stem == name]
-    return next(iter(cut or whole), None)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from manifests.clock import seconds_of
+from manifests.numbers import signed_ms
 from stages.networks import lag_curves as off
 from stages.sync.drift_line import Line, aligned, find_line
 from stages.sync.offsets import Judged, Sync, concurrent
@@ -91,7 +92,7 @@ def verdict(line: Line, off_ms: list[float], parts: int) -> tuple[str, str | Non
     farthest = max(off_ms, key=abs)
     if abs(farthest) > STRAIGHT_MS:
         return "uneven", (
-            f"a part lies {farthest:+.0f} ms off the straight line, "
+            f"a part lies {signed_ms(farthest)} off the straight line, "
             f"{STRAIGHT_MS:.0f} are allowed: the sound jumps, which no clock does"
         )
     if drifts and line.lead < JUMP:

@@ -20,7 +20,7 @@ from manifests.files import sha256_of
 from stages.backends.weights import weights
 from stages.base import SetupError
 from stages.networks import LIPSYNC_WEIGHTS, lipsync_linear
-from stages.networks.lag_curves import MEASURED_FROM, Peak, find_peak, find_votes
+from stages.networks.lag_curves import MEASURED_FROM, Peak, find_peak
 
 SPAN_FRAMES = 1500
 """Windows within a minute share one pass of the networks: memory does not grow with a track."""
@@ -114,7 +114,7 @@ class LipSyncLandmarks:
         model = self._model
         seen = model.see(model.seen_features(track.landmarks[low:high], track.mouths[low:high]))
         base = track.first_sample + low * SAMPLES_PER_FRAME
-        lead = -(-round(search_ms * 16) // HOP) + 16  # the towers hear 120 ms to either side
+        lead = -(-round(search_ms * 16) // HOP) + 16  # the towers hear 130 ms to either side
         rows = base + HOP * np.arange(-lead, 4 * (high - low) + lead)
         exists = (rows >= 0) & (rows + HOP <= len(track.pcm))
         sound = np.zeros(len(rows) * HOP, np.int16)
@@ -128,7 +128,7 @@ class LipSyncLandmarks:
         ]
 
     def peak(self, curve):
-        return find_votes(curve, self.step_ms, self._model.temperature, -self._model.bias_ms)
+        return self._model.peak(curve)
 
 
 class LipsyncLinear:
@@ -169,7 +169,7 @@ class LipsyncLinear:
         return made
 
     def peak(self, curve):
-        return find_peak(curve[0], self.step_ms)
+        return self._model.peak(curve)
 
 
 class SyncNetOffsets:

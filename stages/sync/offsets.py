@@ -18,6 +18,7 @@ import numpy as np
 from manifests.clock import FRAME_RATE, SAMPLES_PER_FRAME, seconds_of
 from manifests.media.pictures import resolve
 from manifests.media.sound import read_whole
+from manifests.numbers import signed_ms
 from manifests.records import Identity, Offset, Reject, Track, Video, col
 from stages.backends import registry
 from stages.base import Context, Resources, Stage, below
@@ -319,7 +320,7 @@ class Sync(Stage[Identity, Offset]):
             return "undecided", "too little speech to compare", None, None
         sure = self.confidence(peak, item.seconds)
         if peak.is_at_limit:
-            return "at_search_limit", f"the best lag is at {peak.lag_ms:+.0f} ms", None, sure
+            return "at_search_limit", f"the best lag is at {signed_ms(peak.lag_ms)}", None, sure
         if sure is None:
             least = self.estimator.min_raw_score
             if least is None or peak.height < least:

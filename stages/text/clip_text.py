@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from manifests.numbers import signed_ms
 from manifests.records import Clip, Video
 from manifests.text.spoken import Span, Transcript
+from stages.hints import second_zero_us
 from stages.text.transcripts import Found
 
 TOLERANCE_US = 200_000
 """How far a caption may reach over the ends of a clip that it is the text of."""
 SAMPLE_US = 1_000_000 / 16000
 FRAME_US = 40_000
-STREAM_CONTAINERS = frozenset({"mpeg", "mpegts"})
-"""Their stamps begin anywhere; players and captions count from the first one."""
 MOST_CHARS_PER_S = 50.0
 """Three times what fast talkers say."""
 
@@ -80,9 +80,7 @@ def zero_of(transcript: Transcript, video: Video) -> int:
     """Second 0 of a transcript on the video's canonical clock, in microseconds."""
     if transcript.counts_from == "sound":
         return video.audio_start_us
-    if video.container in STREAM_CONTAINERS:
-        return min(0, video.audio_start_us)
-    return -video.zero_us
+    return second_zero_us(video)
 
 
 def _nothing(reason: str | None) -> ClipText:
@@ -101,7 +99,7 @@ def moved_text(facts: dict[str, Any], lag_ms: float, length_s: float) -> dict[st
         if abs(lag_ms) * 1000 <= TOLERANCE_US:
             return {}
         return _nothing(
-            f"the sound was moved by {lag_ms:+.0f} ms, and the words of the text have no times"
+            f"the sound was moved by {signed_ms(lag_ms)}, and the words of the text have no times"
         ).facts()
     words = []
     for word in facts["words"]:

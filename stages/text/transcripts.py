@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from manifests.media.pictures import resolve
 from manifests.paths import as_path, as_text
-from manifests.records import Fetched, Video
+from manifests.records import Fetched, Hint, Video
 from manifests.text.alignments import parse_grid, parse_lrs
 from manifests.text.captions import parse_srt, parse_webvtt
-from manifests.text.spoken import Transcript, TranscriptError, decoded
+from manifests.text.spoken import Span, Transcript, TranscriptError, decoded, plain
 from stages.text.transcript_files import (
     CAPTION_SUFFIXES,
     CORPUS_SUFFIXES,
@@ -70,14 +71,21 @@ class Found:
 
 
 def transcript_of(
-    sources: Sequence[Fetched], video: Video, work: Path
+    sources: Sequence[Fetched],
+    video: Video,
+    work: Path,
+    hints: Mapping[str, Sequence[Hint]] = MappingProxyType({}),
 ) -> tuple[Found, dict[str, Found]]:
     """The transcript of a video that was asked for as `sources`, and what each source has.
+    `hints` are what its corpus says, by source.
 
     Which one counts depends on contents alone: a transcript before none, a corpus's own before
     captions, then by hash.
     """
-    by_source = {s.source_id: _of_source(s, video, work) for s in sources}
+    by_source = {
+        s.source_id: _of_hints(hints.get(s.source_id, ()), video) or _of_source(s, video, work)
+        for s in sources
+    }
     return min(
         by_source.values(),
         key=lambda f: (
@@ -87,6 +95,36 @@ def transcript_of(
             f.reason or "",
         ),
     ), by_source
+
+
+def _of_hints(hints: Sequence[Hint], video: Video) -> Found | None:
+    """What the corpus says, in a file that it names or in words; None where it says nothing."""
+    for path in sorted({h.transcript_path for h in hints if h.transcript_path}):
+        found = _read(as_path(path), path, video)
+        if found.transcript is not None:
+            return found
+    spans = [span for hint in hints if (span := _span_of(hint)) is not None]
+    if not spans:
+        return None
+    spans.sort(key=lambda s: (s.start_us, s.text))
+    digest = hashlib.sha256(repr(spans).encode("utf-8", "surrogatepass")).hexdigest()
+    return Found(Transcript(tuple(spans), "presentation"), "corpus", None, None, digest)
+
+
+def _span_of(hint: Hint) -> Span | None:
+    """A hint's text with its own times, else with those of its span; of one word, a word's."""
+    text = plain(hint.text or "")
+    if not text:
+        return None
+    has_times = hint.text_start_s is not None and hint.text_end_s is not None
+    start_s = hint.text_start_s if has_times else hint.start_s
+    end_s = hint.text_end_s if has_times else hint.end_s
+    return Span(
+        text,
+        round((start_s or 0.0) * 1e6),
+        None if end_s is None else round(end_s * 1e6),
+        has_times and " " not in text,
+    )
 
 
 def _of_source(source: Fetched, video: Video, work: Path) -> Found:

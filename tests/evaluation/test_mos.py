@@ -1,12 +1,8 @@
-"""The listening test: blinded, usable by keyboard in a real browser, scored as the papers do."""
+"""The listening test: blinded, scored as the papers do (by keyboard: tests/pages)."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +10,6 @@ import pytest
 from evaluation.mos.answers import score_answers, t_interval
 from evaluation.mos.page import make_test
 from manifests.media.encode import encode_flac
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 @pytest.fixture
@@ -150,138 +142,3 @@ def test_a_rater_counts_once(listening_page, tmp_path):
     files = [answers(key, "r", lambda *_: 3, tmp_path / f"{i}.json") for i in range(2)]
     with pytest.raises(ValueError, match="twice"):
         score_answers(key, files)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_all_of_it_by_keyboard(listening_page, tmp_path):
-    """Name, play, rate, reload in the middle, go on, save: all in the browser, no mouse."""
-    page, key, count = listening_page
-    saved = asyncio.run(_listen(page, tmp_path / "profile", tmp_path / "saved", count))
-    content = json.loads(saved.read_text())
-    assert content["rater"] == "Ann B"
-    assert set(content["order"]) == set(json.loads(key.read_text())["stimuli"])
-    given = [content["answers"][s]["ratings"] for s in content["order"]]
-    assert given == [{"quality": 1 + i, "naturalness": 5 - i} for i in range(count)]
-    opinions, missing = score_answers(key, [saved])
-    assert missing == 0 and sum(o.n for o in opinions) == 2 * count
-
-
-async def _listen(page: Path, profile: Path, folder: Path, count: int) -> Path:
-    import aiohttp
-
-    folder.mkdir()
-    process = subprocess.Popen(
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            f"--user-data-dir={profile}",
-            "--remote-debugging-port=0",
-            "about:blank",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        port = await _port(profile)
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                tabs = [t for t in await answer.json() if t["type"] == "page"]
-            async with session.ws_connect(tabs[0]["webSocketDebuggerUrl"], max_msg_size=0) as ws:
-                tab = Tab(ws)
-                await tab.call(
-                    "Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder)
-                )
-                await _answer_all(tab, page, count)
-                for _ in range(100):  # the folder is set for as long as the connection is open
-                    if found := list(folder.glob("*.json")):
-                        return found[0]
-                    await asyncio.sleep(0.1)
-        raise AssertionError("nothing was saved")
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def _answer_all(tab: Tab, page: Path, count: int) -> None:
-    await tab.open(page)
-    orders = await tab.value("['a', 'b', 'c', 'a'].map(name => shuffled(12, generator(name)))")
-    assert all(sorted(order) == list(range(12)) for order in orders)
-    assert orders[0] == orders[3] and len({tuple(order) for order in orders}) == 3
-    await tab.type("Ann B")
-    await tab.key("Enter")
-    for i in range(count):
-        if i == 2:  # answers outlive a reload
-            await tab.open(page)
-            await tab.type("Ann B")
-            await tab.key("Enter")
-        await tab.until(
-            f"document.getElementById('where').textContent === 'Recording {i + 1} of {count}'"
-        )
-        await tab.key("3")  # before listening: must not count
-        assert await tab.value("document.querySelectorAll('input:checked').length") == 0
-        await tab.key(" ")
-        await tab.until("!document.querySelector('#form fieldset').disabled")
-        await tab.key(str(1 + i))
-        await tab.key("Enter")  # one question is open: must not go on
-        await tab.key(str(5 - i))
-        await tab.key("Enter")
-    await tab.until("!document.getElementById('end').hidden")
-    await tab.key("Enter")
-
-
-async def _port(profile: Path) -> int:
-    for _ in range(200):
-        file = profile / "DevToolsActivePort"
-        if file.exists() and (lines := file.read_text().splitlines()):
-            return int(lines[0])
-        await asyncio.sleep(0.1)
-    raise AssertionError("Chromium did not start")
-
-
-class Tab:
-    """A browser tab over the DevTools protocol."""
-
-    def __init__(self, ws) -> None:
-        self._ws, self._id = ws, 0
-
-    async def call(self, method: str, **params):
-        self._id += 1
-        await self._ws.send_json({"id": self._id, "method": method, "params": params})
-        while True:
-            message = await self._ws.receive_json(timeout=20)
-            if message.get("id") == self._id:
-                assert "error" not in message, message
-                return message["result"]
-
-    async def value(self, expression: str):
-        result = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    async def until(self, expression: str) -> None:
-        for _ in range(100):
-            if await self.value(expression):
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"never true: {expression}")
-
-    async def open(self, page: Path) -> None:
-        await self.call("Page.navigate", url=page.resolve().as_uri())
-        await self.until(
-            "document.readyState === 'complete' && document.activeElement?.id === 'rater'"
-        )
-
-    async def type(self, text: str) -> None:
-        await self.call("Input.insertText", text=text)
-
-    async def key(self, key: str) -> None:
-        text = "\r" if key == "Enter" else key
-        code = {"Enter": 13, " ": 32}.get(key) or ord(key)
-        for kind in ("keyDown", "keyUp"):
-            extra = {"text": text} if kind == "keyDown" else {}
-            await self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **extra
-            )

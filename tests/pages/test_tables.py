@@ -11,7 +11,8 @@ from base64 import b64decode
 import numpy as np
 import pytest
 
-from manifests.page import charts, tables
+from manifests.numbers import number
+from manifests.page import charts
 from manifests.page.tables import Column, Link, table
 from pipeline.corpus.report import listing, samples
 
@@ -66,7 +67,7 @@ def test_rows_are_left_out_and_said_where_even_no_text_is_too_much():
 
 
 def test_numbers_have_no_negative_zero_and_ticks_hold_zero():
-    assert tables.number(-0.4, 0, True) == "0" and tables.number(3.2, 1, True) == "+3.2"
+    assert number(-0.4, 0, True) == "0" and number(3.2, 1, True) == "+3.2"
     chart = charts.histogram([1.0, 2.0, -30.0], 40, "ms", "lag", -520, 520, band=40.0)
     assert "text-anchor='middle'>0</text>" in chart and "class='zero'" in chart
     assert "class='band'" in chart and "-0<" not in chart

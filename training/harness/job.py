@@ -33,6 +33,8 @@ class Job:
     device: str = "cpu"
     minutes: float | None = None
     """A limit of time beside the limit of steps."""
+    logger: str = "tensorboard"
+    """tensorboard | wandb"""
     say: Say = field(default=lambda _: None)
 
 

@@ -64,7 +64,12 @@ class Keeper(Callback):
             self.job.say(f"going on from step {system.step} ({last.name})")
         ranks.same_everywhere(system.network)
         self.began_step = system.step
-        self.log = Log(self.job.out if ranks.rank() == 0 else None, system.step)
+        self.log = Log(
+            self.job.out if ranks.rank() == 0 else None,
+            system.step,
+            self.job.logger,
+            {"model": self.job.model, "preset": self.job.preset, **self.job.config},
+        )
 
     def on_train_batch_end(
         self,

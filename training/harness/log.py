@@ -1,32 +1,134 @@
-"""What a training says: a line of JSON a step, and TensorBoard's files beside it."""
+"""What a training says: a line of JSON a step, and TensorBoard's files or a run at Weights and
+Biases beside it."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 
 from manifests.files import write_atomic
 
 SOUND_RATE_HZ = 16000
+LOGGERS = ("tensorboard", "wandb")
+PROJECT, RUN_ID = "yld", "wandb-run"
+"""The project's name at Weights and Biases where WANDB_PROJECT names none; the file in the
+training's folder with the run's id, so that a training that goes on is one run there."""
+
+
+class NoLoggerError(ValueError):
+    """A logger was asked for whose library is not installed."""
+
+
+def check_logger(name: str) -> None:
+    """Before anything that takes long. Raises NoLoggerError."""
+    if name == "wandb" and importlib.util.find_spec("wandb") is None:
+        raise NoLoggerError(
+            "--logger wandb needs the package wandb, which is not installed: "
+            "`uv pip install -e '.[wandb]'`, or leave the option out for TensorBoard"
+        )
+
+
+class Board(Protocol):
+    """Where figures, pictures and sounds are looked at."""
+
+    def figures(self, kind: str, step: int, figures: Mapping[str, float]) -> None: ...
+
+    def shown(self, step: int, name: str, thing: np.ndarray) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoard:
+    """Files below `folder`/tensorboard."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
+
+    def figures(self, kind: str, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(f"{kind}/{name}", value, step)
+
+    def shown(self, step: int, name: str, thing: np.ndarray) -> None:
+        if thing.ndim == 1:
+            self._writer.add_audio(name, thing[None], step, SOUND_RATE_HZ)
+        else:
+            self._writer.add_image(name, thing, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandbBoard:
+    """A run at Weights and Biases, by Lightning's logger; `WANDB_MODE=offline` keeps it below
+    `folder`, and `wandb login` is the user's own."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        from pytorch_lightning.loggers import WandbLogger
+
+        path = folder / RUN_ID
+        if not path.exists():
+            write_atomic(path, secrets.token_hex(8) + "\n")
+        self._logger = WandbLogger(
+            name=folder.resolve().name,
+            save_dir=folder,
+            id=path.read_text(encoding="utf-8").strip(),
+            project=_project(),
+        )
+        self._logger.log_hyperparams(dict(config))
+
+    def figures(self, kind: str, step: int, figures: Mapping[str, float]) -> None:
+        self._logger.log_metrics({f"{kind}/{name}": v for name, v in figures.items()}, step)
+
+    def shown(self, step: int, name: str, thing: np.ndarray) -> None:
+        import wandb
+
+        what = (
+            wandb.Audio(thing, sample_rate=SOUND_RATE_HZ)
+            if thing.ndim == 1
+            else wandb.Image(thing, caption=f"step {step}")
+        )
+        # No `step` of theirs: it may only rise, and a training that goes on takes some again.
+        self._logger.experiment.log({name: what, "trainer/global_step": step})
+
+    def close(self) -> None:
+        self._logger.experiment.finish(quiet=True)
+
+
+def _project() -> str:
+    return os.environ.get("WANDB_PROJECT") or PROJECT
 
 
 class Log:
-    """`log.jsonl` and TensorBoard's files below `folder`; without one (other ranks), nothing."""
+    """`log.jsonl` and a board; without a `folder` (other ranks), nothing. `config` is told to the
+    board that keeps it."""
 
-    def __init__(self, folder: Path | None, step: int) -> None:
-        self._file, self._board = None, None
+    def __init__(
+        self,
+        folder: Path | None,
+        step: int,
+        logger: str = "tensorboard",
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._file: TextIO | None = None
+        self._board: Board | None = None
         if folder is None:
             return
+        check_logger(logger)
         path = folder / "log.jsonl"
         _cut(path, step)
         self._file = open(path, "a")  # noqa: SIM115
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
+        self._board = (
+            WandbBoard(folder, config or {}) if logger == "wandb" else TensorBoard(folder, step)
+        )
 
     def figures(self, kind: str, step: int, figures: Mapping[str, float]) -> None:
         """One line: `kind` is "train" or "judge"."""
@@ -35,19 +137,14 @@ class Log:
         line = {"kind": kind, "step": step, **figures}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        for name, value in figures.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+        self._board.figures(kind, step, figures)
 
     def shown(self, step: int, things: Mapping[str, Any]) -> None:
         """Pictures uint8 [H, W, 3], sounds float32 [S]."""
         if self._board is None:
             return
         for name, thing in things.items():
-            array = np.asarray(thing)
-            if array.ndim == 1:
-                self._board.add_audio(name, array[None], step, SOUND_RATE_HZ)
-            else:
-                self._board.add_image(name, array, step, dataformats="HWC")
+            self._board.shown(step, name, np.asarray(thing))
 
     def close(self) -> None:
         """All that was said is in the files."""

@@ -33,6 +33,8 @@ class Request:
     minutes: float | None = None
     cache_dir: Path | None = None
     """Of this node, for corpora at an address."""
+    logger: str = "tensorboard"
+    """tensorboard | wandb"""
 
 
 def train(request: Request, say: Say) -> Outcome:
@@ -66,6 +68,7 @@ def train(request: Request, say: Say) -> Outcome:
         request.num_workers,
         request.device,
         request.minutes,
+        request.logger,
         say if rank() == 0 else lambda _: None,
     )
     return fit(job)

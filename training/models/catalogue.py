@@ -37,6 +37,8 @@ class Kind:
     embedder: str | None = None
     """Its class in `speak` that gives the voice of a face (`training.harness.speaker.VoiceOfFace`);
     None where there is none."""
+    preset_names: tuple[str, ...] = ("paper", "tiny")
+    """The names of `presets`, told without importing them."""
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -114,6 +114,11 @@ def playable(corpus: Corpus, sample: dict[str, Any]) -> dict[str, str]:
 
 def muxed(face: bytes, sound: bytes) -> str:
     """An MP4 of a video file and a FLAC file as they are, base64."""
+    return base64.b64encode(muxed_bytes(face, sound)).decode()
+
+
+def muxed_bytes(face: bytes, sound: bytes) -> bytes:
+    """An MP4 of a video file and a FLAC file as they are."""
     buffer = io.BytesIO()
     with (
         av.open(io.BytesIO(face), "r") as video,
@@ -130,4 +135,4 @@ def muxed(face: bytes, sound: bytes) -> str:
                     continue
                 packet.stream = stream
                 output.mux(packet)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

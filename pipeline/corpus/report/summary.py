@@ -9,8 +9,8 @@ from typing import Any
 
 from manifests.clock import seconds_of
 from manifests.corpus import Corpus
+from manifests.numbers import signed_ms
 from manifests.page import charts
-from manifests.page.tables import number
 from pipeline.corpus.report import made_by
 
 OFFSET_BIN_MS = 40.0
@@ -32,12 +32,12 @@ def overview(corpus: Corpus, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "lead": f"{len(samples)} clips, {length}, from {source_s / 60:.1f} min of source video.",
         "cards": [
-            (len(corpus.rows("sources")), "sources in hand"),
-            (len(corpus.rows("videos")), "distinct videos"),
-            (len(samples), "clips"),
+            _counted(len(corpus.rows("sources")), "source", " in hand"),
+            _counted(len(corpus.rows("videos")), "distinct video"),
+            _counted(len(samples), "clip"),
             (length, "of clips"),
-            (len({s["speaker_id"] for s in samples}), "speakers"),
-            (len({s["shard"] for s in samples}), "shards"),
+            _counted(len({s["speaker_id"] for s in samples}), "speaker"),
+            _counted(len({s["shard"] for s in samples}), "shard"),
         ],
         "sync_sentence": _sync_sentence(offsets),
         "sync_charts": _sync_charts(corpus, offsets),
@@ -52,6 +52,10 @@ def overview(corpus: Corpus, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _counted(count: int, noun: str, rest: str = "") -> tuple[int, str]:
+    return count, f"{noun}{'' if count == 1 else 's'}{rest}"
+
+
 def _sync_sentence(offsets: list[dict[str, Any]]) -> str:
     measured = [o["video_lag_ms"] for o in offsets if o["video_lag_ms"] is not None]
     if not measured:
@@ -59,8 +63,7 @@ def _sync_sentence(offsets: list[dict[str, Any]]) -> str:
     centre = statistics.median(measured)
     near = sum(abs(m - centre) <= 40 for m in measured)
     return (
-        f"Before correction the video lags the audio by {number(centre, 0, True)} ms in the "
-        "median; "
+        f"Before correction the video lags the audio by {signed_ms(centre)} in the median; "
         f"{near} of {len(measured)} measured tracks lie within one frame of that, and "
         f"{len(offsets) - len(measured)} of {len(offsets)} tracks are undecided."
     )

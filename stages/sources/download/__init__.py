@@ -32,7 +32,7 @@ from manifests.paths import as_path, as_text
 from manifests.records import Fetched, Reject, Source, col
 from manifests.walk import HEAD_BYTES, looks_like_text
 from stages.base import Context, Resources, Stage, TransientError
-from stages.sources.download import errors, formats, site
+from stages.sources.download import errors, formats, member, site
 from stages.sources.download.limiter import LimiterConfig
 
 SPACE_LOOK_BYTES = 256 << 20
@@ -119,7 +119,21 @@ class Download(Stage[Source, Fetched]):
     side_folder = "media"
 
     def process(self, batch: Sequence[Source], context: Context) -> list[list[Fetched] | Reject]:
-        return [self._file(s) if s.kind == "file" else self._link(s, context) for s in batch]
+        return [self._one(source, context) for source in batch]
+
+    def _one(self, source: Source, context: Context) -> list[Fetched] | Reject:
+        if source.kind == "file":
+            return self._file(source)
+        if source.kind == "member":
+            self._check_space(context.work)
+            folder, config = context.work / self.side_folder, self.config
+            made = member.take(source, folder, config.licence, config.consent)
+            if isinstance(made, Reject):
+                return made
+            facts = json.dumps(dataclasses.asdict(made), ensure_ascii=False)
+            write_atomic(folder / f"{source.source_id}.json", facts)
+            return [made]
+        return self._link(source, context)
 
     def _file(self, source: Source) -> list[Fetched] | Reject:
         path = as_path(source.address)

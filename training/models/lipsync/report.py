@@ -1,150 +1,283 @@
-"""Tables of the held-out trial, for the model's card and the docs.
+"""Tables of a held-out trial, for the model's card and the docs, and its compact JSON.
 
-python -m training.models.lipsync.report WEIGHTS.trial.json [--threshold 0.7] [--groups GROUPS.tsv]
+python -m training.models.lipsync.report WEIGHTS.trial.json [--threshold 0.8] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stages.networks.lag_curves import MEASURED_FROM
+from stages.networks.lag_curves import FRAME_ERROR_MS, MEASURED_FROM
+from training.models.lipsync.trial import Row
 
 LENGTHS_S = (1.0, 2.0, 3.0, 6.0)
 MOST_NAMED = 20
 """More speakers than so many are told in groups only."""
+MIN_BIN = 50
+"""Windows from which a bin of confidence says something."""
+COLUMNS = (
+    *("source", "kind", "seconds", "lag_ms", "planted_ms", "error_ms", "centre_error_ms"),
+    *("height", "margin", "mass", "spread_ms", "is_at_limit", "confidence"),
+)
+THOUSANDTHS = frozenset({"height", "margin", "mass", "confidence"})
 
 
-def tables(
-    rows: Sequence[dict],
-    threshold: float = MEASURED_FROM,
+def compact(
+    rows: Sequence[Row],
+    sure: Sequence[float] | np.ndarray,
     groups: Mapping[str, Sequence[str]] | None = None,
+    synchronous: Collection[str] = (),
 ) -> str:
-    """Markdown: by group and length, foreign sounds by kind and length, and the calibration.
+    """Every window on some forty bytes of JSON: names once, ms as integers, what has no unit in
+    thousandths. `groups` gives the groups of a source; `synchronous` names sources that were
+    recorded in sync."""
+    speaker_of = {r.source: r.speaker for r in rows}
+    sources, kinds = sorted(speaker_of), sorted({r.kind for r in rows})
 
-    `groups` gives the groups of a source by the name of its file; without it each speaker is one.
-    """
-    talk = [r for r in rows if r["kind"] == "talk"]
-    lines = [
-        "| group | window | windows | within 40 ms | measured | of these within 40 ms | of these "
-        "within 40 ms of own centre | median error, measured |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    of = _groups(talk, groups)
-    for length in LENGTHS_S:
-        for name in [*sorted(of), "**all**"]:
-            every = of.get(name, talk)
-            group = [r for r in every if abs(_length(r) - length) < 0.01]
-            if group:
-                lines.append(_line(name, length, group, threshold))
-    lengths = "".join(f" {s:.0f} s |" for s in LENGTHS_S)
-    lines += [
-        "",
-        f"| sound that does not belong, measured |{lengths}",
-        "| --- |" + " --- |" * len(LENGTHS_S),
-    ]
-    foreign = [r for r in rows if r["kind"] != "talk"]
-    for kind in [*sorted({r["kind"] for r in foreign}), None]:
-        cells = ""
-        for length in LENGTHS_S:
-            group = [r for r in foreign if kind in (None, r["kind"]) and _length(r) == length]
-            cells += f" {sum(is_measured(r, threshold) for r in group)} of {len(group)} |"
-        lines.append(f"| {kind or '**all**'} |{cells}")
-    return "\n".join(lines + _calibration(rows, groups))
+    def whole(name: str, value: float | None) -> int | None:
+        if value is None or value != value:  # NaN, which JSON does not know
+            return None
+        return round(1000 * float(value) if name in THOUSANDTHS else value)
 
-
-def _groups(
-    rows: Sequence[dict], groups: Mapping[str, Sequence[str]] | None
-) -> dict[str, list[dict]]:
-    of: dict[str, list[dict]] = {}
-    names: dict[str, str] = {}
-    for row in rows:
-        source = Path(row["source"])
-        told = (
-            [names.setdefault(row["speaker"], source.stem)]
-            if groups is None
-            else groups.get(source.name, ())
+    place_of, kind_of = ({n: i for i, n in enumerate(names)} for names in (sources, kinds))
+    told: list[list[Any]] = []
+    for row, confidence in zip(rows, sure, strict=True):
+        values: dict[str, Any] = vars(row) | {"confidence": confidence}
+        told.append(
+            [place_of[row.source], kind_of[row.kind], row.seconds]
+            + [whole(name, values[name]) for name in COLUMNS[3:]]
         )
-        for name in told:
-            of.setdefault(name, []).append(row)
-    return of if groups is not None or len(of) <= MOST_NAMED else {}
-
-
-def _calibration(rows: Sequence[dict], groups: Mapping[str, Sequence[str]] | None) -> list[str]:
-    """Windows, mean confidence and share that is right by tenths of confidence."""
-    of = _groups(rows, groups) if groups is not None else {}
-    head = ["all", *sorted(of)]
-    lines = [
-        "",
-        "Windows (all kinds), mean confidence, share within 40 ms of own centre:",
-        "",
-        "| confidence |" + "".join(f" {name} |" for name in head),
-        "| --- |" + " --- |" * len(head),
+    about = [
+        {
+            "source": Path(name).name,
+            "speaker": speaker_of[name],
+            "groups": list((groups or {}).get(name, ())),
+            "synchronous": name in synchronous,
+        }
+        for name in sources
     ]
-    edges = np.linspace(0, 1, 11)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        cells = ""
-        for name in head:
-            every = rows if name == "all" else of[name]
-            group = [r for r in every if low <= r["confidence"] < high + (high == 1)]
-            if group:
-                mean = np.mean([r["confidence"] for r in group])
-                true = np.mean([_is_near(r) for r in group])
-                cells += f" {len(group)}: {mean:.2f}, {true:.2f} |"
-            else:
-                cells += " – |"
-        lines.append(f"| {low:.1f} to {high:.1f} |{cells}")
-    return lines
+    head = {"columns": COLUMNS, "kinds": kinds, "sources": about}
+    return json.dumps(head)[:-1] + ', "rows": ' + json.dumps(told, separators=(",", ":")) + "}\n"
 
 
-def is_measured(row: dict, threshold: float) -> bool:
+def read(text: str) -> list[dict[str, Any]]:
+    """The windows of a compact JSON, with all that is known of each. Raises ValueError."""
+    made = json.loads(text)
+    if not isinstance(made, dict) or tuple(made.get("columns", ())) != COLUMNS:
+        raise ValueError("this is no trial of a synchrony model; train or try it again")
+    rows = []
+    for values in made["rows"]:
+        row = dict(zip(COLUMNS, values, strict=True))
+        row |= made["sources"][row["source"]]
+        row["kind"] = made["kinds"][row["kind"]]
+        row["is_at_limit"] = bool(row["is_at_limit"])
+        for name in THOUSANDTHS:
+            row[name] = None if row[name] is None else row[name] / 1000
+        rows.append(row)
+    return rows
+
+
+def windows(rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """Rows as `read` gives them, as the trial had them: what a calibration is fitted on."""
+    names = [f.name for f in fields(Row) if f.name not in ("curve",)]
+    nan = {"mass", "spread_ms"}
+
+    def values(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {n: float("nan") if row[n] is None and n in nan else row[n] for n in names}
+
+    return [Row(**values(row)) for row in rows]
+
+
+def summary(rows: Sequence[dict[str, Any]], threshold: float = MEASURED_FROM) -> dict[str, Any]:
+    """Numbers of a trial: by length and group, foreign sound by kind and length, calibration by
+    group, what other thresholds would give. Errors are in ms."""
+    talk = [r for r in rows if r["kind"] == "talk"]
+    foreign = [r for r in rows if r["kind"] != "talk"]
+    by_group = {"all": talk, **_groups(talk)}
+    return {
+        "threshold": threshold,
+        "num_speakers": len({r["speaker"] for r in rows}),
+        "talking": {
+            f"{s:g} s": {
+                name: _talking(group, threshold)
+                for name, every in by_group.items()
+                if (group := [r for r in every if _length(r) == s])
+            }
+            for s in LENGTHS_S
+        },
+        "foreign": {
+            f"{s:g} s": {
+                kind: _share([is_measured(r, threshold) for r in of])
+                for kind in ["all", *sorted({r["kind"] for r in foreign})]
+                if (of := [r for r in foreign if kind in ("all", r["kind"]) and _length(r) == s])
+            }
+            for s in LENGTHS_S
+        },
+        "calibration": _calibration(rows),
+        "thresholds": [
+            {"from": t, **_threshold([r for r in rows if _length(r) == 3.0], t)}
+            for t in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+        ],
+    }
+
+
+def is_measured(row: dict[str, Any], threshold: float) -> bool:
     """Whether the window would get a number."""
     return row["confidence"] >= threshold and not row["is_at_limit"]
 
 
-def _length(row: dict) -> float:
+def _length(row: dict[str, Any]) -> float:
     """Clips a little shorter than the window count with it."""
     return min(LENGTHS_S, key=lambda s: abs(s - row["seconds"]))
 
 
-def _is_near(row: dict) -> bool:
-    return row["centre_error_ms"] is not None and abs(row["centre_error_ms"]) <= 40
+def _share(flags: Sequence[bool]) -> dict[str, int]:
+    return {"measured": sum(flags), "windows": len(flags)}
 
 
-def _line(name: str, length: float, group: Sequence[dict], threshold: float) -> str:
+def _is_near(row: dict[str, Any], error: str = "centre_error_ms") -> bool:
+    return row[error] is not None and abs(row[error]) <= FRAME_ERROR_MS
+
+
+def _talking(group: Sequence[dict[str, Any]], threshold: float) -> dict[str, Any]:
     measured = [r for r in group if is_measured(r, threshold)]
-    right = sum(abs(r["error_ms"]) <= 40 for r in measured)
-    middle = f"{np.median([abs(r['error_ms']) for r in measured]):.0f} ms" if measured else "–"
-    return (
-        f"| {name} | {length:.0f} s | {len(group)} | "
-        f"{sum(abs(r['error_ms']) <= 40 for r in group)} | {len(measured)} | "
-        f"{right} of {len(measured)} | {sum(_is_near(r) for r in measured)} of "
-        f"{len(measured)} | {middle} |"
-    )
+    anchored = [r for r in measured if r["synchronous"]]
+    errors = [abs(r["centre_error_ms"]) for r in measured]
+    return {
+        "windows": len(group),
+        "within_40_ms": sum(map(_is_near, group)),
+        "measured": len(measured),
+        "measured_within_40_ms": sum(map(_is_near, measured)),
+        "recorded_in_sync": len(anchored),
+        "in_sync_within_40_ms_of_zero": sum(_is_near(r, "error_ms") for r in anchored),
+        "median_error_ms": round(float(np.median(errors)), 1) if errors else None,
+    }
+
+
+def _groups(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By the groups of their sources; by speaker where there are none, and few speakers."""
+    of: dict[str, list[dict[str, Any]]] = {}
+    has_groups = any(r["groups"] for r in rows)
+    for row in rows:
+        for name in row["groups"] if has_groups else [row["speaker"]]:
+            of.setdefault(name, []).append(row)
+    return dict(sorted(of.items())) if has_groups or len(of) <= MOST_NAMED else {}
+
+
+def _calibration(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Windows of all kinds by tenths of confidence: mean confidence, and the share within 40 ms
+    of the own centre, of which a foreign sound has none."""
+    edges = np.linspace(0, 1, 11)
+    made = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        groups = {}
+        for name, every in {"all": list(rows), **_groups(rows)}.items():
+            group = [r for r in every if low <= r["confidence"] < high + (high == 1)]
+            if group:
+                groups[name] = {
+                    "windows": len(group),
+                    "told": round(float(np.mean([r["confidence"] for r in group])), 3),
+                    "true": round(float(np.mean([_is_near(r) for r in group])), 3),
+                }
+        made.append({"from": round(float(low), 1), "to": round(float(high), 1), "groups": groups})
+    return made
+
+
+def _threshold(rows: Sequence[dict[str, Any]], threshold: float) -> dict[str, int]:
+    talk = [r for r in rows if r["kind"] == "talk"]
+    measured = [r for r in talk if is_measured(r, threshold)]
+    foreign = [r for r in rows if r["kind"] != "talk"]
+    return {
+        "windows": len(talk),
+        "measured": len(measured),
+        "measured_within_40_ms": sum(map(_is_near, measured)),
+        "foreign": len(foreign),
+        "foreign_measured": sum(is_measured(r, threshold) for r in foreign),
+    }
+
+
+def tables(made: Mapping[str, Any]) -> str:
+    """A `summary` as Markdown."""
+    lines = [
+        "| group | window | windows | within 40 ms | measured | of these within 40 ms of own "
+        "centre | recorded in sync, measured: within 40 ms of zero | median error |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for length, groups in made["talking"].items():
+        for name, g in [*((n, g) for n, g in groups.items() if n != "all"), _total(groups)]:
+            if g is None:
+                continue
+            middle = "–" if g["median_error_ms"] is None else f"{g['median_error_ms']:.0f} ms"
+            sync = f"{g['in_sync_within_40_ms_of_zero']} of {g['recorded_in_sync']}"
+            lines.append(
+                f"| {name} | {length} | {g['windows']} | {g['within_40_ms']} | {g['measured']} | "
+                f"{g['measured_within_40_ms']} | {sync if g['recorded_in_sync'] else '–'} | "
+                f"{middle} |"
+            )
+    lengths = list(made["foreign"])
+    kinds = sorted({k for of in made["foreign"].values() for k in of if k != "all"})
+    lines += [
+        "",
+        "| sound that does not belong, measured |" + "".join(f" {s} |" for s in lengths),
+        "| --- |" + " --- |" * len(lengths),
+    ]
+    for kind in [*kinds, "all"]:
+        cells = [made["foreign"][s].get(kind) for s in lengths]
+        told = [f" {c['measured']} of {c['windows']} |" if c else " – |" for c in cells]
+        lines.append(f"| {'**all**' if kind == 'all' else kind} |" + "".join(told))
+    lines += _bins(made["calibration"])
+    lines += [
+        "",
+        "| confidence from | 3 s measured | of these within 40 ms | foreign sound, 3 s |",
+        "| --- | --- | --- | --- |",
+    ]
+    for t in made["thresholds"]:
+        lines.append(
+            f"| {t['from']:.2f} | {t['measured']} of {t['windows']} | "
+            f"{t['measured_within_40_ms']} | {t['foreign_measured']} of {t['foreign']} |"
+        )
+    return "\n".join(lines)
+
+
+def _total(groups: Mapping[str, Any]) -> tuple[str, Any]:
+    return "**all**", groups.get("all")
+
+
+def _bins(calibration: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [*dict.fromkeys(n for b in calibration for n in b["groups"])]
+    lines = [
+        "",
+        "Windows (all kinds), mean confidence, share within 40 ms of own centre:",
+        "",
+        "| confidence |" + "".join(f" {name} |" for name in names),
+        "| --- |" + " --- |" * len(names),
+    ]
+    for b in calibration:
+        cells = ""
+        for name in names:
+            g = b["groups"].get(name)
+            off = g and g["windows"] > MIN_BIN and abs(g["told"] - g["true"]) > 0.05
+            told = f"{g['windows']}: {g['told']:.2f}, {g['true']:.2f}" if g else "–"
+            cells += f" **{told}** |" if off else f" {told} |"
+        lines.append(f"| {b['from']:.1f} to {b['to']:.1f} |{cells}")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trial", type=Path)
     parser.add_argument("--threshold", type=float, default=MEASURED_FROM)
-    parser.add_argument(
-        "--groups",
-        type=Path,
-        help="tab-separated, with the columns path and group; a path may recur",
-    )
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    groups: dict[str, list[str]] | None = None
-    if arguments.groups is not None:
-        groups = {}
-        with open(arguments.groups, newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                groups.setdefault(Path(row["path"]).name, []).append(row["group"])
-    print(tables(json.loads(arguments.trial.read_text()), arguments.threshold, groups))
+    made = summary(read(arguments.trial.read_text()), arguments.threshold)
+    print(json.dumps(made, indent=1) if arguments.json else tables(made))
 
 
 if __name__ == "__main__":

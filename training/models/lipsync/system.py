@@ -9,7 +9,7 @@ pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -41,13 +41,15 @@ class Model(Protocol):
     """A trained synchrony model, as stages run it."""
 
     bias_ms: float
-    """Lag measured on synchronous training speakers; `clip_peak` takes it away."""
+    """Lag measured on synchronous training speakers; `peak` takes it away."""
     calibration: np.ndarray | None
     facts: dict | None
 
-    def clip_peak(
+    def clip_curve(
         self, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray
-    ) -> Peak | None: ...
+    ) -> np.ndarray | None: ...
+
+    def peak(self, curve: np.ndarray) -> Peak | None: ...
 
     def save(self, path: Path) -> None: ...
 
@@ -98,13 +100,26 @@ def is_synchronous(example: Example, patterns: Sequence[str]) -> bool:
     return any(fnmatch(example.source, p) or example.speaker == p for p in patterns)
 
 
+@dataclass(frozen=True)
+class OwnLags:
+    """What models that never saw an example's speaker say of its lag: ms by the example's name."""
+
+    measured: dict[str, float]
+    """Against the synchronous ones, however large."""
+    believed: dict[str, float]
+    """Of the examples that are learnt from: 0 for synchronous ones. An example is not among them
+    if its lag is larger than a camera makes it: late sound, or nothing that agrees."""
+
+
 def fit(
     system: System[M],
     examples: Sequence[Example],
     synchronous: Sequence[str],
     say: Say = lambda _: None,
-) -> tuple[M, dict[str, float]]:
-    """A model (not calibrated yet) and each example's own lag in ms. `prepare` comes before.
+    lags: OwnLags | None = None,
+) -> tuple[M, OwnLags]:
+    """A model (not calibrated yet) and the examples' own lags, unless these are given. `prepare`
+    comes before.
 
     Raises ValueError for no examples.
     """
@@ -112,8 +127,10 @@ def fit(
         raise ValueError("no examples to train on")
     start = system.begin(examples)
     system.featurize(start, examples)
-    lags = own_lags(system, start, examples, synchronous, say)
-    model = system.train(start, examples, lags, say)
+    if lags is None:
+        lags = own_lags(system, start, examples, synchronous, say)
+    learnt = [e for e in examples if e.name in lags.believed]
+    model = system.train(start, learnt, lags.believed, say)
     model.bias_ms = _anchor_bias(system, model, examples, synchronous)
     return model, lags
 
@@ -124,14 +141,16 @@ def own_lags(
     examples: Sequence[Example],
     synchronous: Sequence[str],
     say: Say = lambda _: None,
-) -> dict[str, float]:
-    """Lag of each example in ms against the synchronous ones, by its name, by models that never
-    saw its speaker."""
+    each: Callable[..., Iterable[dict[str, float]]] = map,
+) -> OwnLags:
+    """Lag of each example in ms against the synchronous ones, by models that never saw its
+    speaker. `each` maps a function over the judges of a round, which are independent."""
     seconds: dict[str, int] = {}
     for e in examples:
         seconds[e.speaker] = seconds.get(e.speaker, 0) + len(e)
     people = sorted(seconds, key=lambda p: (-seconds[p], p))
-    lags = {e.name: 0.0 for e in examples}
+    nothing = {e.name: 0.0 for e in examples}
+    lags = OwnLags(nothing, nothing)
     if len(people) < LAG_GROUPS:
         return lags
     groups = [people[k::LAG_GROUPS] for k in range(LAG_GROUPS)]
@@ -139,19 +158,37 @@ def own_lags(
     anchors = {e.name for e in examples if is_synchronous(e, synchronous)}
     for turn in range(LAG_ROUNDS):
         found: dict[str, float] = {}
-        for k, group in enumerate(groups):
-            rest = [e for e in examples if e.speaker not in group]
-            judge = system.judge(start, rest, lags, 10 * turn + k, say)
-            theirs = [e for e in examples if e.speaker in group]
-            found |= pooled_lags(system, judge, theirs, lambda e: e.name)
+        jobs = [
+            (system, start, examples, group, lags.believed, 10 * turn + k)
+            for k, group in enumerate(groups)
+        ]
+        for part in each(_measured_by_others, jobs):
+            found |= part
         zero = float(np.median([found[a] for a in sorted(anchors)])) if anchors else 0.0
-        lags = {
-            n: 0.0 if n in anchors or abs(lag - zero) > limit else lag - zero
+        found = {n: lag - zero for n, lag in found.items()}
+        kept = {
+            n: 0.0 if n in anchors else lag
             for n, lag in found.items()
+            if n in anchors or abs(lag) <= limit
         }
-        told = np.abs(list(lags.values()))
-        say(f"own lags: median {np.median(told):.0f} ms, largest {told.max():.0f} ms")
+        # Judges that know next to nothing must not take away a group that the next ones need.
+        enough = len(kept) >= len(examples) / 2
+        lags = OwnLags(found, kept if enough else {n: kept.get(n, 0.0) for n in found})
+        told = np.abs(list(lags.believed.values()))
+        say(
+            f"own lags: median {np.median(told):.0f} ms, largest {told.max():.0f} ms; "
+            f"{len(examples) - len(told)} of {len(examples)} left out"
+        )
     return lags
+
+
+def _measured_by_others(job: tuple) -> dict[str, float]:
+    """Lags of a group's examples by a judge that learnt from all others."""
+    system, start, examples, group, lags, number = job
+    rest = [e for e in examples if e.speaker not in group and e.name in lags]
+    judge = system.judge(start, rest, lags, number, lambda _: None)
+    theirs = [e for e in examples if e.speaker in group]
+    return pooled_lags(system, judge, theirs, lambda e: e.name)
 
 
 def pooled_lags(

@@ -45,10 +45,14 @@ class TowersSystem:
     """What `training.models.lipsync.system` asks of towers; see `System` there."""
 
     recipe: LipSyncRecipe
-    num_evidence: ClassVar[int] = 8
+    num_evidence: ClassVar[int] = 14
 
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:
         prepare(examples, random)
+
+    def hear(self, example: Example) -> None:
+        """The sound as it is and no other: all that judging takes."""
+        example.mels = [feat.log_mel(example.pcm)]
 
     def begin(self, examples: Sequence[Example]) -> LipSync:
         return LipSync([], _lip_scale(examples), _pixels(examples), 0.0)
@@ -118,7 +122,8 @@ class _Pair:
     @staticmethod
     def begin(recipe: LipSyncRecipe, seed: int, num_steps: int) -> _Pair:
         torch.manual_seed(seed)
-        towers, scale = Towers(recipe.dropout), torch.nn.Parameter(torch.tensor(2.5))
+        towers = Towers(recipe.dropout)
+        scale = torch.nn.Parameter(torch.tensor(2.5))
         optimizer = torch.optim.AdamW(
             [*towers.parameters(), scale], recipe.learning_rate, weight_decay=recipe.weight_decay
         )

@@ -7,8 +7,7 @@ through the whole front end alone, as a short clip of a stranger would.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import isnan
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +16,13 @@ from stages.networks.lag_curves import Peak, confidence, evidence
 from training.models.lipsync.examples import Example
 from training.models.lipsync.system import Model
 
-FOREIGN = ("noise", "music", "other speaker", "other clip", "silence", "still face")
+FOREIGN = ("noise", "music", "silence", "still face")
+"""Each window has one of these, and all of `VOICES` that are to be had."""
+VOICES = ("other speaker", "other clip", "elsewhere")
+"""Of another person; of the same one; the same clip's sound from well outside the search."""
+ELSEWHERE_FRAMES = 40
+MOST_WINDOWS = 4
+"""Of one length in one clip: many clips say more than much of one."""
 
 
 @dataclass
@@ -40,6 +45,8 @@ class Row:
     error_ms: float | None = None
     centre_error_ms: float | None = None
     """Error against the clip's own pooled lag, as the same model measures it."""
+    curve: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """Correlation over lags, float32 [voters, L]: what confidence is learnt from."""
 
 
 def shifted(pcm: np.ndarray, low: int, high: int, lag_ms: float) -> np.ndarray:
@@ -87,7 +94,8 @@ def try_speaker(
     rows = []
 
     def add(example, kind, planted, landmarks, mouths, pcm):
-        peak = model.clip_peak(landmarks, mouths, pcm)
+        curve = model.clip_curve(landmarks, mouths, pcm)
+        peak = None if curve is None else model.peak(curve)
         if peak is None:
             return
         error = centred = None
@@ -109,11 +117,12 @@ def try_speaker(
                 peak.is_at_limit,
                 error,
                 centred,
+                curve,
             )
         )
 
     for example in tested:
-        count = len(example) // frames or (1 if frames <= 75 else 0)
+        count = min(len(example) // frames or (1 if frames <= 75 else 0), MOST_WINDOWS)
         for _ in range(count):
             low = int(random.integers(max(len(example) - frames, 0) + 1))
             high = min(low + frames, len(example))
@@ -132,8 +141,8 @@ def try_speaker(
                 continue
             size = (high - low) * SAMPLES_PER_FRAME
             turn = FOREIGN[int(random.integers(len(FOREIGN)))]
-            for kind in (turn, "other speaker", "other clip"):
-                sound, seen = _foreign(kind, example, tested, rest, size, random), mouths
+            for kind in (turn, *VOICES):
+                sound, seen = _foreign(kind, example, low, tested, rest, size, random), mouths
                 where = points
                 if sound is None:
                     continue
@@ -145,15 +154,23 @@ def try_speaker(
     return rows
 
 
-def _foreign(kind, example, tested, rest, size, random) -> np.ndarray | None:
+def _foreign(kind, example, low, tested, rest, size, random) -> np.ndarray | None:
     if kind in ("silence", "still face"):
         return (random.standard_normal(size) * 3).astype(np.int16)
     if kind == "noise":
         return (random.standard_normal(size) * 3000).astype(np.int16)
     if kind == "music":
         return music(size, random)
+    if kind == "elsewhere":
+        frames = size // SAMPLES_PER_FRAME
+        starts = np.arange(len(example) - frames + 1)
+        starts = starts[np.abs(starts - low) >= frames + ELSEWHERE_FRAMES]
+        if not len(starts):
+            return None
+        start = int(random.choice(starts))
+        return shifted(example.pcm, start, start + frames, 0.0)
     pool_of = (
-        rest
+        [e for e in rest if e.speaker != example.speaker]
         if kind == "other speaker"
         else [e for e in tested if e.speaker == example.speaker and e is not example]
     )
@@ -211,14 +228,3 @@ def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
         for index in np.flatnonzero(part == one).tolist():
             sure[index] = confidence(peak_of(rows[index]), rows[index].seconds, weights)
     return sure
-
-
-def as_dicts(rows: Sequence[Row], sure: np.ndarray) -> list[dict]:
-    """Rows with their confidence, for a JSON file, which knows no NaN."""
-    return [
-        {
-            **{k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(r).items()},
-            "confidence": float(c),
-        }
-        for r, c in zip(rows, sure, strict=True)
-    ]

@@ -1,0 +1,1 @@
+"""`yld browse`: a page on loopback to search, play and mark a corpus's clips."""

@@ -1,0 +1,1 @@
+"""Corpora as their owners distribute them: one module each, `catalogue` is the table of them."""
