@@ -191,7 +191,7 @@ KINDS = {
         "clips of known speakers, uncorrected: yld build ... --set sync.correct=false",
         "training.models.slts",
         "SltsSystem",
-        "29.3 million parameters, 17.7 more with discriminators; tiny: 1.8 million",
+        "paper: 29.3 million, 17.7 more with discriminators; tiny: 1.8 million",
         _slts_wanted,
         speaker="SltsSpeaker",
         minutes="10 minutes on two cores, 390 of its 400 steps",
