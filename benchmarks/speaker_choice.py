@@ -266,6 +266,8 @@ def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np
     table[:, -1] = 0.0
     for row, face in enumerate(faces):
         model = model_of(face)
+        if face.landmarks is None or face.mouths is None:
+            raise ValueError(f"{face.clip.path} was opened without its points")
         for column, other in enumerate(faces):
             if not other.listens:
                 pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
@@ -298,6 +300,8 @@ def num_taken(scenes: Sequence[Scene], table: np.ndarray, margin: float) -> int:
 
 
 def _lead(scene: Scene, table: np.ndarray) -> float:
+    if scene.heard is None:
+        raise ValueError("nobody in view is heard")
     scores = table[list(scene.faces), scene.column]
     return float(scores[scene.heard] - np.delete(scores, scene.heard).max())
 

@@ -47,7 +47,7 @@ def compact(
         return round(1000 * float(value) if name in THOUSANDTHS else value)
 
     place_of, kind_of = ({n: i for i, n in enumerate(names)} for names in (sources, kinds))
-    told = []
+    told: list[list[float | None]] = []
     for row, confidence in zip(rows, sure, strict=True):
         values = vars(row) | {"confidence": confidence}
         told.append(
