@@ -179,7 +179,7 @@ def sync_with(model: LipSync) -> Sync:
 def by_centre(rows: Sequence[tuple[Offset, dict, float]]) -> tuple[int, int, int]:
     """Undecided parts of one speaker, how many take the centre of the measured ones, and how many
     of these are right by what was planted (the same lag for all)."""
-    lags = [r.video_lag_ms for r, _, _ in rows if r.offset_status == "measured"]
+    lags = [r.video_lag_ms for r, _, _ in rows if r.video_lag_ms is not None]
     undecided = [(r, more, lag) for r, more, lag in rows if r.offset_status == "undecided"]
     centre = float(np.median(lags)) if len(lags) >= DONORS else None
     if centre is None or np.mean(np.abs(np.array(lags) - centre) <= NEAR_MS) < 0.9:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,10 +140,12 @@ def _read(plan: Plan, number: int) -> list[Row]:
     with np.load(_rows_file(plan, number), allow_pickle=False) as made:
         facts, curves = json.loads(str(made["rows"])), made["curves"].astype(np.float32)
     nan = {"mass", "spread_ms"}
-    return [
-        Row(**{k: float("nan") if v is None and k in nan else v for k, v in f.items()}, curve=c)
-        for f, c in zip(facts, curves, strict=True)
-    ]
+    rows = []
+    for fact, curve in zip(facts, curves, strict=True):
+        told: dict[str, Any] = {**fact, "curve": curve}
+        told |= {n: float("nan") for n in nan if told[n] is None}
+        rows.append(Row(**told))
+    return rows
 
 
 def _write(plan: Plan, number: int, rows: Sequence[Row]) -> None:

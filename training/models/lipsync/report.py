@@ -50,10 +50,9 @@ def compact(
     told: list[list[float | None]] = []
     for row, confidence in zip(rows, sure, strict=True):
         values = vars(row) | {"confidence": confidence}
-        told.append(
-            [place_of[row.source], kind_of[row.kind], row.seconds]
-            + [whole(name, values[name]) for name in COLUMNS[3:]]
-        )
+        line: list[float | None] = [place_of[row.source], kind_of[row.kind], row.seconds]
+        line.extend(whole(name, values[name]) for name in COLUMNS[3:])
+        told.append(line)
     about = [
         {
             "source": Path(name).name,
@@ -88,9 +87,12 @@ def windows(rows: Sequence[dict[str, Any]]) -> list[Row]:
     """Rows as `read` gives them, as the trial had them: what a calibration is fitted on."""
     names = [f.name for f in fields(Row) if f.name not in ("curve",)]
     nan = {"mass", "spread_ms"}
-    return [
-        Row(**{n: float("nan") if r[n] is None and n in nan else r[n] for n in names}) for r in rows
-    ]
+    made = []
+    for row in rows:
+        told: dict[str, Any] = {n: row[n] for n in names}
+        told |= {n: float("nan") for n in nan if told[n] is None}
+        made.append(Row(**told))
+    return made
 
 
 def summary(rows: Sequence[dict[str, Any]], threshold: float = MEASURED_FROM) -> dict[str, Any]:
