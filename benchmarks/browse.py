@@ -1,6 +1,7 @@
-"""How long `yld browse` takes to answer, over loopback, about a made corpus.
+"""How long `yld browse` takes to answer, over loopback, about a corpus.
 
-python -m benchmarks.browse --clips 10000 --folder /tmp/browse
+python -m tests.pages.made FOLDER 10000     # makes one of so many clips, of records alone
+python -m benchmarks.browse FOLDER
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 from manifests.corpus import Corpus
 from pipeline.browse.server import Browser, Server
 from pipeline.run.progress import table
-from tests.pages.made import corpus
 
 QUESTIONS = {
     "all": "",
@@ -30,27 +30,24 @@ QUESTIONS = {
 
 
 @click.command()
-@click.option("--clips", default=10_000, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="A new one.")
+@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--rounds", default=20, show_default=True)
-def main(clips: int, folder: Path, rounds: int) -> None:
+def main(corpus: Path, rounds: int) -> None:
     """Median and longest time of each question, wall clock and this process's CPU."""
     began_s = time.monotonic()
-    made = corpus(folder, clips, num_playable=8)
-    click.echo(f"corpus of {clips} clips made in {time.monotonic() - began_s:.1f} s", err=True)
-    began_s = time.monotonic()
-    browser = Browser(Corpus(made))
-    click.echo(f"read in {time.monotonic() - began_s:.2f} s", err=True)
+    browser = Browser(Corpus(corpus))
+    click.echo(f"{len(browser.clips)} clips read in {time.monotonic() - began_s:.2f} s", err=True)
     rows = []
     with Server(browser) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        last = max(0, len(browser.clips) - 50)
         host, port = server.server_address[:2]
         connection = http.client.HTTPConnection(str(host), port)
         for name, query in QUESTIONS.items():
             wall, cpu = [], []
             for _ in range(rounds):
                 before, spent = time.monotonic(), time.process_time()
-                connection.request("GET", "/clips?" + query.format(last=max(0, clips - 50)))
+                connection.request("GET", "/clips?" + query.format(last=last))
                 connection.getresponse().read()
                 wall.append(1000 * (time.monotonic() - before))
                 cpu.append(1000 * (time.process_time() - spent))

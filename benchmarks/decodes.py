@@ -101,22 +101,22 @@ def _write(path: Path, shots: list[tuple[Path, int, int]]) -> None:
         pcm = np.concatenate([_sound(*shot) for shot in shots])
         for start in range(0, len(pcm), 1024):
             block = np.ascontiguousarray(np.tile(pcm[start : start + 1024], (2, 1)))
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts = SOUND_RATE, start
-            out.mux(sound.encode(frame))
+            heard = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+            heard.sample_rate, heard.pts = SOUND_RATE, start
+            out.mux(sound.encode(heard))
         out.mux(sound.encode(None))
 
 
 def _pictures(path: Path, start_s: int, length_s: int) -> Iterator[np.ndarray]:
     video = open_video(path, FPS)
     first, count = int(start_s * FPS), int(length_s * FPS)
-    last = None
+    made: list[np.ndarray] = []
     for _, rgb in iter_frames(video, path, first, first + count):
-        last = _composed(rgb)
+        made = [_composed(rgb)]
         count -= 1
-        yield last
-    for _ in range(count if last is not None else 0):
-        yield last
+        yield made[0]
+    for _ in range(count):  # a shorter clip ends in its last picture
+        yield from made
 
 
 def _composed(rgb: np.ndarray) -> np.ndarray:

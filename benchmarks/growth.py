@@ -138,6 +138,7 @@ def _in_a_process(num_clips: int, folder: Path) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
+        print(run.stdout.decode().strip(), file=sys.stderr)  # the next size may take hours
         return json.loads(run.stdout)
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -70,7 +70,8 @@ def _run_file(path: Path, unit: str, runner: StageRunner, configs: dict[str, Any
     for node in NODES:
         if not records:
             break
-        given = {name: earlier[name] for name in node.context}
+        # What other inputs bring (a corpus with faces of its own) is absent here.
+        given = {name: earlier[name] for name in node.context if name in earlier}
         job = Job(
             node.name,
             node.target,

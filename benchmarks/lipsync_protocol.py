@@ -84,9 +84,7 @@ def judged(
         system.hear(example)
     random = np.random.default_rng([seed, 7])
     rows = try_model(system, model, examples, examples, synchronous, None, random)
-    return rows, np.array(
-        [0.0 if r.curve is None else model.confidence(r.curve, r.seconds) for r in rows]
-    )
+    return rows, np.array([model.confidence(np.asarray(r.curve), r.seconds) for r in rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -109,8 +109,8 @@ class Sync(_Made):
     def made(self, record: rec.Identity, context: Context) -> list[Any]:
         where = (record.track_id, record.video_id, record.shot_id, "track", "measured")
         starts = list(range(0, CLIPS_PER_VIDEO * CLIP_FRAMES, CLIP_FRAMES))
-        windows = (starts, [-12.5] * len(starts), [0.61] * len(starts), [0], [starts[-1]])
-        told = (-12.5, None, 0.97, 0.61, "lipsync-3", 700.0, 0.91, 0.8)
+        windows: Any = (starts, [-12.5] * len(starts), [0.61] * len(starts), [0], [starts[-1]])
+        told: Any = (-12.5, None, 0.97, 0.61, "lipsync-3", 700.0, 0.91, 0.8)
         return [rec.Offset(*where, *told, *windows)]
 
 
@@ -136,12 +136,13 @@ class Clips(_Made):
         clip, start = f"{offset.track_id}-c{number:03d}", number * CLIP_FRAMES
         path = f"clips/{clip}-{name}.tar"
         span = (start, start + CLIP_FRAMES, CLIP_FRAMES, start * 640)
-        lag = (-12.5, 0.4, "measured", -12.5, "measured", 0.97)
+        lag: Any = (-12.5, 0.4, "measured", -12.5, "measured", 0.97)
+        rest: Any = (1.25, 3, 43.5, 0.91, path)
         return rec.Clip(
             *(clip, offset.track_id, offset.shot_id, offset.video_id),
             *span,
             *lag,
-            *(1.25, 3, 43.5, 0.91, path),
+            *rest,
         )
 
 

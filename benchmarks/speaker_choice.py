@@ -271,6 +271,7 @@ def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np
         for column, other in enumerate(faces):
             if not other.listens:
                 pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
+                assert face.landmarks is not None and face.mouths is not None
                 peak = model.clip_peak(face.landmarks, face.mouths, pcm)
                 table[row, column] = 0.0 if peak is None else peak.height
     return table
@@ -300,8 +301,7 @@ def num_taken(scenes: Sequence[Scene], table: np.ndarray, margin: float) -> int:
 
 
 def _lead(scene: Scene, table: np.ndarray) -> float:
-    if scene.heard is None:
-        raise ValueError("nobody in view is heard")
+    assert scene.heard is not None, "somebody in view is heard"
     scores = table[list(scene.faces), scene.column]
     return float(scores[scene.heard] - np.delete(scores, scene.heard).max())
 

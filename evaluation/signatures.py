@@ -40,7 +40,7 @@ def signature(name: str) -> str:
 
 def with_fields(known: str, more: Mapping[str, str]) -> str:
     """A signature with fields added: what made the hypotheses, which their files do not tell."""
-    plain = {key: value.replace("|", "/").replace(":", " ") for key, value in more.items()}
+    plain = {key: value.replace("|", "/").replace(":", ",") for key, value in more.items()}
     return "|".join([known, *(f"{key}:{value}" for key, value in plain.items())])
 
 

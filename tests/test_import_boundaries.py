@@ -20,7 +20,7 @@ ALLOWED = {
 FLOORS = {
     "manifests": (
         "address clock crops files ids numbers paths records spans text network",
-        "arrays page plain_words sample_json schema spectra split_rules walk",
+        "arrays links page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",
         "corpus description frames",

@@ -247,7 +247,7 @@ def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[i
     path = video.media_path if path is None else path
     converters: dict = {}
     last_us: int | None = None
-    for time_us, frame in _decode(video, path, None):
+    for time_us, frame in _decode(video, path, None, video.zero_us):
         if last_us is not None and time_us <= last_us:
             continue
         last_us = time_us

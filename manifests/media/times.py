@@ -313,9 +313,9 @@ def decoded(
         begun = thread_time()
         try:
             packet = next(packets)
-            if skip_until_us is not None and packet.pts is not None:
-                early = stamp_us(packet.pts, packet.time_base) < skip_until_us
-                context.skip_frame = "NONREF" if early else "DEFAULT"
+            shown_us = stamp_us(packet.pts, packet.time_base)
+            if skip_until_us is not None and shown_us is not None:
+                context.skip_frame = "NONREF" if shown_us < skip_until_us else "DEFAULT"
             frames = packet.decode()
         except (StopIteration, av.error.EOFError, av.error.ExitError):
             return

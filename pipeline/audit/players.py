@@ -32,7 +32,7 @@ def players(rows: list[Row], centres: Mapping[Any, float]) -> list[dict[str, Any
     shown: list[dict[str, Any]] = []
     num_bytes = 0
     for row, off_ms in chosen(rows, centres):
-        one = {"row": row, "off_ms": off_ms, "before": None, "after": None, "problem": None}
+        one: dict[str, Any] = {"row": row, "off_ms": off_ms, "problem": None}
         try:
             face, pcm, start = _pictures(row)
             content = encode_video(face)[0]

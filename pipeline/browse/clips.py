@@ -101,10 +101,10 @@ class Clips:
             by = pc.match_substring(self.table["uploader"], query.source, ignore_case=True)
             masks.append(pc.or_kleene(found, by))
         for bounds, holds in ((query.least, pc.greater_equal), (query.most, pc.less_equal)):
-            for name, value in bounds.items():
+            for name, bound in bounds.items():
                 if name not in self.scores:
                     raise QueryError(f"no number of clips is named {name!r}")
-                masks.append(holds(self.table[name], value))
+                masks.append(holds(self.table[name], bound))
         if query.marked:
             has = pc.is_in(self.table["clip_id"], pa.array(list(marked), pa.string()))
             masks.append(has if query.marked == "yes" else pc.invert(has))

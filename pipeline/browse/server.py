@@ -17,7 +17,7 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from manifests.corpus import Corpus
@@ -201,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, sentence(error))
 
     def _is_for_us(self) -> bool:
-        port = self.server.server_address[1]
+        port = cast(Server, self.server).port
         hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
         origin = self.headers.get("Origin")
         is_ours = self.headers.get("Host") in hosts and (
@@ -285,7 +285,12 @@ class Server(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         """Where the page is."""
-        return f"http://{HOST}:{self.server_address[1]}/"
+        return f"http://{HOST}:{self.port}/"
+
+    @property
+    def port(self) -> int:
+        """Its port on loopback."""
+        return int(self.socket.getsockname()[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that left while it was answered is no error of anybody's."""

@@ -135,7 +135,10 @@ def _run(known: Given, root, files, lock, config: BuildConfig, address, retry_fa
         observe=observe,
     ) as runner:
         entries = runner.run(known.requests, known.hints)
-    return _finish(root, files, config, entries, started)
+    try:
+        return _finish(root, files, config, entries, started)
+    finally:
+        runner.ledger.close()
 
 
 def _finish(root, files, config, entries, started) -> Outcome:

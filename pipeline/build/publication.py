@@ -139,7 +139,7 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     known = {s.clip_id for s in old}.union(marked)
     new, left_out = _new_entries(found, known, frozen, speaker_of)
     sentence = (
-        splits.describe(frozen, [s.split for s in [*old, *new]])
+        splits.describe(frozen, [*(s.split for s in old), *(e.split for e in new)])
         if frozen
         else ("No clip was made, so there are no parts.")
     )

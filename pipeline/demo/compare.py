@@ -52,7 +52,7 @@ def compare(corpus: Corpus, planted: Sequence[Planted]) -> list[dict[str, Any]]:
                 _row(
                     truth.name,
                     f"video lag of part {part + 1} (ms)",
-                    number(truth.offset_ms, 0, True),
+                    number(truth.offset_ms or 0.0, 0, True),
                     number(lag, 0, True) if lag is not None else offset["offset_status"],
                     lag is not None and abs(lag - truth.offset_ms) <= OFFSET_TOLERANCE_MS,
                 )

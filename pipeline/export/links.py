@@ -59,16 +59,17 @@ def write_links(corpus: Corpus, out: Path) -> Exported:
     videos = [_video(corpus, sources[v], clips[v]) for v in sorted(sources) if v in clips]
     if not videos:
         raise ValueError(f"no clip of {corpus.root} comes from a link: there is nothing to publish")
+    num_clips = sum(len(video["clips"]) for video in videos)
     head = {
         "name": corpus.name,
         "code_version": version("yld-corpora"),
         "settings": settings_of(corpus.root),
         "num_videos": len(videos),
-        "num_clips": sum(len(video["clips"]) for video in videos),
+        "num_clips": num_clips,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, text_of(head, videos))
-    done.files, done.clips = 1, head["num_clips"]
+    done.files, done.clips = 1, num_clips
     return done
 
 

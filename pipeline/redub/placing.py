@@ -21,9 +21,10 @@ LOWER_LIDS = (40, 41, 46, 47)
 BELOW_PX = 2.0
 """From the lower lids to where the mask begins, in made pixels (inferred; the paper: "from just
 below the eyes", section 4.3)."""
-EDGE_PX = 3.0
-"""Of a made picture that is not shown at its other edges, for convolutions see little there
-(inferred)."""
+SIDE_PX, BOTTOM_PX = 8.0, 5.0
+"""Of a made picture that is not shown at its other edges (inferred): what its last convolutions
+put around it (two pixels above and left, one below and right, each) is seen that far. With 3 px a
+line stood in the plain background of a redubbed clip."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Placing:
 
     def _box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of what is shown, in made pixels."""
-        top = EDGE_PX
+        top = SIDE_PX
         if self.region == "lower":
             lids = template()[[ANCHORS.index(point) for point in LOWER_LIDS]].mean(0)
             top = float(self._to_made()[1] @ np.append(lids, 1.0)) + BELOW_PX
-        return EDGE_PX, top, width - 1 - EDGE_PX, height - 1 - EDGE_PX
+        return SIDE_PX, top, width - 1 - SIDE_PX, height - 1 - BOTTOM_PX

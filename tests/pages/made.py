@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -352,6 +353,12 @@ PAGES = {
 }
 
 
+def main() -> None:
+    """`FOLDER CLIPS`: a corpus of so many, of which eight can be played."""
+    folder, count = sys.argv[1:]
+    corpus(Path(folder), int(count), num_playable=8)
+
+
 def _json(value: Any) -> str:
     import json
 
@@ -364,3 +371,7 @@ def _buffer(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array)
     return stream.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -140,12 +140,11 @@ def _read(plan: Plan, number: int) -> list[Row]:
     with np.load(_rows_file(plan, number), allow_pickle=False) as made:
         facts, curves = json.loads(str(made["rows"])), made["curves"].astype(np.float32)
     nan = {"mass", "spread_ms"}
-    rows = []
-    for fact, curve in zip(facts, curves, strict=True):
-        told: dict[str, Any] = {**fact, "curve": curve}
-        told |= {n: float("nan") for n in nan if told[n] is None}
-        rows.append(Row(**told))
-    return rows
+
+    def values(told: dict[str, Any]) -> dict[str, Any]:
+        return {k: float("nan") if v is None and k in nan else v for k, v in told.items()}
+
+    return [Row(**values(f), curve=c) for f, c in zip(facts, curves, strict=True)]
 
 
 def _write(plan: Plan, number: int, rows: Sequence[Row]) -> None:

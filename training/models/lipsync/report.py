@@ -47,12 +47,13 @@ def compact(
         return round(1000 * float(value) if name in THOUSANDTHS else value)
 
     place_of, kind_of = ({n: i for i, n in enumerate(names)} for names in (sources, kinds))
-    told: list[list[float | None]] = []
+    told: list[list[Any]] = []
     for row, confidence in zip(rows, sure, strict=True):
-        values = vars(row) | {"confidence": confidence}
-        line: list[float | None] = [place_of[row.source], kind_of[row.kind], row.seconds]
-        line.extend(whole(name, values[name]) for name in COLUMNS[3:])
-        told.append(line)
+        values: dict[str, Any] = vars(row) | {"confidence": confidence}
+        told.append(
+            [place_of[row.source], kind_of[row.kind], row.seconds]
+            + [whole(name, values[name]) for name in COLUMNS[3:]]
+        )
     about = [
         {
             "source": Path(name).name,
@@ -87,12 +88,11 @@ def windows(rows: Sequence[dict[str, Any]]) -> list[Row]:
     """Rows as `read` gives them, as the trial had them: what a calibration is fitted on."""
     names = [f.name for f in fields(Row) if f.name not in ("curve",)]
     nan = {"mass", "spread_ms"}
-    made = []
-    for row in rows:
-        told: dict[str, Any] = {n: row[n] for n in names}
-        told |= {n: float("nan") for n in nan if told[n] is None}
-        made.append(Row(**told))
-    return made
+
+    def values(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {n: float("nan") if row[n] is None and n in nan else row[n] for n in names}
+
+    return [Row(**values(row)) for row in rows]
 
 
 def summary(rows: Sequence[dict[str, Any]], threshold: float = MEASURED_FROM) -> dict[str, Any]:
