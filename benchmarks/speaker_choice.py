@@ -266,6 +266,8 @@ def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np
     table[:, -1] = 0.0
     for row, face in enumerate(faces):
         model = model_of(face)
+        if face.landmarks is None or face.mouths is None:
+            raise ValueError(f"{face.clip.path} was opened without its points")
         for column, other in enumerate(faces):
             if not other.listens:
                 pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
