@@ -271,7 +271,6 @@ def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np
         for column, other in enumerate(faces):
             if not other.listens:
                 pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
-                assert face.landmarks is not None and face.mouths is not None
                 peak = model.clip_peak(face.landmarks, face.mouths, pcm)
                 table[row, column] = 0.0 if peak is None else peak.height
     return table

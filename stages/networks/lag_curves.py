@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAME_ERROR_MS = 40.0
-MEASURED_FROM = 0.92
+MEASURED_FROM = 0.75
 """Confidence of the landmark synchrony model from which an offset counts as measured."""
 
 DRIFT_ERROR = 20.0
