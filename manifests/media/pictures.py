@@ -279,7 +279,7 @@ def _is_seekable(video: Video) -> bool:
 
 
 def _decode(
-    video: Video, path: str | Path, seek_us: int | None, wanted_us: int
+    video: Video, path: str | Path, seek_us: int | None, wanted_us: int = 0
 ) -> Generator[tuple[int, av.VideoFrame], None, None]:
     period_us = period_us_of(video.source_fps)
     place = _placing(video, period_us)

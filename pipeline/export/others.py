@@ -13,7 +13,7 @@ from scipy.signal import lfilter
 
 from manifests.crops import resized
 from manifests.records import Track
-from manifests.spectra import mel_slaney
+from manifests.spectra import mel_slaney, stft
 from pipeline.export.clip import Clip, jpegs, lines, seconds, wav
 from pipeline.export.form import Form, LeftOut, Options
 from stages.faces.track_faces import TrackFaces
@@ -99,9 +99,7 @@ def spectrograms(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     length, hop = 800, 200
     signal = lfilter([1.0, -0.97], [1.0], sound.astype(np.float64) / 32768)
     padded = np.pad(signal, length // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
-    window = np.hanning(length + 1)[:-1]
-    magnitude = np.abs(np.fft.rfft(frames * window, axis=1)).T
+    magnitude = np.abs(stft(padded, length, hop)).T
     mel = mel_slaney(80, length, 55.0, 7600.0) @ magnitude
     return _scaled(mel), _scaled(magnitude)
 

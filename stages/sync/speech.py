@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from manifests.spectra import windows
 from stages.backends.devices import onnx_session
 from stages.base import SetupError
 
@@ -46,7 +47,7 @@ class SpeechDetector:
         count = -(-len(pcm) // STEP)
         sound = np.zeros(BEFORE + count * STEP, np.float32)
         sound[BEFORE : BEFORE + len(pcm)] = pcm.astype(np.float32) / 32768
-        steps = np.lib.stride_tricks.sliding_window_view(sound, BEFORE + STEP)[::STEP]
+        steps = windows(sound, BEFORE + STEP, STEP)
         hidden = cell = np.zeros((1, 1, 128), np.float32)
         made = [np.zeros(0, np.float32)]
         for start in range(0, count, AT_ONCE):

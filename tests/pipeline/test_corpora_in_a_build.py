@@ -63,7 +63,7 @@ def keys_of(tmp_path, *hints: rec.Hint) -> dict[str, str]:
     video = blank(rec.Video, video_id="v", num_frames=100, frame_rate="25")
     shot = blank(rec.Shot, shot_id="v-s000", video_id="v")
     for name, record in (("expand", source), ("download", got), ("probe", video), ("shots", shot)):
-        made._finish(NODES[name], Entry(name, "v", "k", [Result("i", [record])]), "reused")
+        made._finish(NODES[name], Entry(name, "v", "k", [Result("i", [record])]), 1, "reused")
     return {
         name: (keys[name].key, keys[name].earlier.get("hints"))
         for name in ("download", "probe", "shots", "tracks")

@@ -145,7 +145,13 @@ def test_what_cannot_be_done_is_said(checkpoint, silent, tmp_path):
     for code, words, model, video, out in (
         (1, "no face was found", checkpoint, wall, new),
         (2, "broken.mp4: not a media file, or damaged", checkpoint, broken, new),
-        (2, "a model of syncnet, which makes no speech; give one of slts", other, silent, new),
+        (
+            2,
+            "a model of syncnet, which makes no speech; give one of lip2audspec, slts",
+            other,
+            silent,
+            new,
+        ),
         (2, "cannot be read as weights", broken, silent, new),
         (2, "is there already and is not written over", checkpoint, silent, there),
         (2, "end its name in .wav", checkpoint, silent, tmp_path / "x.mp3"),

@@ -61,6 +61,7 @@ def test_crops_have_their_published_sizes():
         "lip": (96, 96),
         "face": (256, 256),
         "mouth": (40, 48),
+        "identity": (160, 160),
     }
     assert set(sizes) == set(CROPS)
     for name, size in sizes.items():

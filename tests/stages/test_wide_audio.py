@@ -13,7 +13,7 @@ from manifests.media.encode import decode_flac, encode_flac, flac_rate
 from manifests.media.sound import read_audio, wide_rate
 from manifests.media.video import open_video
 from manifests.shards import WIDE_AUDIO, ShardSample, read_samples, write_samples
-from pipeline.run.ledger import _plain
+from pipeline.run.entry import _plain
 from stages.clips.render import ClipsConfig, Wide
 from stages.sync.correct import correct_shard
 from tests.synthetic import EventFile, constant_pts_s, write_events
