@@ -119,9 +119,6 @@ class Pools:
     def num_running(self) -> int:
         return len(self._running)
 
-    def running_jobs(self) -> list[Job]:
-        return [running.job for running in self._running.values()]
-
     def at_work(self) -> list[AtWork]:
         """What workers have in hand, for the progress: asked for from another thread."""
         now, folder = self._clock.seen(), scratch.current().path / "tmp"
