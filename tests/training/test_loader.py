@@ -432,3 +432,19 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children of nobody are Unix's")
+def test_a_worker_that_begins_after_its_reader_is_gone_leaves():
+    """As where a run is killed while its workers still start."""
+    program = (
+        "import os, time\n"
+        "from training.data.threads import begin_worker\n"
+        "begin_worker(os.getppid() + 1)\n"  # not its parent
+        "time.sleep(60)\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(root)}, timeout=30
+    )
+    assert done.returncode == 1

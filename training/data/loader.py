@@ -6,9 +6,11 @@ its checkpoints.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +21,7 @@ from training.data.mixture import EvaluationPlan, Mixture, Row, TrainingPlan, wh
 from training.data.order import rank_positions
 from training.data.samples import Samples
 from training.data.state import CorpusPrint, LoaderState
-from training.data.threads import one_thread
+from training.data.threads import begin_worker
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,7 +148,7 @@ class Loader:
                 pin_memory=self.share.pin_memory,
                 prefetch_factor=self.share.steps_ahead if has_workers else None,
                 persistent_workers=has_workers,
-                worker_init_fn=one_thread if has_workers else None,
+                worker_init_fn=partial(begin_worker, os.getpid()) if has_workers else None,
                 multiprocessing_context=self.share.start_method if has_workers else None,
                 # Each `iter` draws a number; from torch's own generator it would change what a
                 # model draws after a resume.
