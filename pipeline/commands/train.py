@@ -243,12 +243,15 @@ def _train_model(
         cache,
         logger,
     )
-    if ranks > 1:
-        from training.harness.cluster import train_together
+    from pipeline.storage.lock import CorpusLock
 
-        outcome = train_together(request, ranks, ray_address)
-    else:
-        outcome = train(request, lambda text: click.echo(text, err=True))
+    with CorpusLock(out / "work"):  # of two trainings in one folder the second would undo the first
+        if ranks > 1:
+            from training.harness.cluster import train_together
+
+            outcome = train_together(request, ranks, ray_address)
+        else:
+            outcome = train(request, lambda text: click.echo(text, err=True))
     _report(kind, out, outcome)
 
 

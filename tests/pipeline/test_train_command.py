@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.commands.train import _report
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.own_folder import claim
 from training.harness.job import Outcome
 from training.models.catalogue import KINDS
 
@@ -36,3 +38,15 @@ def test_a_training_that_was_stopped_ends_as_a_stopped_build_does(capsys):
     assert "7 steps: stopped; the same command goes on" in capsys.readouterr().out
     _report(KINDS["slts"], Path("out"), Outcome(9, "done", {"a_stoi": 0.5}, 9))
     assert "next: yld synthesize --checkpoint out" in capsys.readouterr().out
+
+
+def test_a_second_training_in_one_folder_is_refused(tmp_path):
+    out, data = tmp_path / "run", tmp_path / "data"
+    data.mkdir()
+    claim(out, "training")
+    words = ["train", "syncnet", "--data", str(data), "--out", str(out), "--preset", "tiny"]
+    with CorpusLock(out / "work"):
+        told = CliRunner().invoke(main, words)
+        assert told.exit_code == 3 and "being built by process" in told.output
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 2 and "has no shards" in told.output

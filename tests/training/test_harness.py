@@ -22,6 +22,7 @@ from training.harness.checkpoints import (
     STATE,
     WEIGHTS,
     CheckpointError,
+    digest,
     last_checkpoint,
     load_weights,
 )
@@ -285,3 +286,19 @@ def test_a_setting_that_came_later_is_no_other_training():
     assert lines(told) == []
     changed = told | {"data": told["data"] | {"by_length": 3}}
     assert lines(changed) == ["data.by_length was 0 and is 3"]
+
+
+def test_bytes_that_changed_in_a_checkpoint_are_told(corpus, tmp_path):
+    out = tmp_path / "run"
+    run(corpus, out, config(steps=3))
+    checkpoint = last(out)
+    whole, _ = load_weights(checkpoint)
+    for path in (checkpoint / WEIGHTS, checkpoint / STATE):
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 0xFF
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_weights(checkpoint)
+    with pytest.raises(CheckpointError, match="holds other bytes than were written"):
+        run(corpus, out, config(steps=4))
+    assert digest(whole) == digest(dict(reversed(whole.items())))

@@ -5,12 +5,15 @@
                                         weights as they are beside their average
                   state.json            counts, the loader's place, the figures of the best
 
-A folder is written under another name and renamed. `load_weights` reads a model's file, from a
-checkpoint or `best.safetensors`, wherever it was copied to.
+A folder is written under another name and renamed. What is written has a checksum, in `state.json`
+of the files and in a weights file of its tensors: bytes that changed since are told, not trained
+from. `load_weights` reads a model's file, from a checkpoint or `best.safetensors`, wherever it was
+copied to.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -26,13 +29,15 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 from torch import Tensor
 
-from manifests.files import write_atomic
+from manifests.files import sha256_of, write_atomic
 from manifests.plain_words import sentence
 from training.harness.system import System
 
 VERSION = 1
 WEIGHTS, STATE, PLAIN = "weights.safetensors", "state.safetensors", "state.json"
 OWN_NAMES = (WEIGHTS, STATE, PLAIN)
+DIGEST = "yld_tensors"
+"""Metadata of a weights file: `digest` of its tensors."""
 _NAME = re.compile(r"step-(\d{8})")
 
 
@@ -60,7 +65,21 @@ class Description:
 
 def save_weights(path: Path, system: System, about: Description) -> None:
     """The judged network's weights and what they are, at once or not at all."""
-    write_atomic(path, serialized(_plain(system.judged.state_dict()), about.to_metadata()))
+    write_atomic(path, _weights_of(system, about))
+
+
+def _weights_of(system: System, about: Description) -> bytes:
+    tensors = _plain(system.judged.state_dict())
+    return serialized(tensors, {**about.to_metadata(), DIGEST: digest(tensors)})
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and values, whatever their order."""
+    made = hashlib.sha256()
+    for name in sorted(tensors):
+        made.update(name.encode() + b"\0")
+        made.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return made.hexdigest()
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
@@ -68,12 +87,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
     path = weights_path(path)
     try:
         with safe_open(path, "pt") as file:
-            told = json.loads((file.metadata() or {}).get("yld_model", "null"))
+            metadata = file.metadata() or {}
+            told = json.loads(metadata.get("yld_model", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as weights: {sentence(error)}") from None
     if not isinstance(told, dict) or told.pop("version", None) != VERSION:
         raise CheckpointError(f"{path} holds no model of `yld train`; give best.safetensors")
+    if DIGEST in metadata and digest(tensors) != metadata[DIGEST]:  # older files have none
+        raise CheckpointError(f"{path} is damaged: its weights are not those that were written")
     try:
         return tensors, Description(**told)
     except TypeError as error:
@@ -114,12 +136,12 @@ def save(folder: Path, system: System, about: Description, plain: Mapping[str, A
     part = folder / f".{target.name}.{os.getpid()}.part"
     _remove(part)
     part.mkdir(parents=True)
-    weights = _plain(system.judged.state_dict())
-    (part / WEIGHTS).write_bytes(serialized(weights, about.to_metadata()))
+    (part / WEIGHTS).write_bytes(_weights_of(system, about))
     tensors, groups = _optimizers(system)
     tensors |= {f"system.{n}": t for n, t in _plain(_beside(system)).items()}
     (part / STATE).write_bytes(serialized(tensors))
     told = {"version": VERSION, "parts_done": system.parts_done, "groups": groups, **plain}
+    told["sha256"] = {name: sha256_of(part / name) for name in (WEIGHTS, STATE)}
     (part / PLAIN).write_text(json.dumps(told, indent=1))
     for name in OWN_NAMES:
         _sync(part / name)
@@ -132,6 +154,9 @@ def restore(path: Path, system: System) -> dict[str, Any]:
     """Put a checkpoint into a system whose optimizers are made; gives what `save` was told."""
     told = read_plain(path)
     try:
+        for name, written in told.get("sha256", {}).items():  # checkpoints of older releases: none
+            if name in (WEIGHTS, STATE) and sha256_of(path / name) != written:
+                raise ValueError(f"{name} holds other bytes than were written")
         weights, state = load_file(path / WEIGHTS), load_file(path / STATE)
     except (OSError, SafetensorError, ValueError) as error:
         raise _unreadable(path, error) from None
