@@ -177,7 +177,7 @@ def test_the_batch_script_starts_ray_on_all_nodes_and_then_builds(tmp_path):
         "SLURM_CPUS_PER_TASK": "16",
     }
     subprocess.run(["bash", str(script)], check=True, env=environment, timeout=60)
-    joins, deadline = "ray start --address=n1:20007 --num-cpus=16", time.monotonic() + 30
+    joins, deadline = "ray start --address=n1:20007 --num-cpus=16", time.monotonic() + 60
     while joins not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)  # it is begun beside the build
     calls = log.read_text()
