@@ -13,7 +13,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -209,6 +209,15 @@ def to_mapping(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [to_mapping(v) for v in config]
     return config
+
+
+def flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """`group.key` and value of every setting of nested mappings, as `to_mapping` gives them."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def paths_of(config: Any, prefix: str = "") -> list[str]:

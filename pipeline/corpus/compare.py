@@ -8,7 +8,6 @@ partner shares at least half of the two together. Videos are known by their byte
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 
 from manifests.clock import FRAME_RATE
 from manifests.corpus import Corpus
+from pipeline.config.settings import flat
 
 KEPT_FROM = 0.5
 """Least intersection over union of frames that makes two clips one."""
@@ -161,17 +161,9 @@ def _settings(first: Path, second: Path) -> list[str]:
     for root in (first, second):
         path = root / "config.yaml"
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-        told.append(dict(_flat(content)) if isinstance(content, dict) else {})
+        told.append(dict(flat(content)) if isinstance(content, dict) else {})
     names = sorted(n for n in told[0].keys() | told[1].keys() if told[0].get(n) != told[1].get(n))
     return [f"{name}: {told[0].get(name)} -> {told[1].get(name)}" for name in names]
-
-
-def _flat(content: dict[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _listed(clips: list[dict[str, Any]], other: Corpus) -> list[dict[str, Any]]:

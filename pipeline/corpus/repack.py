@@ -30,7 +30,7 @@ from manifests.shards import (
 from pipeline.corpus.packing import Packed, Packing, card, in_order
 from pipeline.run.steps import Steps
 from pipeline.storage.lock import CorpusLock
-from pipeline.storage.own_folder import OwnFolder, claim
+from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 from training.data.samples import ALL, shards_of_split
 
 RECIPE, SEAL, CARD = "repack.json", "SHA256SUMS", "README.md"
@@ -44,9 +44,7 @@ def repack(root: Path, out: Path, packing: Packing) -> Packed:
     in it, NotOursError and FileInTheWayError, before anything is changed, for what is another's.
     """
     check_out(root)
-    here, there = root.resolve(), out.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise ValueError(f"{out} and {root} lie in each other; name another folder with --out")
+    refuse_inside(root, out)
     shards = shards_of_split(root, ALL)
     first = next(read_samples(root / shards[0]), None)
     if first is not None and FRAMES_FACTS in first.members:

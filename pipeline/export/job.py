@@ -22,7 +22,7 @@ from pipeline.export.clip import Clip
 from pipeline.export.form import Form, LeftOut, Options
 from pipeline.export.forms import form_of
 from pipeline.storage.lock import CorpusLock
-from pipeline.storage.own_folder import OwnFolder, claim
+from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 
 FACTS, LEFT_OUT = "export.json", "left_out.csv"
 
@@ -71,13 +71,6 @@ def export(
             "shards": {s.relative_to(root).as_posix(): sha256_of(s) for s in shards},
         }
         return _Run(root, own, form_of(name)(options), facts).run(shards)
-
-
-def refuse_inside(root: Path, out: Path) -> None:
-    """Raises ValueError where the corpus and the export would lie in each other."""
-    here, there = root.resolve(), out.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise ValueError(f"{out} and {root} lie in each other; name another folder with --out")
 
 
 def _tables(root: Path) -> tuple[dict[str, list[dict]], Path | None]:

@@ -17,7 +17,7 @@ from manifests.files import write_atomic
 from manifests.links import is_links, is_private, text_of
 from manifests.records import Track
 from pipeline.config.build_config import BuildConfig
-from pipeline.config.settings import to_mapping
+from pipeline.config.settings import flat, to_mapping
 from pipeline.export.job import Exported
 from stages.faces.track_faces import TrackFaces
 
@@ -78,21 +78,13 @@ def settings_of(root: Path) -> dict[str, Any]:
     path = root / "config.yaml"
     if not path.is_file():
         return {}
-    had = dict(_flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
-    default = dict(_flat(to_mapping(BuildConfig())))
+    had = dict(flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+    default = dict(flat(to_mapping(BuildConfig())))
     return {
         name: value
         for name, value in sorted(had.items())
         if value != default.get(name) and not is_private(name)
     }
-
-
-def _flat(content: dict[str, Any], above: str = ""):
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _clips(corpus: Corpus) -> dict[str, list[dict[str, Any]]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from manifests.corpus import Corpus, shards_of
 from manifests.files import atomic_path
 from manifests.shards import SampleIndex, ShardError
-from pipeline.export.job import FACTS, Exported, refuse_inside
+from pipeline.export.job import FACTS, Exported
 from pipeline.storage.lock import CorpusLock
-from pipeline.storage.own_folder import OwnFolder, claim
+from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 
 CARD = "README.md"
 

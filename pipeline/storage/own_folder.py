@@ -152,6 +152,14 @@ class OwnFolder:
             self.digests.save()
 
 
+def refuse_inside(root: Path, out: Path) -> None:
+    """Raises ValueError where what is read at `root` and what is written to `out` would lie in each
+    other."""
+    here, there = root.resolve(), out.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise ValueError(f"{out} and {root} lie in each other; name another folder with --out")
+
+
 def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
     """The folder at `root` to write a `kind` into, made if it is not there.
 
