@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from manifests.columns import values_of
 from manifests.records import Clip, Video, col
 from manifests.split_rules import PREFIX, Rule, part_of, read_rules
 
@@ -71,17 +72,20 @@ def position(identifier: str) -> float:
 def freeze(
     config: SplitConfig,
     clips: Sequence[Clip],
-    speaker_of: dict[str, str],
+    whose: Collection[str],
     official: Mapping[str, str] = MappingProxyType({}),
 ) -> dict:
-    """The policy of a corpus at its first build, as plain data to be kept beside it. `official`:
-    the parts that the sources' own corpora give clips, by id."""
-    speakers = sorted({speaker_of[c.clip_id] for c in clips})
-    videos = sorted({c.video_id for c in clips})
+    """The policy of a corpus at its first build, as plain data to be kept beside it. `whose`: all
+    speakers of these clips; `official`: the parts that the sources' own corpora give clips, by
+    id."""
+    speakers = sorted(set(whose))
+    videos = sorted(set(values_of(clips, "video_id")))
     policy = config.policy
     if rules := rules_of(config):
         return _frozen_list(config, rules)
-    if policy == "official" or (policy == "auto" and all(c.clip_id in official for c in clips)):
+    if policy == "official" or (
+        policy == "auto" and all(c in official for c in values_of(clips, "clip_id"))
+    ):
         return {
             "policy": "official",
             "asked": config.policy,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from manifests.columns import values_of
 from manifests.description.card_head import card_head
 from manifests.description.croissant import MEMBERS, WIDE_MEMBER
 from manifests.files import sha256_of, write_atomic
@@ -22,7 +23,8 @@ def card(
 ) -> str:
     """The corpus's `README.md`: what it is, how to read it, whose faces these are. `has_wide`: its
     samples have `audio.wide.flac` too."""
-    used = {s.video_id for s in samples}
+    used = set(values_of(samples, "video_id"))
+    num_speakers = len(set(values_of(samples, "speaker_id")))
     licences = Counter(s.licence or "not stated" for s in sources if s.video_id in used)
     consents = Counter(s.consent or "not stated" for s in sources if s.video_id in used)
     there = MEMBERS | ({WIDE_AUDIO: WIDE_MEMBER} if has_wide else {})
@@ -32,7 +34,7 @@ def card(
     return f"""{card_head(name, samples, sources, has_wide)}
 # {name}
 
-{len(samples)} clips of {len({s.speaker_id for s in samples})} speakers from {len(used)} videos, \
+{len(samples)} clips of {num_speakers} speakers from {len(used)} videos, \
 made by yld. {split_sentence}
 
 ## Reading it

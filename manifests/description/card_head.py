@@ -6,11 +6,13 @@ Its features are what makes `load_dataset(FOLDER)` independent of what the first
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
+from manifests.columns import values_of
 from manifests.records import Fetched, Sample
 from manifests.sample_json import MEMBERS, OPTIONAL, WORD, arrow_name
 from manifests.shards import WIDE_AUDIO
@@ -57,7 +59,7 @@ def card_head(
     name: str, samples: Sequence[Sample], sources: Sequence[Fetched], has_wide: bool = False
 ) -> str:
     """`---`, YAML, `---`: licence, languages, size, where the shards are, and their features."""
-    used = {s.video_id for s in samples}
+    used = set(values_of(samples, "video_id"))
     used_sources = [s for s in sources if s.video_id in used]
     head: dict[str, Any] = {"pretty_name": name}
     head |= licence_of(used_sources)
@@ -77,7 +79,12 @@ def card_head(
             next((size for most, size in SIZES if len(samples) < most), "100M<n<1B")
         ],
     }
-    parts = [p for p in PARTS if any(s.split == p for s in samples)]
+    num_bytes, num_samples = Counter[str](), Counter[str]()
+    columns = (values_of(samples, name) for name in ("split", "num_bytes"))
+    for part, size in zip(*columns, strict=True):
+        num_bytes[part] += size
+        num_samples[part] += 1
+    parts = [p for p in PARTS if num_samples[p]]
     if parts:
         head["configs"] = [
             {
@@ -90,8 +97,8 @@ def card_head(
             "splits": [
                 {
                     "name": part,
-                    "num_bytes": sum(s.num_bytes for s in samples if s.split == part),
-                    "num_examples": sum(s.split == part for s in samples),
+                    "num_bytes": num_bytes[part],
+                    "num_examples": num_samples[part],
                 }
                 for part in parts
             ],

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from manifests.columns import values_of
 from manifests.files import sha256_of
 from manifests.records import Clip, Fetched, Sample
 from manifests.schema import arrow_schema
@@ -105,9 +106,9 @@ def croissant(
     The shards and tables under `root` must be written before; `num_parts` of tables of several.
     """
     digest = digest or (lambda path: sha256_of(root / path))
-    shards = sorted({s.shard for s in samples})
+    shards = sorted(set(values_of(samples, "shard")))
     sets = (SETS | (WIDE_SET if has_wide_audio(root, samples) else {})) if shards else {}
-    used = {s.video_id for s in samples}
+    used = set(values_of(samples, "video_id"))
     licences = sorted({s.licence or "not stated" for s in sources if s.video_id in used})
     return (
         json.dumps(
@@ -138,7 +139,7 @@ def croissant(
 def has_wide_audio(root: Path, samples: Sequence[Sample]) -> bool:
     """Whether shards of these samples hold sound at the source's own rate. The first sample of
     each shard is asked, for a shard is of one build."""
-    for shard in sorted({s.shard for s in samples}):
+    for shard in sorted(set(values_of(samples, "shard"))):
         index = SampleIndex.of(root / shard)
         if len(index) and WIDE_AUDIO in index.spans(index.keys[0]):
             return True

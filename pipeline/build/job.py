@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.columns import values_of
 from manifests.plain_words import read_json
 from manifests.records import Fetched, Hint, Request
 from pipeline.config.build_config import BuildConfig, stage_configs
@@ -156,7 +157,7 @@ def _finish(root, files, config, entries, started) -> Outcome:
         len(status.failed_units(entries)),
         why.commonest(why.of_entries(entries)),
         report,
-        len({s.video_id for s in done.samples}),
+        len(set(values_of(done.samples, "video_id"))),
         time.monotonic() - started,
         tuple(_notes(files, root, config, entries, rows, len(done.left_out))),
     )

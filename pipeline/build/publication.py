@@ -7,21 +7,23 @@ where a corpus that was too small to be divided has grown: its shards are writte
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from manifests import records as rec
 from manifests import splits
-from pipeline.build.published import Published
+from manifests.columns import Columns, Made, SharedTexts, sorted_index, values_of
+from pipeline.build.published import SHARED, Published
 from pipeline.build.said import Said
+from pipeline.build.texts import ClipTexts
 from pipeline.config.build_config import BuildConfig
 from pipeline.corpus.marks import Mark
 from pipeline.run.entry import digest
 from stages.corpus.sharding import Entry as ShardEntry
 from stages.corpus.sharding import plan_shards
 from stages.corpus.speakers import assign_speakers, named_speakers
-from stages.text.clip_text import ClipText
 
 LEFT_OUT = {
     "guard": (
@@ -40,14 +42,15 @@ MARKED = "marked"
 class Found:
     """What publishing starts from, sorted by id."""
 
-    clips: list[rec.Clip]
+    clips: Sequence[rec.Clip]
+    """Without their texts."""
     sources: list[rec.Fetched]
     videos: dict[str, rec.Video]
     identities: list[rec.Identity]
-    texts: dict[str, ClipText]
-    """What is said in each clip, by id."""
-    sizes: dict[str, int]
-    """Bytes of each clip's side file, by id."""
+    texts: ClipTexts
+    """What is said in each clip, in their order."""
+    sizes: Sequence[int]
+    """Bytes of each clip's side file, in their order."""
     before: Published | None
     """What was published; None where nothing was."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
@@ -57,18 +60,20 @@ class Found:
     hints: list[rec.Hint] = field(default_factory=list)
     """All of what they say."""
 
-    def prints(self) -> dict[str, str]:
-        """What makes a published clip the same: its members' bytes stand behind this name."""
-        told: dict[int, str] = {}  # most clips without a text share what they know of it
-        made = {}
-        for clip in self.clips:
-            text = self.texts[clip.clip_id]
-            if (said := told.get(id(text))) is None:
-                said = told[id(text)] = digest(text)[:20]
-            made[clip.clip_id] = (
-                f"{clip.payload_path}:{self.sizes[clip.clip_id]}:{said}{self.said.print_of(clip)}"
-            )
-        return made
+    def place_of(self, clip_id: str) -> int | None:
+        """Where a clip stands among `clips`."""
+        clips = self.clips
+        ids = clips.column("clip_id") if isinstance(clips, Columns) else [c.clip_id for c in clips]
+        return sorted_index(ids, clip_id)
+
+    def print_of(self, clip_id: str) -> str | None:
+        """What makes a published clip the same: its members' bytes stand behind this name. None
+        for a clip that there is no more."""
+        place = self.place_of(clip_id)
+        if place is None:
+            return None
+        clip, said = self.clips[place], self.texts.print_of(place)
+        return f"{clip.payload_path}:{self.sizes[place]}:{said}{self.said.print_of(clip)}"
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,12 @@ class Publication:
     """What the corpus will hold."""
 
     recipe: str
-    prints: dict[str, str]
+    print_of: Callable[[str], str | None]
+    """Of a clip, by id."""
     is_anew: bool
     """Nothing that was published stays."""
-    kept: list[rec.Sample]
-    shards: list[tuple[str, list[ShardEntry]]]
+    kept: Sequence[rec.Sample]
+    shards: list[tuple[str, Sequence[ShardEntry]]]
     """Shards to write, by path relative to the corpus."""
     thinned: list[str]
     """Old shards with clips that were marked since: they are written again without them."""
@@ -101,8 +107,8 @@ class Publication:
         """What a later run needs, once `samples` and `tables` are written."""
         return Published(
             self.recipe,
-            list(samples),
-            [self.prints[s.clip_id] for s in samples],
+            samples,
+            Made(len(samples), lambda i: self.print_of(samples[i].clip_id) or ""),
             self.speakers,
             self.frozen,
             self.left_out,
@@ -113,54 +119,60 @@ class Publication:
 
 def plan(found: Found, config: BuildConfig) -> Publication:
     """What to publish. Raises `splits.EmptySplitError` for parts that cannot be filled."""
-    prints = found.prints()
     rules = splits.rules_of(config.splits)  # a list that was edited is another recipe
     recipe = digest([config.shards, config.speakers, config.splits, *([rules] if rules else [])])
-    before = found.before if _is_the_same(found.before, recipe, prints) else None
+    before = found.before if _is_the_same(found, recipe) else None
     policy_now = before and _frozen_again(found, before, config)
     if policy_now and policy_now["policy"] != "time":
         before = None  # it has grown enough for val and test
     is_anew = before is None
     before = before or Published(recipe)
     speakers = _speakers(found, before, config)
-    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
     was = before.samples
-    old = [s for s in was if s.clip_id not in found.marks] if found.marks else was
+    old = was
+    if found.marks:
+        old = Columns(rec.Sample, SHARED, (s for s in was if s.clip_id not in found.marks))
     frozen = (
         policy_now
         or before.splits
         or (
-            splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
+            splits.freeze(config.splits, found.clips, _whose(found, speakers), found.said.parts)
             if found.clips
             else None
         )
     )
-    marked = [c.clip_id for c in found.clips if c.clip_id in found.marks]
-    known = {s.clip_id for s in old}.union(marked)
-    new, left_out = _new_entries(found, known, frozen, speaker_of)
+    marked = [c for c in values_of(found.clips, "clip_id") if c in found.marks]
+    known = set(values_of(old, "clip_id")).union(marked)
+    new, parts, sizes, left_out = _new_entries(found, known, frozen, speakers)
     sentence = (
-        splits.describe(frozen, [*(s.split for s in old), *(e.split for e in new)])
+        splits.describe(frozen, [*values_of(old, "split"), *parts])
         if frozen
         else ("No clip was made, so there are no parts.")
     )
     reason = LEFT_OUT.get(frozen["policy"] if frozen else "", LEFT_OUT["guard"])
     why = dict.fromkeys(left_out, reason)
     why |= {clip: (MARKED, found.marks[clip].in_words()) for clip in marked}
-    video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in why}
+    video_of = {
+        clip: video
+        for clip, video in zip(
+            *(values_of(found.clips, n) for n in ("clip_id", "video_id")), strict=True
+        )
+        if clip in why
+    }
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
         for clip, (reason, detail) in sorted(why.items())
     ]
     taken: dict[str, int] = {}
-    for split, shard in {(r.split, r.shard) for r in was}:
+    for split, shard in set(zip(values_of(was, "split"), values_of(was, "shard"), strict=True)):
         taken[split] = max(taken.get(split, 0), 1 + int(shard[-10:-4]))
     return Publication(
         recipe,
-        prints,
+        found.print_of,
         is_anew,
         old,
-        plan_shards(new, found.sizes, config.shards, taken),
-        sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in found.marks}),
+        plan_shards(new, sizes, config.shards, taken),
+        _thinned(old, was, found.marks),
         sorted(speakers.values(), key=lambda s: s.track_id),
         frozen,
         sentence,
@@ -178,25 +190,43 @@ def entries_of(
     for sample in publication.kept if wanted else ():
         if sample.shard in wanted:
             wanted[sample.shard].append(sample)
-    clip_of = {c.clip_id: c for c in found.clips} if wanted else {}
+
+    def entry(sample: rec.Sample) -> ShardEntry:
+        place = found.place_of(sample.clip_id)
+        if place is None:
+            raise KeyError(sample.clip_id)
+        return ShardEntry(found.clips[place], sample.speaker_id, sample.split, found.texts[place])
+
     return {
-        shard: [
-            ShardEntry(clip_of[s.clip_id], s.speaker_id, s.split, found.texts[s.clip_id])
-            for s in sorted(rows, key=lambda s: s.index_in_shard)
-        ]
+        shard: [entry(s) for s in sorted(rows, key=lambda s: s.index_in_shard)]
         for shard, rows in wanted.items()
     }
 
 
-def _is_the_same(before: Published | None, recipe: str, prints: dict[str, str]) -> bool:
+def _is_the_same(found: Found, recipe: str) -> bool:
     """Whether no setting changed what was published."""
+    before = found.before
     return (
         before is not None
         and before.recipe == recipe
         and all(
-            prints.get(s.clip_id) == p for s, p in zip(before.samples, before.prints, strict=True)
+            found.print_of(clip) == told
+            for clip, told in zip(values_of(before.samples, "clip_id"), before.prints, strict=True)
         )
     )
+
+
+def _thinned(
+    old: Sequence[rec.Sample], was: Sequence[rec.Sample], marks: Mapping[str, Mark]
+) -> list[str]:
+    if not marks:
+        return []
+    return sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in marks})
+
+
+def _whose(found: Found, speakers: Mapping[str, rec.Speaker]) -> set[str]:
+    """All speakers of whom there are clips."""
+    return {speakers[track].speaker_id for track in set(values_of(found.clips, "track_id"))}
 
 
 def _frozen_again(found: Found, before: Published, config: BuildConfig) -> dict | None:
@@ -205,11 +235,12 @@ def _frozen_again(found: Found, before: Published, config: BuildConfig) -> dict 
     Speakers are counted as a corpus made at once would count them: a run that dies while it
     publishes goes on from nothing published, and must come to the same bytes.
     """
-    if not before.splits or not splits.is_open(before.splits, [s.split for s in before.samples]):
+    if not before.splits or not splits.is_open(
+        before.splits, [*values_of(before.samples, "split")]
+    ):
         return None
     speakers = _speakers(found, Published(""), config)
-    speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
-    return splits.freeze(config.splits, found.clips, speaker_of, found.said.parts)
+    return splits.freeze(config.splits, found.clips, _whose(found, speakers), found.said.parts)
 
 
 def _speakers(found: Found, before: Published, config: BuildConfig) -> dict[str, rec.Speaker]:
@@ -225,14 +256,18 @@ def _speakers(found: Found, before: Published, config: BuildConfig) -> dict[str,
 
 
 def _new_entries(
-    found: Found, known: Collection[str], frozen, speaker_of: dict[str, str]
-) -> tuple[list[ShardEntry], list[str]]:
-    """Clips that are not `known`, where they belong; and ids of those that belong nowhere."""
-    new, left_out = [], []
-    for clip in found.clips:
+    found: Found,
+    known: Collection[str],
+    frozen: Any,
+    speakers: Mapping[str, rec.Speaker],
+) -> tuple[Sequence[ShardEntry], Sequence[str], Sequence[int], list[str]]:
+    """Clips that are not `known`, where they belong, with their parts and sizes; and ids of those
+    that belong nowhere."""
+    places, sizes, parts, left_out = array("q"), array("q"), SharedTexts(), list[str]()
+    for place, clip in enumerate(found.clips):
         if clip.clip_id in known:
             continue
-        speaker = speaker_of[clip.clip_id]
+        speaker = speakers[clip.track_id].speaker_id
         part = splits.assign(
             frozen,
             clip,
@@ -244,5 +279,12 @@ def _new_entries(
         if part is None:
             left_out.append(clip.clip_id)
         else:
-            new.append(ShardEntry(clip, speaker, part, found.texts[clip.clip_id]))
-    return new, left_out
+            places.append(place)
+            sizes.append(found.sizes[place])
+            parts.append(part)
+
+    def made(number: int) -> ShardEntry:
+        clip, text = found.clips[places[number]], found.texts[places[number]]
+        return ShardEntry(clip, speakers[clip.track_id].speaker_id, parts[number], text)
+
+    return Made(len(places), made), parts, sizes, left_out

@@ -7,28 +7,29 @@ next run writes again with the same bytes.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import sys
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
+from manifests.columns import Columns, Made, values_of
 from manifests.description.card import card, write_checksums
 from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
 from manifests.plain_words import read_json
 from manifests.shards import index_name
 from pipeline.build.publication import Found, Publication, entries_of, plan
-from pipeline.build.published import Published
+from pipeline.build.published import SHARED, Published
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
 from pipeline.build.said import hints_by_source, said_of
-from pipeline.build.tables import Content, all_of
+from pipeline.build.tables import Content, all_of, columns_of
 from pipeline.build.tables import write as write_tables
+from pipeline.build.texts import texts_of, with_text
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.corpus import marks
 from pipeline.run.entry import decode
@@ -37,9 +38,9 @@ from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
-from stages.text.clip_text import ClipText, text_of
-from stages.text.transcripts import Found as Transcript
-from stages.text.transcripts import transcript_of
+
+SHARED_BY_CLIPS = ("video_id", "shot_id", "track_id", "offset_status", "residual_status")
+"""Texts that many clips have in common."""
 
 
 def publish(
@@ -66,9 +67,11 @@ def publish(
     if publication.is_anew:
         (files.folder / "published.json").unlink(missing_ok=True)
     elif publication.thinned:  # should this run die, their clips are new to the next one
-        rest = [s for s in publication.kept if s.shard not in publication.thinned]
+        thinned = frozenset(publication.thinned)
+        kept = (s for s in publication.kept if s.shard not in thinned)
+        rest = Columns(rec.Sample, SHARED, kept)
         write_published(files.folder, publication.as_published(rest), None)
-    samples = [s for s in publication.kept if s.shard not in again]
+    samples = Columns(rec.Sample, SHARED, (s for s in publication.kept if s.shard not in again))
     num_kept = len(samples)
     with Steps("publish", len(shards), "shards") as steps:
         for shard, group in shards:
@@ -76,10 +79,10 @@ def publish(
             files.bring(dict.fromkeys(e.clip.payload_path for e in group))
             rows, digest = write_shard(root, files.folder, shard, group)
             own.digests.told(shard, digest)
-            samples += rows
+            samples.extend(rows)
             steps.done()
     # Shards of an earlier recipe or of a run that died while publishing.
-    wanted = {shard for shard in {s.shard for s in samples} | again.keys()}
+    wanted = {shard for shard in set(samples.column("shard")) | again.keys()}
     wanted |= {index_name(shard) for shard in wanted}
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
     before = found.before
@@ -97,7 +100,7 @@ def publish(
 
 
 def _find(entries: Entries, files: WorkFiles) -> Found:
-    clips = [_shared(c) for c in all_of(entries, rec.Clip)]
+    clips = columns_of(entries, rec.Clip, SHARED_BY_CLIPS)
     sources = list(all_of(entries, rec.Fetched))
     videos = {v.video_id: v for v in all_of(entries, rec.Video)}
     # An array of 128 numbers takes a quarter of what a list of them takes.
@@ -115,15 +118,14 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
             "identities": identities,
             "clips": clips,
         }
-    texts = _texts(clips, sources, videos, files, hints_by_source(tables) if hints else {})
-    sizes = files.sizes_of(dict.fromkeys(c.payload_path for c in clips))
+    texts = texts_of(clips, sources, videos, files, hints_by_source(tables) if hints else {})
     return Found(
         clips,
         sources,
         videos,
         identities,
         texts,
-        {c.clip_id: sizes.get(c.payload_path) or 0 for c in clips},
+        files.sizes_of(clips.column("payload_path")),
         read_published(files.folder),
         marks.read(files.folder),
         said_of(tables),
@@ -139,18 +141,11 @@ def _hints(files: WorkFiles) -> list[rec.Hint]:
     return sorted((decode(rec.Hint, h) for h in read_json(path)), key=lambda h: h.hint_id)
 
 
-def _shared(clip: rec.Clip) -> rec.Clip:
-    """The same with one string for each thing that many clips name."""
-    for name in ("video_id", "shot_id", "track_id", "offset_status", "residual_status"):
-        object.__setattr__(clip, name, sys.intern(getattr(clip, name)))
-    return clip
-
-
 def _content(
     files: WorkFiles,
     found: Found,
     publication: Publication,
-    samples: list[rec.Sample],
+    samples: Sequence[rec.Sample],
     num_kept: int,
 ) -> Content:
     requests = json.loads((files.folder / "requests.json").read_text())
@@ -159,7 +154,7 @@ def _content(
     return Content(
         [rec.Request(**r) for r in requests],
         found.sources,
-        found.clips,
+        Made(len(found.clips), lambda i: with_text(found.clips[i], found.texts[i])),
         publication.speakers,
         samples,
         publication.rejects,
@@ -207,57 +202,13 @@ def _describe(
     )
     inner = [*(part.removeprefix("manifests/") for part in parts), "status.json", "splits.json"]
     write_checksums(root / "manifests", inner, lambda name: digest(f"manifests/{name}"))
-    write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"], digest)
+    write_checksums(root, [*sorted(set(values_of(samples, "shard"))), "dataset.json"], digest)
 
 
 def _damaged(own: OwnFolder, kept: Sequence[rec.Sample]) -> list[str]:
     """Old shards that are gone or no longer what was written: a seal over them would bless the
     damage."""
-    found = [shard for shard in dict.fromkeys(s.shard for s in kept) if not own.is_whole(shard)]
+    found = [shard for shard in dict.fromkeys(values_of(kept, "shard")) if not own.is_whole(shard)]
     for shard in found:
         print(f"yld: {own.root / shard} is gone or damaged; it is written again", file=sys.stderr)
     return found
-
-
-def _texts(
-    clips: list[rec.Clip],
-    sources: list[rec.Fetched],
-    videos: dict[str, rec.Video],
-    files: WorkFiles,
-    hints: Mapping[str, list[rec.Hint]],
-) -> dict[str, ClipText]:
-    """The text of every clip by id; `sources` and `clips` are told of it in place.
-
-    Here and not in a stage, so that a changed transcript makes no video anew, and that the same
-    bytes found in two places, with a transcript in one of them, give the same text whichever
-    was there first.
-    """
-    by_video: dict[str, list[rec.Fetched]] = defaultdict(list)
-    for source in sources:
-        by_video[source.video_id].append(source)
-    wanted = dict.fromkeys(c.video_id for c in clips)
-    files.bring(path for v in wanted for s in by_video[v] for path in s.caption_paths)
-    of_source: dict[str, Transcript] = {}
-    texts: dict[str, ClipText] = {}
-    without: dict[str | None, ClipText] = {}
-    for video_id, places in itertools.groupby(range(len(clips)), lambda i: clips[i].video_id):
-        found, by_source = transcript_of(by_video[video_id], videos[video_id], files.folder, hints)
-        of_source |= {i: dataclasses.replace(f, transcript=None) for i, f in by_source.items()}
-        for place in places:
-            clip = clips[place]
-            text = text_of(clip, videos[video_id], found)
-            if text.text is None:
-                text = without.setdefault(text.text_reason, text)
-            texts[clip.clip_id] = text
-            clips[place] = dataclasses.replace(
-                clip, text=text.text, text_source=text.text_source, text_reason=text.text_reason
-            )
-    for index, source in enumerate(sources):
-        if (has := of_source.get(source.source_id)) is not None:
-            sources[index] = dataclasses.replace(
-                source,
-                transcript_path=has.path,
-                transcript_sha256=has.sha256,
-                transcript_reason=has.reason,
-            )
-    return texts

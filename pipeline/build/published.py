@@ -7,17 +7,19 @@ A part is written once. What an append adds is in new ones, and only the small h
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
+from manifests.columns import Columns, Texts
 from manifests.files import atomic_path, write_atomic
 from pipeline.run.entry import decode
 
 NAME, FOLDER = "published.json", "published"
+SHARED = ("video_id", "speaker_id", "split", "shard")
+"""Texts that many samples have in common."""
 PART_SAMPLES = 50_000
 """As many fit into the head; with more they stand in parts of so many."""
 
@@ -27,8 +29,8 @@ class Published:
     """The state of a publication."""
 
     recipe: str
-    samples: list[rec.Sample] = field(default_factory=list)
-    prints: list[str] = field(default_factory=list)
+    samples: Sequence[rec.Sample] = ()
+    prints: Sequence[str] = ()
     """What makes each sample the same."""
     speakers: list[rec.Speaker] = field(default_factory=list)
     splits: dict[str, Any] | None = None
@@ -46,10 +48,12 @@ def read(work: Path) -> Published | None:
         head = json.loads((work / NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    samples, prints, speakers = [], [], []
+    samples = Columns(rec.Sample, SHARED)
+    prints, speakers = Texts(), []
     for part in (head, *(json.loads((work / name).read_text()) for name in parts_of(head))):
-        samples += [_shared(decode(rec.Sample, s)) for s in part["samples"]]
-        prints += part["prints"]
+        samples.extend(decode(rec.Sample, s) for s in part["samples"])
+        for told in part["prints"]:
+            prints.append(told)
         speakers += [decode(rec.Speaker, s) for s in part["speakers"]]
     return Published(
         head["recipe"],
@@ -109,9 +113,10 @@ def write(work: Path, now: Published, before: Published | None) -> None:
 
 
 def _begins_with(now: Published, before: Published) -> bool:
-    return (
-        now.samples[: len(before.samples)] == before.samples
-        and now.prints[: len(before.prints)] == before.prints
+    pairs = ((now.samples, before.samples), (now.prints, before.prints))
+    return all(
+        len(new) >= len(old) and all(a == b for a, b in zip(new, old, strict=False))
+        for new, old in pairs
     )
 
 
@@ -138,10 +143,3 @@ def _write_json(path: Path, part: dict[str, Any]) -> None:
 def _with_commas(texts: Iterator[str]) -> Iterator[str]:
     for i, text in enumerate(texts):
         yield f"{', ' if i else ''}{text}"
-
-
-def _shared(sample: rec.Sample) -> rec.Sample:
-    """The same with one string for each shard, speaker and part, however many samples name it."""
-    for name in ("shard", "speaker_id", "split", "video_id"):
-        object.__setattr__(sample, name, sys.intern(getattr(sample, name)))
-    return sample

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from manifests import records as rec
+from manifests.columns import Columns, Picked, values_of
 from manifests.schema import TABLES, write_table
 from pipeline.run.entry import Entry
 from pipeline.run.finished import Entries, Finished, fallen, totals_of
@@ -50,6 +52,14 @@ def all_of(entries: Entries, kind: type, above: int = -1) -> Iterator[Any]:
         return iter(_sorted(stages, kind, above))
 
 
+def columns_of(entries: Entries, kind: type, shared: Collection[str]) -> Columns[Any]:
+    """`all_of` as columns; `shared` names texts that many rows have in common."""
+    try:
+        return Columns(kind, shared, rows_of(entries, kind))
+    except _NotInOrderError:
+        return Columns(kind, shared, all_of(entries, kind))
+
+
 def fell(entries: Entries, above: int = -1) -> tuple[list[rec.Reject], list[rec.Failure]]:
     """Rejects and failures, sorted by stage and item."""
     rejects: list[rec.Reject] = []
@@ -70,9 +80,9 @@ class Content:
 
     requests: list[rec.Request]
     sources: list[rec.Fetched]
-    clips: list[rec.Clip]
+    clips: Sequence[rec.Clip]
     speakers: list[rec.Speaker]
-    samples: list[rec.Sample]
+    samples: Sequence[rec.Sample]
     rejects: list[rec.Reject]
     """Of publishing itself."""
     num_kept: int = 0
@@ -127,11 +137,13 @@ def _rows(
     if table in ("requests", "hints", "sources"):
         return lambda: iter(getattr(content, table))
     if table == "samples":
-        order = sorted(
-            content.samples[content.num_kept if is_new else 0 :],
-            key=lambda s: (s.shard, s.index_in_shard),
+        samples = content.samples
+        places = list(
+            zip(values_of(samples, "shard"), values_of(samples, "index_in_shard"), strict=True)
         )
-        return lambda: iter(order)
+        first = content.num_kept if is_new else 0
+        order = array("q", sorted(range(first, len(samples)), key=places.__getitem__))
+        return lambda: iter(Picked(samples, order))
     if table == "speakers":
         return lambda: (
             s for s in content.speakers if not is_new or s.track_id not in content.known

@@ -9,11 +9,14 @@ again.
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from manifests.columns import Picked
 from manifests.files import atomic_path
 from manifests.ids import check_key
 from manifests.records import Clip, Sample, col
@@ -55,52 +58,55 @@ def order_key(clip_id: str) -> bytes:
 
 def plan_shards(
     entries: Sequence[Entry],
-    sizes: dict[str, int],
+    sizes: Sequence[int],
     config: ShardsConfig,
     first_index: dict[str, int],
-) -> list[tuple[str, list[Entry]]]:
+) -> list[tuple[str, Sequence[Entry]]]:
     """(relative path, entries) of each new shard; `first_index` is the next free one by split.
+    `sizes` are the bytes of `entries`, in their order.
 
     Shards below `first_index` are there and count for `min_per_split`: a corpus that is added to
     gets what it lacks, and those of one that has enough close by size and count alone.
     """
-    shards: list[tuple[str, list[Entry]]] = []
+    of_split: dict[str, array[int]] = defaultdict(lambda: array("q"))
+    keys: list[bytes] = []
+    for number, entry in enumerate(entries):
+        of_split[entry.split].append(number)
+        keys.append(order_key(entry.clip.clip_id))
+    shards: list[tuple[str, Sequence[Entry]]] = []
     for split in ("train", "val", "test"):
-        chosen = sorted(
-            (e for e in entries if e.split == split), key=lambda e: order_key(e.clip.clip_id)
-        )
+        chosen = array("q", sorted(of_split[split], key=keys.__getitem__))
         start = first_index.get(split, 0)
         groups = _filled(chosen, sizes, config)
         fewest = min(config.min_per_split - start, len(chosen))
         if len(groups) < fewest:
             groups = [g for part in _dealt(chosen, fewest) for g in _filled(part, sizes, config)]
         shards += [
-            (f"shards/{split}/{split}-{start + i:06d}.tar", group) for i, group in enumerate(groups)
+            (f"shards/{split}/{split}-{start + i:06d}.tar", Picked(entries, group))
+            for i, group in enumerate(groups)
         ]
     return shards
 
 
-def _filled(
-    entries: Sequence[Entry], sizes: dict[str, int], config: ShardsConfig
-) -> list[list[Entry]]:
-    """In their order, into shards as full as they may be."""
-    groups: list[list[Entry]] = []
+def _filled(chosen: Sequence[int], sizes: Sequence[int], config: ShardsConfig) -> list[array[int]]:
+    """Numbers of entries in their order, into shards as full as they may be."""
+    groups: list[array[int]] = []
     total = 0
-    for entry in entries:
-        size = sizes[entry.clip.clip_id]
+    for number in chosen:
+        size = sizes[number]
         is_full = not groups or len(groups[-1]) == config.max_samples
         if is_full or total + size > config.max_bytes:
-            groups.append([])
+            groups.append(array("q"))
             total = 0
-        groups[-1].append(entry)
+        groups[-1].append(number)
         total += size
     return groups
 
 
-def _dealt(entries: Sequence[Entry], count: int) -> list[Sequence[Entry]]:
+def _dealt(chosen: Sequence[int], count: int) -> list[Sequence[int]]:
     """In their order, into `count` parts whose numbers of samples differ by one at most."""
-    edges = [k * len(entries) // count for k in range(count + 1)]
-    return [entries[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    edges = [k * len(chosen) // count for k in range(count + 1)]
+    return [chosen[low:high] for low, high in zip(edges, edges[1:], strict=False)]
 
 
 def write_shard(

@@ -53,7 +53,7 @@ def test_clips_go_where_the_list_says_and_the_sentence_tells(tmp_path):
     path.write_text("test a\ntrain b\n")
     config = splits.SplitConfig(policy=f"list:{path}")
     clips = [make_clip(name, 0) for name in "abc"]
-    frozen = splits.freeze(config, clips, {c.clip_id: "one" for c in clips})
+    frozen = splits.freeze(config, clips, ["one"])
     path.unlink()  # what was frozen needs it no more
     videos = {
         n: make_video(n).__class__(**{**vars(make_video(n)), "media_path": f"/x/{n}.mp4"})

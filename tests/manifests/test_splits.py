@@ -38,7 +38,7 @@ def parts(frozen, clips, speaker_of):
 def test_auto_keeps_speakers_apart_and_fills_every_part():
     clips = [make_clip(f"v{i}", 0) for i in range(40)]
     speaker_of = {c.clip_id: f"spk{i % 12}" for i, c in enumerate(clips)}
-    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of)
+    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of.values())
     assert frozen["policy"] == "speaker"
     found = parts(frozen, clips, speaker_of)
     assert set(found.values()) == {"train", "val", "test"}
@@ -49,7 +49,7 @@ def test_auto_keeps_speakers_apart_and_fills_every_part():
 def test_adding_sources_moves_nothing():
     clips = [make_clip(f"v{i}", 0) for i in range(25)]
     speaker_of = {c.clip_id: "one" for c in clips}
-    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of)
+    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of.values())
     assert frozen["policy"] == "source"
     before = parts(frozen, clips, speaker_of)
     more = [*clips, *(make_clip(f"w{i}", 0) for i in range(50))]
@@ -61,7 +61,7 @@ def test_adding_sources_moves_nothing():
 def test_blocks_of_time_have_a_guard():
     clips = [make_clip("v", i, 75 * i, 75 * i + 75) for i in range(66)]
     speaker_of = {c.clip_id: "one" for c in clips}
-    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of)
+    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of.values())
     assert frozen["policy"] == "time"
     found = parts(frozen, clips, speaker_of)
     spans = {
@@ -77,7 +77,7 @@ def test_blocks_of_time_have_a_guard():
 def test_a_video_too_short_to_be_divided_loses_nothing():
     clips = [make_clip("v", i, 75 * i, 75 * i + 75) for i in range(46)]
     speaker_of = {c.clip_id: "one" for c in clips}
-    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of)
+    frozen = splits.freeze(splits.SplitConfig(), clips, speaker_of.values())
     short, long = make_video("v", 3450), make_video("v", 3500)
     assert [splits.assign(frozen, c, "one", short) for c in clips] == ["train"] * 46
     assert {splits.assign(frozen, c, "one", long) for c in clips} >= {"val", "test", "train"}
@@ -85,9 +85,7 @@ def test_a_video_too_short_to_be_divided_loses_nothing():
 
 def test_a_part_that_nobody_wants_has_no_guard():
     clips = [make_clip("v", i, 75 * i, 75 * i + 75) for i in range(66)]
-    frozen = splits.freeze(
-        splits.SplitConfig(val_share=0.0), clips, {c.clip_id: "one" for c in clips}
-    )
+    frozen = splits.freeze(splits.SplitConfig(val_share=0.0), clips, ["one"])
     found = [splits.assign(frozen, c, "one", make_video("v")) for c in clips]
     assert set(found) == {"train", "test", None} and found.count(None) == 1
     assert found[-1] == "test"
@@ -96,8 +94,8 @@ def test_a_part_that_nobody_wants_has_no_guard():
 def test_an_empty_part_that_was_asked_for_is_an_error():
     clips = [make_clip("v", 0)]
     config = splits.SplitConfig(policy="source")
-    frozen = splits.freeze(config, clips, {"v-c000": "one"})
+    frozen = splits.freeze(config, clips, ["one"])
     with pytest.raises(splits.EmptySplitError, match="val and test"):
         splits.describe(frozen, ["train"])
-    frozen = splits.freeze(splits.SplitConfig(), clips, {"v-c000": "one"})
+    frozen = splits.freeze(splits.SplitConfig(), clips, ["one"])
     assert "too small to fill" in splits.describe(frozen, ["train"])

@@ -21,7 +21,7 @@ def entries(count: int, split: str = "train", word: str = "c") -> list[Entry]:
 
 
 def plan(made: list[Entry], first=None, num_bytes: int = 10, **settings) -> dict[str, list[str]]:
-    sizes = {e.clip.clip_id: num_bytes for e in made}
+    sizes = [num_bytes] * len(made)
     planned = plan_shards(made, sizes, ShardsConfig(**settings), first or {})
     return {name: [e.clip.clip_id for e in group] for name, group in planned}
 
