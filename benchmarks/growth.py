@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,14 @@ def requests_of(num_videos: int, first: int = 0) -> list[rec.Request]:
 
 
 def build(
-    root: Path, requests: list[rec.Request], address: str | None = None, workers: int = 16
+    root: Path,
+    requests: list[rec.Request],
+    address: str | None = None,
+    workers: int = 16,
+    before_publishing: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Run and publish; what it took. `address`: of the corpus, for work files that are mirrored."""
+    """Run and publish; what it took. `address`: of the corpus, for work files that are mirrored.
+    `before_publishing` is called between the two, and counts as part of the run."""
     claim(root, "corpus")
     files = WorkFiles(root / "work", f"{address}/work" if address else None)
     write_atomic(root / "work" / "requests.json", json.dumps([vars(r) for r in requests]))
@@ -112,6 +118,7 @@ def build(
         log.ended(None)
     files.flush()
     ledger.settle()
+    before_publishing()
     ran = time.process_time() - pools.stages_cpu_s
     done = publish(root, files, BuildConfig(), entries, status.rows(SIMULATED_JOB, entries))
     took = time.process_time() - pools.stages_cpu_s
