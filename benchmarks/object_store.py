@@ -1,8 +1,8 @@
 """An S3 store (moto) in a process of its own on 127.0.0.1, which counts what it is asked.
 
 `python -m benchmarks.object_store` serves until its standard input ends and prints its port.
-Beside S3 it answers `/yld-counts` (what was asked so far, by kind) and `/yld-take` (a folder's files
-become objects without a request each, as if they had been sent).
+Beside S3 it answers `/yld-counts` (what was asked so far, by kind) and `/yld-take` (a folder's
+files become objects without a request each, as if they had been sent).
 """
 
 from __future__ import annotations

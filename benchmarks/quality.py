@@ -1,6 +1,6 @@
 """Two states of the code beside each other, over the reference clips: what was found, and how well.
 
-    python -m benchmarks.quality run OUT.json [--data FOLDER] [--only TEXT] [--every N]
+    python -m benchmarks.quality run OUT.json [--data FOLDER] [--only TEXT] [--every N] [--set K=V]
     python -m benchmarks.quality compare BEFORE.json AFTER.json [--json]
 
 `run` takes every file through the per-video stages (`in_process`) and keeps what it finds as
@@ -78,7 +78,9 @@ def facts_of(ran: Ran, work: Path) -> dict[str, Any]:
     }
 
 
-def run(data: Path, out: Path, only: list[str], every: int) -> None:
+def run(
+    data: Path, out: Path, only: list[str], every: int, assignments: tuple[str, ...] = ()
+) -> None:
     """Measure, and write `out`. Of GRID, whose clips are alike, every so many-th file is taken."""
     files = sorted(p for p in data.rglob("*") if p.suffix in SUFFIXES)
     grid = [p for p in files if p.parent.name.startswith("grid")]
@@ -88,7 +90,7 @@ def run(data: Path, out: Path, only: list[str], every: int) -> None:
     made = {}
     with tempfile.TemporaryDirectory(prefix="yld-quality-") as folder:
         work = Path(folder)
-        for ran in run_files(chosen, work, load_config(None, ())):
+        for ran in run_files(chosen, work, load_config(None, assignments)):
             name = str(ran.path.relative_to(data))
             made[name] = facts_of(ran, work)
             print(name, len(made[name]["clips"]), "clips", flush=True)
@@ -214,13 +216,14 @@ def main() -> None:
     one.add_argument("--data", type=Path, default=data_folder())
     one.add_argument("--only", nargs="*", default=[], help="files whose path has one of these")
     one.add_argument("--every", type=int, default=1, help="every n-th file of GRID")
+    one.add_argument("--set", dest="assignments", action="append", default=[])
     two = commands.add_parser("compare")
     two.add_argument("before", type=Path)
     two.add_argument("after", type=Path)
     two.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.command == "run":
-        run(options.data, options.out, options.only, options.every)
+        run(options.data, options.out, options.only, options.every, tuple(options.assignments))
         return
     found = compare(*(json.loads(p.read_text()) for p in (options.before, options.after)))
     if options.json:

@@ -1,8 +1,7 @@
-"""SCRFD (insightface, onnxruntime) and YuNet (OpenCV).
+"""SCRFD (insightface, onnxruntime): Guo et al. 2021 (arXiv 2105.04714).
 
-SCRFD: Guo et al. 2021 (arXiv 2105.04714). The published files take one square picture at a
-time, so a batch is a loop here; insightface opens the file and decodes its nine outputs.
-YuNet: Wu et al. 2023 (Machine Intelligence Research 20), decoded inside OpenCV.
+The published files take one square picture at a time, so a batch is a loop here; insightface opens
+the file and decodes its nine outputs.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from stages.backends.boxes import HouseBox
-from stages.backends.devices import cpu_only, open_insightface
+from stages.backends.devices import open_insightface
 from stages.backends.letterbox import letterboxes
 from stages.backends.weights import weights
-from stages.base import SetupError
 
 
 class Scrfd:
@@ -88,44 +85,3 @@ class Scrfd500m(Scrfd):
 
     name, weights_name = "scrfd_500m", "scrfd_500m_kps.onnx"
     house = HouseBox(0.046, 0.793)
-
-
-class YuNet:
-    """75 thousand parameters, inside OpenCV."""
-
-    name, version = "yunet", "1"
-    weights_name = "face_detection_yunet_2026may.onnx"
-    whole_picture, batch_size, batched = True, 8, False
-    side_px = 640
-    min_score, keep_score, max_overlap = 0.6, 0.3, 0.3
-    house = HouseBox(0.037, 0.798)
-
-    def __init__(self, device: str = "cpu") -> None:
-        cpu_only(device, self.name)
-        self.threshold = self.keep_score
-        self._network: Any = None
-
-    def setup(self) -> None:
-        """Open the file. Raises SetupError."""
-        if self._network is not None:
-            return
-        path = weights(self.weights_name)
-        try:
-            self._network = cv2.FaceDetectorYN.create(
-                str(path), "", (self.side_px, self.side_px), self.threshold, self.max_overlap
-            )
-        except cv2.error as error:
-            raise SetupError(f"{path} cannot be opened: {error}") from error
-
-    def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        self.setup()
-        self._network.setScoreThreshold(self.threshold)
-        found = []
-        for batch in letterboxes(pictures, self.batch_size, self.side_px):
-            self._network.setInputSize(batch.pictures.shape[2:0:-1])
-            for picture, scale in zip(batch.pictures, batch.scales, strict=True):
-                _, rows = self._network.detect(np.ascontiguousarray(picture[..., ::-1]))
-                rows = np.zeros((0, 15), np.float32) if rows is None else rows
-                boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1) / scale
-                found.append((boxes.astype(np.float32), rows[:, -1].astype(np.float32)))
-        return found

@@ -15,10 +15,11 @@ from stages.backends.devices import missing
 from stages.backends.dlib_faces import Dlib68, DlibHog, DlibResNet
 from stages.backends.fan import Fan2D
 from stages.backends.mediapipe_faces import MediaPipeDetector, MediaPipeMesh
-from stages.backends.onnx_detectors import Scrfd, Scrfd500m, YuNet
+from stages.backends.onnx_detectors import Scrfd, Scrfd500m
 from stages.backends.protocols import Detector, Embedder, Landmarker
 from stages.backends.torch_detectors import S3FD, RetinaFaceMobileNet, RetinaFaceResNet50
 from stages.backends.weights import weights
+from stages.backends.yunet import YuNet
 from stages.base import SetupError
 
 DETECTORS: dict[str, type[Detector]] = {

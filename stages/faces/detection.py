@@ -29,6 +29,7 @@ DetectorName = Literal[
     "mediapipe",
     "yunet",
 ]
+SearcherName = Literal["detector", "yunet"]
 LandmarkerName = Literal["dlib_68", "fan_2d", "mediapipe"]
 
 Detection: TypeAlias = tuple[np.ndarray, float]
@@ -46,6 +47,13 @@ class FollowConfig:
     detect_every: int = col("detection interval", "frame", at_least=1, default=5)
     search_every: int = col(
         "interval of a search of the whole picture", "frame", at_least=1, default=25
+    )
+    # Not in the key at its default: corpora from before it keep their work.
+    search_with: SearcherName = col(
+        "what searches the whole picture: detector (itself), or yunet, which sees small and turned "
+        "faces too; for detectors that look around faces",
+        default="detector",
+        in_key="unless_default",
     )
     search_side_px: int = col("longer side of a searched picture", "px", at_least=64, default=720)
     face_side_px: int = col(
@@ -97,9 +105,14 @@ class FrameDetector(Protocol):
         ...
 
 
-def frame_detector(config: FollowConfig, detector: Detector, meter: Meter) -> FrameDetector:
-    """As `detector` is to be asked: for whole pictures or around faces."""
-    return (WholePictures if detector.whole_picture else AroundFaces)(config, detector, meter)
+def frame_detector(
+    config: FollowConfig, detector: Detector, meter: Meter, searcher: Detector | None = None
+) -> FrameDetector:
+    """As `detector` is to be asked: for whole pictures or around faces. `searcher` looks through
+    the whole picture in its place where it looks around faces."""
+    if detector.whole_picture:
+        return WholePictures(config, detector, meter)
+    return AroundFaces(config, detector, meter, searcher)
 
 
 class _Shown:
@@ -111,12 +124,14 @@ class _Shown:
         self.keep_score = detector.keep_score if config.keep_score is None else config.keep_score
 
     def show(
-        self, pictures: list[np.ndarray], threshold: float
+        self, pictures: list[np.ndarray], threshold: float, by: Detector | None = None
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The detector's own boxes xyxy [N, 4] px and scores [N] of each picture."""
-        self.detector.threshold = threshold
-        with self.meter.timed("detector", len(pictures), self.detector):
-            return self.detector.detect(pictures)
+        """The own boxes xyxy [N, 4] px and scores [N] of each picture, of the detector or of the one
+        given."""
+        asked = by or self.detector
+        asked.threshold = threshold
+        with self.meter.timed("detector", len(pictures), asked):
+            return asked.detect(pictures)
 
 
 class WholePictures(_Shown):
@@ -158,8 +173,15 @@ class WholePictures(_Shown):
 class AroundFaces(_Shown):
     """Small windows about followed faces, and the whole picture now and then."""
 
-    def __init__(self, config: FollowConfig, detector: Detector, meter: Meter) -> None:
+    def __init__(
+        self,
+        config: FollowConfig,
+        detector: Detector,
+        meter: Meter,
+        searcher: Detector | None = None,
+    ) -> None:
         super().__init__(config, detector, meter)
+        self.searcher = searcher
         self._search_next = True
 
     def last_needed(self, number: int) -> int:
@@ -177,8 +199,7 @@ class AroundFaces(_Shown):
         new = [
             (box, score)
             for box, score in self._search(frame.luma)
-            if score >= self.min_score
-            and all(overlap(box, other) < config.min_overlap for other, _ in found)
+            if all(overlap(box, other) < config.min_overlap for other, _ in found)
         ]
         return found + new
 
@@ -186,8 +207,12 @@ class AroundFaces(_Shown):
         self._search_next = True
 
     def _search(self, luma: np.ndarray) -> list[Detection]:
+        if self.searcher is not None:
+            boxes, scores = self.show([luma], self.searcher.min_score, self.searcher)[0]
+            return list(zip(self.searcher.house.of(boxes), map(float, scores), strict=True))
         scale = self.config.search_side_px / max(luma.shape)
-        return self._scaled(luma, scale, (0, 0), self.min_score)
+        found = self._scaled(luma, scale, (0, 0), self.min_score)
+        return [(box, score) for box, score in found if score >= self.min_score]
 
     def _near(self, luma: np.ndarray, box: np.ndarray) -> list[Detection]:
         """The best detection around `box`, in a window twice its size."""

@@ -53,10 +53,11 @@ class FaceFollower:
         make_chip: Callable[[np.ndarray, np.ndarray], FaceChips],
         jumps: Jumps,
         meter: Meter | None = None,
+        searcher: Detector | None = None,
     ) -> None:
         self.config, self.landmarker, self.make_chip = config, landmarker, make_chip
         self.jumps, self.meter = jumps, meter or Meter()
-        self._detector = frame_detector(config, detector, self.meter)
+        self._detector = frame_detector(config, detector, self.meter, searcher)
         self._waiting: list[Frame] = []
         self._active: list[Tracklet] = []
         self._closed: list[Tracklet] = []

@@ -25,6 +25,7 @@ from manifests.media.pictures import iter_pictures, resolve, whole_side
 from manifests.media.times import decode_cpu_s
 from manifests.records import Hint, Reject, Shot, Video, col
 from stages.backends import registry
+from stages.backends.protocols import Detector
 from stages.base import Context, Resources, Stage
 from stages.cost_meter import Meter
 from stages.faces.chips import face_chips
@@ -74,6 +75,8 @@ class Shots(Stage[Video, Shot]):
     def check_here(cls, config: ShotsConfig) -> None:
         registry.check_at_hand(registry.DETECTORS, config.faces.detector)
         registry.check_at_hand(registry.LANDMARKERS, config.faces.landmarks)
+        if config.faces.search_with != "detector":
+            registry.check_at_hand(registry.DETECTORS, config.faces.search_with)
 
     def setup(self) -> None:
         faces = self.config.faces
@@ -85,15 +88,22 @@ class Shots(Stage[Video, Shot]):
         else:
             self.detector = self.sharing.detector(faces.detector, faces.device)
             self.landmarker = self.sharing.landmarker(faces.landmarks, faces.landmarks_device)
+        self.searcher: Detector | None = None
+        if faces.search_with != "detector" and not self.detector.whole_picture:
+            self.searcher = registry.make(registry.DETECTORS, faces.search_with)
+            self.searcher.setup()
         self.detector.setup()
         self.landmarker.setup()
 
     def fingerprint(self) -> dict[str, str]:
         faces = self.config.faces
-        return {
+        made_of = {
             "detector": registry.fingerprint(registry.DETECTORS, faces.detector),
             "landmarks": registry.fingerprint(registry.LANDMARKERS, faces.landmarks),
         }
+        if faces.search_with != "detector":
+            made_of["search"] = registry.fingerprint(registry.DETECTORS, faces.search_with)
+        return made_of
 
     def process(self, batch: Sequence[Video], context: Context) -> list[list[Shot] | Reject]:
         with nullcontext() if self.sharing is None else self.sharing.video():
@@ -151,6 +161,7 @@ class Shots(Stage[Video, Shot]):
             face_chips,
             cuts,
             Meter(context.measured),
+            self.searcher,
         )
         side, scale = whole_side(video, self.config.max_side_px), 1.0
         last, free = -1, numbers
