@@ -126,8 +126,8 @@ class _Shown:
     def show(
         self, pictures: list[np.ndarray], threshold: float, by: Detector | None = None
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The own boxes xyxy [N, 4] px and scores [N] of each picture, of the detector or of the one
-        given."""
+        """Boxes xyxy [N, 4] px and scores [N] of each picture, of the detector or of `by`, as that
+        draws them."""
         asked = by or self.detector
         asked.threshold = threshold
         with self.meter.timed("detector", len(pictures), asked):
