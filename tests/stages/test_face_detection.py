@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.backends.boxes import HOUSE
+from stages.backends.boxes import HOUSE, HouseBox
 from stages.cost_meter import Meter
 from stages.faces.chips import CHIP_SHAPES, FaceChips
 from stages.faces.detection import FollowConfig, Frame, distinct, frame_detector, linked
@@ -136,3 +136,17 @@ def test_a_jump_that_is_known_late_is_not_crossed(whole_picture):
         taken.setdefault(rows.number, []).extend(rows.frames)
     assert taken == {0: list(range(13)), 1: list(range(13, 24))}
     assert follower.take() == []
+
+
+def test_another_detector_may_search_the_whole_picture():
+    detector, searcher = Detector(whole_picture=False), Detector(whole_picture=True)
+    searcher.house = HouseBox(down=0.0, side=0.5)
+    asked = frame_detector(CONFIG, detector, Meter(), searcher)
+    found = asked.detect(frame(0), [], [])
+    assert len(found) == 1 and found[0][0].tolist() == [50, 50, 70, 70], "in the house's square"
+    assert searcher.shown == [[400]] and searcher.threshold == searcher.min_score
+    assert detector.shown == [] and detector.threshold == 0.0
+    asked.detect(frame(5), [BOX], [])  # lost around where it was, so that it is searched for
+    assert [len(shown) for shown in (detector.shown, searcher.shown)] == [1, 2]
+    whole = frame_detector(CONFIG, searcher, Meter(), detector)
+    assert whole.detector is searcher and not hasattr(whole, "searcher")
