@@ -76,6 +76,7 @@ def publish(
     with Steps("publish", len(shards), "shards") as steps:
         for shard, group in shards:
             steps.at(shard)
+            group = list(group)  # made once, not each time it is gone through
             files.bring(dict.fromkeys(e.clip.payload_path for e in group))
             rows, digest = write_shard(root, files.folder, shard, group)
             own.digests.told(shard, digest)
