@@ -11,13 +11,63 @@ import types
 import typing
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 Row = TypeVar("Row")
 
 
-class Texts(Sequence[str]):
+class Rows(Sequence[Row], Generic[Row]):
+    """A sequence that gives its rows by `at`; a slice of it is a view."""
+
+    def at(self, place: int) -> Row:
+        """The row of a number from 0 up."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self.at, range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        count = len(self)
+        if isinstance(index, slice):
+            return Picked(self, range(*index.indices(count)))
+        place = index + count if index < 0 else index
+        if not 0 <= place < count:
+            raise IndexError(f"row {index} of {count}")
+        return self.at(place)
+
+
+class Picked(Rows[Row]):
+    """Some of `rows`, by number and in this order."""
+
+    def __init__(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+        self._rows, self._numbers = rows, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def at(self, place: int) -> Row:
+        return self._rows[self._numbers[place]]
+
+
+class Made(Rows[Row]):
+    """Rows that `make` gives by number when they are asked for."""
+
+    def __init__(self, count: int, make: Callable[[int], Row]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def at(self, place: int) -> Row:
+        return self._make(place)
+
+
+class Texts(Rows[str]):
     """Texts one after the other in one buffer."""
 
     def __init__(self) -> None:
@@ -30,20 +80,12 @@ class Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        place = _place(index, len(self))
-        return self._bytes[self._ends[place] : self._ends[place + 1]].decode(
-            "utf-8", "surrogatepass"
-        )
+    def at(self, place: int) -> str:
+        own = self._bytes[self._ends[place] : self._ends[place + 1]]
+        return own.decode("utf-8", "surrogatepass")
 
 
-class SharedTexts(Sequence[str]):
+class SharedTexts(Rows[str]):
     """Texts of which many are the same."""
 
     def __init__(self) -> None:
@@ -58,17 +100,27 @@ class SharedTexts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self._texts[number] for number in self._numbers[index]]
-        return self._texts[self._numbers[index]]
+    def at(self, place: int) -> str:
+        return self._texts[self._numbers[place]]
 
 
-class _Nullable(Sequence[Any]):
+class _Numbers(Rows[Any]):
+    """Whole numbers or decimals, 8 bytes each."""
+
+    def __init__(self, code: str) -> None:
+        self._values: array[Any] = array(code)
+
+    def append(self, value: float) -> None:
+        self._values.append(value)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def at(self, place: int) -> Any:
+        return self._values[place]
+
+
+class _Nullable(Rows[Any]):
     """A column in which some values are None."""
 
     def __init__(self, column: Any, blank: Any) -> None:
@@ -81,20 +133,21 @@ class _Nullable(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._is_there)
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._column[index] if self._is_there[index] else None
+    def at(self, place: int) -> Any:
+        return self._column.at(place) if self._is_there[place] else None
 
 
-class Columns(Sequence[Row], Generic[Row]):
+class Columns(Rows[Row]):
     """Records of `kind`, of texts and numbers alone. `shared` names the texts that many rows have
     in common. Raises TypeError for a field that is neither text nor number."""
 
     def __init__(self, kind: type[Row], shared: Collection[str], rows: Iterable[Row] = ()) -> None:
-        self.kind, self.shared = kind, frozenset(shared)
+        self.kind = kind
         hints = typing.get_type_hints(kind)
         names = [item.name for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
-        self._columns = {name: _column(hints[name], name in self.shared) for name in names}
+        self._columns = {name: _column(hints[name], name in shared) for name in names}
         self._appends = [(name, column.append) for name, column in self._columns.items()]
+        self._gets = [column.at for column in self._columns.values()]
         self.extend(rows)
 
     def append(self, row: Row) -> None:
@@ -108,57 +161,12 @@ class Columns(Sequence[Row], Generic[Row]):
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return Picked(self, range(*index.indices(len(self))))
-        place = _place(index, len(self))
-        return self.kind(*[column[place] for column in self._columns.values()])
+    def at(self, place: int) -> Row:
+        return self.kind(*[get(place) for get in self._gets])
 
     def column(self, name: str) -> Sequence[Any]:
         """The values of a field, in the order of the rows."""
         return typing.cast(Sequence[Any], self._columns[name])
-
-
-class Picked(Sequence[Row], Generic[Row]):
-    """Some of `rows`, by number and in this order."""
-
-    def __init__(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
-        self._rows, self._numbers = rows, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return Picked(self._rows, self._numbers[index])
-        return self._rows[self._numbers[index]]
-
-
-class Made(Sequence[Row], Generic[Row]):
-    """Rows that `make` gives by number when they are asked for."""
-
-    def __init__(self, count: int, make: Callable[[int], Row]) -> None:
-        self._count, self._make = count, make
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return Picked(self, range(*index.indices(self._count)))
-        return self._make(_place(index, self._count))
 
 
 def values_of(rows: Sequence[Any], name: str) -> Iterable[Any]:
@@ -174,18 +182,6 @@ def sorted_index(texts: Sequence[str], text: str) -> int | None:
     return place if place < len(texts) and texts[place] == text else None
 
 
-def numbers_from(values: Iterable[int]) -> array[int]:
-    """Whole numbers, 8 bytes each."""
-    return array("q", values)
-
-
-def _place(index: int, count: int) -> int:
-    place = index + count if index < 0 else index
-    if not 0 <= place < count:
-        raise IndexError(f"row {index} of {count}")
-    return place
-
-
 def _column(hint: Any, is_shared: bool) -> Any:
     args = [a for a in typing.get_args(hint) if a is not type(None)]
     if typing.get_origin(hint) in (types.UnionType, typing.Union) and len(args) == 1:
@@ -194,5 +190,5 @@ def _column(hint: Any, is_shared: bool) -> Any:
     if hint is str:
         return SharedTexts() if is_shared else Texts()
     if hint in (int, float):
-        return array("q" if hint is int else "d")
+        return _Numbers("q" if hint is int else "d")
     raise TypeError(f"no column for {hint!r}")

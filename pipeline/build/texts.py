@@ -8,10 +8,9 @@ import json
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import overload
 
 from manifests import records as rec
-from manifests.columns import Picked, Texts, values_of
+from manifests.columns import Rows, Texts, values_of
 from pipeline.run.entry import digest
 from pipeline.storage.work_files import WorkFiles
 from stages.text.clip_text import ClipText, text_of
@@ -19,7 +18,7 @@ from stages.text.transcripts import Found as Transcript
 from stages.text.transcripts import transcript_of
 
 
-class ClipTexts(Sequence[ClipText]):
+class ClipTexts(Rows[ClipText]):
     """The texts of clips, in their order: JSON in one buffer, and one object for each reason why
     there is none."""
 
@@ -44,14 +43,8 @@ class ClipTexts(Sequence[ClipText]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> ClipText: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ClipText]: ...
-    def __getitem__(self, index: int | slice) -> ClipText | Sequence[ClipText]:
-        if isinstance(index, slice):
-            return Picked(self, range(*index.indices(len(self))))
-        number = self._numbers[index]
+    def at(self, place: int) -> ClipText:
+        number = self._numbers[place]
         if number < 0:
             return self._without[-1 - number]
         return ClipText(**json.loads(self._told[number]))
