@@ -22,6 +22,7 @@ COST_COLUMNS = [
     "pictures",
     "pictures_per_network_s",
     "pictures_per_worker_s",
+    "networks_busy",
     "faces",
     "faces_per_network_s",
 ]
@@ -101,7 +102,7 @@ def cost_table(table_rows: list[dict[str, Any]]) -> str:
     return (
         f"{lines}\ndetector: {speed_told['pictures']} pictures, "
         f"{speed_told['pictures_per_network_s']} a second of its own, "
-        f"{speed_told['pictures_per_worker_s']} of a worker"
+        f"{speed_told['pictures_per_worker_s']} of a worker" + _busy_words(speed_told, "\n")
     )
 
 
@@ -173,7 +174,16 @@ def speed(total: Mapping[str, float]) -> dict[str, Any]:
         "pictures_per_worker_s": rate("detector_items", "worker_s"),
         "faces": round(total.get("landmarker_items", 0)) or None,
         "faces_per_network_s": rate("landmarker_items", "landmarker_s"),
+        "networks_busy": _busy(total),
     }
+
+
+def _busy(total: Mapping[str, float]) -> float | None:
+    """The share of its time in which a worker's networks had something to do: how well decoding and
+    all else feed them, on a GPU that stands for its utilisation."""
+    spent = total.get("detector_s", 0.0) + total.get("landmarker_s", 0.0)
+    worker_s = total.get("worker_s")
+    return round(min(1.0, spent / worker_s), 3) if worker_s and spent else None
 
 
 def speed_line(rows: list[dict[str, Any]], detector: str, landmarks: str) -> str | None:
@@ -187,4 +197,9 @@ def speed_line(rows: list[dict[str, Any]], detector: str, landmarks: str) -> str
     )
     if row["faces"]:
         text += f"; {landmarks}: {row['faces']} faces, {row['faces_per_network_s']} per second"
-    return text
+    return text + _busy_words(row, "; ")
+
+
+def _busy_words(row: Mapping[str, Any], before: str) -> str:
+    share = row.get("networks_busy")  # corpora of earlier releases have none
+    return f"{before}networks at work {100 * share:.0f} % of the workers' time" if share else ""

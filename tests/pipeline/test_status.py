@@ -38,11 +38,12 @@ def test_rates_are_of_totals_and_survive_the_ledger(tmp_path):
         40.0,
     )
     assert (row["faces"], row["faces_per_network_s"]) == (50, 100.0)
-    assert rows["probe"]["pictures"] is None
+    assert row["networks_busy"] == 0.45
+    assert rows["probe"]["pictures"] is rows["probe"]["networks_busy"] is None
     line = status.speed_line(list(rows.values()), "yunet", "dlib_68")
     assert line == (
         "yunet: 400 pictures, 100.0 per second of its own, 40.0 per second of a "
-        "worker; dlib_68: 50 faces, 100.0 per second"
+        "worker; dlib_68: 50 faces, 100.0 per second; networks at work 45 % of the workers' time"
     )
     assert status.speed_line([rows["probe"]], "yunet", "dlib_68") is None
 
