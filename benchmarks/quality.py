@@ -11,6 +11,7 @@ the eye distance, offsets, PSNR, bytes. A state from before is measured with a c
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tarfile
 import tempfile
@@ -22,8 +23,10 @@ import numpy as np
 
 from benchmarks.decodes import data_folder
 from benchmarks.in_process import Ran, run_files
+from manifests.records import Identity
 from pipeline.config.build_config import load_config
 from pipeline.run.progress import table
+from stages.corpus.speakers import SpeakersConfig, assign_speakers
 
 SUFFIXES = (".mpg", ".mp4", ".mkv", ".mov", ".webm", ".avi")
 
@@ -120,6 +123,7 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "landmarks_over_eyes": _spread(shifts),
         "lip_opening_over_eyes": _spread(gaps),
         "lag_ms": {**_spread([abs(a - b) for a, b in lags]), "shared": len(lags)},
+        "speakers": _speakers(before, after, names),
         "measured": {
             label: sum(o["status"] == "measured" for n in names for o in side[n]["offsets"])
             for label, side in (("before", before), ("after", after))
@@ -180,14 +184,45 @@ def _opening(points: np.ndarray) -> float:
 
 def _shared_lags(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[float, float]]:
     """Lags of tracks that overlap by more than half and are measured on both sides."""
-    pairs = []
-    for a in before["offsets"]:
-        for b in after["offsets"]:
-            (s, e), (t, f) = before["spans"][a["track"]], after["spans"][b["track"]]
-            shared = min(e, f) - max(s, t)
-            if shared > 0.5 * max(e - s, f - t) and None not in (a["lag_ms"], b["lag_ms"]):
-                pairs.append((a["lag_ms"], b["lag_ms"]))
-    return pairs
+    old, new = ({o["track"]: o["lag_ms"] for o in side["offsets"]} for side in (before, after))
+    pairs = ((old.get(a), new.get(b)) for a, b in _shared_tracks(before, after))
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
+
+
+def _speakers(before: dict[str, Any], after: dict[str, Any], names: list[str]) -> dict[str, int]:
+    """How many people there are among all tracks with an embedding, and of how many pairs of tracks
+    that both sides have they say the same: one person or two."""
+    groups: list[dict[tuple[str, str], str]] = []
+    for side in (before, after):
+        keys = [(n, t) for n in names for t in side[n]["embeddings"]]
+        told = [
+            Identity(f"{i:06d}", "", "", "dlib_resnet", side[n]["embeddings"][t], 1)
+            for i, (n, t) in enumerate(keys)
+        ]
+        people = assign_speakers(told, SpeakersConfig())
+        groups.append({k: s.speaker_id for k, s in zip(keys, people, strict=True)})
+    both = [
+        (groups[0][n, a], groups[1][n, b])
+        for n in names
+        for a, b in _shared_tracks(before[n], after[n])
+        if (n, a) in groups[0] and (n, b) in groups[1]
+    ]
+    same = [(a == c) == (b == d) for (a, b), (c, d) in itertools.combinations(both, 2)]
+    return {
+        "before": len(set(groups[0].values())),
+        "after": len(set(groups[1].values())),
+        "tracks_of_both": len(both),
+        "pairs": len(same),
+        "pairs_told_alike": sum(same),
+    }
+
+
+def _shared_tracks(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tracks that overlap by more than half."""
+    for a, (s, e) in before["spans"].items():
+        for b, (t, f) in after["spans"].items():
+            if min(e, f) - max(s, t) > 0.5 * max(e - s, f - t):
+                yield a, b
 
 
 def _spread(values: list[float], least: bool = False) -> dict[str, float | None]:
