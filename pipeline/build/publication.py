@@ -42,7 +42,7 @@ MARKED = "marked"
 class Found:
     """What publishing starts from, sorted by id."""
 
-    clips: Sequence[rec.Clip]
+    clips: Columns[rec.Clip]
     """Without their texts."""
     sources: list[rec.Fetched]
     videos: dict[str, rec.Video]
@@ -62,9 +62,7 @@ class Found:
 
     def place_of(self, clip_id: str) -> int | None:
         """Where a clip stands among `clips`."""
-        clips = self.clips
-        ids = clips.column("clip_id") if isinstance(clips, Columns) else [c.clip_id for c in clips]
-        return sorted_index(ids, clip_id)
+        return sorted_index(self.clips.column("clip_id"), clip_id)
 
     def print_of(self, clip_id: str) -> str | None:
         """What makes a published clip the same: its members' bytes stand behind this name. None
