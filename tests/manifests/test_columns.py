@@ -73,16 +73,20 @@ def test_columns_take_a_part_of_what_objects_take():
     first = clips(1)[0]
 
     def many() -> Iterator[rec.Clip]:
-        for i in range(300):
+        for i in range(1000):
             own = {"clip_id": f"clip-{i:030d}", "payload_path": f"clips/{i:030d}.tar"}
-            yield dataclasses.replace(first, **own, face_psnr_db=i / 7, speech_share=i / 9)
+            decimals = ("applied_lag_ms", "confidence", "face_psnr_db", "speech_share")
+            numbers = {name: i / k for k, name in enumerate(decimals, 7)}
+            counted = ("start_frame", "end_frame", "audio_start_sample")
+            whole = {name: 1000 * i + k for k, name in enumerate(counted)}
+            yield dataclasses.replace(first, **own, **numbers, **whole)
 
     def traced(make: Callable[[], Sequence[rec.Clip]]) -> int:
         tracemalloc.start()
         held = make()
         size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
-        assert len(held) == 300
+        assert len(held) == 1000
         return size
 
     assert traced(lambda: Columns(rec.Clip, SHARED, many())) < traced(lambda: list(many())) / 2
