@@ -25,7 +25,7 @@ from benchmarks.decodes import data_folder
 from benchmarks.in_process import Ran, run_files
 from manifests.records import Identity
 from pipeline.config.build_config import load_config
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 from stages.corpus.speakers import SpeakersConfig, assign_speakers
 
 SUFFIXES = (".mpg", ".mp4", ".mkv", ".mov", ".webm", ".avi")
