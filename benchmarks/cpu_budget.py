@@ -1,7 +1,7 @@
 """A command with so many minutes of processor time for itself and all that it starts.
 
-A machine that others share gives no minutes by the clock that could be quoted; the processor time of
-a training and its loader's workers is the same, or nearly, however long the others made it wait.
+A machine that others share gives no minutes by the clock that could be quoted. The processor time
+of a training and its loader's workers is nearly the same however long the others made it wait.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import psutil
 
 LOOK_EVERY_S = 0.5
+STOPPED = 130
+"""How `yld train` ends after a signal, its last step saved."""
 
 
 def run_within(command: Sequence[str], cpu_minutes: float | None) -> float:
@@ -21,7 +23,7 @@ def run_within(command: Sequence[str], cpu_minutes: float | None) -> float:
     its children took. Once they are spent it is asked to end (SIGTERM, after which a training
     finishes its step and writes a checkpoint).
 
-    Raises subprocess.CalledProcessError where it fails, or was ended by the signal.
+    Raises subprocess.CalledProcessError where it fails.
     """
     with subprocess.Popen(command, stdout=sys.stderr) as process:
         watched = psutil.Process(process.pid)
@@ -34,7 +36,7 @@ def run_within(command: Sequence[str], cpu_minutes: float | None) -> float:
                 is_asked = True
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_EVERY_S)
-    if process.returncode:
+    if process.returncode not in ((0, STOPPED) if is_asked else (0,)):
         raise subprocess.CalledProcessError(process.returncode, command)
     return _sum(used_s)
 

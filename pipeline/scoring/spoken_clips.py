@@ -130,8 +130,8 @@ def _files(clips: SpokenClips, name: str) -> tuple[Path, Path, Path]:
 def _speak(
     clips: SpokenClips, name: str, sample: ShardSample, speaker: Speaker, voice: str, seed: int
 ) -> None:
-    """The true sound first: a clip that cannot be spoken for counts too. What is made comes last, so
-    that a clip which has it has all."""
+    """The true sound first, for a clip that cannot be spoken for counts too. What is made comes
+    last, so that a clip which has it has all."""
     made, true, face = _files(clips, name)
     write_wav(true, sample.sound[: int(sample.facts["num_frames"]) * SAMPLES_PER_FRAME])
     if "face.mp4" in sample.members:

@@ -277,7 +277,7 @@ def test_amsgrad_keeps_the_largest_second_moment(kind):
         weight = torch.nn.Parameter(torch.zeros(1))
         recipe = Recipe(optimizer=kind, learning_rate=1.0, amsgrad=amsgrad, beta1=0.0, beta2=0.5)
         optimizer = optimizer_of(recipe, [weight])
-        for gradient in (100.0, *[1.0] * 9):
+        for gradient in (100.0, *[1.0] * 20):
             weight.grad = torch.tensor([gradient])
             before = weight.item()
             optimizer.step()
