@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -92,33 +91,19 @@ class VideoSource:
         return found
 
     def stills(self, count: int, view: View) -> np.ndarray:
-        """Those of `still_frames`."""
+        """Spread evenly over the time in which the face is seen (inferred; 4.3: "still images from
+        the source video")."""
+        places = [
+            (span.start + i, matrix)
+            for span in self.person.spans
+            for i, matrix in enumerate(span.matrices)
+        ]
+        chosen = [places[round((i + 0.5) / count * len(places) - 0.5)] for i in range(count)]
         faces = []
-        for frame, matrix in still_frames(self.person, count):
+        for frame, matrix in chosen:
             _, picture = next(iter_pictures(self.video, self.path, frame, frame + 1))
             faces.append(registration.warp(picture.rgb(), matrix))
         return view.seen(np.stack(faces))
-
-
-def still_frames(person: Person, count: int) -> list[tuple[int, np.ndarray]]:
-    """Frames and matrices of stills, spread over the time in which a face is seen (4.3: "still
-    images from the source video"): of each of `count` equal parts the one whose mouth is most
-    nearly shut (inferred: of an open one every picture had something, whatever was said)."""
-    places = [
-        (span.start + i, matrix, gap)
-        for span in person.spans
-        for i, (matrix, gap) in enumerate(zip(span.matrices, lip_gaps(span.landmarks), strict=True))
-    ]
-    bounds = np.linspace(0, len(places), count + 1)
-    parts = [places[int(a) : max(int(b), int(a) + 1)] for a, b in pairwise(bounds)]
-    shut = [min(part, key=lambda place: place[2]) for part in parts]
-    return [(frame, matrix) for frame, matrix, _ in shut]
-
-
-def lip_gaps(landmarks: np.ndarray) -> np.ndarray:
-    """How far the inner lips of [T, 68, 2] are apart, of three pairs of points; float [T]."""
-    upper, lower = landmarks[:, 61:64, 1], landmarks[:, [67, 66, 65], 1]
-    return np.maximum(lower - upper, 0.0).mean(1)
 
 
 def _between(times: np.ndarray, matrices: np.ndarray, time: int) -> np.ndarray:

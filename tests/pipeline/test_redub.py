@@ -24,7 +24,7 @@ from pipeline.redub import job
 from pipeline.redub.blend import blended, membrane
 from pipeline.redub.placing import Placing
 from pipeline.redub.sound import read_new
-from pipeline.redub.source import VideoSource, read_still, still_frames
+from pipeline.redub.source import VideoSource, read_still
 from pipeline.synthesis.people import Person, Span, people_of
 from training.data.views import View
 from training.harness.checkpoints import CheckpointError, Description, save_weights
@@ -91,22 +91,6 @@ def test_masks_that_meet_the_edge_and_masks_that_are_all():
 def turned(scale: float = 1.3, degrees: float = 12.0) -> np.ndarray:
     """From a source of 300 x 260 to the canonical canvas."""
     return cv2.getRotationMatrix2D((150, 130), degrees, scale) + np.array([[0, 0, -22], [0, 0, -2]])
-
-
-def test_stills_are_spread_and_have_the_mouth_most_nearly_shut():
-    gaps = np.array([3, 2, 5, 0, 4, 6, 1, 9, 7, 8], np.float32)
-    landmarks = np.zeros((10, 68, 2), np.float32)
-    landmarks[:, [67, 66, 65], 1] = gaps[:, None]
-    matrices = np.arange(60.0).reshape(10, 2, 3)
-    first = Span(100, 104, matrices[:4], landmarks[:4])
-    person = Person((first, Span(200, 206, matrices[4:], landmarks[4:])), "middle")
-    assert [frame for frame, _ in still_frames(person, 1)] == [103]
-    two = still_frames(person, 2)
-    assert [frame for frame, _ in two] == [103, 202]
-    assert (two[1][1] == matrices[6]).all()
-    many = [frame for frame, _ in still_frames(person, 10)]
-    assert many == [100, 101, 102, 103, *range(200, 206)]
-    assert len(still_frames(person, 25)) == 25
 
 
 @pytest.mark.parametrize("region", ["lower", "face"])
