@@ -180,10 +180,10 @@ KINDS = {
         "clips of .28 s or more (tiny: .88 s); their measured lags are taken out",
         "training.models.lip2audspec",
         "Lip2AudSpecSystem",
-        "paper: 12.7 million, autoencoder .2; tiny: .9 million",
+        "paper: 12.7 million, autoencoder .2; tiny: .9 million, autoencoder .2",
         _lip2audspec_wanted,
         speaker="Lip2AudSpecSpeaker",
-        minutes="about 5 CPU-minutes of one thread for its 600 steps (94 s for 295)",
+        minutes="about 5 CPU-minutes for its 1400 steps, as a step of each part took",
     ),
     "slts": Kind(
         "slts",
@@ -205,6 +205,7 @@ KINDS = {
         "paper: 38.6 million; tiny: 2.4 million",
         _speech2vid_wanted,
         animator="Speech2VidAnimator",
+        minutes="about 10 CPU-minutes for its 1200 steps (.47 s a step, a third skip included)",
     ),
     "speech2vid_deblur": Kind(
         "speech2vid_deblur",
