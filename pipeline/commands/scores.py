@@ -116,7 +116,7 @@ def evaluate(
 
     made_by = None
     if shards:
-        from pipeline.scoring.spoken_clips import speak_part
+        from pipeline.synthesis.spoken_clips import speak_part
 
         spoken = speak_part(
             shards, checkpoint, out, lambda told: click.echo(told, err=True), device=_device()

@@ -12,9 +12,9 @@ from evaluation.pairing import pair_folders
 from manifests.shards import SampleIndex, ShardSample, read_samples, write_samples
 from pipeline.config.settings import to_mapping
 from pipeline.corpus.clean import clean
-from pipeline.scoring.spoken_clips import speak_part
 from pipeline.synthesis.clips import speak_clip
 from pipeline.synthesis.models import learnt_parts, speaker_of
+from pipeline.synthesis.spoken_clips import speak_part
 from tests.pipeline.test_synthesize import samples
 from tests.training.mouths import speaking
 from training.data.samples import Samples
