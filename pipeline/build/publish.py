@@ -26,7 +26,7 @@ from pipeline.build.publication import Found, Publication, entries_of, plan
 from pipeline.build.published import Published
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
-from pipeline.build.said import hints_by_source, said_of
+from pipeline.build.said import said_of
 from pipeline.build.tables import Content, all_of
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
@@ -37,6 +37,7 @@ from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
+from stages.hints import hints_by_source
 from stages.text.clip_text import ClipText, text_of
 from stages.text.transcripts import Found as Transcript
 from stages.text.transcripts import transcript_of
