@@ -31,6 +31,7 @@ from pipeline.build.tables import Content, all_of
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.corpus import marks
+from pipeline.corpus.facts import facts_of
 from pipeline.run.entry import decode
 from pipeline.run.finished import Entries
 from pipeline.run.steps import Steps
@@ -203,8 +204,9 @@ def _describe(
         root / "dataset.json",
         croissant(root, name, samples, sources, sentence, digest, num_parts),
     )
+    has_wide = has_wide_audio(root, samples)
     write_atomic(
-        root / "README.md", card(name, samples, sources, sentence, has_wide_audio(root, samples))
+        root / "README.md", card(name, samples, sources, sentence, has_wide, facts_of(root))
     )
     inner = [*(part.removeprefix("manifests/") for part in parts), "status.json", "splits.json"]
     write_checksums(root / "manifests", inner, lambda name: digest(f"manifests/{name}"))

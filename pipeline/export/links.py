@@ -11,14 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import yaml
 
 from manifests.corpus import Corpus
 from manifests.files import write_atomic
-from manifests.links import as_said, is_links, is_private, text_of
+from manifests.links import as_said, is_links, text_of
 from manifests.records import Hint, Track
-from pipeline.config.build_config import BuildConfig
-from pipeline.config.settings import flat, to_mapping
+from pipeline.corpus.facts import changed_settings
 from pipeline.export.job import Exported
 from stages.faces.track_faces import TrackFaces
 from stages.hints import hints_by_source
@@ -66,7 +64,7 @@ def write_links(corpus: Corpus, out: Path) -> Exported:
     head = {
         "name": corpus.name,
         "code_version": version("yld-corpora"),
-        "settings": settings_of(corpus.root),
+        "settings": changed_settings(corpus.root),
         "num_videos": len(videos),
         "num_clips": num_clips,
     }
@@ -74,20 +72,6 @@ def write_links(corpus: Corpus, out: Path) -> Exported:
     write_atomic(out, text_of(head, videos))
     done.files, done.clips = 1, num_clips
     return done
-
-
-def settings_of(root: Path) -> dict[str, Any]:
-    """Settings that differ from a build's own, by `group.key`, without those that are private."""
-    path = root / "config.yaml"
-    if not path.is_file():
-        return {}
-    had = dict(flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
-    default = dict(flat(to_mapping(BuildConfig())))
-    return {
-        name: value
-        for name, value in sorted(had.items())
-        if value != default.get(name) and not is_private(name)
-    }
 
 
 def _clips(corpus: Corpus) -> dict[str, list[dict[str, Any]]]:
