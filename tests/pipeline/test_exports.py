@@ -23,6 +23,7 @@ from manifests.text.alignments import is_lrs, parse_lrs
 from pipeline.cli import main
 from pipeline.export.clip import safe
 from pipeline.export.job import export
+from pipeline.export.lip_sync import LatentSync
 from pipeline.export.others import spectrograms
 from tests.training.mouths import speaking
 
@@ -109,13 +110,45 @@ def test_latentsync_reads_pictures_and_sound_of_one_file(corpus, tmp_path):
     assert len(paths) == 2 and all(p.is_absolute() for p in paths)
     frames = by_opencv(paths[0])
     assert len(frames) == NUM_FRAMES and frames[0].shape == (256, 256, 3)
-    assert np.abs(frames[9][..., ::-1].astype(int) - sample(corpus, 0).faces()[9]).mean() < 3
     video = open_video(paths[0])
     assert (video.container_lag_ms, video.zero_us, video.audio_start_us) == (0.0, 0, 0)
     assert np.array_equal(read_audio(video, paths[0]), sample(corpus, 0).sound)
     with av.open(str(paths[0])) as container:  # without a look at any edit list
         first = next(container.decode(audio=0))
         assert first.pts == 0
+
+
+def test_latentsync_finds_brows_and_nose_where_its_mask_expects_them(corpus, tmp_path):
+    """Of its affine_transform.py: template points x 2.8 in 210 x 280, drawn into 256 x 256."""
+    points = np.zeros((68, 2))  # of a face of GRID in the canonical picture
+    points[17:22], points[22:27], points[27:36] = (89.5, 73.4), (165.7, 74.9), (129.6, 131.3)
+    matrix = LatentSync.matrix(points)
+    laid = (np.column_stack([points, np.ones(68)]) @ matrix.T)[[17, 22, 27]]
+    wanted = np.array([[17, 20], [58, 20], [37.5, 40]]) * 2.8 * [256 / 210, 256 / 280]
+    assert np.abs(laid.mean(0) - wanted.mean(0)).max() < 1e-3
+    assert np.abs(laid - wanted).max() < 20 and abs(laid[0, 1] - laid[1, 1]) < 2
+    # In a picture of 75 x 100 it is a turn and one scale: no face is stretched.
+    square = matrix[:, :2] * [[75 / 256], [100 / 256]]
+    assert np.allclose(square @ square.T, np.eye(2) * (square @ square.T)[0, 0])
+    export(corpus, tmp_path / "out", "latentsync")
+    frame = by_opencv(Path(rows(tmp_path / "out/train_fileslist.txt")[0]))[9][..., ::-1]
+    face = sample(corpus, 0).faces()[9]
+    matrix = LatentSync.matrix(np.median(sample(corpus, 0).landmarks, axis=0))
+    by_hand = cv2.warpAffine(face, matrix, (256, 256), flags=1, borderValue=(127, 127, 127))
+    assert np.abs(frame.astype(int) - by_hand).mean() < 4
+
+
+def test_latentsync_s_own_reader_takes_it(corpus, tmp_path):
+    """By decord, as its data sets do: `len`, `get_batch`, and mono sound at 16 kHz."""
+    decord = pytest.importorskip("decord")
+    export(corpus, tmp_path / "out", "latentsync")
+    for path in rows(tmp_path / "out/train_fileslist.txt"):
+        video = decord.VideoReader(path, ctx=decord.cpu(0))
+        assert len(video) == NUM_FRAMES and video.get_avg_fps() == 25
+        assert video.get_batch([0, 47]).asnumpy().shape == (2, 256, 256, 3)
+        sound = decord.AudioReader(path, ctx=decord.cpu(0), sample_rate=16000)[:].asnumpy()
+        exact = sample(corpus, int(Path(path).stem[-1])).sound / 32768
+        assert sound.shape == (1, len(exact)) and np.abs(sound[0] - exact).max() < 1e-4
 
 
 def test_synctalk_has_a_video_a_speaker(corpus, tmp_path):
