@@ -80,7 +80,11 @@ class AutoAvsr(Form):
 
 
 class AvHubert(Form):
-    """`video/` and `audio/` by clip, `{train,valid,test}.tsv` and `.wrd`."""
+    """`video/` and `audio/` by clip, `{train,valid,test}.tsv` and `.wrd`.
+
+    Texts are in lower case, as `preparation/lrs3_manifest.py` writes them: its vocabularies know no
+    other letters.
+    """
 
     name = "av-hubert"
     reader = "facebookresearch/av_hubert: avhubert/hubert_dataset.py, load_audio_visual"
@@ -102,7 +106,7 @@ class AvHubert(Form):
             raise LeftOut("the export's path holds a tab, which separates columns in its lists")
         row = [stem, *paths, str(clip.num_frames), str(len(clip.sound))]
         self._rows[part].append("\t".join(row))
-        self._words[part].append(clip.text.upper())
+        self._words[part].append(clip.text.lower())
         return {
             f"video/{stem}.mp4": mp4(clip.pictures("lip")),
             f"audio/{stem}.wav": wav(clip.sound),

@@ -196,7 +196,7 @@ def test_av_hubert_reads_its_manifest(corpus, tmp_path):
             key, video, sound, frames, samples = line.split("\t")
             assert key in video and int(frames) == len(by_opencv(Path(root) / video))
             assert int(samples) == len(heard(Path(root) / sound)) == 640 * int(frames)
-    assert rows(tmp_path / "out/train.wrd") == ["BIN BLUE"] * 2
+    assert rows(tmp_path / "out/train.wrd") == ["bin blue"] * 2
 
 
 def test_lrs_is_read_by_our_own_reader_of_lrs(corpus, tmp_path):
@@ -229,7 +229,7 @@ def test_talknet_finds_files_by_the_first_eleven_letters(corpus, tmp_path):
 
 def test_lip2wav_has_its_own_mel(corpus, tmp_path):
     done = export(corpus, tmp_path / "out", "lip2wav")
-    assert done.clips == 3  # the short one has no window of 90 frames
+    assert done.clips == 3  # the short one has no window of 75 frames
     (video,) = rows(tmp_path / "out/val.txt")
     (folder,) = (tmp_path / "out/preprocessed" / video).iterdir()
     assert len(list(folder.glob("*.jpg"))) == NUM_FRAMES
@@ -246,6 +246,13 @@ def test_lip2wav_has_its_own_mel(corpus, tmp_path):
     wanted = np.clip(8 * (decibel + 100) / 100 - 4, -4, 4)
     assert np.abs(mel - wanted).max() < 1e-3
     assert np.array_equal(spectrograms(heard(folder / "audio.wav"))[0], mel)
+    # feeder.py: which columns belong to the window around a frame, at 25 frames/s and T = 75.
+    columns = len(mel.T)
+    for centre in range(37, NUM_FRAMES - 37):
+        total = int(columns * 200 * 25 / 16000)
+        start = int(columns * (centre - 37) / float(total))
+        assert mel.T[start : start + 240].shape[0] == 240
+        assert abs(start * 200 / 16000 - (centre - 37) / 25) <= 0.0125
 
 
 def test_names_from_outside_lead_nowhere(corpus, tmp_path):
