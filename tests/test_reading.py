@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ffmpeg_libraries import linked
 from tests.readable import Readable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +62,15 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name, blocks", sections(), ids=[name for name, _ in sections()])
+def marked() -> list:
+    """Ray takes half a minute to come up: its blocks are slow ones."""
+    return [
+        pytest.param(name, blocks, id=name, marks=[pytest.mark.slow] * ("ray" in packages(blocks)))
+        for name, blocks in sections()
+    ]
+
+
+@pytest.mark.parametrize("name, blocks", marked())
 def test_blocks_run_as_they_stand(folder, name, blocks):
     if missing := sorted(p for p in packages(blocks) if not is_here(p)):
         pytest.skip(f"not installed: {', '.join(missing)}")
@@ -72,6 +81,8 @@ def test_blocks_run_as_they_stand(folder, name, blocks):
         "DAFT_ANALYTICS_ENABLED": "0",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
+    if "torchcodec.decoders" in packages(blocks):
+        env |= linked(folder / "ffmpeg")
     for language, code in blocks:
         command = [sys.executable, "-c", code] if language == "python" else ["bash", "-ec", code]
         done = subprocess.run(
@@ -93,5 +104,8 @@ def test_every_tool_has_a_block():
         "torchcodec.decoders",
         "mlcroissant",
         "webdataset",
+        "ray",
+        "pandas",
+        "polars",
     }
     assert wanted <= set().union(*(packages(blocks) for _, blocks in sections()))
