@@ -128,6 +128,9 @@ class Hub:
 
     def _send(self, adds: Sequence[Any], sizes: Sequence[int]) -> None:
         """Large files, which a commit names afterwards; small ones go with it."""
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()  # the line of `Steps` is one
         with Steps("upload", sum(sizes), "MB", MEGABYTE) as steps:
             for operation, size in zip(adds, sizes, strict=True):
                 steps.at(operation.path_in_repo)

@@ -77,7 +77,13 @@ def lrw(root: Path) -> str:
     return f"lrw:{root / 'lipread_mp4'}"
 
 
-LRS_TEXT = "Text:  HELLO THERE\nConf:  5\n\nWORD START END ASDSCORE\nHELLO 0.20 0.60 9.0\nTHERE 0.7 1.1 9\n"
+LRS_TEXT = """Text:  HELLO THERE
+Conf:  5
+
+WORD START END ASDSCORE
+HELLO 0.20 0.60 9.0
+THERE 0.70 1.10 9.0
+"""
 
 
 def lrs2(root: Path) -> str:
