@@ -131,7 +131,7 @@ def crema_d(root: Path) -> str:
 
 
 def ravdess(root: Path) -> str:
-    clip(root / "Actor_01/01-01-03-01-02-01-01.mp4", MAY, "-t", "3", *PLAIN)
+    clip(root / "Actor_01/01-01-03-01-01-01-01.mp4", MAY, "-t", "3", *PLAIN)
     return f"ravdess:{root}"
 
 
