@@ -21,8 +21,10 @@ from manifests.sample_json import typed
 from manifests.shards import SampleIndex, ShardSample, read_samples, write_samples
 from manifests.text.alignments import is_lrs, parse_lrs
 from pipeline.cli import main
-from pipeline.export.clip import safe
+from pipeline.export.clip import Clip, safe
+from pipeline.export.form import Options
 from pipeline.export.job import export
+from pipeline.export.lip_reading import Lrs
 from pipeline.export.lip_sync import LatentSync
 from pipeline.export.others import spectrograms
 from tests.training.mouths import speaking
@@ -211,6 +213,28 @@ def test_lrs_is_read_by_our_own_reader_of_lrs(corpus, tmp_path):
             ("blue", 1_000_000, 1_500_000),
         ]
         assert by_opencv(text.with_suffix(".mp4"))[0].shape == (224, 224, 3)
+
+
+def test_lrs_without_times_of_words_is_no_pretrain(corpus, tmp_path):
+    """auto_avsr's split_file and av_hubert's lrs3_prepare.py cut `pretrain` by the words' times."""
+    clip = Clip(sample(corpus, 0))
+    bare = clip.facts | {"words": None, "text": "It's 5:30, now_then"}
+    form = Lrs(Options())
+    made = form.files(clip)
+    clip.__dict__["facts"] = bare
+    made |= form.files(clip)
+    assert {name.partition("/")[0] for name in made} == {"pretrain", "trainval"}
+    texts = {n: c.decode().splitlines() for n, c in made.items() if n.endswith(".txt")}
+    for name, told in texts.items():
+        if name.startswith("pretrain"):
+            begin = told.index("WORD START END ASDSCORE")
+            assert [len(line.split(" ")) for line in told[begin + 1 :]] == [4, 4]
+        else:
+            assert told[0].split(" ")[2:] == ["IT'S", "5", "30", "NOW", "THEN"]
+            assert told[0].split(":")[1].strip() == "IT'S 5 30 NOW THEN"
+    export(corpus, tmp_path / "out", "lrs")
+    (valid,) = rows(tmp_path / "out/valid.ids")
+    assert (tmp_path / "out" / f"{valid}.mp4").is_file() and valid.startswith("trainval/")
 
 
 def test_talknet_finds_files_by_the_first_eleven_letters(corpus, tmp_path):
