@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.ffmpeg_libraries import linked
 from tests.readable import Readable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,8 +80,6 @@ def test_blocks_run_as_they_stand(folder, name, blocks):
         "DAFT_ANALYTICS_ENABLED": "0",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    if "torchcodec.decoders" in packages(blocks):
-        env |= linked(folder / "ffmpeg")
     for language, code in blocks:
         command = [sys.executable, "-c", code] if language == "python" else ["bash", "-ec", code]
         done = subprocess.run(

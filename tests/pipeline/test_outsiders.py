@@ -95,9 +95,9 @@ def test_tables_read_alike_by_pandas_polars_and_duckdb(corpus):
         for name in rows[0]:
             missing = [row[name] is None for row in rows]
             assert by_pandas[name].isna().tolist() == missing or isinstance(rows[0][name], list)
-    lags = duckdb.sql(
+    (lags,) = duckdb.sql(
         f"SELECT count(*), count(video_lag_ms) FROM '{corpus}/manifests/clips/*.parquet'"
-    ).fetchone()
+    ).fetchall()
     measured = [row["video_lag_ms"] for row in Corpus(corpus).rows("clips")]
     assert lags == (len(measured), sum(x is not None for x in measured))
 
