@@ -84,7 +84,7 @@ def _composition(facts: Facts) -> str:
     ]
     if not rows:
         return ""
-    lengths = sorted(facts.clip_frames)
+    lengths = sorted(facts.clip_frames) or [0]
     said = [
         _table(("part", "clips", "length", "speakers", "videos"), rows),
         "",

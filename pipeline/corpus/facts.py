@@ -46,7 +46,7 @@ def facts_of(root: Path) -> Facts:
     frames = {clip["clip_id"]: clip["num_frames"] for clip in clips}
     of_speaker: dict[str, int] = defaultdict(int)
     for clip_id, (_, speaker, _) in samples.items():
-        of_speaker[speaker] += frames[clip_id]
+        of_speaker[speaker] += frames.get(clip_id, 0)
     videos = {video for video, _, _ in samples.values()}
     tracks = {clip["track_id"] for clip in clips}
     return Facts(
@@ -106,7 +106,7 @@ def _parts(samples: Mapping[str, tuple], frames: Mapping[str, int]) -> list[Part
         Part(
             name,
             len(of),
-            sum(frames[clip_id] for clip_id, _, _ in of),
+            sum(frames.get(clip_id, 0) for clip_id, _, _ in of),
             len({speaker for _, _, speaker in of}),
             len({video for _, video, _ in of}),
         )
