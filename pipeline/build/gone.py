@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,10 @@ class Gone:
     """Titles, ids at the site and names of files that nothing else in the corpus has."""
     clips: int = 0
     """Published ones."""
+    files: frozenset[str] = frozenset()
+    """Side files that the ledger names, below `work`."""
+    status: list[dict[str, Any]] = field(default_factory=list)
+    """What the funnel tells afterwards."""
 
     def __bool__(self) -> bool:
         return bool(self.requests or self.sources or self.videos)
@@ -100,7 +104,12 @@ def begun(work: Path) -> Gone | None:
     if not (work / JOURNAL).exists():
         return None
     told = read_json(work / JOURNAL)
-    return Gone(**{k: frozenset(v) if isinstance(v, list) else v for k, v in told.items()})
+    return Gone(
+        **{
+            name: frozenset(v) if isinstance(v, list) and name != "status" else v
+            for name, v in told.items()
+        }
+    )
 
 
 def gone_of(

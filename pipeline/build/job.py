@@ -12,6 +12,7 @@ from typing import Any
 
 from manifests.plain_words import read_json
 from manifests.records import Fetched, Hint, Request
+from pipeline.build import staying_out
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import MAIN_JOB, of_kind
 from pipeline.run import placement, refetch, status, why
@@ -85,6 +86,8 @@ def build(
                 f"{mirror.pull(root, files)} of the corpus brought",
                 file=sys.stderr,
             )
+        staying_out.complete(root, files)
+        wanted = staying_out.without(wanted, files.folder)
         known = Given(remember(files, wanted.requests), remember_hints(files, wanted.hints))
         outcome = _run(known, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
@@ -148,6 +151,7 @@ def _finish(root, files, config, entries, started) -> Outcome:
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
+    staying_out.take_out_again(root, files, entries)
     report = _report(root) if len(done.samples) <= REPORTED_CLIPS else None
     return Outcome(
         rows,

@@ -11,6 +11,7 @@ from manifests.corpus import Corpus, shards_of
 from manifests.files import atomic_path
 from manifests.shards import SampleIndex, ShardError
 from pipeline.export.job import FACTS, Exported
+from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 
@@ -22,9 +23,12 @@ def export_whole(root: Path, out: Path, name: str, push: str | None = None) -> E
     if name == "links":
         from pipeline.export.links import write_links
 
-        return write_links(Corpus(root), out)
+        done = write_links(Corpus(root), out)
+        made.note(root, out, "export", as_=name)
+        return done
     refuse_inside(root, out)
     own = claim(out, "export", [FACTS])
+    made.note(root, out, "export", as_=name, push=push)
     with CorpusLock(out / "work"):
         done = Exported(name)
         if name == "huggingface":

@@ -14,8 +14,8 @@ from typing import Any
 from manifests import records as rec
 from pipeline.graph import HINTS, Node, check_graph, context_name
 from pipeline.run.finished import Finished
-from pipeline.run.left_out import without
 from pipeline.run.ledger import Entry, Ledger, digest, failed_retryable
+from pipeline.run.left_out import without
 from pipeline.run.pools import Ended, Pools
 from pipeline.run.refetch import Refetch
 from pipeline.run.stage_runner import Done, Job
@@ -333,7 +333,7 @@ class Runner:
         self._finish(whole.node, entry, number, "finished")
 
     def _without_removed(self, node: Node, entry: Entry) -> Entry:
-        """The entry without what was taken out of the corpus; media that was fetched for it goes."""
+        """The entry without what was taken out of the corpus; media fetched for it goes."""
         kept, gone = without(entry, self.policy.removed) if self.policy.removed else (entry, [])
         if gone and node is self._fetcher:
             self.files.drop(written_by(node.stage(), entry.unit, gone))

@@ -131,9 +131,7 @@ def read(work: Path) -> Removed:
             raise ValueError(f"format {told['format']}")
         return Removed(
             [
-                Group(
-                    str(g["salt"]), {str(k): set(map(str, v)) for k, v in g["digests"].items()}
-                )
+                Group(str(g["salt"]), {str(k): set(map(str, v)) for k, v in g["digests"].items()})
                 for g in told["groups"]
             ],
             [Face(str(f["embedder"]), list(f["embedding"]), f["distance"]) for f in told["faces"]],
