@@ -11,10 +11,9 @@ import numpy as np
 
 from manifests.corpus import Corpus
 from manifests.plain_words import sentence
-from pipeline.config.build_config import load_config
+from pipeline.config.build_config import BuildConfig, load_config
 from pipeline.config.settings import ConfigError
 from stages.backends.registry import distance_scale
-from stages.faces.identity import IdentityConfig
 
 NEARLY = 1.2
 """Times the limit: tracks as far are shown, and stay."""
@@ -40,10 +39,7 @@ def photo_limit(corpus: Corpus, embedder: str, distance: float | None) -> float:
     """How far an embedding of this embedder may be from a photo's: `identity.target_distance` of
     the corpus's config, which is calibrated for photos, in the embedder's own unit."""
     if distance is None:
-        try:
-            distance = load_config(str(corpus.root / "config.yaml")).identity.target_distance
-        except (OSError, ConfigError):
-            distance = IdentityConfig().target_distance
+        distance = config_of(corpus).identity.target_distance
     return distance * distance_scale(embedder)
 
 
@@ -99,3 +95,11 @@ def means_of(
             name = speaker_of.get(row["track_id"], row["track_id"])
             rows[name, row["embedder"]].append(row["embedding"])
     return {key: np.array(found).mean(0) for key, found in rows.items()}
+
+
+def config_of(corpus: Corpus) -> BuildConfig:
+    """The settings that a corpus was built with; those of a build where they cannot be read."""
+    try:
+        return load_config(str(corpus.root / "config.yaml"))
+    except (OSError, ConfigError):
+        return BuildConfig()

@@ -152,3 +152,56 @@ def _tell_rest(told) -> None:
         sys.exit(EXIT_FAILED)
     if told.chosen is not None and told.chosen.gone:
         click.echo("nothing of it is found in the corpus's files; the seals are new", err=True)
+
+
+@click.command()
+@click.argument("corpora", type=CORPUS, nargs=-1, required=True)
+@click.option(
+    "--reject", is_flag=True, help="Mark all but one of the same clips; the next build leaves them."
+)
+@click.option("--check", is_flag=True, help="Exit 1 where something is in training and in judging.")
+@click.option("--all", "everything", is_flag=True, help="Show all pairs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def dedup(corpora, reject, check, everything, as_json) -> None:
+    """Clips that are one recording in one corpus, by sound and face. With several corpora: videos,
+    clips and persons that two of them share, and what is training in one and judging in another."""
+    from pipeline.care import dedup as run
+
+    if reject and len(corpora) > 1:
+        raise click.UsageError("--reject marks clips of one corpus; give one")
+    found = run.dedup([c.folder for c in corpora])
+    if reject:
+        run.reject(corpora[0].folder, found)
+    leaks = sum(pair.leaks for pair in found.pairs)
+    if as_json:
+        emit([p.told() for p in found.pairs], [], as_json)
+    else:
+        _tell_pairs(found, everything)
+    for line in found.damaged[:SHOWN]:
+        click.echo(f"yld: {line}", err=True)
+    if found.not_compared:
+        click.echo(f"yld: no persons were compared: {found.not_compared}", err=True)
+    told = f"{found.num_clips} clips: {len(found.pairs)} pairs are the same, {leaks} of them leak"
+    click.echo(told, err=True)
+    if found.rejected:
+        click.echo(
+            f"{len(found.rejected)} clips are marked; the next build leaves them out", err=True
+        )
+    if check and leaks:
+        sys.exit(EXIT_FAILED)
+
+
+def _tell_pairs(found, everything: bool) -> None:
+    rows = [{name: _cell(value) for name, value in p.told().items()} for p in found.pairs]
+    shown = rows if everything else rows[:SHOWN]
+    if shown:
+        click.echo(table(shown, list(shown[0])))
+    if len(shown) < len(rows):
+        click.echo(f"and {len(rows) - len(shown)} more (--all)")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "leaks" if value else ""
+    return "-" if value in (None, "") else value
