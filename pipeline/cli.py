@@ -70,6 +70,7 @@ for command in (
     shards.shards,
     compare.compare,
     care.remove,
+    care.merge,
     care.dedup,
     export.export,
     machine.doctor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -151,19 +152,21 @@ def _finish(root, files, config, entries, started) -> Outcome:
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
-    staying_out.take_out_again(root, files, entries)
-    report = _report(root) if len(done.samples) <= REPORTED_CLIPS else None
-    return Outcome(
+    outcome = Outcome(
         rows,
         len(done.samples),
         status.failure_rate(entries),
         len(status.failed_units(entries)),
         why.commonest(why.of_entries(entries)),
-        report,
+        None,
         len({s.video_id for s in done.samples}),
         time.monotonic() - started,
         tuple(_notes(files, root, config, entries, rows, len(done.left_out))),
     )
+    staying_out.take_out_again(root, files, entries)  # after it the ledger lacks some of them
+    if len(done.samples) <= REPORTED_CLIPS:
+        return dataclasses.replace(outcome, report=_report(root))
+    return outcome
 
 
 def _report(root: Path) -> Path:

@@ -37,7 +37,8 @@ def without(wanted: Given, work: Path) -> Given:
     theirs = {h.request_id for h in wanted.hints if _is_of(removed, h)} - known
     kept = [r for r in wanted.requests if r.request_id not in theirs and not removed.holds(r)]
     if num := len(wanted.requests) - len(kept):
-        _say(f"{num} sources were taken out of this corpus with `yld remove` and stay out")
+        was = "source was" if num == 1 else "sources were"
+        _say(f"{num} {was} taken out of this corpus with `yld remove`, and not taken in again")
     ids = {r.request_id for r in kept}
     return Given(kept, [h for h in hints if h.request_id in ids])
 
@@ -57,7 +58,8 @@ def take_out_again(root: Path, files: WorkFiles, entries: Entries) -> None:
     from pipeline.build.gone import gone_of
 
     told = len(requests) + len(sources) + len(videos)
-    _say(f"{told} sources are again what was taken out of this corpus; they go too")
+    came = "source brings" if told == 1 else "sources bring"
+    _say(f"{told} {came} again what was taken out of this corpus; all that is of it goes")
     gone = gone_of(Corpus(root), requests, sources, videos)
     taking_out.take_out(root, files, gone)
 

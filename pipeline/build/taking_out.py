@@ -66,7 +66,7 @@ def take_out(
     kept.faces += [face for face in faces if face not in kept.faces]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     kept.times.append({"at": now, "videos": len(gone.videos), "clips": gone.clips})
-    gone = _with_ledger(root, files, gone)
+    gone = _with_ledger(root, gone)
     gone.keep(files.folder)  # before the record: what it keeps out can be completed
     files.write(record.NAME, kept.as_text())
     _Taking(root, files, gone).run()
@@ -80,9 +80,20 @@ def complete(root: Path, files: WorkFiles) -> Gone | None:
     return gone
 
 
-def _with_ledger(root: Path, files: WorkFiles, gone: Gone) -> Gone:
+def _with_ledger(root: Path, gone: Gone) -> Gone:
     """Also the side files that the ledger names, and what the funnel will tell."""
-    ledger = Ledger(files.folder / LEDGER)
+    side_files, status = _looked(root, gone)
+    return replace(gone, files=frozenset(side_files), status=status)
+
+
+def status_without(root: Path, gone: Gone) -> list[dict[str, Any]]:
+    """The funnel of a corpus without what goes."""
+    return _looked(root, gone)[1]
+
+
+def _looked(root: Path, gone: Gone) -> tuple[set[str], list[dict[str, Any]]]:
+    """What the ledger says of it: side files, and the funnel afterwards."""
+    ledger = Ledger(root / "work" / LEDGER)
     side_files: set[str] = set()
     last: dict[tuple[str, str], Counter[str]] = {}
     for row in ledger.rows():
@@ -90,7 +101,7 @@ def _with_ledger(root: Path, files: WorkFiles, gone: Gone) -> Gone:
             results = json.loads(row.text)["results"]
         except (ValueError, KeyError, TypeError):
             continue
-        kept = _kept(gone, row.unit, results) or []
+        kept = kept_results(gone, row.unit, results) or []
         if kept != results:
             fewer = last[row.stage, row.unit] = _counted(results)  # the newest entry counts
             fewer.subtract(_counted(kept))
@@ -100,11 +111,12 @@ def _with_ledger(root: Path, files: WorkFiles, gone: Gone) -> Gone:
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
     for (stage, _), fewer in last.items():
         by_stage[stage].update(fewer)
-    status = [_with_fewer(row, by_stage[row["stage"]]) for row in Corpus(root).status()]
-    return replace(gone, files=frozenset(side_files), status=status)
+    return side_files, [_with_fewer(r, by_stage[r["stage"]]) for r in Corpus(root).status()]
 
 
-def _kept(gone: Gone, unit: str, results: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def kept_results(
+    gone: Gone, unit: str, results: list[dict[str, Any]]
+) -> list[dict[str, Any]] | None:
     """Results of an entry without what goes; None where all of it goes."""
     if gone.has(unit):
         return None
@@ -177,7 +189,7 @@ class _Taking:
             results = entry["results"]
         except (ValueError, KeyError, TypeError):
             return None if self.gone.has(row.unit) else row.text
-        kept = _kept(self.gone, row.unit, results)
+        kept = kept_results(self.gone, row.unit, results)
         if kept is None or kept == results:
             return row.text if kept else None
         return json.dumps(entry | {"results": kept}, separators=(",", ":"), ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -152,6 +153,47 @@ def _tell_rest(told) -> None:
         sys.exit(EXIT_FAILED)
     if told.chosen is not None and told.chosen.gone:
         click.echo("nothing of it is found in the corpus's files; the seals are new", err=True)
+
+
+@click.command()
+@click.argument("first", metavar="A", type=CORPUS)
+@click.argument("second", metavar="B", type=CORPUS)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the merged corpus: a new one, or one that this command began.",
+)
+@click.option(
+    "--splits",
+    type=click.Choice(["keep", "anew"]),
+    default="keep",
+    show_default=True,
+    help="keep: A's parts stay and its rule divides B's clips; anew: all are divided again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@friendly
+def merge(first, second, out, splits, as_json) -> None:
+    """Two corpora as one: A, with B's videos appended. Both stay as they are."""
+    from pipeline.care.merge import merge as run
+
+    done = run(first.folder, second.folder, out, anew=splits == "anew")
+    moved = [{"was": w, "is": i, "clips": n} for (w, i), n in sorted(done.moved.items())]
+    if as_json:
+        emit([vars(done) | {"moved": moved}], [], as_json)
+        return
+    click.echo(f"{done.clips[0]} clips of A and {done.clips[1]} of B. {done.sentence}")
+    if done.twice:
+        click.echo(f"{done.twice} videos are in both: A's clips of them are taken")
+    if done.kept_out:
+        click.echo(f"{done.kept_out} videos stay out: one of the two had removed them")
+    for title, rows in (("the same person", done.joined), ("alike, named differently", done.alike)):
+        for name, known, ratio in rows[:SHOWN]:
+            click.echo(f"{title}: {name} of B is {known} of A ({ratio:.2f} of the limit)")
+        if len(rows) > SHOWN:
+            click.echo(f"and {len(rows) - SHOWN} more (--json)")
+    for row in moved:
+        click.echo(f"{row['clips']} clips that were {row['was']} are {row['is']} now")
 
 
 @click.command()

@@ -196,6 +196,13 @@ class Ledger:
                 elif (number := self._number(stage, row.unit, data["key"])) is not None:
                     self._database.execute("DELETE FROM entries WHERE id = ?", (number,))
 
+    def adopt(self, text: str) -> None:
+        """Keep an entry of another ledger, if there is none of its stage, unit and key. Raises
+        ValueError and KeyError for what is none."""
+        data = _mapping(text)
+        if self._number(data["stage"], data["unit"], data["key"]) is None:
+            self._insert(data, text, is_sent=not self._is_mirrored)
+
     def rewrite(self, edit: Callable[[Row], str | None]) -> int:
         """Have the text that `edit` gives in the place of every entry's own, and no entry where it
         gives None; how many changed. Nothing of the old text stays in the ledger's files, nor in
