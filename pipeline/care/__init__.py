@@ -1,1 +1,1 @@
-"""Care for the people and videos in corpora: what is taken out, what is one, what is there twice."""
+"""Care for people and videos in corpora: what is taken out, what is one, what is there twice."""
