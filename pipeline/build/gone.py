@@ -104,12 +104,11 @@ def begun(work: Path) -> Gone | None:
     if not (work / JOURNAL).exists():
         return None
     told = read_json(work / JOURNAL)
-    return Gone(
-        **{
-            name: frozenset(v) if isinstance(v, list) and name != "status" else v
-            for name, v in told.items()
-        }
-    )
+    fields: dict[str, Any] = {
+        name: frozenset(v) if isinstance(v, list) and name != "status" else v
+        for name, v in told.items()
+    }
+    return Gone(**fields)
 
 
 def gone_of(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from manifests.plain_words import read_json
 from manifests.records import Hint
@@ -46,7 +47,9 @@ def without(wanted: Given, work: Path) -> Given:
 def take_out_again(root: Path, files: WorkFiles, entries: Entries) -> None:
     """Sources and videos in which a stage met what was removed: the same bytes by another link, the
     same video in a list, the face of somebody whose face is remembered."""
-    requests, sources, videos = set(), set(), set()
+    requests: set[str] = set()
+    sources: set[str] = set()
+    videos: set[str] = set()
     for name, units in entries.items():
         for unit, entry in fallen(units):
             for result in entry.results:
@@ -68,7 +71,7 @@ def _is_of(removed: Removed, hint: Hint) -> bool:
     return removed.has("speaker", speaker_id(hint))
 
 
-def _known(work: Path) -> Iterable[dict]:
+def _known(work: Path) -> Iterable[dict[str, Any]]:
     path = work / "requests.json"
     return read_json(path) if path.exists() else []
 

@@ -250,7 +250,7 @@ def _work(a: _Side, b: _Side, work: Path) -> None:
         _side_files(side, work)
     ledger.close()
     for name in ("requests.json", "hints.json"):
-        rows = {}
+        rows: dict[str, Any] = {}
         for side in (a, b):
             if (side.work / name).exists():
                 for row in read_json(side.work / name):
@@ -311,13 +311,16 @@ def _publish(a: _Side, b: _Side, out: Path, done: Merged, *, anew: bool) -> None
     videos = {v.video_id: v for v in tables["videos"]}
     samples = [(a, s) for s in a.rows("samples")] + [(b, s) for s in b.rows("samples")]
     speaker_of = {s.clip_id: s.speaker_id for _, s in samples}
-    frozen = a.published.splits
-    if frozen is None or splits.is_open(frozen, [s.split for s in a.rows("samples")]):
-        anew = True  # as where A is appended to: nothing of it is val or test yet
+    before = a.published.splits
+    # Where A was too small, nothing of it is val or test yet: as where it is appended to.
+    if before is None or splits.is_open(before, [s.split for s in a.rows("samples")]):
+        anew = True
+    rendered = [clips[s.clip_id] for _, s in samples]
+    frozen = before or {}
     if anew:
-        rendered = [clips[s.clip_id] for _, s in samples]
         frozen = splits.freeze(config.splits, rendered, speaker_of, said.parts)
-    taken, rejects = [], []
+    taken: list[From] = []
+    rejects: list[rec.Reject] = []
     for side, sample in samples:
         part: str | None = sample.split
         if anew or side is b:
@@ -358,8 +361,8 @@ def _publish(a: _Side, b: _Side, out: Path, done: Merged, *, anew: bool) -> None
 def _rows(a: _Side, b: _Side, table: str) -> list[Any]:
     """A's and B's, each record once, in the order of a build."""
     if table in ("rejects", "failures"):
-        both = {(r.stage, r.item_id): r for side in (b, a) for r in side.rows(table)}
-        return [both[key] for key in sorted(both)]
+        fell = {(r.stage, r.item_id): r for side in (b, a) for r in side.rows(table)}
+        return [fell[key] for key in sorted(fell)]
     both = {rec.record_id(r): r for side in (b, a) for r in side.rows(table)}
     return [both[key] for key in sorted(both)]
 

@@ -1,7 +1,8 @@
 """Where something still stands in a folder: bytes of all files, and what is packed in them.
 
 Compressed content is looked through unpacked: tables (Parquet), the ledger (SQLite, its free pages
-as raw bytes too), batches. Tars hold their members as they are.
+as raw bytes too), batches. Of what may be terabytes only that is read which can name anything: of
+tars names and `json`, of media the names.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import json
 import mmap
 import re
 import sqlite3
+import tarfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 
+MEDIA = "media"
+"""Folder of what was fetched."""
 PARQUET, SQLITE = b"PAR1", b"SQLite format 3\0"
 
 
@@ -30,7 +33,7 @@ def traces(root: Path, needles: Collection[str]) -> list[tuple[str, str]]:
     found = set()
     for path in sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
         name = path.relative_to(root).as_posix()
-        for content in chain((name.encode("utf-8", "backslashreplace"),), _contents(path)):
+        for content in _contents(path, name):
             found.update((name, hit.decode("utf-8", "replace")) for hit in pattern.findall(content))
     return sorted(found)
 
@@ -40,8 +43,12 @@ def _as_json(text: str) -> bytes:
     return json.dumps(text)[1:-1].encode()
 
 
-def _contents(path: Path) -> Iterator[bytes | mmap.mmap]:
-    if not path.stat().st_size:
+def _contents(path: Path, name: str) -> Iterator[bytes | mmap.mmap]:
+    yield name.encode("utf-8", "backslashreplace")
+    if not path.stat().st_size or path.parent.name == MEDIA:
+        return
+    if path.suffix == ".tar" and (told := _tar(path)) is not None:
+        yield told
         return
     with open(path, "rb") as file:
         head = file.read(16)
@@ -53,6 +60,25 @@ def _contents(path: Path) -> Iterator[bytes | mmap.mmap]:
         yield from _database(path)
     elif path.name.endswith(".jsonl.z"):
         yield zlib.decompress(path.read_bytes())
+
+
+def _tar(path: Path) -> bytes | None:
+    """Names of the members, and those that are text; None for what cannot be read as a tar, and is
+    looked through as it is."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return b"\n".join(
+                member.name.encode("utf-8", "surrogateescape") + _text(tar, member)
+                for member in tar
+                if member.isreg()
+            )
+    except (tarfile.TarError, OSError):
+        return None
+
+
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member) if member.name.endswith(".json") else None
+    return b"" if file is None else file.read()
 
 
 def _table(path: Path) -> Iterator[bytes]:

@@ -306,3 +306,50 @@ def test_a_ledger_is_rewritten_entry_by_entry(tmp_path):
     kept = ledger.get("s", "b", "k")
     assert kept is not None and kept.results == []
     assert ledger.get("s", "c", "k") is not None
+
+
+@pytest.mark.slow
+def test_at_an_address_it_goes_there_too(built, tmp_path, monkeypatch):
+    """An object store: what was mirrored, side files, and the ledger's batches."""
+    from pipeline.storage import mirror
+    from tests.buckets import served_bucket
+
+    gone, address = built.shown[3], "s3://corpora/mine"
+    monkeypatch.setenv("YLD_CACHE", str(tmp_path / "cache"))
+    with served_bucket(monkeypatch) as bucket:
+        root = shutil.copytree(built.root, tmp_path / "corpus")
+        files = WorkFiles(root / "work", f"{address}/work")
+        ledger = Ledger(root / "work" / "ledger", files)
+        ledger.rewrite(lambda row: row.text)  # nothing was sent yet
+        ledger.send()
+        files.flush()
+        ledger.settle()
+        ledger.close()
+        sides = [
+            p for f in ("shots", "tracks", "clips", "media") for p in (root / "work" / f).iterdir()
+        ]
+        files.send(p.relative_to(root / "work").as_posix() for p in sides)
+        files.write("requests.json", (root / "work" / "requests.json").read_text())
+        mirror.push(root, files)
+        mirror.send_state(files)
+
+        def there() -> bytes:
+            bucket.invalidate_cache()
+            names = bucket.find("corpora/mine")
+            found = [n.encode() + bucket.cat_file(n) for n in names]
+            found += [zlib.decompress(bucket.cat_file(n)) for n in names if n.endswith(".z")]
+            return b"\n".join(found)
+
+        assert all(word.encode() in there() for word in words_of(gone)[:4])
+        told = remove(root, Wanted(videos=[gone.video_id]), files)
+        assert told.traces == [] and verify(root) == []
+        assert [word for word in words_of(gone) if word.encode() in there()] == []
+        assert mirror.differences(root, files) == []
+        assert bucket.exists(f"corpora/mine/work/{record.NAME}")
+        shutil.rmtree(root / "work" / "ledger")
+        assert mirror.pull_state(files) > 0
+        again = Ledger(root / "work" / "ledger", files)
+        other = built.shown[2]
+        entry = built.entries["clips"][other.video_id]
+        assert again.get("clips", other.video_id, entry.key) == entry
+        again.close()
