@@ -10,9 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any
 from manifests import records as rec
 from manifests.corpus import Corpus
 from manifests.files import atomic_path, write_atomic
-from manifests.plain_words import read_json
 from manifests.schema import TABLES, write_table
 from manifests.shards import SampleIndex, index_name, read_samples, write_samples
 from manifests.splits import EmptySplitError
@@ -31,10 +29,8 @@ from pipeline.build.gone import JOURNAL, Gone, begun
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
 from pipeline.build.rebuilt import FILE as REBUILT
-from pipeline.corpus import marks
+from pipeline.build.work_without import Work, looked
 from pipeline.run.entry import decode
-from pipeline.run.events import NAME as LOG
-from pipeline.run.ledger import Ledger, Row
 from pipeline.run.steps import Steps
 from pipeline.storage import removed as record
 from pipeline.storage.own_folder import OwnFolder, claim
@@ -82,56 +78,8 @@ def complete(root: Path, files: WorkFiles) -> Gone | None:
 
 def _with_ledger(root: Path, gone: Gone) -> Gone:
     """Also the side files that the ledger names, and what the funnel will tell."""
-    side_files, status = _looked(root, gone)
+    side_files, status = looked(root, gone)
     return replace(gone, files=frozenset(side_files), status=status)
-
-
-def status_without(root: Path, gone: Gone) -> list[dict[str, Any]]:
-    """The funnel of a corpus without what goes."""
-    return _looked(root, gone)[1]
-
-
-def _looked(root: Path, gone: Gone) -> tuple[set[str], list[dict[str, Any]]]:
-    """What the ledger says of it: side files, and the funnel afterwards."""
-    ledger = Ledger(root / "work" / LEDGER)
-    side_files: set[str] = set()
-    last: dict[tuple[str, str], Counter[str]] = {}
-    for row in ledger.rows():
-        try:
-            results = json.loads(row.text)["results"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        kept = kept_results(gone, row.unit, results) or []
-        if kept != results:
-            fewer = last[row.stage, row.unit] = _counted(results)  # the newest entry counts
-            fewer.subtract(_counted(kept))
-            found = (r for result in results for r in result["records"] or ())
-            side_files.update(name for r in found if gone.has_row(r) for name in _side_files(r))
-    ledger.close()
-    by_stage: dict[str, Counter[str]] = defaultdict(Counter)
-    for (stage, _), fewer in last.items():
-        by_stage[stage].update(fewer)
-    return side_files, [_with_fewer(r, by_stage[r["stage"]]) for r in Corpus(root).status()]
-
-
-def kept_results(
-    gone: Gone, unit: str, results: list[dict[str, Any]]
-) -> list[dict[str, Any]] | None:
-    """Results of an entry without what goes; None where all of it goes."""
-    if gone.has(unit):
-        return None
-    kept = []
-    for result in results:
-        if not gone.has(result["item_id"]):
-            records = result["records"]
-            stay = records and [r for r in records if not gone.has_row(r)]
-            kept.append(result if stay == records else result | {"records": stay})
-    return kept
-
-
-def _with_fewer(row: dict[str, Any], fewer: Counter[str]) -> dict[str, Any]:
-    now = row | {c: max(0, row[c] - fewer[c]) for c in COUNTS if c in row}
-    return now | {"inputs": sum(now[c] for c in ("accepted", "rejected", "failed", "pending"))}
 
 
 class _Taking:
@@ -144,17 +92,7 @@ class _Taking:
         name = corpus.name
         for seal in ("SHA256SUMS", "manifests/SHA256SUMS"):
             (self.root / seal).unlink(missing_ok=True)  # until they are true again
-        steps: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("what was asked for", self._requests),
-            ("ledger", self._ledger),
-            ("side files", self._work_files),
-            ("log", self._log),
-            ("shards", self._shards),
-            ("tables", self._tables),
-            ("what is published", self._published),
-            ("descriptions", lambda: self._describe(name)),
-            ("report", self._report),
-        )
+        steps = self.steps(name)
         with Steps("remove", len(steps), "steps") as told:
             for words, step in steps:
                 told.at(words)
@@ -162,76 +100,20 @@ class _Taking:
                 told.done()
         (self.work / JOURNAL).unlink()
 
-    # -- below work ------------------------------------------------------------------------------
-
-    def _requests(self) -> None:
-        for name in ("requests.json", "hints.json"):
-            if (self.work / name).exists():
-                rows = [r for r in read_json(self.work / name) if not self.gone.has_row(r)]
-                self.files.write(name, json.dumps(rows, indent=1))
-        if (self.work / marks.NAME).exists():
-            kept = {c: m for c, m in marks.read(self.work).items() if not self.gone.has(c)}
-            marks.write(self.work, kept)
-
-    def _ledger(self) -> None:
-        ledger = Ledger(self.work / LEDGER, self.files)
-        ledger.rewrite(self._edited)
-        self.files.drop(self.files.listed(LEDGER))  # of an address: all that is left is sent anew
-        ledger.send()
-        self.files.flush()
-        ledger.settle()
-        ledger.close()
-
-    def _edited(self, row: Row) -> str | None:
-        """The text of an entry without what goes; None where nothing stays of it."""
-        try:
-            entry = json.loads(row.text)
-            results = entry["results"]
-        except (ValueError, KeyError, TypeError):
-            return None if self.gone.has(row.unit) else row.text
-        kept = kept_results(self.gone, row.unit, results)
-        if kept is None or kept == results:
-            return row.text if kept else None
-        return json.dumps(entry | {"results": kept}, separators=(",", ":"), ensure_ascii=False)
-
-    def _work_files(self) -> None:
-        inside = [*self.gone.files]
-        for path in sorted(self.work.rglob("*")):
-            name = path.relative_to(self.work).as_posix()
-            if path.is_symlink() or name.split("/")[0] == LEDGER:
-                continue
-            if path.is_dir() and self.gone.has(path.name):
-                shutil.rmtree(path)  # of a download that was stopped
-            elif path.is_file() and "/" in name and self.gone.has_file(path.name):
-                inside.append(name)
-        inside += [n for n in self._far_files() if self.gone.has_file(n.rpartition("/")[2])]
-        self.files.drop(dict.fromkeys(inside))
-
-    def _far_files(self) -> list[str]:
-        """Names of all work files at the address but the ledger's."""
-        folders = ("shots", "tracks", "clips", "media", "sync")
-        return [n for folder in folders for n in self.files.listed(folder)]
-
-    def _log(self) -> None:
-        """Runs that are over, without the lines that are about it."""
-        path = self.work / LOG
-        if not path.exists():
-            return
-        with (
-            atomic_path(path) as temporary,
-            open(path, encoding="utf-8") as old,
-            open(temporary, "w", encoding="utf-8") as new,
-        ):
-            new.writelines(line for line in old if not self._is_logged(line))
-
-    def _is_logged(self, line: str) -> bool:
-        try:
-            values = [v for v in json.loads(line).values() if isinstance(v, str)]
-        except (ValueError, AttributeError):
-            return self.gone.has_text(line)
-        return any(
-            v in self.gone.addresses or self.gone.has(v) or self.gone.has_text(v) for v in values
-        )
+    def steps(self, name: str) -> list[tuple[str, Callable[[], None]]]:
+        """What is done, in this order, each with words for it."""
+        below = Work(self.files, self.gone)
+        return [
+            ("what was asked for", below.requests),
+            ("ledger", below.ledger),
+            ("side files", below.side_files),
+            ("log", below.log),
+            ("shards", self._shards),
+            ("tables", self._tables),
+            ("what is published", self._published),
+            ("descriptions", lambda: self._describe(name)),
+            ("report", self._report),
+        ]
 
     # -- what is published -----------------------------------------------------------------------
 
@@ -396,24 +278,3 @@ def _part(path: Path, kind: type) -> list[Any]:
     import pyarrow.parquet as pq
 
     return [decode(kind, row) for row in pq.read_table(path, partitioning=None).to_pylist()]
-
-
-def _counted(results: list[dict[str, Any]]) -> Counter[str]:
-    """What the funnel counts of them."""
-    total: Counter[str] = Counter()
-    for result in results:
-        total["accepted"] += result["records"] is not None
-        total["rejected"] += result["reject"] is not None
-        total["failed"] += result["failure"] is not None
-        total["outputs"] += len(result["records"] or ())
-    return total
-
-
-def _side_files(found: dict[str, Any]) -> Iterator[str]:
-    """Files below `work` that a record names: media that was fetched, captions, side files."""
-    for name in ("media_path", "faces_path", "payload_path", "caption_paths"):
-        value = found.get(name)
-        for path in value if isinstance(value, list) else [value]:
-            is_ours = isinstance(path, str) and path and not Path(path).is_absolute()
-            if is_ours and ".." not in Path(path).parts:
-                yield path

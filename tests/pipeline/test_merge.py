@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from manifests.corpus import Corpus
 from manifests.shards import read_samples
 from pipeline.build.published import read as read_published
-from pipeline.care.merge import JOURNAL, MergeError, merge
+from pipeline.care.merge import JOURNAL, merge
 from pipeline.care.remove import remove
+from pipeline.care.sides import MergeError
 from pipeline.care.targets import Wanted
 from pipeline.cli import main
 from pipeline.config.build_config import BuildConfig

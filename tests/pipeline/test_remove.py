@@ -7,8 +7,10 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import sys
 import zlib
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -148,29 +150,27 @@ def test_what_is_next_to_it_is_the_same_as_if_it_had_never_been_there(built, cor
     assert shards(corpus) == before and verify(corpus) == []
 
 
+@contextmanager
+def stopping_at(monkeypatch, step: int) -> Iterator[None]:
+    """A removal inside ends before a step, as if it were killed."""
+    steps = taking_out._Taking.steps
+
+    def stopped(self, name):
+        found = steps(self, name)
+        found[step] = (found[step][0], lambda: sys.exit(137))
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(taking_out._Taking, "steps", stopped)
+        yield
+
+
 @pytest.mark.parametrize("step", range(9))
 def test_a_removal_that_was_stopped_is_completed(built, corpus, without_one, monkeypatch, step):
     """After each of its steps; the outcome is that of one which was not stopped."""
     gone = built.shown[7]
-    names = (
-        "_requests",
-        "_ledger",
-        "_work_files",
-        "_log",
-        "_shards",
-        "_tables",
-        "_published",
-        "_describe",
-        "_report",
-    )
-
-    def stopped(self, *args):
-        raise SystemExit(137)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(taking_out._Taking, names[step], stopped)
-        with pytest.raises(SystemExit):
-            remove(corpus, Wanted(videos=[gone.video_id]))
+    with stopping_at(monkeypatch, step), pytest.raises(SystemExit):
+        remove(corpus, Wanted(videos=[gone.video_id]))
     assert begun(corpus / "work") is not None
     told = remove(corpus, Wanted())
     assert told.was_completed and told.traces == [] and verify(corpus) == []
@@ -179,10 +179,8 @@ def test_a_removal_that_was_stopped_is_completed(built, corpus, without_one, mon
 
 def test_a_build_completes_a_removal_that_was_stopped(built, corpus, monkeypatch, capsys):
     gone = built.shown[7]
-    with monkeypatch.context() as patched:
-        patched.setattr(taking_out._Taking, "_shards", lambda self: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            remove(corpus, Wanted(videos=[gone.video_id]))
+    with stopping_at(monkeypatch, 4), pytest.raises(SystemExit):
+        remove(corpus, Wanted(videos=[gone.video_id]))
     staying_out.complete(corpus, WorkFiles(corpus / "work"))
     assert "completed first" in capsys.readouterr().err
     assert verify(corpus) == [] and not traces(corpus, words_of(gone))
