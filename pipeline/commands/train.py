@@ -224,7 +224,6 @@ def _train_model(
 
     import torch  # isort: skip
 
-    own_folder.claim(out, "training")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
@@ -245,7 +244,8 @@ def _train_model(
     )
     from pipeline.storage.lock import CorpusLock
 
-    with CorpusLock(out / "work"):  # of two trainings in one folder the second would undo the first
+    # Of two trainings in one folder the second would undo the first.
+    with own_folder.claimed(out, "training"), CorpusLock(out / "work"):
         if ranks > 1:
             from training.harness.cluster import train_together
 
