@@ -63,8 +63,9 @@ def take_out(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     kept.times.append({"at": now, "videos": len(gone.videos), "clips": gone.clips})
     gone = _with_ledger(root, gone)
-    gone.keep(files.folder)  # before the record: what it keeps out can be completed
+    # The record first: stopped before the journal, a build finds what it must not bring.
     files.write(record.NAME, kept.as_text())
+    gone.keep(files.folder)
     _Taking(root, files, gone).run()
 
 
