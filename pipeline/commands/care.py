@@ -92,7 +92,7 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
         "videos": len(gone.videos),
         "sources": len(gone.sources),
         "clips": gone.clips,
-        "shards_rewritten": len(told.shards),
+        "shards": len(told.shards),
         "speakers": sorted(chosen.speakers),
         "clips_of_others": chosen.others,
         "faces_remembered": len(chosen.faces),
@@ -128,7 +128,7 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
         return
     click.echo(
         f"{verb}: {len(gone.videos)} videos of {len(gone.sources)} sources with {gone.clips} "
-        f"clips; {len(told.shards)} shards {'were' if is_done else 'would be'} written again"
+        f"clips, which {'stood' if is_done else 'stand'} in {len(told.shards)} shards"
     )
     if chosen.others:
         whose = ", ".join(f"{n} of {who}" for who, n in sorted(chosen.others.items())[:SHOWN])
