@@ -84,7 +84,9 @@ def judged(
         system.hear(example)
     random = np.random.default_rng([seed, 7])
     rows = try_model(system, model, examples, examples, synchronous, None, random)
-    return rows, np.array([model.confidence(np.asarray(r.curve), r.seconds) for r in rows])
+    return rows, np.array(
+        [model.confidence(np.asarray(r.curve), r.seconds, r.speech_s) for r in rows]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,9 @@ FRAME_ERROR_MS = 40.0
 MEASURED_FROM = 0.75
 """Confidence of the landmark synchrony model from which an offset counts as measured."""
 
+LEAST_SPEECH_S = 0.2
+"""Added to the seconds of speech before their logarithm is taken: none is not infinitely few."""
+
 DRIFT_ERROR = 20.0
 """Standard error in ms per minute up to which a drift is told."""
 
@@ -96,10 +99,11 @@ def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray |
     return np.where(total > 0.5 * weight.sum(), mean, np.nan)
 
 
-def evidence(peak: Peak, seconds: float) -> np.ndarray:
-    """What confidence is made of, float64 [14] (or [4] where no votes were counted): the peak's
-    numbers, and their products with each other and with the logarithm of the length, since a
-    height of long speech says more than the same of short."""
+def evidence(peak: Peak, seconds: float, speech_s: float | None = None) -> np.ndarray:
+    """What confidence is made of, float64 [17] (or [4] where no votes were counted): the peak's
+    numbers, how much of the length is speech (all of it where that is not known), and their
+    products with each other and with the logarithm of the length, since a height of long speech
+    says more than the same of short."""
     plain = [peak.height, peak.margin, np.log(np.clip(seconds, 0.5, 30.0)), 1.0]
     if np.isnan(peak.mass):
         return np.array(plain)
@@ -108,13 +112,18 @@ def evidence(peak: Peak, seconds: float) -> np.ndarray:
     alone = [odds, spread, np.sqrt(spread), float(peak.is_at_limit)]
     height, margin, length, _ = plain
     together = [height * length, height**2, margin * height, margin * length, odds * length]
-    return np.array([*plain, *alone, *together, length**2])
+    known = seconds if speech_s is None or np.isnan(speech_s) else speech_s
+    speech = np.log(np.clip(known, 0.0, 30.0) + LEAST_SPEECH_S)
+    spoken = [speech, speech * height, speech * length]
+    return np.array([*plain, *alone, *together, length**2, *spoken])
 
 
-def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
+def confidence(
+    peak: Peak, seconds: float, calibration: np.ndarray, speech_s: float | None = None
+) -> float:
     """Probability that the error is within 40 ms, by a logistic fitted on held-out speakers.
     Weights of an older file may be fewer: those of the first of `evidence`."""
-    odds = float(evidence(peak, seconds)[: len(calibration)] @ calibration)
+    odds = float(evidence(peak, seconds, speech_s)[: len(calibration)] @ calibration)
     return 1 / (1 + float(np.exp(-odds)))
 
 

@@ -26,6 +26,9 @@ HIDDEN, DIM, NUM_PIXEL_FEATURES = 48, 16, 24
 SEEN_SIZE = feat.NUM_LIP_FEATURES + NUM_PIXEL_FEATURES
 MIN_SOUND = 0.7
 """Share of a window's frames whose sound must exist at a lag that is scored."""
+SHARE_POWER = 0.75
+"""The correlation at a lag counts times that share to this power. Chance alone correlates fewer
+rows more, by the root of their number; the rest was tried (docs/synchrony.md)."""
 SEARCH_MS = 700.0
 
 
@@ -146,7 +149,7 @@ class LipSync:
         windows = np.lib.stride_tricks.sliding_window_view(real, 4 * frames)[:, ::4]
         share = windows.mean(1)[: 2 * steps + 1][::-1]
         curves[:, share < MIN_SOUND] = np.nan
-        return curves
+        return curves * share**SHARE_POWER
 
     def clip_curve(
         self,
@@ -172,13 +175,13 @@ class LipSync:
         """The lag of a (pooled) curve [num towers, L], bias taken away; None for NaN alone."""
         return find_votes(curve, STEP_MS, self.temperature, -self.bias_ms)
 
-    def confidence(self, curve: np.ndarray, seconds: float) -> float:
+    def confidence(self, curve: np.ndarray, seconds: float, speech_s: float | None = None) -> float:
         """Probability that the lag of a (pooled) curve is within 40 ms; 0 for NaN alone. Raises
         ValueError for an uncalibrated model."""
         if self.calibration is None:
             raise ValueError("the model is not calibrated")
         peak = self.peak(curve)
-        return 0.0 if peak is None else confidence(peak, seconds, self.calibration)
+        return 0.0 if peak is None else confidence(peak, seconds, self.calibration, speech_s)
 
     def clip_peak(
         self,

@@ -48,7 +48,8 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
         pooled = off.pool([level[i] for i in inside], [weights[i] for i in inside])
         found = None if pooled is None else sync.estimator.peak(pooled)
         spoken = seconds_of(sum(weights[i] > 0 for i in inside) * sync.config.hop_frames)
-        return found if sync.is_sure(found, spoken) else None
+        talks = float(np.mean([weights[i] for i in inside])) if len(inside) else 0.0
+        return found if sync.is_sure(found, spoken, spoken * talks) else None
 
     whole = peak_of(line.start_s, line.end_s)
     if whole is None:
@@ -63,7 +64,7 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
         peak_of(line.end_s - span / 4, line.end_s),
     )
     slope = 1e-3 * line.ppm  # ms per s
-    sure = sync.confidence(whole, span)
+    sure = sync.confidence(whole, span, span * float(np.mean(weights)))
     status, reason = verdict(line, off_ms, count)
     return {
         "drift_status": status,

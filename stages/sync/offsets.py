@@ -267,7 +267,8 @@ class Sync(Stage[Identity, Offset]):
         lags, heights = [], []
         for curve, weight in zip(item.curves, item.weights, strict=True):
             found = self.estimator.peak(curve) if weight else None
-            good = self.is_sure(found, seconds_of(self.config.window_frames))
+            long_s = seconds_of(self.config.window_frames)
+            good = self.is_sure(found, long_s, weight * long_s)
             lags.append(round(found.lag_ms, 1) if found is not None and good else None)
             heights.append(None if found is None else round(found.height, 4))
         speaking = item.speaking
@@ -298,17 +299,20 @@ class Sync(Stage[Identity, Offset]):
             None if drift is None else round(drift, 2),
         )
 
-    def confidence(self, peak: off.Peak | None, seconds: float) -> float | None:
-        """Calibrated probability that the error is within 40 ms; None without calibration."""
+    def confidence(
+        self, peak: off.Peak | None, seconds: float, speech_s: float | None = None
+    ) -> float | None:
+        """Calibrated probability that the error is within 40 ms of a peak of so many seconds, of
+        which so many are speech; None without calibration."""
         if peak is None or self.estimator.calibration is None:
             return None
-        return off.confidence(peak, seconds, self.estimator.calibration)
+        return off.confidence(peak, seconds, self.estimator.calibration, speech_s)
 
-    def is_sure(self, peak: off.Peak | None, seconds: float) -> bool:
+    def is_sure(self, peak: off.Peak | None, seconds: float, speech_s: float | None = None) -> bool:
         """Whether a peak of the curves of so many seconds counts as measured."""
         if peak is None or peak.is_at_limit:
             return False
-        sure = self.confidence(peak, seconds)
+        sure = self.confidence(peak, seconds, speech_s)
         if sure is None:
             return peak.height >= (self.estimator.min_raw_score or np.inf)
         return sure >= self.estimator.measured_confidence
@@ -318,7 +322,7 @@ class Sync(Stage[Identity, Offset]):
         peak = item.peak
         if peak is None:
             return "undecided", "too little speech to compare", None, None
-        sure = self.confidence(peak, item.seconds)
+        sure = self.confidence(peak, item.seconds, item.speech_s)
         if peak.is_at_limit:
             return "at_search_limit", f"the best lag is at {signed_ms(peak.lag_ms)}", None, sure
         if sure is None:

@@ -45,7 +45,7 @@ def contradicts(sync: Sync, item: Judged, lag_ms: float) -> bool:
     pooled = off.pool(item.curves, item.weights)
     if item.peak is None or pooled is None:
         return False
-    sure = sync.confidence(item.peak, item.seconds) or 0.0
+    sure = sync.confidence(item.peak, item.seconds, item.speech_s) or 0.0
     if abs(item.peak.lag_ms - lag_ms) > AGREE_MS and sure >= CONTRADICTS:
         return True
     curve = pooled.mean(0)
@@ -69,10 +69,15 @@ def inherited(sync: Sync, judged: Sequence[Judged], rows: Sequence[Row]) -> list
     pooled = off.pool(curves, weights)
     peak = None if pooled is None else sync.estimator.peak(pooled)
     seconds = sum(item.seconds for item, _ in givers)
+    speech_s = sum(item.speech_s for item, _ in givers)
     middle = float(np.median([row.video_lag_ms or 0.0 for _, row in givers]))
-    if peak is None or not sync.is_sure(peak, seconds) or abs(peak.lag_ms - middle) > AGREE_MS:
+    if (
+        peak is None
+        or not sync.is_sure(peak, seconds, speech_s)
+        or abs(peak.lag_ms - middle) > AGREE_MS
+    ):
         return list(rows)
-    lag_ms, sure = round(peak.lag_ms, 1), sync.confidence(peak, seconds)
+    lag_ms, sure = round(peak.lag_ms, 1), sync.confidence(peak, seconds, speech_s)
     return [
         replace(
             row,

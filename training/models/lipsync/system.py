@@ -68,6 +68,10 @@ class System(Protocol[M]):
         """Weights of its calibration (`lag_curves.evidence`)."""
         ...
 
+    def load(self, path: Path) -> M:
+        """A model that was saved."""
+        ...
+
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:
         """What is made once of each sample, before speakers are left out."""
         ...

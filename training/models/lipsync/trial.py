@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME, seconds_of
 from stages.networks.lag_curves import Peak, confidence, evidence
+from stages.sync.speech import SpeechDetector, share
 from training.models.lipsync.examples import Example
 from training.models.lipsync.system import Model
 
@@ -45,8 +47,16 @@ class Row:
     error_ms: float | None = None
     centre_error_ms: float | None = None
     """Error against the clip's own pooled lag, as the same model measures it."""
+    speech_s: float = float("nan")
+    """Of the sound that was tried; NaN in a trial that did not look."""
     curve: np.ndarray | None = field(default=None, repr=False, compare=False)
     """Correlation over lags, float32 [voters, L]: what confidence is learnt from."""
+
+
+@cache
+def speech() -> SpeechDetector:
+    """What hears speech, as the stage has it."""
+    return SpeechDetector()
 
 
 def shifted(pcm: np.ndarray, low: int, high: int, lag_ms: float) -> np.ndarray:
@@ -117,6 +127,7 @@ def try_speaker(
                 peak.is_at_limit,
                 error,
                 centred,
+                seconds_of(share(speech().regions(pcm), 0, len(landmarks)) * len(landmarks)),
                 curve,
             )
         )
@@ -196,7 +207,7 @@ def calibrate(rows: Sequence[Row]) -> np.ndarray:
     Errors are taken from the clip's centre: a fold that leaves out nearly all synchronous
     data has an uncertain zero, the shipped weights have not.
     """
-    x = np.stack([evidence(peak_of(r), r.seconds) for r in rows])
+    x = np.stack([evidence(peak_of(r), r.seconds, r.speech_s) for r in rows])
     y = np.array([is_consistent(r) for r in rows], float)
     weights, penalty = np.zeros(x.shape[1]), 1e-2 * np.eye(x.shape[1])
     for _ in range(50):
@@ -226,5 +237,6 @@ def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
             raise ValueError("one clip is too few: the confidence is fitted on others")
         weights = calibrate([r for r, p in zip(rows, part, strict=True) if p != one])
         for index in np.flatnonzero(part == one).tolist():
-            sure[index] = confidence(peak_of(rows[index]), rows[index].seconds, weights)
+            row = rows[index]
+            sure[index] = confidence(peak_of(row), row.seconds, weights, row.speech_s)
     return sure
