@@ -33,7 +33,7 @@ from training.models.lipsync.report import compact, read, summary, tables
 from training.models.lipsync.run import load, plan_of, read_indices
 from training.models.lipsync.system import is_synchronous
 from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
-from training.models.lipsync.trial import Row, cross_confidence
+from training.models.lipsync.trial import Row, basis_of, cross_confidence
 
 FAMILIES = {
     "studio": ("GRID", "MEAD", "TCD-TIMIT", "TMSV", "EasyCom"),
@@ -84,9 +84,7 @@ def judged(
         system.hear(example)
     random = np.random.default_rng([seed, 7])
     rows = try_model(system, model, examples, examples, synchronous, None, random)
-    return rows, np.array(
-        [model.confidence(np.asarray(r.curve), r.seconds, r.speech_s) for r in rows]
-    )
+    return rows, np.array([model.confidence(np.asarray(r.curve), basis_of(r)) for r in rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

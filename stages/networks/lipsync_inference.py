@@ -17,7 +17,7 @@ from stages.networks import LIPSYNC_WEIGHTS
 from stages.networks import lipsync_features as feat
 from stages.networks.lag_curves import Peak, find_votes
 
-STEP_MS, MIN_SOUND, SHARE_POWER, EPSILON = 10.0, 0.7, 0.75, 1e-5
+STEP_MS, MIN_SOUND, SHARE_POWER, EPSILON = 10.0, 0.7, 0.5, 1e-5
 DILATIONS = {"see": (1, 1), "hear": (1, 2, 3)}
 """Of the blocks of each tower; a plain convolution follows them."""
 

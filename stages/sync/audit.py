@@ -92,7 +92,7 @@ def needed(sync: Sync, item: Judged) -> dict[str, Any]:
         "peak_lag_ms": None if peak is None else round(peak.lag_ms, 1),
         "heard_s": spoken_s,
     }
-    if peak is None or not sync.is_sure(peak, item.seconds, item.speech_s):
+    if peak is None or not sync.is_sure(peak, item.basis):
         return made
     count = len(used)
     while count > 1:
@@ -103,7 +103,7 @@ def needed(sync: Sync, item: Judged) -> dict[str, Any]:
             break
         heard_s = _heard_s(item, fewer)
         spoken = heard_s * float(np.mean([item.weights[i] for i in fewer]))
-        if not sync.is_sure(early, heard_s, spoken):
+        if not sync.is_sure(early, off.Basis(heard_s, spoken, item.rhythm_of(fewer))):
             break
         count -= 1
     return made | {

@@ -21,7 +21,15 @@ from training.models.lipsync.linear import LinearRecipe, LinearSystem
 from training.models.lipsync.report import compact, read, summary, tables
 from training.models.lipsync.system import fit, own_lags
 from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
-from training.models.lipsync.trial import Row, calibrate, cross_confidence, music, peak_of, shifted
+from training.models.lipsync.trial import (
+    Row,
+    basis_of,
+    calibrate,
+    cross_confidence,
+    music,
+    peak_of,
+    shifted,
+)
 
 SMALL = LipSyncRecipe(
     towers=1, steps=60, lag_steps=40, batch=8, frames=50, search_ms=300.0, max_plant_ms=200.0
@@ -244,7 +252,7 @@ def test_calibration_tells_right_from_wrong_on_unseen_clips():
             )
         )
     weights = calibrate(rows)
-    sure = np.array([confidence(peak_of(r), r.seconds, weights) for r in rows])
+    sure = np.array([confidence(peak_of(r), basis_of(r), weights) for r in rows])
     good = np.array([r.mass > 0.5 for r in rows])
     assert sure[good].mean() > 0.9 and sure[~good].mean() < 0.1
     crossed = cross_confidence(rows)

@@ -150,7 +150,7 @@ def _check(plan: Plan, number: int) -> None:
 def _read(plan: Plan, number: int) -> list[Row]:
     with np.load(_rows_file(plan, number), allow_pickle=False) as made:
         facts, curves = json.loads(str(made["rows"])), made["curves"].astype(np.float32)
-    nan = {"mass", "spread_ms", "speech_s"}
+    nan = {"mass", "spread_ms", "speech_s", "rhythm"}
 
     def values(told: dict[str, Any]) -> dict[str, Any]:
         return {k: float("nan") if v is None and k in nan else v for k, v in told.items()}

@@ -24,9 +24,10 @@ MIN_BIN = 50
 """Windows from which a bin of confidence says something."""
 COLUMNS = (
     *("source", "kind", "seconds", "lag_ms", "planted_ms", "error_ms", "centre_error_ms"),
-    *("height", "margin", "mass", "spread_ms", "speech_s", "is_at_limit", "confidence"),
+    *("height", "margin", "mass", "spread_ms", "speech_s", "rhythm"),
+    *("is_at_limit", "confidence"),
 )
-THOUSANDTHS = frozenset({"height", "margin", "mass", "speech_s", "confidence"})
+THOUSANDTHS = frozenset({"height", "margin", "mass", "speech_s", "rhythm", "confidence"})
 
 
 def compact(
@@ -87,7 +88,7 @@ def read(text: str) -> list[dict[str, Any]]:
 def windows(rows: Sequence[dict[str, Any]]) -> list[Row]:
     """Rows as `read` gives them, as the trial had them: what a calibration is fitted on."""
     names = [f.name for f in fields(Row) if f.name not in ("curve",)]
-    nan = {"mass", "spread_ms", "speech_s"}
+    nan = {"mass", "spread_ms", "speech_s", "rhythm"}
 
     def values(row: Mapping[str, Any]) -> dict[str, Any]:
         return {n: float("nan") if row[n] is None and n in nan else row[n] for n in names}

@@ -46,7 +46,7 @@ class TowersSystem:
     """What `training.models.lipsync.system` asks of towers; see `System` there."""
 
     recipe: LipSyncRecipe
-    num_evidence: ClassVar[int] = 17
+    num_evidence: ClassVar[int] = 20
 
     def load(self, path: Path) -> LipSync:
         return LipSync.load(path)

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME, seconds_of
-from stages.networks.lag_curves import Peak, confidence, evidence
+from stages.networks.lag_curves import Basis, Peak, confidence, evidence
 from stages.sync.speech import SpeechDetector, share
 from training.models.lipsync.examples import Example
 from training.models.lipsync.system import Model
@@ -48,7 +48,9 @@ class Row:
     centre_error_ms: float | None = None
     """Error against the clip's own pooled lag, as the same model measures it."""
     speech_s: float = float("nan")
-    """Of the sound that was tried; NaN in a trial that did not look."""
+    """Of the sound that was tried; NaN like `rhythm` in a trial that did not look."""
+    rhythm: float = float("nan")
+    """See `stages.networks.lag_curves.rhythm`."""
     curve: np.ndarray | None = field(default=None, repr=False, compare=False)
     """Correlation over lags, float32 [voters, L]: what confidence is learnt from."""
 
@@ -104,9 +106,9 @@ def try_speaker(
     rows = []
 
     def add(example, kind, planted, landmarks, mouths, pcm):
-        curve = model.clip_curve(landmarks, mouths, pcm)
-        peak = None if curve is None else model.peak(curve)
-        if peak is None:
+        reading = model.clip_reading(landmarks, mouths, pcm)
+        peak = None if reading is None else model.peak(reading.curve)
+        if reading is None or peak is None:
             return
         error = centred = None
         if kind == "talk":
@@ -128,7 +130,8 @@ def try_speaker(
                 error,
                 centred,
                 seconds_of(share(speech().regions(pcm), 0, len(landmarks)) * len(landmarks)),
-                curve,
+                float("nan") if reading.rhythm is None else reading.rhythm,
+                reading.curve,
             )
         )
 
@@ -207,7 +210,7 @@ def calibrate(rows: Sequence[Row]) -> np.ndarray:
     Errors are taken from the clip's centre: a fold that leaves out nearly all synchronous
     data has an uncertain zero, the shipped weights have not.
     """
-    x = np.stack([evidence(peak_of(r), r.seconds, r.speech_s) for r in rows])
+    x = np.stack([evidence(peak_of(r), basis_of(r)) for r in rows])
     y = np.array([is_consistent(r) for r in rows], float)
     weights, penalty = np.zeros(x.shape[1]), 1e-2 * np.eye(x.shape[1])
     for _ in range(50):
@@ -219,6 +222,11 @@ def calibrate(rows: Sequence[Row]) -> np.ndarray:
 
 def peak_of(row: Row) -> Peak:
     return Peak(row.lag_ms, row.height, row.margin, row.is_at_limit, row.mass, row.spread_ms)
+
+
+def basis_of(row: Row) -> Basis:
+    told = [None if np.isnan(x) else x for x in (row.speech_s, row.rhythm)]
+    return Basis(row.seconds, *told)
 
 
 def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
@@ -238,5 +246,5 @@ def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
         weights = calibrate([r for r, p in zip(rows, part, strict=True) if p != one])
         for index in np.flatnonzero(part == one).tolist():
             row = rows[index]
-            sure[index] = confidence(peak_of(row), row.seconds, weights, row.speech_s)
+            sure[index] = confidence(peak_of(row), basis_of(row), weights)
     return sure
