@@ -24,7 +24,7 @@ import csv
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -241,38 +241,44 @@ def tracked_faces(video: Video, work: Path) -> list[tuple[int, TrackFaces]]:
     return spans
 
 
-def mean_scores(network: LightAsd, faces: Sequence[Face]) -> np.ndarray:
-    """float64 [F, F + 1]: mean score of each face with each face's sound, last with silence; NaN
-    for the sound of one who listens.
+def pairs_of(scenes: Iterable[Scene]) -> set[tuple[int, int]]:
+    """(face, whose sound) of all scenes: what has to be judged."""
+    return {(face, scene.column) for scene in scenes for face in scene.faces}
+
+
+def mean_scores(
+    network: LightAsd, faces: Sequence[Face], pairs: Collection[tuple[int, int]]
+) -> np.ndarray:
+    """float64 [F, F + 1]: mean score of a face with a face's sound, of these pairs, last of all
+    with silence; NaN elsewhere.
 
     The 3 s are one sequence: then pictures and sounds are encoded once each, and only the
     GRUs run for every pair.
     """
-    silence = np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16)
-    sounds = [None if f.listens else f.pcm for f in faces] + [silence]
-    heard = [None if pcm is None else network.hear(features(pcm, FRAMES)) for pcm in sounds]
-    table = np.full((len(faces), len(heard)), np.nan)
-    for row, face in enumerate(faces):
-        seen = network.see(face.gray)
-        for column, sound in enumerate(heard):
-            if sound is not None:
-                table[row, column] = network.decide(seen, sound)[:, 1].mean()
+    silence = network.hear(features(np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16), FRAMES))
+    heard = {c: network.hear(features(faces[c].pcm, FRAMES)) for _, c in pairs}
+    table = np.full((len(faces), len(faces) + 1), np.nan)
+    for row in sorted({row for row, _ in pairs}):
+        seen = network.see(faces[row].gray)
+        table[row, -1] = network.decide(seen, silence)[:, 1].mean()
+        for column in sorted(c for r, c in pairs if r == row):
+            table[row, column] = network.decide(seen, heard[column])[:, 1].mean()
     return table
 
 
-def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np.ndarray:
+def agreements(
+    model_of: Callable[[Face], LipSync], faces: Sequence[Face], pairs: Collection[tuple[int, int]]
+) -> np.ndarray:
     """The same by the synchrony model: heights of the peaks, 0 with silence."""
     table = np.full((len(faces), len(faces) + 1), np.nan)
     table[:, -1] = 0.0
-    for row, face in enumerate(faces):
-        model = model_of(face)
+    for row, column in sorted(pairs):
+        face = faces[row]
         if face.landmarks is None or face.mouths is None:
             raise ValueError(f"{face.clip.path} was opened without its points")
-        for column, other in enumerate(faces):
-            if not other.listens:
-                pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
-                peak = model.clip_peak(face.landmarks, face.mouths, pcm)
-                table[row, column] = 0.0 if peak is None else peak.height
+        pcm = faces[column].pcm[: FRAMES * SAMPLES_PER_FRAME]
+        peak = model_of(face).clip_peak(face.landmarks, face.mouths, pcm)
+        table[row, column] = 0.0 if peak is None else peak.height
     return table
 
 
@@ -355,7 +361,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sets["sound of another", n] = draw_swapped(speakers, n, half, options.seed)
     print("| detector | score | faces | scene | right | share, 95 % | by guessing |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, rule, margin, values in tables(faces, options.folds):
+    pairs = pairs_of(scene for scenes in sets.values() for scene in scenes)
+    for name, rule, margin, values in tables(faces, pairs, options.folds):
         for (kind, count), scenes in sets.items():
             swapped = kind == "sound of another"
             right = num_right(scenes, values) if not swapped else None
@@ -369,14 +376,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
 
 
-def tables(faces: Sequence[Face], folds: Path | None):
+def tables(faces: Sequence[Face], pairs: Collection[tuple[int, int]], folds: Path | None):
     """(detector, rule, margin, its `mean_scores`) of every detector."""
     for name, kind in WEIGHTS.items():
-        table = mean_scores(kind.load(fetch(name)), faces)
+        table = mean_scores(kind.load(fetch(name)), faces, pairs)
         yield name, "mean", ByLightAsd.margin, table
         yield name, "mean, less that with silence", ByLightAsd.margin, table - table[:, -1:]
     if folds is not None:
-        table = agreements(models_of(folds), faces)
+        table = agreements(models_of(folds), faces, pairs)
         yield "lipsync, unseen speakers", "peak", ByAgreement.margin, table
 
 
