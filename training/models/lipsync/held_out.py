@@ -108,6 +108,17 @@ def held_out(plan: Plan, jobs: int = 1, say: Say = print) -> tuple[list[Row], Ow
     return [row for i in range(len(plan.folds)) for row in _read(plan, i)], lags
 
 
+def so_far(plan: Plan) -> list[Row]:
+    """Windows of the folds that `plan.folder` has; nothing is trained or tried. Raises ValueError
+    where it holds another trial, or none yet."""
+    done = [i for i in range(len(plan.folds)) if _rows_file(plan, i).exists()]
+    if not done:
+        raise ValueError(f"{plan.folder} has no fold yet")
+    for i in done:
+        _check(plan, i)
+    return [row for i in done for row in _read(plan, i)]
+
+
 def _shared_lags(plan: Plan, say: Say, each: Callable[..., Iterable]) -> OwnLags:
     """Own lags of all examples, estimated once and kept beside the folds."""
     file = plan.folder / "own_lags.json"

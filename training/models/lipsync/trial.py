@@ -6,6 +6,7 @@ through the whole front end alone, as a short clip of a stranger would.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -230,15 +231,16 @@ def basis_of(row: Row) -> Basis:
 
 
 def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
-    """Confidence of each row from a calibration that never saw its clip.
-
-    By clips and not by speakers: the towers behind the rows never saw the speaker anyway, and
-    where one speaker has most of the clips the others alone calibrate badly.
+    """Confidence of each row from a calibration that never saw its speaker; of who has more than
+    a tenth of the rows, its clip, for where one speaker has most of them the others alone calibrate
+    badly. The towers behind the rows never saw the speaker anyway.
     """
-    sources = sorted({r.source for r in rows})
-    place = np.random.default_rng(0).permutation(len(sources)) % parts
-    part_of = dict(zip(sources, place, strict=True))
-    part = np.array([part_of[r.source] for r in rows])
+    rows_of = Counter(r.speaker for r in rows)
+    apart = [r.source if 10 * rows_of[r.speaker] > len(rows) else r.speaker for r in rows]
+    names = sorted(set(apart))
+    place = np.random.default_rng(0).permutation(len(names)) % parts
+    part_of = dict(zip(names, place, strict=True))
+    part = np.array([part_of[name] for name in apart])
     sure = np.zeros(len(rows))
     for one in np.unique(part):
         if (part == one).all():
