@@ -16,7 +16,7 @@ import numpy as np
 
 from manifests.corpus import Corpus
 from pipeline.browse.server import Browser, Server
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 
 QUESTIONS = {
     "all": "",
