@@ -15,6 +15,7 @@ from typing import Any
 
 from manifests.ids import escape, hash_id
 from manifests.records import Clip, Hint, Track
+from stages.hints import hints_by_source
 
 PLAIN = re.compile(r"[A-Za-z0-9-]{1,40}")
 
@@ -33,18 +34,6 @@ class Said:
         return f":{speaker or ''}:{part or ''}" if speaker or part else ""
 
 
-def hints_by_source(tables: Mapping[str, Sequence[Any]]) -> dict[str, list[Hint]]:
-    """The hints on each source, by its id."""
-    by_request: dict[str, list[Hint]] = defaultdict(list)
-    for hint in tables["hints"]:
-        by_request[hint.request_id].append(hint)
-    return {
-        source.source_id: by_request[source.request_id]
-        for source in tables["expanded"]
-        if source.request_id in by_request
-    }
-
-
 def said_of(tables: Mapping[str, Sequence[Any]]) -> Said:
     """What is said of everything in the tables of a build."""
     if not tables["hints"]:
@@ -59,7 +48,7 @@ def said_of(tables: Mapping[str, Sequence[Any]]) -> Said:
     for identity in tables["identities"]:
         track = tracks.get(identity.track_id)
         hints = (_of_track(track, by_id) if track else []) or by_video[identity.video_id]
-        if (name := _agreed([_speaker_id(hint) for hint in hints])) is not None:
+        if (name := _agreed([speaker_id(hint) for hint in hints])) is not None:
             speakers[identity.track_id] = name
     for clip in tables["clips"]:
         found = tracks.get(clip.track_id)
@@ -89,8 +78,8 @@ def _agreed(values: Sequence[str | None]) -> str | None:
     return values[0] if values and len(set(values)) == 1 else None
 
 
-def _speaker_id(hint: Hint) -> str | None:
-    """`grid-s1`: the corpus's own name, made safe as an id."""
+def speaker_id(hint: Hint) -> str | None:
+    """`grid-s1`: the corpus's own name of who speaks, made safe as an id; None without one."""
     if not hint.speaker:
         return None
     own = hint.speaker

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from manifests.files import write_atomic
 NAME = "marks.json"
 FORMAT = 1
 REASONS = ("out of sync", "wrong face", "bad picture", "bad sound", "wrong words", "other")
+DUPLICATE = "duplicate"
+"""The reason of a clip that `yld dedup --reject` marked."""
 MAX_NOTE = 400
 
 
@@ -24,7 +26,7 @@ class Mark:
     """One clip that shall not be published."""
 
     reason: str
-    """One of REASONS."""
+    """One of REASONS, or DUPLICATE."""
     note: str = ""
     marked_at: str = ""
     """UTC, ISO 8601."""
@@ -40,7 +42,7 @@ class MarksError(ValueError):
 
 def make(reason: str, note: str = "") -> Mark:
     """A mark of now. Raises MarksError."""
-    if reason not in REASONS:
+    if reason not in (*REASONS, DUPLICATE):
         raise MarksError(f"no reason is named {reason!r}; there are: {', '.join(REASONS)}")
     return Mark(reason, note.strip()[:MAX_NOTE], datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -61,7 +63,17 @@ def read(work: Path) -> dict[str, Mark]:
 
 
 def write(work: Path, marks: Mapping[str, Mark]) -> None:
-    """All of them, in the order of the ids."""
-    clips = {clip: asdict(marks[clip]) for clip in sorted(marks)}
-    text = json.dumps({"format": FORMAT, "clips": clips}, indent=1, ensure_ascii=False)
+    """All of them, in the order of the ids. Without indents: with them thousands take as long as a
+    person notices."""
+    clips = {clip: vars(marks[clip]) for clip in sorted(marks)}
+    text = json.dumps({"format": FORMAT, "clips": clips}, ensure_ascii=False)
     write_atomic(work / NAME, text + "\n")
+
+
+def state(work: Path) -> tuple[int, int, int] | None:
+    """What differs after anybody has written them; None where there are none."""
+    try:
+        facts = (work / NAME).stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino

@@ -39,14 +39,31 @@ def blocks(rows: Sequence[dict[str, Any]], columns: Sequence[str], width: int) -
     return "\n".join(lines)
 
 
+def with_notes_below(rows: Sequence[dict[str, Any]], columns: Sequence[str], width: int) -> str:
+    """The table without its last column, which stands below a row, where it says anything that
+    the row before did not say."""
+    head, rule, *lines = table(rows, columns[:-1]).splitlines()
+    told, before = [head, rule], None
+    for row, line in zip(rows, lines, strict=True):
+        note = row.get(columns[-1])
+        told.append(line)
+        told += _wrapped(_text(note), width, "  ") if note and note != before else []
+        before = note
+    return "\n".join(told)
+
+
 def fitting(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """`table`; `blocks` at a terminal that is narrower than the table."""
-    text = table(rows, columns)
-    if not sys.stdout.isatty():
-        return text
-    width = shutil.get_terminal_size().columns
-    widest = max(map(len, text.splitlines()))
-    return text if widest <= width else blocks(rows, columns, width)
+    """`table`; at a terminal that is narrower, the last column below the rows, or `blocks`."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if width is None or _width(table(rows, columns)) <= width:
+        return table(rows, columns)
+    if _width(table(rows, columns[:-1])) <= width:
+        return with_notes_below(rows, columns, width)
+    return blocks(rows, columns, width)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()))
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
