@@ -28,7 +28,9 @@ def main() -> None:
         mouths = random.integers(0, 255, (frames, 40, 48), dtype=np.uint8)
         pcm = random.integers(-3000, 3000, frames * 640).astype(np.int16)
         start = time.process_time()
-        estimator.curves(TrackSignals(points, mouths, pcm, 0), make_windows(frames, 75, 25), 700.0)
+        estimator.readings(
+            TrackSignals(points, mouths, pcm, 0), make_windows(frames, 75, 25), 700.0
+        )
         spent = time.process_time() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{minutes:g} min: {spent / (frames / 25):.4f} CPU-s per video-s, peak {peak:.0f} MB")

@@ -199,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folds", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, help="weights whose calibration counts")
     parser.add_argument("--programmes", type=int, default=8, help="of each kind")
+    parser.add_argument("--clips", type=int, default=40, help="of each speaker with many")
     parser.add_argument("--seed", type=int, default=3)
     options = parser.parse_args(arguments)
     examples = load(options.corpora, options.index)
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folds.append((model, [e for e in examples if e.speaker in seen]))
     with tempfile.TemporaryDirectory() as folder:
         programmes(folds, own_ms, options.programmes, random, Path(folder) / "programme.mkv")
-        one_speaker(folds, own_ms, random, Path(folder) / "part.mkv")
+        one_speaker(folds, own_ms, options.clips, random, Path(folder) / "part.mkv")
 
 
 def programmes(folds, own_ms, count: int, random: np.random.Generator, file: Path) -> None:
@@ -236,8 +237,8 @@ def programmes(folds, own_ms, count: int, random: np.random.Generator, file: Pat
         print(tally.line("one chain" if shared else "cut from nine recordings"), flush=True)
 
 
-def one_speaker(folds, own_ms, random: np.random.Generator, file: Path) -> None:
-    """The second table: parts of 2 s of each speaker who has many clips, all late by one lag."""
+def one_speaker(folds, own_ms, most: int, random: np.random.Generator, file: Path) -> None:
+    """The second table: parts of 3 s of each speaker who has many clips, all late by one lag."""
     print("\n| speaker, parts of 3 s | measured | right | undecided | take the centre | right |")
     print("| --- | --- | --- | --- | --- | --- |")
     for model, examples in folds:
@@ -245,7 +246,7 @@ def one_speaker(folds, own_ms, random: np.random.Generator, file: Path) -> None:
         for person in sorted(p for p, n in clips.items() if n > MANY_CLIPS):
             theirs = [e for e in examples if e.speaker == person and len(e) >= PART_FRAMES]
             rows, lag = [], random.uniform(-MAX_PLANT_MS, MAX_PLANT_MS)
-            for example in theirs[:: max(1, len(theirs) // 40)]:
+            for example in theirs[:: max(1, len(theirs) // most)][:most]:
                 compose([Part(example, 0, lag)], own_ms, file)
                 rows += [(r, more, lag) for _, r, more in measure(sync_with(model), file)]
             own = [r for r, _, _ in rows if r.offset_status == "measured"]

@@ -4,8 +4,9 @@
     python -m benchmarks.lipsync_protocol CORPUS... --index INDEX.tsv --weights FILE [--out DIR]
 
 The first trains the recipe that ships in folds of at most 15 speakers and tries each fold's; a run
-that was stopped goes on at the first fold that DIR does not have. The second judges a weight file
-as it is, for clips of people whom it never saw. DIR/protocol.json has every window.
+that was stopped goes on at the first fold that DIR does not have, and --so-far gives the tables of
+those that it has. The second judges a weight file as it is, for clips of people whom it never saw.
+DIR/protocol.json has every window.
 
 Corpora are built with `clips.mode=whole sync.correct=false`. An index is tab-separated with the
 columns path (beside the index), speaker, and if it has them group (the corpus a clip comes from)
@@ -28,12 +29,12 @@ from manifests.files import write_atomic
 from stages.networks.lag_curves import MEASURED_FROM
 from stages.networks.lipsync import LipSync
 from training.models.lipsync.examples import Example
-from training.models.lipsync.held_out import held_out, try_model
+from training.models.lipsync.held_out import held_out, so_far, try_model
 from training.models.lipsync.report import compact, read, summary, tables
-from training.models.lipsync.run import load, plan_of, read_indices
+from training.models.lipsync.run import load, plan_of, prepare, read_indices
 from training.models.lipsync.system import is_synchronous
 from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
-from training.models.lipsync.trial import Row, cross_confidence
+from training.models.lipsync.trial import Row, basis_of, cross_confidence
 
 FAMILIES = {
     "studio": ("GRID", "MEAD", "TCD-TIMIT", "TMSV", "EasyCom"),
@@ -84,7 +85,7 @@ def judged(
         system.hear(example)
     random = np.random.default_rng([seed, 7])
     rows = try_model(system, model, examples, examples, synchronous, None, random)
-    return rows, np.array([model.confidence(np.asarray(r.curve), r.seconds) for r in rows])
+    return rows, np.array([model.confidence(np.asarray(r.curve), basis_of(r)) for r in rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,6 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder of the folds and protocol.json")
     parser.add_argument("--weights", type=Path, help="judge these; nothing is trained")
+    parser.add_argument(
+        "--so-far",
+        action="store_true",
+        help="tables of the folds that are done; nothing is trained",
+    )
     parser.add_argument("--fold-size", type=int, default=15)
     parser.add_argument("--jobs", type=int, default=1, help="folds at a time")
     parser.add_argument("--seed", type=int, default=0)
@@ -122,7 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         system = TowersSystem(LipSyncRecipe(seed=options.seed))
         plan = plan_of(system, examples, synchronous, options.fold_size, options.out)
-        rows, _ = held_out(plan, options.jobs, say)
+        if options.so_far:
+            rows = so_far(plan)
+        else:
+            prepare(system, examples)
+            rows, _ = held_out(plan, options.jobs, say)
         sure = cross_confidence(rows)
     in_sync = {e.source for e in examples if is_synchronous(e, synchronous)}
     text = compact(rows, sure, groups_of(options.corpora, index), in_sync)

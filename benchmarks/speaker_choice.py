@@ -14,7 +14,8 @@ neighbour's picture.
 Speakers are drawn first and then their clips, so that one with many clips does not outweigh
 the rest. An index is tab-separated with the columns path, speaker and, if some do not talk,
 talking ("yes"). With --folds the synchrony model is among the detectors, each face judged by
-weights that never saw it (`benchmarks.lipsync_protocol ... --out DIR`).
+weights that never saw it (`benchmarks.lipsync_protocol ... --out DIR`), and only speakers whom
+some fold left out talk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import csv
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -241,48 +242,56 @@ def tracked_faces(video: Video, work: Path) -> list[tuple[int, TrackFaces]]:
     return spans
 
 
-def mean_scores(network: LightAsd, faces: Sequence[Face]) -> np.ndarray:
-    """float64 [F, F + 1]: mean score of each face with each face's sound, last with silence; NaN
-    for the sound of one who listens.
+def pairs_of(scenes: Iterable[Scene]) -> set[tuple[int, int]]:
+    """(face, whose sound) of all scenes: what has to be judged."""
+    return {(face, scene.column) for scene in scenes for face in scene.faces}
+
+
+def mean_scores(
+    network: LightAsd, faces: Sequence[Face], pairs: Collection[tuple[int, int]]
+) -> np.ndarray:
+    """float64 [F, F + 1]: mean score of a face with a face's sound, of these pairs, last of all
+    with silence; NaN elsewhere.
 
     The 3 s are one sequence: then pictures and sounds are encoded once each, and only the
     GRUs run for every pair.
     """
-    silence = np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16)
-    sounds = [None if f.listens else f.pcm for f in faces] + [silence]
-    heard = [None if pcm is None else network.hear(features(pcm, FRAMES)) for pcm in sounds]
-    table = np.full((len(faces), len(heard)), np.nan)
-    for row, face in enumerate(faces):
-        seen = network.see(face.gray)
-        for column, sound in enumerate(heard):
-            if sound is not None:
-                table[row, column] = network.decide(seen, sound)[:, 1].mean()
+    silence = network.hear(features(np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16), FRAMES))
+    heard = {c: network.hear(features(faces[c].pcm, FRAMES)) for _, c in pairs}
+    table = np.full((len(faces), len(faces) + 1), np.nan)
+    for row in sorted({row for row, _ in pairs}):
+        seen = network.see(faces[row].gray)
+        table[row, -1] = network.decide(seen, silence)[:, 1].mean()
+        for column in sorted(c for r, c in pairs if r == row):
+            table[row, column] = network.decide(seen, heard[column])[:, 1].mean()
     return table
 
 
-def agreements(model_of: Callable[[Face], LipSync], faces: Sequence[Face]) -> np.ndarray:
-    """The same by the synchrony model: heights of the peaks, 0 with silence."""
+def agreements(
+    left_out: Mapping[str, LipSync], faces: Sequence[Face], pairs: Collection[tuple[int, int]]
+) -> np.ndarray:
+    """The same by the synchrony model: heights of the peaks, 0 with silence. Who is in nobody's
+    fold, as those who listen, is judged by any."""
+    anybody = next(iter(left_out.values()))
     table = np.full((len(faces), len(faces) + 1), np.nan)
     table[:, -1] = 0.0
-    for row, face in enumerate(faces):
-        model = model_of(face)
+    for row, column in sorted(pairs):
+        face = faces[row]
         if face.landmarks is None or face.mouths is None:
             raise ValueError(f"{face.clip.path} was opened without its points")
-        for column, other in enumerate(faces):
-            if not other.listens:
-                pcm = other.pcm[: FRAMES * SAMPLES_PER_FRAME]
-                peak = model.clip_peak(face.landmarks, face.mouths, pcm)
-                table[row, column] = 0.0 if peak is None else peak.height
+        pcm = faces[column].pcm[: FRAMES * SAMPLES_PER_FRAME]
+        model = left_out.get(face.clip.speaker, anybody)
+        peak = model.clip_peak(face.landmarks, face.mouths, pcm)
+        table[row, column] = 0.0 if peak is None else peak.height
     return table
 
 
-def models_of(folder: Path) -> Callable[[Face], LipSync]:
-    """For a face the weights of the folder that left its speaker out, or any if none saw it."""
+def models_of(folder: Path) -> dict[str, LipSync]:
+    """By speaker the weights of the folder that left them out. Raises SystemExit for none."""
     models = [LipSync.load(path) for path in sorted(folder.glob("fold*.safetensors"))]
     if not models:
         raise SystemExit(f"{folder} holds no weights of folds")
-    left_out = {s: m for m in models for s in (m.facts or {})["left_out"]}
-    return lambda face: left_out.get(face.clip.speaker, models[0])
+    return {s: m for m in models for s in (m.facts or {})["left_out"]}
 
 
 def num_right(scenes: Sequence[Scene], table: np.ndarray) -> int:
@@ -326,6 +335,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     speech = SpeechDetector(0.5)
     clips = [c for i in options.indices for c in read_index(i)]
+    left_out = models_of(options.folds) if options.folds else {}
+    if left_out:
+        clips = [c for c in clips if c.speaker in left_out]
     if options.most_speakers:
         names = sorted({c.speaker for c in clips})
         kept = np.random.default_rng(options.seed).permutation(names)[: options.most_speakers]
@@ -355,7 +367,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sets["sound of another", n] = draw_swapped(speakers, n, half, options.seed)
     print("| detector | score | faces | scene | right | share, 95 % | by guessing |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, rule, margin, values in tables(faces, options.folds):
+    pairs = pairs_of(scene for scenes in sets.values() for scene in scenes)
+    for name, rule, margin, values in tables(faces, pairs, left_out):
         for (kind, count), scenes in sets.items():
             swapped = kind == "sound of another"
             right = num_right(scenes, values) if not swapped else None
@@ -369,14 +382,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
 
 
-def tables(faces: Sequence[Face], folds: Path | None):
+def tables(
+    faces: Sequence[Face], pairs: Collection[tuple[int, int]], left_out: Mapping[str, LipSync]
+):
     """(detector, rule, margin, its `mean_scores`) of every detector."""
     for name, kind in WEIGHTS.items():
-        table = mean_scores(kind.load(fetch(name)), faces)
+        table = mean_scores(kind.load(fetch(name)), faces, pairs)
         yield name, "mean", ByLightAsd.margin, table
         yield name, "mean, less that with silence", ByLightAsd.margin, table - table[:, -1:]
-    if folds is not None:
-        table = agreements(models_of(folds), faces)
+    if left_out:
+        table = agreements(left_out, faces, pairs)
         yield "lipsync, unseen speakers", "peak", ByAgreement.margin, table
 
 

@@ -14,7 +14,7 @@ ALLOWED = {
     "manifests": set(),
     "stages": {"manifests"},
     "pipeline": OURS,
-    "training": {"manifests", "stages.networks", "evaluation.metrics"},
+    "training": {"manifests", "stages.networks", "stages.sync.speech", "evaluation.metrics"},
     "evaluation": {"manifests", "stages.networks"},
 }
 FLOORS = {

@@ -14,6 +14,13 @@ FRAME_ERROR_MS = 40.0
 MEASURED_FROM = 0.75
 """Confidence of the landmark synchrony model from which an offset counts as measured."""
 
+LEAST_SPEECH_S = 0.2
+"""Added to the seconds of speech before their logarithm is taken: none is not infinitely few."""
+MEMORY_FRAMES, LEAST_VARIANCE = 25, 0.05
+"""How far apart frames still count as a repetition; and what is taken for no chance at all."""
+USUAL_RHYTHM = 0.2
+"""Where nobody told."""
+
 DRIFT_ERROR = 20.0
 """Standard error in ms per minute up to which a drift is told."""
 
@@ -31,6 +38,49 @@ class Peak:
     """Share of the curve's probability within 40 ms of the peak, where votes were counted."""
     spread_ms: float = float("nan")
     """Mean distance of the single voters' peaks from the common one, cut at 200 ms."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an estimator says of one window."""
+
+    curve: np.ndarray
+    """Correlation over lags, float32 [voters, L]; NaN where nothing was compared."""
+    rhythm: float | None = None
+    """See `rhythm`; None where an estimator does not tell."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a (pooled) curve was taken from; None where that is not known."""
+
+    seconds: float
+    speech_s: float | None = None
+    rhythm: float | None = None
+
+
+def rhythm(seen: np.ndarray, heard: np.ndarray) -> float:
+    """How much chance alone makes of a window, for what it repeats: the logarithm of the
+    deviation of the correlation at a lag where nothing belongs together, times the root of the
+    length (Bartlett's formula for two series that both have a memory, here of `DIM` numbers).
+
+    `seen` and `heard` [voters, T, DIM], frame by frame; float.
+    """
+    told = []
+    for one_seen, one_heard in zip(seen, heard, strict=True):
+        length = min(len(one_seen), len(one_heard))
+        s, h = _unit(one_seen[:length]), _unit(one_heard[:length])
+        total = 0.0
+        for late in range(min(length, MEMORY_FRAMES)):
+            both = (s[: length - late].T @ s[late:]) * (h[: length - late].T @ h[late:])
+            total += float(both.sum()) * (2 if late else 1)
+        told.append(0.5 * np.log(max(total, LEAST_VARIANCE)))
+    return float(np.mean(told))
+
+
+def _unit(series: np.ndarray) -> np.ndarray:
+    centred = series.astype(np.float64) - series.mean(0)
+    return centred / np.sqrt((centred**2).sum() + 1e-6)
 
 
 def lag_axis_ms(curve: np.ndarray, step_ms: float) -> np.ndarray:
@@ -96,11 +146,12 @@ def pool(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray |
     return np.where(total > 0.5 * weight.sum(), mean, np.nan)
 
 
-def evidence(peak: Peak, seconds: float) -> np.ndarray:
-    """What confidence is made of, float64 [14] (or [4] where no votes were counted): the peak's
-    numbers, and their products with each other and with the logarithm of the length, since a
-    height of long speech says more than the same of short."""
-    plain = [peak.height, peak.margin, np.log(np.clip(seconds, 0.5, 30.0)), 1.0]
+def evidence(peak: Peak, basis: Basis) -> np.ndarray:
+    """What confidence is made of, float64 [20] (or [4] where no votes were counted): the peak's
+    numbers, how much of the length is speech (all of it where that is not known) and how much it
+    repeats itself, and their products with each other and with the logarithm of the length, since
+    a height of long speech says more than the same of short."""
+    plain = [peak.height, peak.margin, np.log(np.clip(basis.seconds, 0.5, 30.0)), 1.0]
     if np.isnan(peak.mass):
         return np.array(plain)
     odds = np.log(np.clip(peak.mass, 1e-3, 0.9999) / (1 - np.clip(peak.mass, 1e-3, 0.9999)))
@@ -108,13 +159,17 @@ def evidence(peak: Peak, seconds: float) -> np.ndarray:
     alone = [odds, spread, np.sqrt(spread), float(peak.is_at_limit)]
     height, margin, length, _ = plain
     together = [height * length, height**2, margin * height, margin * length, odds * length]
-    return np.array([*plain, *alone, *together, length**2])
+    spoken_s = basis.seconds if basis.speech_s is None else basis.speech_s
+    speech = np.log(np.clip(spoken_s, 0.0, 30.0) + LEAST_SPEECH_S)
+    rhythm_ = USUAL_RHYTHM if basis.rhythm is None else basis.rhythm
+    more = [part * x for part in (speech, rhythm_) for x in (1.0, height, length)]
+    return np.array([*plain, *alone, *together, length**2, *more])
 
 
-def confidence(peak: Peak, seconds: float, calibration: np.ndarray) -> float:
+def confidence(peak: Peak, basis: Basis, calibration: np.ndarray) -> float:
     """Probability that the error is within 40 ms, by a logistic fitted on held-out speakers.
     Weights of an older file may be fewer: those of the first of `evidence`."""
-    odds = float(evidence(peak, seconds)[: len(calibration)] @ calibration)
+    odds = float(evidence(peak, basis)[: len(calibration)] @ calibration)
     return 1 / (1 + float(np.exp(-odds)))
 
 

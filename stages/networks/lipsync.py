@@ -19,13 +19,16 @@ from torch import nn
 
 from stages.networks import LIPSYNC_WEIGHTS
 from stages.networks import lipsync_features as feat
-from stages.networks.lag_curves import Peak, confidence, find_votes, pool
+from stages.networks.lag_curves import Basis, Peak, Reading, confidence, find_votes, pool, rhythm
 
 STEP_MS = 10.0
 HIDDEN, DIM, NUM_PIXEL_FEATURES = 48, 16, 24
 SEEN_SIZE = feat.NUM_LIP_FEATURES + NUM_PIXEL_FEATURES
 MIN_SOUND = 0.7
 """Share of a window's frames whose sound must exist at a lag that is scored."""
+SHARE_POWER = 0.5
+"""The correlation at a lag counts times that share to this power: chance alone correlates fewer
+rows more, by the root of their number."""
 SEARCH_MS = 700.0
 
 
@@ -146,17 +149,17 @@ class LipSync:
         windows = np.lib.stride_tricks.sliding_window_view(real, 4 * frames)[:, ::4]
         share = windows.mean(1)[: 2 * steps + 1][::-1]
         curves[:, share < MIN_SOUND] = np.nan
-        return curves
+        return curves * share**SHARE_POWER
 
-    def clip_curve(
+    def clip_reading(
         self,
         landmarks: np.ndarray,
         mouths: np.ndarray,
         pcm: np.ndarray,
         search_ms: float = SEARCH_MS,
-    ) -> np.ndarray | None:
-        """Correlation over lags of a whole clip, float32 [num towers, 2 S + 1]: points
-        [T, 68, 2], pictures [T, 40, 48], int16 [640 T].
+    ) -> Reading | None:
+        """What is said of a whole clip, curve float32 [num towers, 2 S + 1]: points [T, 68, 2],
+        pictures [T, 40, 48], int16 [640 T].
 
         Clips longer than 3 s pool windows of 3 s, one a second. None for no frames.
         """
@@ -166,19 +169,34 @@ class LipSync:
         length = len(landmarks)
         starts = sorted({*range(0, max(1, length - 74), 25), max(0, length - 75)})
         curves = [self.curves(seen[:, s : s + 75], heard, exists, 4 * s, search_ms) for s in starts]
-        return pool(curves, [1.0] * len(curves))
+        pooled = pool(curves, [1.0] * len(curves))
+        if pooled is None:
+            return None
+        told = [rhythm(seen[:, s : s + 75], heard[:, 4 * s : 4 * s + 300 : 4]) for s in starts]
+        return Reading(pooled, float(np.mean(told)))
+
+    def clip_curve(
+        self,
+        landmarks: np.ndarray,
+        mouths: np.ndarray,
+        pcm: np.ndarray,
+        search_ms: float = SEARCH_MS,
+    ) -> np.ndarray | None:
+        """The curve of `clip_reading`."""
+        reading = self.clip_reading(landmarks, mouths, pcm, search_ms)
+        return None if reading is None else reading.curve
 
     def peak(self, curve: np.ndarray) -> Peak | None:
         """The lag of a (pooled) curve [num towers, L], bias taken away; None for NaN alone."""
         return find_votes(curve, STEP_MS, self.temperature, -self.bias_ms)
 
-    def confidence(self, curve: np.ndarray, seconds: float) -> float:
+    def confidence(self, curve: np.ndarray, basis: Basis) -> float:
         """Probability that the lag of a (pooled) curve is within 40 ms; 0 for NaN alone. Raises
         ValueError for an uncalibrated model."""
         if self.calibration is None:
             raise ValueError("the model is not calibrated")
         peak = self.peak(curve)
-        return 0.0 if peak is None else confidence(peak, seconds, self.calibration)
+        return 0.0 if peak is None else confidence(peak, basis, self.calibration)
 
     def clip_peak(
         self,

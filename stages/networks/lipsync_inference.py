@@ -17,7 +17,7 @@ from stages.networks import LIPSYNC_WEIGHTS
 from stages.networks import lipsync_features as feat
 from stages.networks.lag_curves import Peak, find_votes
 
-STEP_MS, MIN_SOUND, EPSILON = 10.0, 0.7, 1e-5
+STEP_MS, MIN_SOUND, SHARE_POWER, EPSILON = 10.0, 0.7, 0.5, 1e-5
 DILATIONS = {"see": (1, 1), "hear": (1, 2, 3)}
 """Of the blocks of each tower; a plain convolution follows them."""
 
@@ -119,7 +119,7 @@ class LipSyncInference:
         windows = np.lib.stride_tricks.sliding_window_view(real, 4 * frames)[:, ::4]
         share = windows.mean(1)[: 2 * steps + 1][::-1]
         curves[:, share < MIN_SOUND] = np.nan
-        return curves
+        return curves * share**SHARE_POWER
 
     def peak(self, curve: np.ndarray) -> Peak | None:
         """The lag of a (pooled) curve [num towers, L], bias taken away; None for NaN alone."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from manifests.clock import FRAME_RATE
 from manifests.spectra import centred_power, mel_htk
-from stages.networks.lag_curves import Peak, find_peak, pool
+from stages.networks.lag_curves import Peak, Reading, find_peak, pool
 
 HOP, WINDOW, NUM_FFT, NUM_BANDS = 160, 400, 512, 26
 MEL_LOW_HZ, MEL_HIGH_HZ = 60.0, 7600.0
@@ -69,6 +69,13 @@ class LinearModel:
         ]
         pooled = pool(curves, [1.0] * len(curves))
         return None if pooled is None else pooled[None]
+
+    def clip_reading(
+        self, landmarks: np.ndarray, mouths: np.ndarray | None, pcm: np.ndarray
+    ) -> Reading | None:
+        """The same as `System` asks for it."""
+        curve = self.clip_curve(landmarks, mouths, pcm)
+        return None if curve is None else Reading(curve)
 
     def peak(self, curve: np.ndarray) -> Peak | None:
         """The lag of a (pooled) curve [1, L]; None for NaN alone."""

@@ -92,7 +92,7 @@ def needed(sync: Sync, item: Judged) -> dict[str, Any]:
         "peak_lag_ms": None if peak is None else round(peak.lag_ms, 1),
         "heard_s": spoken_s,
     }
-    if peak is None or not sync.is_sure(peak, item.seconds):
+    if peak is None or not sync.is_sure(peak, item.basis):
         return made
     count = len(used)
     while count > 1:
@@ -101,7 +101,9 @@ def needed(sync: Sync, item: Judged) -> dict[str, Any]:
         early = None if pooled is None else sync.estimator.peak(pooled)
         if early is None or abs(early.lag_ms - peak.lag_ms) > off.FRAME_ERROR_MS:
             break
-        if not sync.is_sure(early, _heard_s(item, fewer)):
+        heard_s = _heard_s(item, fewer)
+        spoken = heard_s * float(np.mean([item.weights[i] for i in fewer]))
+        if not sync.is_sure(early, off.Basis(heard_s, spoken, item.rhythm_of(fewer))):
             break
         count -= 1
     return made | {

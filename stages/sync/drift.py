@@ -16,6 +16,7 @@ from manifests.numbers import signed_ms
 from stages.networks import lag_curves as off
 from stages.sync.drift_line import Line, aligned, find_line
 from stages.sync.offsets import Judged, Sync, concurrent
+from stages.sync.together import common_basis
 
 KNOWN_MS = 20.0
 """A slope is known if twice its standard error is at most this much at either end."""
@@ -41,6 +42,12 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
         return {"drift_reason": "too little speech of a visible face, over too short a time"}
     level = aligned(curves, times, line, sync.estimator.step_ms)
     at_s = np.array(times)
+    rhythm = common_basis(judged).rhythm
+
+    def basis_of(seconds: float, numbers: np.ndarray) -> off.Basis:
+        """Of some of the windows, which last so long together."""
+        talks = float(np.mean([weights[i] for i in numbers])) if len(numbers) else 0.0
+        return off.Basis(seconds, talks * seconds, rhythm)
 
     def peak_of(low: float, high: float) -> off.Peak | None:
         """The common peak of the windows between two times, if it counts as measured."""
@@ -48,7 +55,7 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
         pooled = off.pool([level[i] for i in inside], [weights[i] for i in inside])
         found = None if pooled is None else sync.estimator.peak(pooled)
         spoken = seconds_of(sum(weights[i] > 0 for i in inside) * sync.config.hop_frames)
-        return found if sync.is_sure(found, spoken) else None
+        return found if sync.is_sure(found, basis_of(spoken, inside)) else None
 
     whole = peak_of(line.start_s, line.end_s)
     if whole is None:
@@ -63,7 +70,7 @@ def drift_of(sync: Sync, judged: list[Judged]) -> dict[str, Any]:
         peak_of(line.end_s - span / 4, line.end_s),
     )
     slope = 1e-3 * line.ppm  # ms per s
-    sure = sync.confidence(whole, span)
+    sure = sync.confidence(whole, basis_of(span, np.arange(len(weights))))
     status, reason = verdict(line, off_ms, count)
     return {
         "drift_status": status,

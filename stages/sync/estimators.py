@@ -20,7 +20,7 @@ from manifests.files import sha256_of
 from stages.backends.weights import weights
 from stages.base import SetupError
 from stages.networks import LIPSYNC_WEIGHTS, lipsync_linear
-from stages.networks.lag_curves import MEASURED_FROM, Peak, find_peak
+from stages.networks.lag_curves import MEASURED_FROM, Peak, Reading, find_peak, rhythm
 
 SPAN_FRAMES = 1500
 """Windows within a minute share one pass of the networks: memory does not grow with a track."""
@@ -63,10 +63,10 @@ class OffsetEstimator(Protocol):
 
     def fingerprint(self) -> str: ...
 
-    def curves(
+    def readings(
         self, track: TrackSignals, windows: Sequence[tuple[int, int]], search_ms: float
-    ) -> list[np.ndarray]:
-        """A curve float32 [M, 2 S + 1] per half-open window of frames; M voters."""
+    ) -> list[Reading]:
+        """Of each half-open window of frames; its curve is float32 [M, 2 S + 1], M voters."""
         ...
 
     def peak(self, curve: np.ndarray) -> Peak | None:
@@ -78,7 +78,7 @@ class LipSyncLandmarks:
     """The landmark synchrony model, trained by this project and shipped with it."""
 
     name = "lipsync"
-    version = "4"
+    version = "5"
     step_ms = 10.0
     measured_confidence = MEASURED_FROM
     min_raw_score = None
@@ -98,8 +98,8 @@ class LipSyncLandmarks:
     def calibration(self) -> np.ndarray:
         return self._model.calibration
 
-    def curves(self, track, windows, search_ms):
-        made: list[np.ndarray] = []
+    def readings(self, track, windows, search_ms):
+        made: list[Reading] = []
         while len(made) < len(windows):
             low = windows[len(made)][0]
             group = [w for w in windows[len(made) :] if w[1] <= low + SPAN_FRAMES]
@@ -108,7 +108,7 @@ class LipSyncLandmarks:
         return made
 
     def _span(self, track, low, high, windows, search_ms):
-        """Curves of the windows between two frames; they follow each other."""
+        """Readings of the windows between two frames; they follow each other."""
         from stages.networks.lipsync_features import HOP, log_mel
 
         model = self._model
@@ -122,10 +122,16 @@ class LipSyncLandmarks:
         if end > start:
             sound[start - int(rows[0]) : end - int(rows[0])] = track.pcm[start:end]
         heard = model.hear(log_mel(sound, exists))
-        return [
-            model.curves(seen[:, a - low : b - low], heard, exists, lead + 4 * (a - low), search_ms)
-            for a, b in windows
-        ]
+        made = []
+        for a, b in windows:
+            own, start, stop = (
+                seen[:, a - low : b - low],
+                lead + 4 * (a - low),
+                lead + 4 * (b - low),
+            )
+            curve = model.curves(own, heard, exists, start, search_ms)
+            made.append(Reading(curve, rhythm(own, heard[:, start:stop:4])))
+        return made
 
     def peak(self, curve):
         return self._model.peak(curve)
@@ -154,7 +160,7 @@ class LipsyncLinear:
     def calibration(self) -> np.ndarray | None:
         return self._model.calibration
 
-    def curves(self, track, windows, search_ms):
+    def readings(self, track, windows, search_ms):
         net, made = lipsync_linear, []
         bias = round(self._model.bias_ms / net.STEP_MS)
         around = round(search_ms * 16) + 16000
@@ -165,7 +171,8 @@ class LipsyncLinear:
             sound = track.pcm[start : max(start, low + 2 * around + (b - a) * SAMPLES_PER_FRAME)]
             expected = net.predict(self._model, sound)
             first = round((low + around - start) / net.HOP)
-            made.append(net.correlation_curve(lips, expected, first - bias, search_ms)[None])
+            curve = net.correlation_curve(lips, expected, first - bias, search_ms)[None]
+            made.append(Reading(curve))
         return made
 
     def peak(self, curve):
@@ -193,7 +200,7 @@ class SyncNetOffsets:
     def fingerprint(self) -> str:
         return self.weights_name
 
-    def curves(self, track, windows, search_ms):
+    def readings(self, track, windows, search_ms):
         if track.crops is None:
             raise ValueError("SyncNet needs the source's pictures, which are not at hand here")
         seen = self._network.see(track.crops())
@@ -201,7 +208,7 @@ class SyncNetOffsets:
         low = track.first_sample
         sound = track.pcm[max(low, 0) : max(low + len(track.landmarks) * SAMPLES_PER_FRAME, 0)]
         heard = self._network.hear(np.pad(sound, (max(-low, 0), 0)))
-        return [self._curve(seen[a : b - 5], heard[a : b - 5], shift) for a, b in windows]
+        return [Reading(self._curve(seen[a : b - 5], heard[a : b - 5], shift)) for a, b in windows]
 
     def _curve(self, seen, heard, shift):
         from stages.networks.syncnet import synchrony

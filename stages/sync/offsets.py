@@ -9,7 +9,7 @@ mere lack of confidence rejects nothing: such a track is `undecided`, without a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +88,23 @@ class Judged:
     seconds: float
     speaking: float | None = None
     """The speaker detector's score, where other faces are in view."""
+    rhythms: list[float | None] = field(default_factory=list)
+    """`Reading.rhythm` of the windows; empty where nothing is known of it."""
+
+    @property
+    def basis(self) -> off.Basis:
+        """What the pooled curve was taken from."""
+        return off.Basis(self.seconds, self.speech_s, self.rhythm_of(range(len(self.windows))))
+
+    def rhythm_of(self, numbers: Iterable[int]) -> float | None:
+        """Mean over those of some windows that count; None where nothing is known."""
+        known = [
+            (rhythm, self.weights[i])
+            for i in numbers
+            if i < len(self.rhythms) and (rhythm := self.rhythms[i]) is not None
+        ]
+        total = sum(weight for _, weight in known)
+        return sum(r * w for r, w in known) / total if total > 0 else None
 
 
 class Sync(Stage[Identity, Offset]):
@@ -174,7 +191,8 @@ class Sync(Stage[Identity, Offset]):
             track.start_frame * SAMPLES_PER_FRAME - shift_samples,
             crops,
         )
-        curves = self.estimator.curves(signals, windows, config.search_ms)
+        readings = self.estimator.readings(signals, windows, config.search_ms)
+        curves = [r.curve for r in readings]
         used = [t if t >= config.min_window_speech else 0.0 for t in talks]
         pooled = off.pool(curves, used)
         peak = None if pooled is None else self.estimator.peak(pooled)
@@ -191,6 +209,7 @@ class Sync(Stage[Identity, Offset]):
             used,
             peak,
             seconds_of(float(covered.sum())),
+            rhythms=[r.rhythm for r in readings],
         )
 
     def score_speakers(
@@ -265,9 +284,11 @@ class Sync(Stage[Identity, Offset]):
         track, peak = item.track, item.peak
         status, reason, lag, sure = self.verdict(item)
         lags, heights = [], []
-        for curve, weight in zip(item.curves, item.weights, strict=True):
+        long_s = seconds_of(self.config.window_frames)
+        for number, (curve, weight) in enumerate(zip(item.curves, item.weights, strict=True)):
             found = self.estimator.peak(curve) if weight else None
-            good = self.is_sure(found, seconds_of(self.config.window_frames))
+            basis = off.Basis(long_s, weight * long_s, item.rhythm_of([number]))
+            good = self.is_sure(found, basis)
             lags.append(round(found.lag_ms, 1) if found is not None and good else None)
             heights.append(None if found is None else round(found.height, 4))
         speaking = item.speaking
@@ -298,17 +319,17 @@ class Sync(Stage[Identity, Offset]):
             None if drift is None else round(drift, 2),
         )
 
-    def confidence(self, peak: off.Peak | None, seconds: float) -> float | None:
+    def confidence(self, peak: off.Peak | None, basis: off.Basis) -> float | None:
         """Calibrated probability that the error is within 40 ms; None without calibration."""
         if peak is None or self.estimator.calibration is None:
             return None
-        return off.confidence(peak, seconds, self.estimator.calibration)
+        return off.confidence(peak, basis, self.estimator.calibration)
 
-    def is_sure(self, peak: off.Peak | None, seconds: float) -> bool:
-        """Whether a peak of the curves of so many seconds counts as measured."""
+    def is_sure(self, peak: off.Peak | None, basis: off.Basis) -> bool:
+        """Whether a peak counts as measured."""
         if peak is None or peak.is_at_limit:
             return False
-        sure = self.confidence(peak, seconds)
+        sure = self.confidence(peak, basis)
         if sure is None:
             return peak.height >= (self.estimator.min_raw_score or np.inf)
         return sure >= self.estimator.measured_confidence
@@ -318,7 +339,7 @@ class Sync(Stage[Identity, Offset]):
         peak = item.peak
         if peak is None:
             return "undecided", "too little speech to compare", None, None
-        sure = self.confidence(peak, item.seconds)
+        sure = self.confidence(peak, item.basis)
         if peak.is_at_limit:
             return "at_search_limit", f"the best lag is at {signed_ms(peak.lag_ms)}", None, sure
         if sure is None:

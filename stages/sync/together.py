@@ -45,13 +45,24 @@ def contradicts(sync: Sync, item: Judged, lag_ms: float) -> bool:
     pooled = off.pool(item.curves, item.weights)
     if item.peak is None or pooled is None:
         return False
-    sure = sync.confidence(item.peak, item.seconds) or 0.0
+    sure = sync.confidence(item.peak, item.basis) or 0.0
     if abs(item.peak.lag_ms - lag_ms) > AGREE_MS and sure >= CONTRADICTS:
         return True
     curve = pooled.mean(0)
     near = np.abs(off.lag_axis_ms(curve, sync.estimator.step_ms) - lag_ms) <= AGREE_MS
     known = ~np.isnan(curve)
     return not (near & known).any() or bool(curve[near & known].max() < np.median(curve[known]))
+
+
+def common_basis(items: Sequence[Judged]) -> off.Basis:
+    """What the windows of all these tracks, pooled, are taken from."""
+    bases = [item.basis for item in items]
+    told = [(b.rhythm, b.seconds) for b in bases if b.rhythm is not None and b.seconds > 0]
+    return off.Basis(
+        sum(b.seconds for b in bases),
+        sum(b.speech_s or 0.0 for b in bases),
+        sum(r * s for r, s in told) / sum(s for _, s in told) if told else None,
+    )
 
 
 def inherited(sync: Sync, judged: Sequence[Judged], rows: Sequence[Row]) -> list[Row]:
@@ -68,11 +79,11 @@ def inherited(sync: Sync, judged: Sequence[Judged], rows: Sequence[Row]) -> list
     weights = [w for item, _ in givers for w in item.weights]
     pooled = off.pool(curves, weights)
     peak = None if pooled is None else sync.estimator.peak(pooled)
-    seconds = sum(item.seconds for item, _ in givers)
+    basis = common_basis([item for item, _ in givers])
     middle = float(np.median([row.video_lag_ms or 0.0 for _, row in givers]))
-    if peak is None or not sync.is_sure(peak, seconds) or abs(peak.lag_ms - middle) > AGREE_MS:
+    if peak is None or not sync.is_sure(peak, basis) or abs(peak.lag_ms - middle) > AGREE_MS:
         return list(rows)
-    lag_ms, sure = round(peak.lag_ms, 1), sync.confidence(peak, seconds)
+    lag_ms, sure = round(peak.lag_ms, 1), sync.confidence(peak, basis)
     return [
         replace(
             row,

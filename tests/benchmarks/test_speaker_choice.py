@@ -67,8 +67,9 @@ def test_scores_of_pairs_are_those_of_tracks():
         )
         for _ in range(2)
     ]
-    table = bench.mean_scores(network, faces)
-    assert table.shape == (2, 3)
+    scenes = [bench.Scene((0, 1), 0), bench.Scene((1,), None, 0)]
+    table = bench.mean_scores(network, faces, bench.pairs_of(scenes))
+    assert table.shape == (2, 3) and np.isnan(table[:, 1]).all(), "no scene has that sound"
     alone = network.scores(faces[1].gray, faces[0].pcm, None).mean()
     assert table[1, 0] == pytest.approx(alone, abs=1e-5)
     silent = network.scores(faces[1].gray, np.zeros(48000, np.int16), None).mean()

@@ -31,10 +31,10 @@ class Judge:
 
     estimator, config = Estimator(), SimpleNamespace(hop_frames=25)
 
-    def is_sure(self, peak, seconds):
+    def is_sure(self, peak, basis):
         return peak is not None and peak.height > 0.15
 
-    def confidence(self, peak, seconds):
+    def confidence(self, peak, basis):
         return 0.9
 
 
@@ -61,6 +61,7 @@ def recording(lag_of, seconds=LENGTH_S, seed=0, tracks=20, scatter_ms=10.0, fore
                 weights=[1.0] * len(starts),
                 windows=[(int(s * 25), int(s * 25) + 75) for s in starts],
                 peak=SimpleNamespace(height=0.4),
+                basis=off.Basis(3.0 * len(starts)),
             )
         )
     return made

@@ -10,6 +10,7 @@ from manifests.crops import CROPS, template
 from stages.faces.mouths import MouthCropper
 from stages.faces.registration import transforms, warp
 from stages.networks import lipsync_features as feat
+from stages.networks.lag_curves import rhythm
 from stages.networks.lipsync import DIM, LipSync, Towers, lag_correlation
 
 
@@ -49,6 +50,35 @@ def test_missing_sound_is_not_scored():
     curve = model.curves(sound[:, ::4], sound, np.ones(200, bool), 0, 800.0)[0]
     lags = (np.arange(161) - 80) * 10
     assert np.isnan(curve[np.abs(lags) > 650]).all() and not np.isnan(curve[lags == 0]).any()
+
+
+def test_a_lag_with_less_sound_counts_by_the_root_of_its_share():
+    """A signal that repeats: its lags of 0 and of a period agree alike, over fewer rows."""
+    random = np.random.default_rng(2)
+    period = random.standard_normal((1, 80, DIM)).astype(np.float32)
+    sound = np.tile(period, (1, 5, 1))
+    model = LipSync([], np.ones(62, np.float32), np.zeros((1920, 24), np.float32), 10.0)
+    curve = model.curves(sound[:, ::4], sound, np.ones(400, bool), 0, 900.0)[0]
+    assert curve[90] == pytest.approx(1.0, abs=1e-4)
+    assert curve[[10, 170]] == pytest.approx([np.sqrt(0.8)] * 2, abs=1e-3)
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6, 0.9])
+def test_rhythm_is_how_far_chance_alone_correlates_two_series(memory):
+    random = np.random.default_rng(5)
+
+    def series() -> np.ndarray:
+        noise = random.standard_normal((115, 4))
+        for t in range(1, len(noise)):
+            noise[t] += memory * noise[t - 1]
+        return noise[40:] - noise[40:].mean(0)
+
+    told, found = [], []
+    for _ in range(300):
+        seen, heard = series(), series()
+        told.append(rhythm(seen[None], heard[None]))
+        found.append((seen * heard).sum() / np.sqrt((seen**2).sum() * (heard**2).sum()))
+    assert np.exp(np.mean(told)) == pytest.approx(np.std(found) * np.sqrt(75), rel=0.25)
 
 
 def test_mouth_crops_of_the_pass_equal_those_of_the_registered_face():

@@ -49,9 +49,11 @@ def estimator(request):
 def measure(estimator, landmarks, mouths, pcm, first_sample):
     windows = make_windows(len(landmarks), 75, 25)
     signals = TrackSignals(landmarks, mouths, pcm, first_sample)
-    curves = estimator.curves(signals, windows, 500.0)
+    curves = [r.curve for r in estimator.readings(signals, windows, 500.0)]
     peak = estimator.peak(lag_curves.pool(curves, [1.0] * len(curves)))
-    return peak, lag_curves.confidence(peak, len(landmarks) / 25, estimator.calibration)
+    return peak, lag_curves.confidence(
+        peak, lag_curves.Basis(len(landmarks) / 25), estimator.calibration
+    )
 
 
 def test_measured_against_planted_has_slope_one(talk, estimator):

@@ -43,6 +43,10 @@ def programme(sync: Sync, tracks: list[tuple[float, float]]):
     return judged, [sync.offset_of(item, []) for item in judged]
 
 
+def sure(sync: Sync, item: Judged) -> float:
+    return sync.confidence(item.peak, item.basis) or 0.0
+
+
 def test_an_undecided_track_inherits_what_the_others_share(sync):
     judged, rows = programme(sync, [(200, 0.6), (210, 0.6), (200, 0.03), (190, 0.6)])
     assert [r.offset_status for r in rows] == ["measured"] * 2 + ["undecided", "measured"]
@@ -65,7 +69,7 @@ def test_a_curve_that_speaks_against_it_inherits_nothing(sync):
     height = next(
         h
         for h in np.arange(0.05, 0.6, 0.01)
-        if (sync.confidence(programme(sync, [(-300, h)])[0][0].peak, 5.0) or 0) >= 0.45
+        if sure(sync, programme(sync, [(-300, h)])[0][0]) >= 0.45
     )
     judged, rows = programme(sync, [(200, 0.6), (210, 0.6), (-300, height), (190, 0.6)])
     assert rows[2].offset_status == "undecided", rows[2].confidence
@@ -92,5 +96,5 @@ def test_how_much_speech_was_needed(sync):
     # The first window points elsewhere: what came before the lag settled does not count.
     odd = dataclasses.replace(judged[0], curves=[bump(-400, 0.4), *judged[0].curves[1:]])
     odd = dataclasses.replace(odd, peak=sync.estimator.peak(off.pool(odd.curves, odd.weights)))
-    if sync.is_sure(odd.peak, odd.seconds):
+    if sync.is_sure(odd.peak, odd.basis):
         assert needed(sync, odd)["windows_needed"] > 1

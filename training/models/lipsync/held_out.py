@@ -1,8 +1,10 @@
 """The held-out trial in folds: whole speakers left out, each fold a training of its own.
 
 Folds are independent and take minutes, so each is written when it is done, and a trial that was
-stopped goes on with the next. Own lags are estimated once, by models that never saw the speaker
-whose clip they measure, though they saw speakers that another fold leaves out.
+stopped goes on with the next. A fold's weights are kept too: where its windows are gone (or are
+removed, to try them as the code now does), they are tried again and nothing is trained. Own lags
+are estimated once, by models that never saw the speaker whose clip they measure, though they saw
+speakers that another fold leaves out.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ from training.models.lipsync.trial import Row, is_consistent, is_right, try_spea
 
 WINDOWS_FRAMES = (25, 50, 75, 150)
 """Lengths of the windows that are tried."""
+TRIAL_VERSION = 2
+"""Of what is kept of a window: rows of another one are not read."""
 FAR_CENTRE_MS, AGREE_MS = 500.0, 40.0
 
 
@@ -104,6 +108,17 @@ def held_out(plan: Plan, jobs: int = 1, say: Say = print) -> tuple[list[Row], Ow
     return [row for i in range(len(plan.folds)) for row in _read(plan, i)], lags
 
 
+def so_far(plan: Plan) -> list[Row]:
+    """Windows of the folds that `plan.folder` has; nothing is trained or tried. Raises ValueError
+    where it holds another trial, or none yet."""
+    done = [i for i in range(len(plan.folds)) if _rows_file(plan, i).exists()]
+    if not done:
+        raise ValueError(f"{plan.folder} has no fold yet")
+    for i in done:
+        _check(plan, i)
+    return [row for i in done for row in _read(plan, i)]
+
+
 def _shared_lags(plan: Plan, say: Say, each: Callable[..., Iterable]) -> OwnLags:
     """Own lags of all examples, estimated once and kept beside the folds."""
     file = plan.folder / "own_lags.json"
@@ -128,18 +143,25 @@ def weights_of_fold(folder: Path, number: int) -> Path:
     return folder / f"fold{number}.safetensors"
 
 
+def _rows_print(plan: Plan) -> str:
+    return f"{plan.print}-{TRIAL_VERSION}"
+
+
 def _check(plan: Plan, number: int) -> None:
     file = _rows_file(plan, number)
     if file.exists():
         with np.load(file, allow_pickle=False) as made:
-            if str(made["print"]) != plan.print:
-                raise ValueError(f"{file} is of another trial; give an empty folder")
+            if str(made["print"]) != _rows_print(plan):
+                raise ValueError(
+                    f"{file} is of another trial; give an empty folder, or remove the file to try "
+                    "its weights again"
+                )
 
 
 def _read(plan: Plan, number: int) -> list[Row]:
     with np.load(_rows_file(plan, number), allow_pickle=False) as made:
         facts, curves = json.loads(str(made["rows"])), made["curves"].astype(np.float32)
-    nan = {"mass", "spread_ms"}
+    nan = {"mass", "spread_ms", "speech_s", "rhythm"}
 
     def values(told: dict[str, Any]) -> dict[str, Any]:
         return {k: float("nan") if v is None and k in nan else v for k, v in told.items()}
@@ -157,7 +179,7 @@ def _write(plan: Plan, number: int, rows: Sequence[Row]) -> None:
     with open(part, "wb") as out:
         np.savez_compressed(
             out,
-            print=plan.print,
+            print=_rows_print(plan),
             rows=json.dumps(facts),
             curves=np.array([r.curve for r in rows], np.float16),
         )
@@ -177,13 +199,24 @@ def _try_fold(job: tuple[Plan, int, OwnLags]) -> list[Row]:
     random = np.random.default_rng([system.recipe.seed, 7, number])
     tested = [e for e in plan.examples if e.speaker in fold]
     rest = [e for e in plan.examples if e.speaker not in fold]
-    model, _ = fit(system, rest, plan.synchronous, lags=lags)
-    model.calibration = np.zeros(system.num_evidence, np.float32)
-    model.facts = {"left_out": sorted(fold)}
-    model.save(weights_of_fold(plan.folder, number))
+    model = _weights_of(plan, number, lags, rest)
     rows = try_model(system, model, tested, rest, plan.synchronous, lags, random)
     _write(plan, number, rows)
     return _read(plan, number)
+
+
+def _weights_of(plan: Plan, number: int, lags: OwnLags, rest: Sequence[Example]):
+    """The fold's model: as it lies there, or trained and kept."""
+    file = weights_of_fold(plan.folder, number)
+    if file.exists():
+        made = plan.system.load(file)
+        if (made.facts or {}).get("print") == plan.print:
+            return made
+    model, _ = fit(plan.system, rest, plan.synchronous, lags=lags)
+    model.calibration = np.zeros(plan.system.num_evidence, np.float32)
+    model.facts = {"left_out": sorted(plan.folds[number]), "print": plan.print}
+    model.save(file)
+    return model
 
 
 def try_model(

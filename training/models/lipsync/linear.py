@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -40,6 +41,9 @@ class LinearSystem:
 
     recipe: LinearRecipe
     num_evidence: ClassVar[int] = 4
+
+    def load(self, path: Path) -> net.LinearModel:
+        return net.LinearModel.load(path)
 
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:
         """Nothing: the maps hear each sound as it is."""

@@ -24,9 +24,10 @@ MIN_BIN = 50
 """Windows from which a bin of confidence says something."""
 COLUMNS = (
     *("source", "kind", "seconds", "lag_ms", "planted_ms", "error_ms", "centre_error_ms"),
-    *("height", "margin", "mass", "spread_ms", "is_at_limit", "confidence"),
+    *("height", "margin", "mass", "spread_ms", "speech_s", "rhythm"),
+    *("is_at_limit", "confidence"),
 )
-THOUSANDTHS = frozenset({"height", "margin", "mass", "confidence"})
+THOUSANDTHS = frozenset({"height", "margin", "mass", "speech_s", "rhythm", "confidence"})
 
 
 def compact(
@@ -87,7 +88,7 @@ def read(text: str) -> list[dict[str, Any]]:
 def windows(rows: Sequence[dict[str, Any]]) -> list[Row]:
     """Rows as `read` gives them, as the trial had them: what a calibration is fitted on."""
     names = [f.name for f in fields(Row) if f.name not in ("curve",)]
-    nan = {"mass", "spread_ms"}
+    nan = {"mass", "spread_ms", "speech_s", "rhythm"}
 
     def values(row: Mapping[str, Any]) -> dict[str, Any]:
         return {n: float("nan") if row[n] is None and n in nan else row[n] for n in names}
@@ -122,7 +123,13 @@ def summary(rows: Sequence[dict[str, Any]], threshold: float = MEASURED_FROM) ->
         },
         "calibration": _calibration(rows),
         "thresholds": [
-            {"from": t, **_threshold([r for r in rows if _length(r) == 3.0], t)}
+            {
+                "from": t,
+                **{
+                    f"{s:g} s": _threshold([r for r in rows if _length(r) == s], t)
+                    for s in LENGTHS_S[1:]
+                },
+            }
             for t in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
         ],
     }
@@ -233,17 +240,24 @@ def tables(made: Mapping[str, Any]) -> str:
         told = [f" {c['measured']} of {c['windows']} |" if c else " – |" for c in cells]
         lines.append(f"| {'**all**' if kind == 'all' else kind} |" + "".join(told))
     lines += _bins(made["calibration"])
-    lines += [
+    return "\n".join([*lines, *_thresholds(made["thresholds"])])
+
+
+def _thresholds(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    lengths = [name for name in told[0] if name != "from"]
+    lines = [
         "",
-        "| confidence from | 3 s measured | of these within 40 ms | foreign sound, 3 s |",
-        "| --- | --- | --- | --- |",
+        "| confidence from |"
+        + "".join(f" {s} measured, within 40 ms |" for s in lengths)
+        + f" foreign sound at {', '.join(lengths)} |",
+        "| --- |" + " --- |" * (len(lengths) + 1),
     ]
-    for t in made["thresholds"]:
-        lines.append(
-            f"| {t['from']:.2f} | {t['measured']} of {t['windows']} | "
-            f"{t['measured_within_40_ms']} | {t['foreign_measured']} of {t['foreign']} |"
-        )
-    return "\n".join(lines)
+    for t in told:
+        of = [t[s] for s in lengths]
+        cells = [f"{c['measured']} of {c['windows']}, {c['measured_within_40_ms']}" for c in of]
+        foreign = ", ".join(f"{c['foreign_measured']} of {c['foreign']}" for c in of)
+        lines.append(f"| {t['from']:.2f} | {' | '.join(cells)} | {foreign} |")
+    return lines
 
 
 def _total(groups: Mapping[str, Any]) -> tuple[str, Any]:

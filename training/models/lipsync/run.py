@@ -53,15 +53,20 @@ def plan_of(
     fold_size: int,
     folder: Path,
 ) -> Plan:
-    """The trial of these examples, prepared. Raises ValueError for too few speakers."""
+    """The trial of these examples, which `System.prepare` has made ready where anything is to be
+    trained. Raises ValueError for too few speakers."""
     speakers = {e.speaker for e in examples}
     if len(speakers) < 3:
         raise ValueError(
             f"{len(speakers)} speaker(s) are too few: the confidence is fitted on "
             "speakers that were left out"
         )
-    system.prepare(examples, np.random.default_rng([system.recipe.seed, 1]))
     return Plan(system, examples, tuple(synchronous), folds_of(examples, fold_size), folder)
+
+
+def prepare(system: System, examples: Sequence[Example]) -> None:
+    """What is made once of each sample, by the recipe's own chance."""
+    system.prepare(examples, np.random.default_rng([system.recipe.seed, 1]))
 
 
 def run(
@@ -87,6 +92,7 @@ def run(
     with tempfile.TemporaryDirectory() as scratch:
         folder = keep_folds or Path(scratch)
         plan = plan_of(system, examples, synchronous, fold_size, folder)
+        prepare(system, examples)
         rows, lags = held_out(plan, jobs, say)
     sure = cross_confidence(rows)
     trial = out.with_suffix(".trial.json")

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from manifests.records import col
-from stages.networks.lag_curves import Peak, find_peak, pool
+from stages.networks.lag_curves import Peak, Reading, find_peak, pool
 from stages.networks.lipsync import STEP_MS
 from training.models.lipsync.examples import Example
 
@@ -45,9 +45,9 @@ class Model(Protocol):
     calibration: np.ndarray | None
     facts: dict | None
 
-    def clip_curve(
+    def clip_reading(
         self, landmarks: np.ndarray, mouths: np.ndarray, pcm: np.ndarray
-    ) -> np.ndarray | None: ...
+    ) -> Reading | None: ...
 
     def peak(self, curve: np.ndarray) -> Peak | None: ...
 
@@ -66,6 +66,10 @@ class System(Protocol[M]):
     @property
     def num_evidence(self) -> int:
         """Weights of its calibration (`lag_curves.evidence`)."""
+        ...
+
+    def load(self, path: Path) -> M:
+        """A model that was saved."""
         ...
 
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:

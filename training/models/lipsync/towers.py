@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -45,7 +46,10 @@ class TowersSystem:
     """What `training.models.lipsync.system` asks of towers; see `System` there."""
 
     recipe: LipSyncRecipe
-    num_evidence: ClassVar[int] = 14
+    num_evidence: ClassVar[int] = 20
+
+    def load(self, path: Path) -> LipSync:
+        return LipSync.load(path)
 
     def prepare(self, examples: Sequence[Example], random: np.random.Generator) -> None:
         prepare(examples, random)

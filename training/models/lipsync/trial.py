@@ -6,13 +6,16 @@ through the whole front end alone, as a short clip of a stranger would.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
 from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME, seconds_of
-from stages.networks.lag_curves import Peak, confidence, evidence
+from stages.networks.lag_curves import Basis, Peak, confidence, evidence
+from stages.sync.speech import SpeechDetector, share
 from training.models.lipsync.examples import Example
 from training.models.lipsync.system import Model
 
@@ -45,8 +48,18 @@ class Row:
     error_ms: float | None = None
     centre_error_ms: float | None = None
     """Error against the clip's own pooled lag, as the same model measures it."""
+    speech_s: float = float("nan")
+    """Of the sound that was tried; NaN like `rhythm` in a trial that did not look."""
+    rhythm: float = float("nan")
+    """See `stages.networks.lag_curves.rhythm`."""
     curve: np.ndarray | None = field(default=None, repr=False, compare=False)
     """Correlation over lags, float32 [voters, L]: what confidence is learnt from."""
+
+
+@cache
+def speech() -> SpeechDetector:
+    """What hears speech, as the stage has it."""
+    return SpeechDetector()
 
 
 def shifted(pcm: np.ndarray, low: int, high: int, lag_ms: float) -> np.ndarray:
@@ -94,9 +107,9 @@ def try_speaker(
     rows = []
 
     def add(example, kind, planted, landmarks, mouths, pcm):
-        curve = model.clip_curve(landmarks, mouths, pcm)
-        peak = None if curve is None else model.peak(curve)
-        if peak is None:
+        reading = model.clip_reading(landmarks, mouths, pcm)
+        peak = None if reading is None else model.peak(reading.curve)
+        if reading is None or peak is None:
             return
         error = centred = None
         if kind == "talk":
@@ -117,7 +130,9 @@ def try_speaker(
                 peak.is_at_limit,
                 error,
                 centred,
-                curve,
+                seconds_of(share(speech().regions(pcm), 0, len(landmarks)) * len(landmarks)),
+                float("nan") if reading.rhythm is None else reading.rhythm,
+                reading.curve,
             )
         )
 
@@ -196,7 +211,7 @@ def calibrate(rows: Sequence[Row]) -> np.ndarray:
     Errors are taken from the clip's centre: a fold that leaves out nearly all synchronous
     data has an uncertain zero, the shipped weights have not.
     """
-    x = np.stack([evidence(peak_of(r), r.seconds) for r in rows])
+    x = np.stack([evidence(peak_of(r), basis_of(r)) for r in rows])
     y = np.array([is_consistent(r) for r in rows], float)
     weights, penalty = np.zeros(x.shape[1]), 1e-2 * np.eye(x.shape[1])
     for _ in range(50):
@@ -210,21 +225,28 @@ def peak_of(row: Row) -> Peak:
     return Peak(row.lag_ms, row.height, row.margin, row.is_at_limit, row.mass, row.spread_ms)
 
 
-def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
-    """Confidence of each row from a calibration that never saw its clip.
+def basis_of(row: Row) -> Basis:
+    told = [None if np.isnan(x) else x for x in (row.speech_s, row.rhythm)]
+    return Basis(row.seconds, *told)
 
-    By clips and not by speakers: the towers behind the rows never saw the speaker anyway, and
-    where one speaker has most of the clips the others alone calibrate badly.
+
+def cross_confidence(rows: Sequence[Row], parts: int = 10) -> np.ndarray:
+    """Confidence of each row from a calibration that never saw its speaker; of who has more than
+    a tenth of the rows, its clip, for where one speaker has most of them the others alone calibrate
+    badly. The towers behind the rows never saw the speaker anyway.
     """
-    sources = sorted({r.source for r in rows})
-    place = np.random.default_rng(0).permutation(len(sources)) % parts
-    part_of = dict(zip(sources, place, strict=True))
-    part = np.array([part_of[r.source] for r in rows])
+    rows_of = Counter(r.speaker for r in rows)
+    apart = [r.source if 10 * rows_of[r.speaker] > len(rows) else r.speaker for r in rows]
+    names = sorted(set(apart))
+    place = np.random.default_rng(0).permutation(len(names)) % parts
+    part_of = dict(zip(names, place, strict=True))
+    part = np.array([part_of[name] for name in apart])
     sure = np.zeros(len(rows))
     for one in np.unique(part):
         if (part == one).all():
             raise ValueError("one clip is too few: the confidence is fitted on others")
         weights = calibrate([r for r, p in zip(rows, part, strict=True) if p != one])
         for index in np.flatnonzero(part == one).tolist():
-            sure[index] = confidence(peak_of(rows[index]), rows[index].seconds, weights)
+            row = rows[index]
+            sure[index] = confidence(peak_of(row), basis_of(row), weights)
     return sure
