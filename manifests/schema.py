@@ -33,6 +33,9 @@ TABLES: dict[str, type] = {
     "rejects": rec.Reject,
     "failures": rec.Failure,
 }
+BESIDE: dict[str, tuple[type, ...]] = {"clips": (rec.Scores, rec.Opinion)}
+"""Records of the same id whose columns stand in a table beside its own, null where there is none
+of them: what was measured of its rows afterwards."""
 LATER = frozenset({"hints"})
 """Tables that corpora of earlier releases have not."""
 TABLE_OF = {kind: name for name, kind in TABLES.items()}
@@ -53,6 +56,22 @@ def arrow_type(hint: Any) -> pa.DataType:
 
 def arrow_schema(kind: type) -> pa.Schema:
     """The schema of a record's table."""
+    return pa.schema(
+        _arrow_fields(kind), metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION}
+    )
+
+
+def table_schema(table: str) -> pa.Schema:
+    """`arrow_schema` with the columns that stand beside its own (`BESIDE`)."""
+    schema = arrow_schema(TABLES[table])
+    for kind in BESIDE.get(table, ()):
+        for item in _arrow_fields(kind):
+            if item.name not in schema.names:
+                schema = schema.append(item.with_nullable(True))
+    return schema
+
+
+def _arrow_fields(kind: type) -> list[pa.Field]:
     hints = typing.get_type_hints(kind)
     fields = []
     for item in dataclasses.fields(kind):
@@ -69,28 +88,39 @@ def arrow_schema(kind: type) -> pa.Schema:
                 },
             )
         )
-    return pa.schema(fields, metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION})
+    return fields
 
 
 GROUP_ROWS = 65_536
 """Rows of a table that are in memory at a time, a row group of the file."""
 
 
-def write_table(path: Path, kind: type, rows: Iterable[Any]) -> None:
-    """Write records atomically as one Parquet file, some at a time."""
-    schema = arrow_schema(kind)
-    names = [item.name for item in dataclasses.fields(kind)]
+def write_table(
+    path: Path, kind: type, rows: Iterable[Any], schema: pa.Schema | None = None
+) -> None:
+    """Write records atomically as one Parquet file, some at a time.
+
+    With a `schema` of its own a row is a tuple of records of one id (None for one that is not
+    there), of which the first that has a column gives it.
+    """
+    schema = arrow_schema(kind) if schema is None else schema
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         is_empty, remaining = True, iter(rows)
         while (group := list(itertools.islice(remaining, GROUP_ROWS))) or is_empty:
-            columns = {name: [getattr(r, name) for r in group] for name in names}
+            columns = {name: [_value(r, name) for r in group] for name in schema.names}
             writer.write_table(pa.Table.from_pydict(columns, schema))
             is_empty = False
             if len(group) < GROUP_ROWS:
                 break
+
+
+def _value(row: Any, name: str) -> Any:
+    if not isinstance(row, tuple):
+        return getattr(row, name)
+    return next((getattr(part, name) for part in row if hasattr(part, name)), None)
 
 
 def schema_markdown() -> str:
@@ -113,7 +143,7 @@ def schema_markdown() -> str:
             "| column | type | unit | meaning |",
             "| --- | --- | --- | --- |",
         ]
-        for item in arrow_schema(kind):
+        for item in table_schema(name):
             unit = item.metadata[b"unit"].decode()
             kind_text = str(item.type) + (", null" if item.nullable else "")
             doc = item.metadata[b"doc"].decode().replace("|", "or")
