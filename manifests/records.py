@@ -443,9 +443,7 @@ class Scores:
     sharpness: float | None = col(
         "median variance of the Laplacian on the face of the 256 px picture", default=None
     )
-    brightness: float | None = col(
-        "median light of the face, 0 black to 1 white", default=None
-    )
+    brightness: float | None = col("median light of the face, 0 black to 1 white", default=None)
     dark_share: float | None = col("share of the face that is black", default=None)
     bright_share: float | None = col("share of the face that is white", default=None)
     yaw_deg: float | None = col(

@@ -8,7 +8,7 @@ where a corpus that was too small to be divided has grown: its shards are writte
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from manifests import records as rec
@@ -52,10 +52,16 @@ class Found:
     """What was published; None where nothing was."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Clips that a person marked, by id: they are not published."""
+    fallen: Mapping[str, rec.Reject] = field(default_factory=dict)
+    """Clips that do not keep to a threshold, by id: neither are they."""
     said: Said = field(default_factory=Said)
     """What corpora say of speakers and parts."""
     hints: list[rec.Hint] = field(default_factory=list)
     """All of what they say."""
+
+    def is_out(self, clip_id: str) -> bool:
+        """Whether a clip is left out whatever part it would be in."""
+        return clip_id in self.marks or clip_id in self.fallen
 
     def prints(self) -> dict[str, str]:
         """What makes a published clip the same: its members' bytes stand behind this name."""
@@ -83,7 +89,8 @@ class Publication:
     shards: list[tuple[str, list[ShardEntry]]]
     """Shards to write, by path relative to the corpus."""
     thinned: list[str]
-    """Old shards with clips that were marked since: they are written again without them."""
+    """Old shards with clips that were marked, or fell below a threshold, since: they are written
+    again without them."""
     speakers: list[rec.Speaker]
     frozen: dict[str, Any] | None
     """The policy that divides the corpus; None without clips."""
@@ -93,6 +100,8 @@ class Publication:
     """Clips that lie where two parts meet, or that a list does not name."""
     marked: list[str]
     """Clips that a person marked."""
+    fallen: list[str]
+    """Clips that do not keep to a threshold."""
     rejects: list[rec.Reject]
 
     def as_published(
@@ -108,6 +117,7 @@ class Publication:
             self.left_out,
             tables or {},
             self.marked,
+            self.fallen,
         )
 
 
@@ -125,7 +135,7 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     speakers = _speakers(found, before, config)
     speaker_of = {c.clip_id: speakers[c.track_id].speaker_id for c in found.clips}
     was = before.samples
-    old = [s for s in was if s.clip_id not in found.marks] if found.marks else was
+    old = [s for s in was if not found.is_out(s.clip_id)]
     frozen = (
         policy_now
         or before.splits
@@ -136,7 +146,8 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         )
     )
     marked = [c.clip_id for c in found.clips if c.clip_id in found.marks]
-    known = {s.clip_id for s in old}.union(marked)
+    fallen = sorted(found.fallen.keys() - found.marks.keys())
+    known = {s.clip_id for s in old}.union(marked, fallen)
     new, left_out = _new_entries(found, known, frozen, speaker_of)
     sentence = (
         splits.describe(frozen, [*(s.split for s in old), *(e.split for e in new)])
@@ -149,8 +160,10 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     video_of = {c.clip_id: c.video_id for c in found.clips if c.clip_id in why}
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
-        for clip, (reason, detail) in sorted(why.items())
+        for clip, (reason, detail) in why.items()
     ]
+    rejects += [replace(found.fallen[clip], stage="shards") for clip in fallen]
+    rejects.sort(key=lambda r: r.item_id)
     taken: dict[str, int] = {}
     for split, shard in {(r.split, r.shard) for r in was}:
         taken[split] = max(taken.get(split, 0), 1 + int(shard[-10:-4]))
@@ -160,12 +173,13 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         is_anew,
         old,
         plan_shards(new, found.sizes, config.shards, taken),
-        sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in found.marks}),
+        sorted({s.shard for s in old} & {s.shard for s in was if found.is_out(s.clip_id)}),
         sorted(speakers.values(), key=lambda s: s.track_id),
         frozen,
         sentence,
         left_out,
         marked,
+        fallen,
         rejects,
     )
 

@@ -68,9 +68,7 @@ class Dnsmos:
 
     def _window(self, heard: np.ndarray) -> list[float]:
         (raw,) = self._p835.run(None, {"input_1": heard[None]})[0]
-        rated = [
-            float(np.polyval(p, x)) for p, x in zip(POLYNOMIALS.values(), raw, strict=True)
-        ]
+        rated = [float(np.polyval(p, x)) for p, x in zip(POLYNOMIALS.values(), raw, strict=True)]
         levels = log_mel(heard[:-CUT])
         return [*rated, float(self._p808.run(None, {"input_1": levels[None]})[0].reshape(-1)[0])]
 

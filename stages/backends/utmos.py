@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.backends.devices import load_state, need, torch_device
+from stages.backends.devices import load_state, torch_device
 from stages.backends.weights import weights
 
 LEAST_SAMPLES = 1600
@@ -22,7 +22,6 @@ class Utmos:
         self.device = device
 
     def setup(self) -> None:
-        need("torch", "training")
         from stages.networks.utmos import UtmosNetwork
 
         self._device = torch_device(self.device)

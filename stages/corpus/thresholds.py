@@ -22,7 +22,7 @@ class ThresholdsConfig:
         "most music: 0.45 keeps speech of a second and more", at_least=0, at_most=1, default=None
     )
     min_speech_share: float | None = col(
-        "least share of speech in a clip that was cut (clips.min_speech_share: where cuts are made)",
+        "least share of speech in a clip (clips.min_speech_share: where it is cut)",
         at_least=0,
         at_most=1,
         default=None,
@@ -39,7 +39,9 @@ class ThresholdsConfig:
         "most of the face that is white", at_least=0, at_most=1, default=None
     )
     max_yaw_deg: float | None = col("most turned head", "deg", at_least=0, default=None)
-    max_pitch_deg: float | None = col("most raised or lowered head", "deg", at_least=0, default=None)
+    max_pitch_deg: float | None = col(
+        "most raised or lowered head", "deg", at_least=0, default=None
+    )
     max_roll_deg: float | None = col("most tilted head", "deg", at_least=0, default=None)
     min_face_px: float | None = col("smallest face", "px", at_least=0, default=None)
     min_dnsmos: float | None = col("least DNSMOS (dnsmos_ovr)", at_least=1, at_most=5, default=None)

@@ -284,12 +284,7 @@ def _sharpness(chips: np.ndarray) -> float:
     if not len(chips):
         return 0.0
     return _round(
-        np.median(
-            [
-                laplacian_variance(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY))
-                for chip in chips
-            ]
-        ),
+        np.median([laplacian_variance(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)) for chip in chips]),
         2,
     )
 

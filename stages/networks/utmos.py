@@ -89,14 +89,10 @@ class _Encoder(nn.Module):
         super().__init__()
         self.conv_layers = nn.ModuleList()
         for number, (kernel, stride) in enumerate(KERNELS):
-            convolution = nn.Conv1d(
-                channels if number else 1, channels, kernel, stride, bias=False
-            )
+            convolution = nn.Conv1d(channels if number else 1, channels, kernel, stride, bias=False)
             # What stands between is dropout, which has no weights but a number of its own.
             norm = [] if number else [nn.GroupNorm(channels, channels)]
-            self.conv_layers.append(
-                nn.Sequential(convolution, nn.Identity(), *norm, nn.GELU())
-            )
+            self.conv_layers.append(nn.Sequential(convolution, nn.Identity(), *norm, nn.GELU()))
 
     def forward(self, wave: Tensor) -> Tensor:
         made = wave[:, None]
