@@ -28,6 +28,8 @@ ROUNDING = 32768.0**-2 / 12
 """Power of what rounding to 16 bits adds, in each bin of `power_spectra`."""
 
 LOUD_SHARE, DOWN_DB, SMOOTH_HZ = 0.3, 55.0, 250.0
+VOICE_FROM_HZ = 200.0
+"""Under it lies rumble, which may be stronger than any voice."""
 
 MUSIC_WINDOW, MUSIC_HOP = 2048, 512
 MUSIC_LOW_HZ, MUSIC_HIGH_HZ, MUSIC_AROUND_HZ = 62.5, 5000.0, 312.5
@@ -83,8 +85,8 @@ def _low_quantile(values: int) -> float:
 
 
 def bandwidth_hz(spectra: np.ndarray, rate: int = SAMPLE_RATE) -> float | None:
-    """Highest frequency within 55 dB of the strongest one, in the loudest 30 % of the windows, and
-    above what rounding makes.
+    """Highest frequency within 55 dB of the strongest one above rumble, in the loudest 30 % of the
+    windows, and above what rounding makes.
 
     Half of `rate` where it reaches that far: what the source had above is not known. None for
     silence.
@@ -96,8 +98,12 @@ def bandwidth_hz(spectra: np.ndarray, rate: int = SAMPLE_RATE) -> float | None:
     bin_hz = rate / 2 / (len(mean) - 1)
     width = max(1, round(SMOOTH_HZ / bin_hz))
     level = np.convolve(mean, np.ones(width) / width, "valid")
-    least = max(level.max() * 10 ** (-DOWN_DB / 10), min(4 * ROUNDING, level.max()))
-    last = int(np.flatnonzero(level >= least)[-1])
+    strongest = level[round(VOICE_FROM_HZ / bin_hz) :].max()
+    least = max(strongest * 10 ** (-DOWN_DB / 10), 4 * ROUNDING)
+    above = np.flatnonzero(level >= least)
+    if not len(above):
+        return None
+    last = int(above[-1])
     if last + 1 == len(level):
         return rate / 2
     return round((last + (width - 1) / 2) * bin_hz, 0)
