@@ -16,7 +16,9 @@ class ThresholdsConfig:
     """Clips beyond one of these become rejects when publishing; null: all are kept. A clip that has
     no number is kept."""
 
-    min_snr_db: float | None = col("least speech over noise", "dB", default=None)
+    min_snr_db: float | None = col(
+        "least speech over noise", "dB", at_least=-10, at_most=60, default=None
+    )
     min_bandwidth_hz: float | None = col("least bandwidth", "Hz", at_least=0, default=None)
     max_music: float | None = col(
         "most music: 0.45 keeps speech of a second and more", at_least=0, at_most=1, default=None
