@@ -24,10 +24,10 @@ from scipy.signal import firwin, resample_poly
 
 from benchmarks.decodes import data_folder
 from manifests.corpus import Corpus
-from manifests.shards import read_samples
+from manifests.shards import ShardSample, read_samples
 from stages.backends.dnsmos import Dnsmos
 from stages.clips.heard import bandwidth_hz, music_share, power_spectra, snr_db
-from stages.clips.seen import key_pictures, look_of
+from stages.clips.seen import Look, key_pictures, look_of
 
 RATE = 16_000
 SPEECH = (
@@ -93,9 +93,9 @@ def noises(room: np.ndarray, speech: list[np.ndarray]) -> dict[str, Callable[[in
 
     def babble(length: int) -> np.ndarray:
         drawn = [speech[chance.integers(len(speech))] for _ in range(6)]
-        return sum(
-            np.resize(np.roll(d, chance.integers(len(d))), length) / np.sqrt(np.square(d).mean())
-            for d in drawn
+        rolled = [np.resize(np.roll(d, chance.integers(len(d))), length) for d in drawn]
+        return np.sum(
+            [r / np.sqrt(np.square(d).mean()) for r, d in zip(rolled, drawn, strict=True)], axis=0
         )
 
     return {
@@ -146,18 +146,16 @@ def main() -> None:
     whole = [*(read(options.data / "wild" / name) for name in SPEECH), *map(read, grid)]
     speech = [p for sound in whole for p in pieces(sound, min(3.0, len(sound) / RATE))]
     by_noise = noises(read(options.data / "wild" / ROOM), speech)
-    quiet = [p for p in speech if (snr_db(power_spectra(int16(p))) or 0) > OWN_DB]
+    quiet = [p for p in speech if _snr(p) > OWN_DB]
     for name, some in (("3 s", quiet), ("1 s", [p[RATE : 2 * RATE] for p in quiet])):
         print(f"SNR, error in dB, {len(some)} pieces of {name}: least 10 50 90 most")
         for noise, make in by_noise.items():
             for planted in (0, 10, 20, 30):
-                found = [
-                    snr_db(power_spectra(int16(mixed(p, make(len(p)), planted)))) for p in some
-                ]
+                found = [_snr(mixed(p, make(len(p)), planted)) for p in some]
                 print(f"  {noise:12} {planted:3} {told([f - planted for f in found])}")
     print(f"bandwidth, Hz, {len(speech)} pieces")
     for name, made in _narrowed(speech):
-        print(f"  {name:22} {told([bandwidth_hz(power_spectra(int16(p))) for p in made])}")
+        print(f"  {name:22} {told([_bandwidth(p) for p in made])}")
     songs = [p for path in options.music for p in pieces(read(path), 3.0)]
     print(f"music, {len(speech)} pieces of speech, {len(songs)} of music")
     for name, made in _with_music(speech, songs, by_noise):
@@ -182,16 +180,18 @@ def main() -> None:
 
 def pictures(root: Path, step: int = 14) -> None:
     """What blur and light make of every 14th clip's scores; pose of all beside their tracks'."""
-    blurred, lit, spent, length_s = [], [], 0.0, 0.0
+    blurred: list[list[float]] = []
+    lit: list[list[float]] = []
+    spent = length_s = 0.0
     for path in sorted((root / "work" / "clips").glob("*.tar"))[::step]:
         (sample,) = read_samples(path)
         start = time.process_time()
         frames = key_pictures(sample.members["face.mp4"])
-        look_of(frames, sample.landmarks)
+        _look(frames, sample)
         spent += time.process_time() - start
         length_s += len(sample.landmarks) / 25
-        blurred.append([look_of(_blur(frames, s), sample.landmarks).sharpness for s in BLURS_PX])
-        lit.append([look_of(_light(frames, g), sample.landmarks).brightness for g in LIGHTS])
+        blurred.append([_look(_blur(frames, s), sample).sharpness for s in BLURS_PX])
+        lit.append([_look(_light(frames, g), sample).brightness for g in LIGHTS])
     print(f"sharpness, blurred by {BLURS_PX} px: {np.round(np.median(blurred, 0), 1)}")
     print(f"falls in each: {bool((np.diff(blurred, axis=1) < 0).all())}, of {len(blurred)} clips")
     print(f"brightness, light times {LIGHTS}: {np.round(np.median(lit, 0), 2)}")
@@ -201,6 +201,20 @@ def pictures(root: Path, step: int = 14) -> None:
     for name in ("yaw_deg", "pitch_deg"):
         apart = [abs(c[name] - track[c["track_id"]][name]) for c in corpus.rows("clips")]
         print(f"{name}, clip and track apart: {told(apart)}")
+
+
+def _look(frames: dict[int, np.ndarray], sample: ShardSample) -> Look:
+    look = look_of(frames, sample.landmarks)
+    assert look is not None, f"{sample.key} has no pictures"
+    return look
+
+
+def _snr(sound: np.ndarray) -> float:
+    return snr_db(power_spectra(int16(sound))) or 0.0
+
+
+def _bandwidth(sound: np.ndarray) -> float:
+    return bandwidth_hz(power_spectra(int16(sound))) or 0.0
 
 
 def _blur(frames: dict[int, np.ndarray], sigma: float) -> dict[int, np.ndarray]:

@@ -7,7 +7,7 @@ a second apart, whose means count; P.835's outputs go through the makers' polyno
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,8 +34,8 @@ COLUMNS = (*POLYNOMIALS, "dnsmos_p808")
 class Dnsmos:
     """Both networks, run by onnxruntime."""
 
-    version = "1"
-    weights_names = ("dnsmos_sig_bak_ovr.onnx", "dnsmos_p808.onnx")
+    version: ClassVar[str] = "1"
+    weights_names: ClassVar[tuple[str, ...]] = ("dnsmos_sig_bak_ovr.onnx", "dnsmos_p808.onnx")
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device

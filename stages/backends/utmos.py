@@ -3,6 +3,8 @@ learner)."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from stages.backends.devices import load_state, torch_device
@@ -15,8 +17,8 @@ LEAST_SAMPLES = 1600
 class Utmos:
     """The network, run by torch."""
 
-    version = "1"
-    weights_names = ("utmos22_strong_step7459_v1.pt",)
+    version: ClassVar[str] = "1"
+    weights_names: ClassVar[tuple[str, ...]] = ("utmos22_strong_step7459_v1.pt",)
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from stages.clips.scores import sample_of
 class Judge(Protocol):
     """A network that thinks of sound."""
 
-    version: str
-    weights_names: tuple[str, ...]
+    version: ClassVar[str]
+    weights_names: ClassVar[tuple[str, ...]]
 
     def __init__(self, device: str = "cpu") -> None: ...
 
