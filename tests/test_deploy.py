@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -160,6 +159,10 @@ def test_the_batch_script_starts_ray_on_all_nodes_and_then_builds(tmp_path):
     for name in ("ray", "yld"):
         tool = tmp_path / "yld/.venv/bin" / name
         tool.write_text(f'#!/bin/sh\necho "{name} $*" >> "{log}"\n')
+    with (tmp_path / "yld/.venv/bin/ray").open("a") as ray:  # the others join after the head
+        ray.write('[ "$1" = status ] || exit 0\necho " 1 node_head"\n')
+        ray.write(f'grep -q "start --address" "{log}" && printf " 1 node_2\\n 1 node_3\\n"\n')
+        ray.write("exit 0\n")
     (tmp_path / "bin/scontrol").write_text("#!/bin/sh\nprintf 'n1\\nn2\\nn3\\n'\n")
     (tmp_path / "bin/srun").write_text(
         '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n'
@@ -176,15 +179,14 @@ def test_the_batch_script_starts_ray_on_all_nodes_and_then_builds(tmp_path):
         "SLURM_JOB_ID": "7",
         "SLURM_CPUS_PER_TASK": "16",
     }
-    subprocess.run(["bash", str(script)], check=True, env=environment, timeout=60)
-    joins, deadline = "ray start --address=n1:20007 --num-cpus=16", time.monotonic() + 60
-    while joins not in log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)  # it is begun beside the build
-    calls = log.read_text()
-    assert "ray start --head --port=20007 --num-cpus=16" in calls
-    assert joins in calls
+    subprocess.run(["bash", str(script)], check=True, env=environment, timeout=120)
+    calls = log.read_text().splitlines()
+    head = "ray start --head --port=20007 --num-cpus=16 --block"
+    joins = "ray start --address=n1:20007 --num-cpus=16 --block"
     built = f"yld build {tmp_path}/links.txt --out {tmp_path}/my-corpus --address n1:20007"
-    assert built in calls
+    assert {head, joins} < set(calls) and calls[-1] == built
+    others = next(c for c in SBATCH.read_text().split("srun ") if "--exclude" in c)
+    assert "--ntasks-per-node=1" in others  # else Slurm starts as many as the job has nodes
 
 
 def dockerfile() -> list[tuple[str, str]]:

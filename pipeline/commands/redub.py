@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
-from pipeline.commands.options import EXIT_FAILED, friendly
+from pipeline.commands.on_video import a_face_in, finding_options, found_device, refuse_places
+from pipeline.commands.options import friendly
 
 
 @click.command()
@@ -44,22 +44,7 @@ from pipeline.commands.options import EXIT_FAILED, friendly
     show_default=True,
     help="What is replaced: from just below the eyes on, or the whole face.",
 )
-@click.option(
-    "--track",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Person who says it: 1 is the one longest in the picture, as told.  [default: 1]",
-)
-@click.option(
-    "--device", default=None, metavar="DEVICE", help="cpu | cuda; the GPU where there is one."
-)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting of `yld build` for finding the face, e.g. landmarks=mediapipe.",
-)
+@finding_options
 @model_dir_option
 @friendly
 def redub(
@@ -70,31 +55,18 @@ def redub(
     Every picture of VIDEO stays, at its own time: a longer sound is cut, after a shorter one is
     silence. VIDEO may also be a still (PNG, JPEG), which lasts as long as the sound.
     """
-    from pipeline.commands.synthesize import refuse_places
-
     refuse_places(out)
     use_model_dir(model_dir)
     from pipeline.config.build_config import load_config
     from pipeline.redub.job import Request
     from pipeline.redub.job import redub as run
-    from pipeline.synthesis.people import NoFaceError
-
-    import torch  # isort: skip
 
     config = load_config(None, assignments)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
-    request = Request(checkpoint, video, audio, out, deblur, region, track, device, config)
-    try:
+    request = Request(
+        checkpoint, video, audio, out, deblur, region, track, found_device(device), config
+    )
+    with a_face_in(video):
         done = run(request, lambda text: click.echo(text, err=True))
-    except NoFaceError as error:
-        click.echo(
-            f"yld: {video}: {error}; give a video in which a face is seen, or another detector "
-            "(--set detector=NAME, docs/backends.md)",
-            err=True,
-        )
-        sys.exit(EXIT_FAILED)
     click.echo(
         f"{out}: {done.seconds:.2f} s, {done.num_pictures} pictures, of which {done.num_changed} "
         "say the new sound"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import click
 
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
-from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
+from pipeline.commands.on_video import a_face_in, finding_options, found_device, refuse_places
+from pipeline.commands.options import friendly
 
 
 @click.command()
@@ -46,15 +45,6 @@ from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
 @click.option(
     "--speaker", metavar="NAME", help="A training speaker's voice; else the mean of all voices."
 )
-@click.option(
-    "--track",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Person to speak for: 1 is the one longest in the picture, as told.  [default: 1]",
-)
-@click.option(
-    "--device", type=DEVICE, default=None, help="The GPU where there is one, if not given."
-)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the vocoder's noise.")
 @click.option(
     "--exemplars",
@@ -62,13 +52,7 @@ from pipeline.commands.options import DEVICE, EXIT_FAILED, friendly
     metavar="CORPUS",
     help="Corpora a model learnt from: its sound is put together from their clips (two_tower).",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting of `yld build` for finding the face, e.g. landmarks=mediapipe.",
-)
+@finding_options
 @model_dir_option
 @friendly
 def synthesize(
@@ -91,14 +75,8 @@ def synthesize(
     from pipeline.config.build_config import load_config
     from pipeline.synthesis.job import Request
     from pipeline.synthesis.job import synthesize as run
-    from pipeline.synthesis.people import NoFaceError
-
-    import torch  # isort: skip
 
     config = load_config(None, assignments)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
     request = Request(
         checkpoint,
         video,
@@ -106,21 +84,14 @@ def synthesize(
         mux,
         speaker,
         track,
-        device,
+        found_device(device),
         seed,
         tuple(exemplars),
         config,
         embedding,
     )
-    try:
+    with a_face_in(video):
         done = run(request, lambda text: click.echo(text, err=True))
-    except NoFaceError as error:
-        click.echo(
-            f"yld: {video}: {error}; give a video in which a face is seen, or another detector "
-            "(--set detector=NAME, docs/backends.md)",
-            err=True,
-        )
-        sys.exit(EXIT_FAILED)
     if done.embeddings is not None:
         facts = done.embeddings.facts
         heard = facts["voice_reason"] or f"its cosine with the voice's is {facts['cosine']:.2f}"
@@ -146,14 +117,3 @@ def _check_names(out: Path | None, mux: Path | None, embedding: Path | None) -> 
         raise click.BadParameter(told, param_hint="--embedding")
     names = [name for name in (out, mux) if name is not None]
     refuse_places(*names, *([] if embedding is None else files_of(embedding)))
-
-
-def refuse_places(*names: Path) -> None:
-    """Raises NotOursError for files that are there, or cannot be made."""
-    from pipeline.storage.own_folder import NotOursError, refuse_existing
-
-    refuse_existing(*names)
-    for name in names:
-        above = next(p for p in name.resolve().parents if os.path.lexists(p))
-        if not above.is_dir():
-            raise NotOursError(f"{name} cannot be made: {above} is a file; name another place")

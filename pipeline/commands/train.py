@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import DEVICE, friendly
+from pipeline.commands.on_video import device_option, found_device
+from pipeline.commands.options import friendly
 from training.models.catalogue import KINDS, Kind
 
 LOGGERS = ("tensorboard", "wandb")
@@ -164,9 +165,7 @@ def model_command(kind: Kind) -> click.Command:
     @click.option(
         "--workers", type=int, default=0, show_default=True, help="Processes that decode, a rank."
     )
-    @click.option(
-        "--device", type=DEVICE, default=None, help="The GPU where there is one, if not given."
-    )
+    @device_option
     @click.option(
         "--ranks",
         type=int,
@@ -222,12 +221,7 @@ def _train_model(
 
     check_logger(logger)
 
-    import torch  # isort: skip
-
-    own_folder.claim(out, "training")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: this torch finds no GPU; `yld doctor` says more")
+    device = found_device(device)
     from training.harness.run import Request, train
 
     request = Request(
@@ -245,7 +239,8 @@ def _train_model(
     )
     from pipeline.storage.lock import CorpusLock
 
-    with CorpusLock(out / "work"):  # of two trainings in one folder the second would undo the first
+    # Of two trainings in one folder the second would undo the first.
+    with own_folder.claimed(out, "training"), CorpusLock(out / "work"):
         if ranks > 1:
             from training.harness.cluster import train_together
 

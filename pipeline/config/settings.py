@@ -191,9 +191,12 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
     for folder in folders:
         if data.get(folder) is None:  # a group of a file with nothing in it
             data[folder] = {}
-        data = data[folder]
+        beside, data = [name for name in data if name != folder], data[folder]
         if not isinstance(data, dict):
-            raise ConfigError(f"--set {setting}: {folder!r} is a value, not a group of settings")
+            raise ConfigError(
+                f"--set {setting}: {folder!r} is a value, not a group of settings; beside it "
+                f"stand {', '.join(beside)}"
+            )
     try:
         data[last] = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -64,7 +64,7 @@ def compare(corpus: Corpus, planted: Sequence[Planted]) -> list[dict[str, Any]]:
             _row(
                 "all files",
                 f"speaker {name}",
-                "one id of its own",
+                "an id of its own",
                 ", ".join(sorted(found)),
                 len(found) == 1 and not found & others,
             )

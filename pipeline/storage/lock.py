@@ -20,6 +20,9 @@ from manifests.files import record_temporaries, sweep_temporaries, write_atomic
 RECORDS = "writing"
 """Folder below `work` where processes note what they are writing (`manifests/files.py`)."""
 
+LOCK_FILES = ("lock", "fence")
+"""Below `work`, of the lock itself."""
+
 
 class CorpusBusyError(RuntimeError):
     """Another run holds the corpus."""

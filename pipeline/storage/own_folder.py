@@ -12,10 +12,11 @@ Files below `work` are not in the mark: their names hold hashes, and the ledger 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from manifests.files import recording, sweep_temporaries, write_atomic
@@ -24,7 +25,7 @@ from manifests.plain_words import sentence
 from manifests.shards import SampleIndex, index_name
 from manifests.walk import OWN_MARK
 from pipeline.storage.digests import Digests
-from pipeline.storage.lock import RECORDS
+from pipeline.storage.lock import LOCK_FILES, RECORDS
 
 MARK = OWN_MARK
 KINDS = {
@@ -173,6 +174,33 @@ def claim(root: Path, kind: str, names: Iterable[str] = ()) -> OwnFolder:
     own.refuse_foreign(names)
     own.save()
     return own
+
+
+@contextlib.contextmanager
+def claimed(root: Path, kind: str) -> Iterator[OwnFolder]:
+    """`claim`, undone where what follows refuses (ValueError) before it made anything: neither the
+    mark nor a lock stays in a folder that was not ours before."""
+    was_ours, was_there = find(root) is not None, root.exists()
+    try:
+        yield claim(root, kind)
+    except ValueError:
+        if not was_ours:
+            _unclaim(root, was_there)
+        raise
+
+
+def _unclaim(root: Path, keep_folder: bool) -> None:
+    own = find(root)
+    work = root / "work"
+    held = {p.name for p in root.iterdir()} | {f"work/{p.name}" for p in work.glob("*")}
+    if own is None or own.files or held - {MARK, "work", *(f"work/{n}" for n in LOCK_FILES)}:
+        return
+    for name in LOCK_FILES:
+        (work / name).unlink(missing_ok=True)
+    drop_empty(work, root)
+    (root / MARK).unlink()
+    if not keep_folder:
+        root.rmdir()
 
 
 def check(root: Path, kind: str) -> OwnFolder | None:

@@ -13,11 +13,13 @@ from click.testing import CliRunner
 
 from pipeline.build.job import build
 from pipeline.cli import main
+from pipeline.commands.train import model_config
 from pipeline.config.build_config import BuildConfig, LimitedName, load_config, setting_paths
 from pipeline.config.settings import ConfigError, bounds_in_words
 from pipeline.corpus.verify import verify
 from pipeline.graph import AUDIT_JOB, CORRECT_JOB, SHARD_JOB
 from stages.faces.identity import PhotoError
+from training.models.catalogue import KINDS
 
 
 @pytest.mark.parametrize(
@@ -230,3 +232,8 @@ def test_verify_reports_a_video_at_another_rate(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.corpus.verify.Corpus.status", lambda self: [])
     told = [p for p in verify(tmp_path) if "frame_rate" in p["problem"]]
     assert [p["where"] for p in told] == ["videos/v30"] and "not 25" in told[0]["problem"]
+
+
+def test_a_value_taken_for_a_group_is_told_with_what_stands_beside_it():
+    with pytest.raises(ConfigError, match=r"'optimizer' is a value.*learning_rate"):
+        model_config(KINDS["slts"], "tiny", ["optimizer.lr=3"])

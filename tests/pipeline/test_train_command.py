@@ -50,3 +50,15 @@ def test_a_second_training_in_one_folder_is_refused(tmp_path):
         assert told.exit_code == 3 and "being built by process" in told.output
     told = CliRunner().invoke(main, words)
     assert told.exit_code == 2 and "has no shards" in told.output
+
+
+def test_a_training_that_is_refused_leaves_nothing_behind(tmp_path):
+    data, out, empty = tmp_path / "data", tmp_path / "run", tmp_path / "empty"
+    data.mkdir()
+    empty.mkdir()
+    for folder in (out, empty):
+        words = ["train", "syncnet", "--data", str(data), "--out", str(folder)]
+        told = CliRunner().invoke(main, [*words, "--preset", "tiny"])
+        assert told.exit_code == 2 and "has no shards" in told.output
+    assert not out.exists()
+    assert empty.is_dir() and not list(empty.iterdir())  # it was there before

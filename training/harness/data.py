@@ -122,13 +122,18 @@ def parts_of(
             count = max(1, round(config.held_out * len(samples)))
             if count >= len(samples):
                 raise ValueError(
-                    f"{root} has one sample of {config.split}: nothing can be held out to judge by"
+                    f"{root} has {len(samples)} of the samples that {config.split!r} names, too "
+                    f"few to hold {count} out to judge by; build it from more, or give "
+                    "--set data.split=all"
                 )
             out = sorted(everything, key=lambda n: key_of("held out", samples.key(n)))[:count]
             held = set(out)
             learnt.append(Selected(samples, tuple(n for n in everything if n not in held)))
             judging.append(Selected(samples, tuple(sorted(held))[:share]))
-            told = f"it has no part {config.judged_split}, so {count} are held out (same speakers)"
+            told = (
+                f"it has no part {config.judged_split}, so {count} of its clips "
+                f"{'is' if count == 1 else 'are'} held out (same speakers)"
+            )
         notes.append(
             f"{samples.name}: {len(learnt[-1])} clips to learn from; {told}; "
             f"{samples.left_out_sentence()}"

@@ -54,11 +54,11 @@ def fit(job: Job) -> Outcome:
     loader = Loader(learnt, job.decode, plan_of(job.data, learnt, recipe), share)
     keeper = Keeper(job, loader, _judging(job, recipe.part, recipe.seed))
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    trainer = _trainer(job, keeper, recipe)
-    trainer._signal_connector = Untouched(trainer)
     with Stopping(keeper.is_stopping, job.say), warnings.catch_warnings():
-        # Of a loop that is not asked to log, checkpoint or count workers.
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
+        # Of a loop that is not asked to log, checkpoint, count workers or start processes.
+        warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
+        trainer = _trainer(job, keeper, recipe)
+        trainer._signal_connector = Untouched(trainer)
         trainer.fit(system, train_dataloaders=loader)
     loader.close()
     return keeper.outcome(system)

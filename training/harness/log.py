@@ -68,25 +68,31 @@ class TensorBoard:
 
 
 class WandbBoard:
-    """A run at Weights and Biases, by Lightning's logger; `WANDB_MODE=offline` keeps it below
-    `folder`, and `wandb login` is the user's own."""
+    """A run at Weights and Biases, the same one when the training goes on; `WANDB_MODE=offline`
+    keeps it below `folder`, and `wandb login` is the user's own."""
+
+    STEP = "trainer/global_step"
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        from pytorch_lightning.loggers import WandbLogger
+        import wandb
 
         path = folder / RUN_ID
         if not path.exists():
             write_atomic(path, secrets.token_hex(8) + "\n")
-        self._logger = WandbLogger(
-            name=folder.resolve().name,
-            save_dir=folder,
-            id=path.read_text(encoding="utf-8").strip(),
+        self._run = wandb.init(
             project=_project(),
+            name=folder.resolve().name,
+            id=path.read_text(encoding="utf-8").strip(),
+            dir=folder,
+            resume="allow",
+            config=dict(config),
+            settings=wandb.Settings(quiet=True),
         )
-        self._logger.log_hyperparams(dict(config))
+        # No `step` of theirs: it may only rise, and a training that goes on takes some again.
+        self._run.define_metric("*", step_metric=self.STEP)
 
     def figures(self, kind: str, step: int, figures: Mapping[str, float]) -> None:
-        self._logger.log_metrics({f"{kind}/{name}": v for name, v in figures.items()}, step)
+        self._run.log({**{f"{kind}/{name}": v for name, v in figures.items()}, self.STEP: step})
 
     def shown(self, step: int, name: str, thing: np.ndarray) -> None:
         import wandb
@@ -96,11 +102,10 @@ class WandbBoard:
             if thing.ndim == 1
             else wandb.Image(thing, caption=f"step {step}")
         )
-        # No `step` of theirs: it may only rise, and a training that goes on takes some again.
-        self._logger.experiment.log({name: what, "trainer/global_step": step})
+        self._run.log({name: what, self.STEP: step})
 
     def close(self) -> None:
-        self._logger.experiment.finish(quiet=True)
+        self._run.finish()
 
 
 def _project() -> str:
