@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,11 +22,13 @@ from pipeline.config.settings import ConfigError
 from pipeline.corpus.clean import clean_side_files
 from pipeline.corpus.report import write_report
 from pipeline.corpus.verify import verify
+from pipeline.demo.portraits import load_portraits
+from pipeline.demo.programme import draw_talk, steady
+from pipeline.demo.voice import speak
 from pipeline.graph import MAIN_JOB, main_job
 from pipeline.run.ledger import Entry, Result
 from stages.corpus.thresholds import RULES, ThresholdsConfig, fallen
 from tests.factories import ONE_SHARD, Built, blank, fetched
-from tests.talking import talking_files
 
 
 def shards(root: Path) -> dict[str, tuple[int, int]]:
@@ -45,7 +49,9 @@ def length_of_log(root: Path) -> int:
 
 def test_an_old_corpus_does_the_new_column_and_nothing_else(tmp_path, monkeypatch):
     """Also where `yld clean --side-files` was there."""
-    source = talking_files(tmp_path, 2.0) / "talk0.mp4"
+    source = tmp_path / "talk.mp4"
+    talk = [(load_portraits()[0], speak(2.0, 200, 1.0, 1), 2.0)]
+    draw_talk(source, talk, steady(Fraction(25), 2.0), 0.08, np.random.default_rng(1))
     root, settings = tmp_path / "corpus", ("workers.cpu_workers=1", "clips.mode=whole")
     before_scores = [n for n in MAIN_JOB if n.name not in ("scores", "opinions")]
     with monkeypatch.context() as old:  # a release whose graph ends with the clips
