@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from manifests.clock import SAMPLE_RATE
 from manifests.spectra import hann, stft
@@ -81,7 +81,7 @@ def snr_db(spectra: np.ndarray) -> float | None:
 def _low_quantile(values: int) -> float:
     """Where that quantile of a mean of so many powers of noise lies, of their mean."""
     freedom = FREEDOM * values
-    return float(gamma.ppf(FLOOR_QUANTILE, freedom)) / freedom
+    return float(gammaincinv(freedom, FLOOR_QUANTILE)) / freedom
 
 
 def bandwidth_hz(spectra: np.ndarray, rate: int = SAMPLE_RATE) -> float | None:
