@@ -14,7 +14,7 @@ from manifests.corpus import Corpus
 from pipeline.build.job import build
 from pipeline.config.build_config import load_config
 from pipeline.run import status
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 
 
 def decode_cpu_s(paths: list[str]) -> float:

@@ -31,7 +31,7 @@ from manifests.media.pictures import iter_frames
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from pipeline.config.build_config import load_config
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 
 WIDTH, HEIGHT, FPS = 1280, 720, Fraction(30)
 SOUND_RATE = 48_000

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.decodes import data_folder
 from benchmarks.in_process import Ran, run_files
 from pipeline.config.build_config import load_config
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 
 SUFFIXES = (".mpg", ".mp4", ".mkv", ".mov", ".webm", ".avi")
 

@@ -8,9 +8,11 @@ that are seen at the same time the best wins; a hint of a span alone means every
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,18 @@ class HintSpan:
     hint: Hint
     start: int
     end: int
+
+
+def hints_by_source(tables: Mapping[str, Sequence[Any]]) -> dict[str, list[Hint]]:
+    """The hints on each source, by its id."""
+    by_request: dict[str, list[Hint]] = defaultdict(list)
+    for hint in tables["hints"]:
+        by_request[hint.request_id].append(hint)
+    return {
+        source.source_id: by_request[source.request_id]
+        for source in tables["expanded"]
+        if source.request_id in by_request
+    }
 
 
 def spans_of(hints: Sequence[Hint], video: Video) -> list[HintSpan]:

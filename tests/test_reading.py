@@ -61,7 +61,15 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name, blocks", sections(), ids=[name for name, _ in sections()])
+def marked() -> list:
+    """Ray takes half a minute to come up: its blocks are slow ones."""
+    return [
+        pytest.param(name, blocks, id=name, marks=[pytest.mark.slow] * ("ray" in packages(blocks)))
+        for name, blocks in sections()
+    ]
+
+
+@pytest.mark.parametrize("name, blocks", marked())
 def test_blocks_run_as_they_stand(folder, name, blocks):
     if missing := sorted(p for p in packages(blocks) if not is_here(p)):
         pytest.skip(f"not installed: {', '.join(missing)}")
@@ -93,5 +101,8 @@ def test_every_tool_has_a_block():
         "torchcodec.decoders",
         "mlcroissant",
         "webdataset",
+        "ray",
+        "pandas",
+        "polars",
     }
     assert wanted <= set().union(*(packages(blocks) for _, blocks in sections()))

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.faults import disk, kills, links, media, nodes, stores
 from benchmarks.faults.runs import Bench
 from benchmarks.faults.tally import COLUMNS, Tally, total
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 
 KINDS = ("kills", "nodes", "media", "links", "store", "disk")
 

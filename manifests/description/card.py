@@ -8,6 +8,7 @@ from pathlib import Path
 
 from manifests.description.card_head import card_head
 from manifests.description.croissant import MEMBERS, WIDE_MEMBER
+from manifests.description.datasheet import Facts, datasheet
 from manifests.files import sha256_of, write_atomic
 from manifests.records import Fetched, Sample
 from manifests.shards import WIDE_AUDIO
@@ -19,9 +20,10 @@ def card(
     sources: Sequence[Fetched],
     split_sentence: str,
     has_wide: bool = False,
+    facts: Facts | None = None,
 ) -> str:
     """The corpus's `README.md`: what it is, how to read it, whose faces these are. `has_wide`: its
-    samples have `audio.wide.flac` too."""
+    samples have `audio.wide.flac` too; `facts`: what was counted, for a datasheet's sections."""
     used = {s.video_id for s in samples}
     licences = Counter(s.licence or "not stated" for s in sources if s.video_id in used)
     consents = Counter(s.consent or "not stated" for s in sources if s.video_id in used)
@@ -44,10 +46,11 @@ Every member of `json` is in every sample with one type; what may not be known i
 where it is not known, with the reason beside it. `load_dataset("FOLDER")` of Hugging Face
 `datasets` reads all of it, mlcroissant reads `dataset.json`.
 
-Tables about everything that was kept, rejected or failed are in `manifests/` (Parquet), a
-summary in `report.html`, checksums in `SHA256SUMS`.
+The corpus as it was built has tables about everything that was kept, rejected or failed in
+`manifests/` (Parquet), a summary in `report.html`, checksums in `SHA256SUMS`; an export may have
+the shards alone.
 
-## Licences, as the sources state them
+{"" if facts is None else datasheet(facts)}## Licences, as the sources state them
 {listing or "- no source"}
 
 ## Consent of the persons shown, as stated by who built this

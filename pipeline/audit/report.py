@@ -123,11 +123,12 @@ def _speakers(summary: list[dict[str, Any]]) -> str:
         Column("undecided", "number"),
         Column("at the search's limit", "number"),
         Column("no speech", "number"),
+        Column("no face", "number"),
         Column("centre, ms", "number", 0, True),
         Column("spread, ms", "number"),
     ]
     names: tuple[str, ...] = ("clips", "measured", "undecided", "at_search_limit", "no_speech")
-    names += ("centre_ms", "spread_ms")
+    names += ("no_face", "centre_ms", "spread_ms")
     cells: list[list[Cell]] = [
         [s["speaker"] or "not known", *(s.get(n) for n in names)] for s in summary
     ]

@@ -46,6 +46,7 @@ class Browser:
         self.work = corpus.root / "work"
         self.may_mark = own_folder.find(corpus.root) is not None
         self._lock = threading.Lock()
+        self._state = marks.state(self.work)
         self.marks = marks.read(self.work)
 
     def page(self) -> str:
@@ -80,14 +81,16 @@ class Browser:
             raise marks.MarksError("reason and note are texts")
         with self._lock:
             made = None if reason is None else marks.make(reason, note)
-            changed = marks.read(self.work)  # another window of another server may have marked
+            # Another window of another server may have marked.
+            is_ours = marks.state(self.work) == self._state
+            changed = dict(self.marks) if is_ours else marks.read(self.work)
             if made is None:
                 changed.pop(told["clip"], None)
             else:
                 changed[told["clip"]] = made
             self.work.mkdir(exist_ok=True)
             marks.write(self.work, changed)
-            self.marks = changed
+            self.marks, self._state = changed, marks.state(self.work)
         return {"marked": len(self.marks), "row": self._told(row)}
 
     def _told(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +155,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "yld", ""
     timeout = 60
+    # Head and body are two packets: without this the second one waits for the first one's
+    # acknowledgement, 40 ms of every answer.
+    disable_nagle_algorithm = True
 
     def __init__(self, browser: Browser, *args: Any) -> None:
         self.browser = browser

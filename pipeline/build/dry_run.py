@@ -11,7 +11,7 @@ from manifests.paths import as_path
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import main_job
 from pipeline.run import cluster
-from pipeline.run.progress import table
+from pipeline.run.tables import fitting
 from pipeline.storage.work_files import WorkFiles
 from stages.sources.arguments import requests_from_arguments
 
@@ -39,7 +39,7 @@ def describe(
     files = WorkFiles(out / "work", f"{destination.rstrip('/')}/work" if destination else None)
     done = files.read("published.json") is not None
     lines = [
-        table(rows, ["source", "kind", "duration_s", "note"]),
+        fitting(rows, ["source", "kind", "duration_s", "note"]),
         "",
         f"sources: {len(rows)}, known duration {known_s / 60:.1f} min"
         + (f", unknown for {unknown}" if unknown else ""),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.links import Links
 from manifests.plain_words import read_json
 from manifests.records import Fetched, Hint, Request
 from pipeline.config.build_config import BuildConfig, stage_configs
@@ -60,8 +61,10 @@ def build(
     limit: int | None = None,
     retry_failed: bool = False,
     destination: str | None = None,
+    links: Links | None = None,
 ) -> Outcome:
     """Build or extend the corpus at `root`, and mirror it to the fsspec address `destination`.
+    `links`: what another's corpus was told of the sources.
 
     Raises BadSourceError, RunStopped, CorpusBusyError, ClusterError, RemoteError, ConfigError,
     NotOursError and FileInTheWayError where something of another's is at `root`, and SetupError
@@ -70,6 +73,9 @@ def build(
     """
     placement.check(config)
     wanted = given(sources).first(limit)
+    if links is not None:
+        by_address = {r.address: r.request_id for r in wanted.requests}
+        wanted = Given(wanted.requests, links.hints(by_address))
     # A cluster's nodes have libraries and folders of their own.
     placement.check_stages(main_job(config), stage_configs(config), here=address is None)
     own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(

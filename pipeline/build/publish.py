@@ -26,11 +26,12 @@ from pipeline.build.publication import Found, Publication, entries_of, plan
 from pipeline.build.published import Published
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
-from pipeline.build.said import hints_by_source, said_of
+from pipeline.build.said import said_of
 from pipeline.build.tables import Content, all_of, beside
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.corpus import marks
+from pipeline.corpus.facts import facts_of
 from pipeline.run.entry import decode
 from pipeline.run.finished import Entries
 from pipeline.run.steps import Steps
@@ -38,6 +39,7 @@ from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
 from stages.corpus.thresholds import ThresholdsConfig, fallen
+from stages.hints import hints_by_source
 from stages.text.clip_text import ClipText, text_of
 from stages.text.transcripts import Found as Transcript
 from stages.text.transcripts import transcript_of
@@ -219,8 +221,9 @@ def _describe(
         root / "dataset.json",
         croissant(root, name, samples, sources, sentence, digest, num_parts),
     )
+    has_wide = has_wide_audio(root, samples)
     write_atomic(
-        root / "README.md", card(name, samples, sources, sentence, has_wide_audio(root, samples))
+        root / "README.md", card(name, samples, sources, sentence, has_wide, facts_of(root))
     )
     inner = [*(part.removeprefix("manifests/") for part in parts), "status.json", "splits.json"]
     write_checksums(root / "manifests", inner, lambda name: digest(f"manifests/{name}"))

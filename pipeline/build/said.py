@@ -15,6 +15,7 @@ from typing import Any
 
 from manifests.ids import escape, hash_id
 from manifests.records import Clip, Hint, Track
+from stages.hints import hints_by_source
 
 PLAIN = re.compile(r"[A-Za-z0-9-]{1,40}")
 
@@ -31,18 +32,6 @@ class Said:
         """What makes a published clip another one; empty where nothing is said."""
         speaker, part = self.speakers.get(clip.track_id), self.parts.get(clip.clip_id)
         return f":{speaker or ''}:{part or ''}" if speaker or part else ""
-
-
-def hints_by_source(tables: Mapping[str, Sequence[Any]]) -> dict[str, list[Hint]]:
-    """The hints on each source, by its id."""
-    by_request: dict[str, list[Hint]] = defaultdict(list)
-    for hint in tables["hints"]:
-        by_request[hint.request_id].append(hint)
-    return {
-        source.source_id: by_request[source.request_id]
-        for source in tables["expanded"]
-        if source.request_id in by_request
-    }
 
 
 def said_of(tables: Mapping[str, Sequence[Any]]) -> Said:

@@ -109,6 +109,7 @@ def build(
         limit=limit,
         retry_failed=retry_failed,
         destination=destination,
+        links=links,
     )
     emit(outcome.status, status.COLUMNS, as_json)
     if links is not None:

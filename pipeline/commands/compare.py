@@ -22,7 +22,7 @@ def compare(a, b, everything, as_json) -> None:
     """What corpus B has otherwise than A: settings, clips gained and lost, offsets, reasons,
     costs. Videos are matched by their bytes, clips by their frames."""
     from pipeline.corpus.compare import compare as run
-    from pipeline.run.progress import table
+    from pipeline.run.tables import fitting
 
     done = run(a.folder, b.folder)
     if as_json:
@@ -41,9 +41,9 @@ def compare(a, b, everything, as_json) -> None:
         click.echo(f"  {name.replace('_', ' ')}: {'-' if value is None else value}")
     for title, rows in (("reasons", done.rejects), ("costs", done.costs)):
         if rows:
-            click.echo(f"\n{title}\n{table(rows, list(rows[0]))}")
+            click.echo(f"\n{title}\n{fitting(rows, list(rows[0]))}")
     for title, rows in (("gained", done.gained), ("lost", done.lost)):
         if rows:
             shown = rows if everything else rows[:SHOWN]
             more = "" if len(shown) == len(rows) else f"\nand {len(rows) - len(shown)} more (--all)"
-            click.echo(f"\n{title}\n{table(shown, list(rows[0]))}{more}")
+            click.echo(f"\n{title}\n{fitting(shown, list(rows[0]))}{more}")

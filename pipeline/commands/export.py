@@ -27,7 +27,11 @@ COLUMNS = ["form", "clips", "files", "left_out"]
     type=click.Path(path_type=Path),
     help="Folder of the export (links: its file): a new one, or one that this command began.",
 )
-@click.option("--push", metavar="REPO", help="huggingface: upload to this repository of the Hub.")
+@click.option(
+    "--push",
+    metavar="REPO",
+    help="huggingface: upload to this repository of the Hub (OWNER/NAME).",
+)
 @click.option(
     "--tokenizer",
     type=click.Path(exists=True, dir_okay=False),
@@ -54,5 +58,7 @@ def export(corpus, form, out, push, tokenizer, units, as_json) -> None:
 
         done = run(corpus.folder, out, form, tokenizer, units)
     emit([done.summary()], COLUMNS, as_json)
+    if done.where is not None:
+        click.echo(f"uploaded to {done.where}", err=True)
     if done.left_out and not as_json:
         click.echo(f"{len(done.left_out)} clips were left out: see left_out.csv", err=True)

@@ -89,10 +89,10 @@ def voiced(command):
 
 
 def emit(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
-    """A table, or JSON."""
-    from pipeline.run.progress import table
+    """A table (blocks at a terminal it does not fit), or JSON."""
+    from pipeline.run.tables import fitting
 
-    click.echo(json.dumps(no_nan(rows), indent=1) if as_json else table(rows, columns))
+    click.echo(json.dumps(no_nan(rows), indent=1) if as_json else fitting(rows, columns))
 
 
 def no_nan(value: Any) -> Any:

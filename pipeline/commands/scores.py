@@ -172,7 +172,7 @@ def _note(row: dict) -> str:
 
 def _list(context: click.Context) -> None:
     from evaluation.catalogue import METRICS
-    from pipeline.run.progress import table
+    from pipeline.run.tables import fitting
 
     rows = [
         {
@@ -184,7 +184,7 @@ def _list(context: click.Context) -> None:
         }
         for m in METRICS.values()
     ]
-    click.echo(table(rows, ["metric", "title", "unit", "better", "aligned"]))
+    click.echo(fitting(rows, ["metric", "title", "unit", "better", "aligned"]))
     context.exit()
 
 

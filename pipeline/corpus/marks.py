@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,7 +61,17 @@ def read(work: Path) -> dict[str, Mark]:
 
 
 def write(work: Path, marks: Mapping[str, Mark]) -> None:
-    """All of them, in the order of the ids."""
-    clips = {clip: asdict(marks[clip]) for clip in sorted(marks)}
-    text = json.dumps({"format": FORMAT, "clips": clips}, indent=1, ensure_ascii=False)
+    """All of them, in the order of the ids. Without indents: with them thousands take as long as a
+    person notices."""
+    clips = {clip: vars(marks[clip]) for clip in sorted(marks)}
+    text = json.dumps({"format": FORMAT, "clips": clips}, ensure_ascii=False)
     write_atomic(work / NAME, text + "\n")
+
+
+def state(work: Path) -> tuple[int, int, int] | None:
+    """What differs after anybody has written them; None where there are none."""
+    try:
+        facts = (work / NAME).stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino

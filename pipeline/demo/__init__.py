@@ -14,8 +14,8 @@ from pipeline.corpus.clean import clean
 from pipeline.demo.compare import compare
 from pipeline.demo.programme import INPUTS, make_programme
 from pipeline.demo.server import serve
-from pipeline.run.progress import table
 from pipeline.run.status import COLUMNS
+from pipeline.run.tables import table
 from pipeline.storage import own_folder
 
 PORT = 21925  # the same links, and so the same ids and shards, in each demo

@@ -36,6 +36,8 @@ class Exported:
     files: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)
     """Keys of clips that have no place in the form, and why."""
+    where: str | None = None
+    """Address of what was uploaded."""
 
     def summary(self) -> dict[str, object]:
         return {

@@ -7,19 +7,19 @@ from collections import defaultdict
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import yaml
 
 from manifests.corpus import Corpus
 from manifests.files import write_atomic
-from manifests.links import is_links, is_private, text_of
-from manifests.records import Track
-from pipeline.config.build_config import BuildConfig
-from pipeline.config.settings import flat, to_mapping
+from manifests.links import as_said, is_links, text_of
+from manifests.records import Hint, Track
+from pipeline.corpus.facts import changed_settings
 from pipeline.export.job import Exported
 from stages.faces.track_faces import TrackFaces
+from stages.hints import hints_by_source
 
 OF_CLIP = (
     "clip_id",
@@ -56,14 +56,15 @@ def write_links(corpus: Corpus, out: Path) -> Exported:
             done.left_out += [
                 (row["clip_id"], "its video is of a file, not a link") for row in rows
             ]
-    videos = [_video(corpus, sources[v], clips[v]) for v in sorted(sources) if v in clips]
+    known = _Known(corpus)
+    videos = [known.video(sources[v], clips[v]) for v in sorted(sources) if v in clips]
     if not videos:
         raise ValueError(f"no clip of {corpus.root} comes from a link: there is nothing to publish")
     num_clips = sum(len(video["clips"]) for video in videos)
     head = {
         "name": corpus.name,
         "code_version": version("yld-corpora"),
-        "settings": settings_of(corpus.root),
+        "settings": changed_settings(corpus.root),
         "num_videos": len(videos),
         "num_clips": num_clips,
     }
@@ -71,20 +72,6 @@ def write_links(corpus: Corpus, out: Path) -> Exported:
     write_atomic(out, text_of(head, videos))
     done.files, done.clips = 1, num_clips
     return done
-
-
-def settings_of(root: Path) -> dict[str, Any]:
-    """Settings that differ from a build's own, by `group.key`, without those that are private."""
-    path = root / "config.yaml"
-    if not path.is_file():
-        return {}
-    had = dict(flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
-    default = dict(flat(to_mapping(BuildConfig())))
-    return {
-        name: value
-        for name, value in sorted(had.items())
-        if value != default.get(name) and not is_private(name)
-    }
 
 
 def _clips(corpus: Corpus) -> dict[str, list[dict[str, Any]]]:
@@ -96,46 +83,70 @@ def _clips(corpus: Corpus) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _video(corpus: Corpus, source: dict[str, Any], clips: list[dict[str, Any]]) -> dict[str, Any]:
-    facts = {row["video_id"]: row for row in corpus.rows("videos")}.get(source["video_id"], {})
-    told = {name: source.get(name) for name in OF_VIDEO}
-    told |= {
-        "video_id": source["video_id"],
-        "address": source["address"],
-        "duration_us": facts.get("duration_us"),
-        "clips": [_clip(corpus, facts, row) for row in clips],
+class _Known:
+    """What the tables say of videos, tracks and links."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._work = corpus.root / "work"
+        self._videos = {row["video_id"]: row for row in corpus.rows("videos")}
+        names = [f.name for f in fields(Track)]
+        self._tracks = {
+            row["track_id"]: Track(**{n: row[n] for n in names}) for row in corpus.rows("tracks")
+        }
+        self._hints = _hints(corpus)
+
+    def video(self, source: dict[str, Any], clips: list[dict[str, Any]]) -> dict[str, Any]:
+        facts = self._videos.get(source["video_id"], {})
+        told = {name: source.get(name) for name in OF_VIDEO}
+        told |= {
+            "video_id": source["video_id"],
+            "address": source["address"],
+            "duration_us": facts.get("duration_us"),
+            "clips": [self._clip(facts, row) for row in clips],
+        }
+        if hints := self._hints.get(source["video_id"]):
+            told["hints"] = [as_said(hint) for hint in hints]
+        return told
+
+    def _clip(self, video: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        sample = row["sample"]
+        return {name: row[name] for name in OF_CLIP} | {
+            "speaker_id": sample["speaker_id"],
+            "split": sample["split"],
+            "sha256": sample["sha256"],
+            "face_box": self._box(video, row),
+            "text_sha256": None
+            if row.get("text") is None
+            else hashlib.sha256(row["text"].encode()).hexdigest(),
+        }
+
+    def _box(self, video: dict[str, Any], row: dict[str, Any]) -> list[float] | None:
+        """Left, top, right and bottom of the face at the clip's first frame where it was seen, as a
+        share of the picture; None where the work folder that has it is gone."""
+        track = self._tracks.get(row["track_id"])
+        if track is None or not video.get("width_px"):
+            return None
+        try:
+            boxes = TrackFaces.load(track, self._work).boxes
+        except (OSError, KeyError, ValueError):
+            return None
+        seen = boxes[row["start_frame"] - track.start_frame : row["end_frame"] - track.start_frame]
+        box = next((b for b in seen if np.isfinite(b).all()), None)
+        if box is None:
+            return None
+        size = np.array([video["width_px"], video["height_px"]] * 2)
+        return [round(float(x), 4) for x in box / size]
+
+
+def _hints(corpus: Corpus) -> dict[str, list[Hint]]:
+    """By video what its corpus said of it, each once, in the order of ids."""
+    names = [f.name for f in fields(Hint)]
+    tables: dict[str, list[Any]] = {
+        "hints": [Hint(**{n: row[n] for n in names}) for row in corpus.rows("hints")],
+        "expanded": [SimpleNamespace(**row) for row in corpus.rows("expanded")],
     }
-    return told
-
-
-def _clip(corpus: Corpus, video: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    sample = row["sample"]
-    return {name: row[name] for name in OF_CLIP} | {
-        "speaker_id": sample["speaker_id"],
-        "split": sample["split"],
-        "sha256": sample["sha256"],
-        "face_box": _box(corpus, video, row),
-        "text_sha256": None
-        if row.get("text") is None
-        else hashlib.sha256(row["text"].encode()).hexdigest(),
-    }
-
-
-def _box(corpus: Corpus, video: dict[str, Any], row: dict[str, Any]) -> list[float] | None:
-    """Left, top, right and bottom of the face at the clip's first frame where it was seen, as a
-    share of the picture; None where the work folder that has it is gone."""
-    tracks = {t["track_id"]: t for t in corpus.rows("tracks")}
-    if row["track_id"] not in tracks or not video.get("width_px"):
-        return None
-    told = tracks[row["track_id"]]
-    track = Track(**{f.name: told[f.name] for f in fields(Track)})
-    try:
-        boxes = TrackFaces.load(track, corpus.root / "work").boxes
-    except (OSError, KeyError, ValueError):
-        return None
-    seen = boxes[row["start_frame"] - track.start_frame : row["end_frame"] - track.start_frame]
-    box = next((b for b in seen if np.isfinite(b).all()), None)
-    if box is None:
-        return None
-    size = np.array([video["width_px"], video["height_px"]] * 2)
-    return [round(float(x), 4) for x in box / size]
+    by_source = hints_by_source(tables) if tables["hints"] else {}
+    found: dict[str, dict[str, Hint]] = defaultdict(dict)
+    for row in corpus.rows("sources"):
+        found[row["video_id"]] |= {h.hint_id: h for h in by_source.get(row["source_id"], ())}
+    return {video: [of[name] for name in sorted(of)] for video, of in found.items() if of}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,12 @@ from pipeline.export.form import Form, LeftOut, Options
 
 
 class Lrs(Form):
-    """`{trainval,test}/{video}/{00001}.mp4` and `.txt` beside it."""
+    """`{pretrain,trainval,test}/{video}/{00001}.mp4` and `.txt` beside it, and `valid.ids`.
+
+    Readers cut the clips of `pretrain` by the times of their words (auto_avsr `split_file`,
+    av_hubert `lrs3_prepare.py`), so clips to learn from without them stand in `trainval`, beside
+    those of val: `valid.ids` says which these are (`lrs3_manifest.py --valid-ids`).
+    """
 
     name = "lrs"
     reader = (
@@ -26,23 +32,31 @@ class Lrs(Form):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._numbers: dict[str, int] = defaultdict(int)
+        self._valid: list[str] = []
 
     def files(self, clip: Clip) -> dict[str, bytes]:
-        if clip.text is None:
-            raise LeftOut(f"no text: {clip.facts.get('text_reason') or 'not known'}")
-        folder = f"{self.PARTS.get(clip.split, clip.split)}/{clip.video}"
+        _text_of(clip)
+        part = self.PARTS.get(clip.split, clip.split)
+        if part == "pretrain" and not _timed(clip):
+            part = "trainval"
+        folder = f"{part}/{clip.video}"
         self._numbers[folder] += 1
         stem = f"{folder}/{self._numbers[folder]:05d}"
+        if clip.split == "val":
+            self._valid.append(stem)
         face = resized(clip.pictures("face"), 224, 224)
         return {f"{stem}.mp4": with_sound(mp4(face), clip.sound), f"{stem}.txt": self._text(clip)}
 
     @staticmethod
     def _text(clip: Clip) -> bytes:
-        rows = [f"Text:  {(clip.text or '').upper()}", "Conf:  5", f"Ref:   {clip.video}", ""]
-        if words := clip.facts.get("words"):
+        rows = [f"Text:  {_text_of(clip).upper()}", "Conf:  5", f"Ref:   {clip.video}", ""]
+        if words := _timed(clip):
             rows.append("WORD START END ASDSCORE")
-            rows += [f"{w['word'].upper()} {w['start_s']:.2f} {w['end_s']:.2f} 0.0" for w in words]
+            rows += [f"{word.upper()} {start:.2f} {end:.2f} 0.0" for word, start, end in words]
         return lines(rows)
+
+    def lists(self) -> dict[str, bytes]:
+        return {"valid.ids": lines(self._valid)}
 
 
 class AutoAvsr(Form):
@@ -60,10 +74,8 @@ class AutoAvsr(Form):
         self._tokens = _tokens_of(options)
 
     def files(self, clip: Clip) -> dict[str, bytes]:
-        if clip.text is None:
-            raise LeftOut(f"no text: {clip.facts.get('text_reason') or 'not known'}")
+        text = _text_of(clip).upper()
         path = f"{clip.video}/{clip.key}.mp4"
-        text = clip.text.upper()
         self._texts[clip.split].append(_csv_row([path, text]))
         if self._tokens is not None:
             numbers = " ".join(map(str, self._tokens(text)))
@@ -80,7 +92,11 @@ class AutoAvsr(Form):
 
 
 class AvHubert(Form):
-    """`video/` and `audio/` by clip, `{train,valid,test}.tsv` and `.wrd`."""
+    """`video/` and `audio/` by clip, `{train,valid,test}.tsv` and `.wrd`.
+
+    Texts are in lower case, as `preparation/lrs3_manifest.py` writes them: its vocabularies know no
+    other letters.
+    """
 
     name = "av-hubert"
     reader = "facebookresearch/av_hubert: avhubert/hubert_dataset.py, load_audio_visual"
@@ -93,8 +109,7 @@ class AvHubert(Form):
         self._words: dict[str, list[str]] = defaultdict(list)
 
     def files(self, clip: Clip) -> dict[str, bytes]:
-        if clip.text is None:
-            raise LeftOut(f"no text: {clip.facts.get('text_reason') or 'not known'}")
+        text = _text_of(clip).lower()
         stem, part = f"{clip.video}/{clip.key}", self.PARTS.get(clip.split, clip.split)
         root = self.options.root
         paths = [f"{root}/video/{stem}.mp4", f"{root}/audio/{stem}.wav"]
@@ -102,7 +117,7 @@ class AvHubert(Form):
             raise LeftOut("the export's path holds a tab, which separates columns in its lists")
         row = [stem, *paths, str(clip.num_frames), str(len(clip.sound))]
         self._rows[part].append("\t".join(row))
-        self._words[part].append(clip.text.upper())
+        self._words[part].append(text)
         return {
             f"video/{stem}.mp4": mp4(clip.pictures("lip")),
             f"audio/{stem}.wav": wav(clip.sound),
@@ -111,6 +126,27 @@ class AvHubert(Form):
     def lists(self) -> dict[str, bytes]:
         made = {f"{part}.tsv": lines(["/", *rows]) for part, rows in self._rows.items()}
         return made | {f"{part}.wrd": lines(rows) for part, rows in self._words.items()}
+
+
+def spelt(text: str) -> str:
+    """A text as LRS writes it: letters, digits and apostrophes. Its readers split lines at commas
+    and colons, and their vocabularies have none."""
+    return " ".join(re.sub(r"[^\w']+|_", " ", text).split())
+
+
+def _text_of(clip: Clip) -> str:
+    """What is said, spelt so. Raises LeftOut where there is none."""
+    text = spelt(clip.text or "")
+    if not text:
+        raise LeftOut(f"no text: {clip.facts.get('text_reason') or 'not known'}")
+    return text
+
+
+def _timed(clip: Clip) -> list[tuple[str, float, float]]:
+    """Each word, where it begins and where it ends in seconds; none where no times are known."""
+    words = clip.facts.get("words") or ()
+    told = ((spelt(w["word"]).replace(" ", ""), w["start_s"], w["end_s"]) for w in words)
+    return [word for word in told if word[0]]
 
 
 def _csv_row(cells: list[str]) -> str:

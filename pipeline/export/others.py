@@ -61,20 +61,24 @@ class TalkNet(Form):
 
 
 class Lip2Wav(Form):
-    """`preprocessed/{video}/{clip}/0.jpg ...`, `audio.wav`, `mels.npz`; `{train,val,test}.txt`."""
+    """`preprocessed/{video}/{clip}/0.jpg ...`, `audio.wav`, `mels.npz`; `{train,val,test}.txt`.
+
+    Its loader counts frames into columns of the mel by the rate of its preset: that of 25 frames
+    per second (`synthesizer/presets/dl.json`: windows of 75 frames, 240 columns) is the right one.
+    """
 
     name = "lip2wav"
     reader = "Rudrabha/Lip2Wav: synthesizer/feeder.py and hparams.get_image_list"
     wants = "JPEGs, a WAV and a mel spectrogram a clip, and lists of videos"
-    WINDOW_FRAMES = 90
+    WINDOW_FRAMES = 75
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._videos: dict[str, set[str]] = defaultdict(set)
 
     def files(self, clip: Clip) -> dict[str, bytes]:
-        if clip.num_frames <= self.WINDOW_FRAMES:
-            raise LeftOut(f"{clip.num_frames} frames; its loader wants more than a window of 90")
+        if clip.num_frames < self.WINDOW_FRAMES:
+            raise LeftOut(f"{clip.num_frames} frames; its loader wants a window of 75")
         folder = f"preprocessed/{clip.video}/{clip.key}"
         made = {f"{folder}/{n}.jpg": c for n, c in enumerate(jpegs(clip.detected()))}
         made[f"{folder}/audio.wav"] = wav(clip.sound)

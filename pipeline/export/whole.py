@@ -8,24 +8,29 @@ import shutil
 from pathlib import Path
 
 from manifests.corpus import Corpus, shards_of
+from manifests.description.croissant import TABLES
 from manifests.files import atomic_path
 from manifests.shards import SampleIndex, ShardError
+from pipeline.export.hub import Hub
 from pipeline.export.job import FACTS, Exported
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 
-CARD = "README.md"
+CARD, DESCRIPTION = "README.md", "dataset.json"
 
 
 def export_whole(root: Path, out: Path, name: str, push: str | None = None) -> Exported:
-    """Raises ValueError and the errors of `job.export`."""
+    """`push` names a repository of the Hub. Raises ValueError, HubError and the errors of
+    `job.export`."""
     if name == "links":
         from pipeline.export.links import write_links
 
         return write_links(Corpus(root), out)
     refuse_inside(root, out)
+    hub = None if push is None else Hub(push)  # before gigabytes are copied
     own = claim(out, "export", [FACTS])
     with CorpusLock(out / "work"):
+        _refuse_another(own, name)
         done = Exported(name)
         if name == "huggingface":
             _hugging_face(root, own, done)
@@ -33,25 +38,44 @@ def export_whole(root: Path, out: Path, name: str, push: str | None = None) -> E
             _energon(root, own, done)
         text = json.dumps(done.summary(), indent=1) + "\n"
         _write(own, {FACTS: text})
-    if push is not None:
-        upload(out, push)
+        if hub is not None:
+            names = [name for name in own.files if name != FACTS]
+            done.where = hub.upload(own.root, sorted(names))
     return done
 
 
 def _hugging_face(root: Path, own: OwnFolder, done: Exported) -> None:
-    """Shards and the card, whose head says where they are and what is in them. No table goes along:
-    tables hold paths of the machine that built the corpus."""
+    """Shards and the card, whose head says where they are and what is in them; the description in
+    Croissant and the two tables that it reads. No other table goes along: they hold paths of the
+    machine that built the corpus. What an earlier export had and this one has not, goes."""
     if not (root / CARD).is_file():
         raise ValueError(f"{root} has no card ({CARD}); export from a corpus that `yld build` made")
-    names = [shard.relative_to(root).as_posix() for shard in shards_of(root)]
-    own.about_to_write([CARD, *names])
-    for name in [CARD, *names]:
+    shards = [shard.relative_to(root).as_posix() for shard in shards_of(root)]
+    names = [CARD, *shards, *_described(root)]
+    own.about_to_write(names)
+    for name in names:
         target = own.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary:
             shutil.copyfile(root / name, temporary)
-    own.wrote([CARD, *names])
-    done.files, done.clips = 1 + len(names), _count(root)
+    own.remove([name for name in own.files if name not in {FACTS, *names}])
+    own.wrote(names)
+    done.files, done.clips = len(names), _count(root)
+
+
+def _refuse_another(own: OwnFolder, name: str) -> None:
+    path = own.root / FACTS
+    before = json.loads(path.read_text(encoding="utf-8")).get("form") if path.exists() else name
+    if before != name:
+        raise ValueError(f"{own.root} holds an export as {before}; give another folder to --out")
+
+
+def _described(root: Path) -> list[str]:
+    """`dataset.json` and the tables of its records."""
+    if not (root / DESCRIPTION).is_file():
+        return []
+    tables = (p for t in TABLES for p in sorted((root / "manifests" / t).glob("part-*.parquet")))
+    return [DESCRIPTION, *(p.relative_to(root).as_posix() for p in tables)]
 
 
 def _energon(root: Path, own: OwnFolder, done: Exported) -> None:
@@ -92,31 +116,3 @@ def _write(own: OwnFolder, texts: dict[str, str]) -> None:
         with atomic_path(own.root / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     own.wrote(texts)
-
-
-def upload(folder: Path, repo: str) -> None:
-    """The folder to a data set repository of the Hub, by huggingface_hub and its token. Raises
-    ValueError where that is not installed or the Hub refuses."""
-    try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError:
-        raise ValueError(
-            "--push needs huggingface_hub (`uv pip install huggingface_hub`); the export itself "
-            f"is complete in {folder}"
-        ) from None
-    api = HfApi()
-    try:
-        api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
-        api.upload_folder(
-            repo_id=repo,
-            repo_type="dataset",
-            folder_path=folder,
-            ignore_patterns=[".yld.json", "work/**", FACTS],
-            commit_message="A corpus made by yld",
-        )
-    except HfHubHTTPError as error:
-        raise ValueError(
-            f"the Hub does not take {repo}: {' '.join(str(error).split())[:200]}; the export "
-            f"itself is complete in {folder}, the same command uploads again"
-        ) from None

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TextIO
 
-from manifests.numbers import short
 from manifests.paths import printable
 from pipeline.run.tally import AtWork, Tally
 
@@ -231,25 +230,3 @@ def console_of(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, highlight=False, color_system="standard")
-
-
-def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    """Rows as aligned text; numbers to the right, None as a dash."""
-
-    def text(value: Any) -> str:
-        if value is None:
-            return "-"
-        return short(value) if isinstance(value, float) else str(value)
-
-    cells = [[text(row.get(c)) for c in columns] for row in rows]
-    widths = [
-        max(len(c), *(len(r[i]) for r in cells)) if cells else len(c) for i, c in enumerate(columns)
-    ]
-    numeric = [all(isinstance(r.get(c), (int, float, type(None))) for r in rows) for c in columns]
-
-    def line(values: list[str]) -> str:
-        return "  ".join(
-            v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric, strict=True)
-        ).rstrip()
-
-    return "\n".join([line(columns), line(["-" * w for w in widths]), *map(line, cells)])

@@ -9,7 +9,7 @@ from typing import Any
 from manifests.records import Fetched, Source, Video
 from pipeline.graph import Node, of_kind, units_of_kind
 from pipeline.run.finished import Entries, fallen, totals_of
-from pipeline.run.progress import table
+from pipeline.run.tables import table
 
 COLUMNS = ["stage", "inputs", "accepted", "rejected", "failed", "outputs", "pending"]
 COST_COLUMNS = [

@@ -21,8 +21,11 @@ from manifests.sample_json import typed
 from manifests.shards import SampleIndex, ShardSample, read_samples, write_samples
 from manifests.text.alignments import is_lrs, parse_lrs
 from pipeline.cli import main
-from pipeline.export.clip import safe
+from pipeline.export.clip import Clip, safe
+from pipeline.export.form import Options
 from pipeline.export.job import export
+from pipeline.export.lip_reading import Lrs
+from pipeline.export.lip_sync import LatentSync
 from pipeline.export.others import spectrograms
 from tests.training.mouths import speaking
 
@@ -109,13 +112,45 @@ def test_latentsync_reads_pictures_and_sound_of_one_file(corpus, tmp_path):
     assert len(paths) == 2 and all(p.is_absolute() for p in paths)
     frames = by_opencv(paths[0])
     assert len(frames) == NUM_FRAMES and frames[0].shape == (256, 256, 3)
-    assert np.abs(frames[9][..., ::-1].astype(int) - sample(corpus, 0).faces()[9]).mean() < 3
     video = open_video(paths[0])
     assert (video.container_lag_ms, video.zero_us, video.audio_start_us) == (0.0, 0, 0)
     assert np.array_equal(read_audio(video, paths[0]), sample(corpus, 0).sound)
     with av.open(str(paths[0])) as container:  # without a look at any edit list
         first = next(container.decode(audio=0))
         assert first.pts == 0
+
+
+def test_latentsync_finds_brows_and_nose_where_its_mask_expects_them(corpus, tmp_path):
+    """Of its affine_transform.py: template points x 2.8 in 210 x 280, drawn into 256 x 256."""
+    points = np.zeros((68, 2))  # of a face of GRID in the canonical picture
+    points[17:22], points[22:27], points[27:36] = (89.5, 73.4), (165.7, 74.9), (129.6, 131.3)
+    matrix = LatentSync.matrix(points)
+    laid = (np.column_stack([points, np.ones(68)]) @ matrix.T)[[17, 22, 27]]
+    wanted = np.array([[17, 20], [58, 20], [37.5, 40]]) * 2.8 * [256 / 210, 256 / 280]
+    assert np.abs(laid.mean(0) - wanted.mean(0)).max() < 1e-3
+    assert np.abs(laid - wanted).max() < 20 and abs(laid[0, 1] - laid[1, 1]) < 2
+    # In a picture of 75 x 100 it is a turn and one scale: no face is stretched.
+    square = matrix[:, :2] * [[75 / 256], [100 / 256]]
+    assert np.allclose(square @ square.T, np.eye(2) * (square @ square.T)[0, 0])
+    export(corpus, tmp_path / "out", "latentsync")
+    frame = by_opencv(Path(rows(tmp_path / "out/train_fileslist.txt")[0]))[9][..., ::-1]
+    face = sample(corpus, 0).faces()[9]
+    matrix = LatentSync.matrix(np.median(sample(corpus, 0).landmarks, axis=0))
+    by_hand = cv2.warpAffine(face, matrix, (256, 256), flags=1, borderValue=(127, 127, 127))
+    assert np.abs(frame.astype(int) - by_hand).mean() < 4
+
+
+def test_latentsync_s_own_reader_takes_it(corpus, tmp_path):
+    """By decord, as its data sets do: `len`, `get_batch`, and mono sound at 16 kHz."""
+    decord = pytest.importorskip("decord")
+    export(corpus, tmp_path / "out", "latentsync")
+    for path in rows(tmp_path / "out/train_fileslist.txt"):
+        video = decord.VideoReader(path, ctx=decord.cpu(0))
+        assert len(video) == NUM_FRAMES and video.get_avg_fps() == 25
+        assert video.get_batch([0, 47]).asnumpy().shape == (2, 256, 256, 3)
+        sound = decord.AudioReader(path, ctx=decord.cpu(0), sample_rate=16000)[:].asnumpy()
+        exact = sample(corpus, int(Path(path).stem[-1])).sound / 32768
+        assert sound.shape == (1, len(exact)) and np.abs(sound[0] - exact).max() < 1e-4
 
 
 def test_synctalk_has_a_video_a_speaker(corpus, tmp_path):
@@ -163,7 +198,7 @@ def test_av_hubert_reads_its_manifest(corpus, tmp_path):
             key, video, sound, frames, samples = line.split("\t")
             assert key in video and int(frames) == len(by_opencv(Path(root) / video))
             assert int(samples) == len(heard(Path(root) / sound)) == 640 * int(frames)
-    assert rows(tmp_path / "out/train.wrd") == ["BIN BLUE"] * 2
+    assert rows(tmp_path / "out/train.wrd") == ["bin blue"] * 2
 
 
 def test_lrs_is_read_by_our_own_reader_of_lrs(corpus, tmp_path):
@@ -178,6 +213,28 @@ def test_lrs_is_read_by_our_own_reader_of_lrs(corpus, tmp_path):
             ("blue", 1_000_000, 1_500_000),
         ]
         assert by_opencv(text.with_suffix(".mp4"))[0].shape == (224, 224, 3)
+
+
+def test_lrs_without_times_of_words_is_no_pretrain(corpus, tmp_path):
+    """auto_avsr's split_file and av_hubert's lrs3_prepare.py cut `pretrain` by the words' times."""
+    clip = Clip(sample(corpus, 0))
+    bare = clip.facts | {"words": None, "text": "It's 5:30, now_then"}
+    form = Lrs(Options())
+    made = form.files(clip)
+    clip.__dict__["facts"] = bare
+    made |= form.files(clip)
+    assert {name.partition("/")[0] for name in made} == {"pretrain", "trainval"}
+    texts = {n: c.decode().splitlines() for n, c in made.items() if n.endswith(".txt")}
+    for name, told in texts.items():
+        if name.startswith("pretrain"):
+            begin = told.index("WORD START END ASDSCORE")
+            assert [len(line.split(" ")) for line in told[begin + 1 :]] == [4, 4]
+        else:
+            assert told[0].split(" ")[2:] == ["IT'S", "5", "30", "NOW", "THEN"]
+            assert told[0].split(":")[1].strip() == "IT'S 5 30 NOW THEN"
+    export(corpus, tmp_path / "out", "lrs")
+    (valid,) = rows(tmp_path / "out/valid.ids")
+    assert (tmp_path / "out" / f"{valid}.mp4").is_file() and valid.startswith("trainval/")
 
 
 def test_talknet_finds_files_by_the_first_eleven_letters(corpus, tmp_path):
@@ -196,7 +253,7 @@ def test_talknet_finds_files_by_the_first_eleven_letters(corpus, tmp_path):
 
 def test_lip2wav_has_its_own_mel(corpus, tmp_path):
     done = export(corpus, tmp_path / "out", "lip2wav")
-    assert done.clips == 3  # the short one has no window of 90 frames
+    assert done.clips == 3  # the short one has no window of 75 frames
     (video,) = rows(tmp_path / "out/val.txt")
     (folder,) = (tmp_path / "out/preprocessed" / video).iterdir()
     assert len(list(folder.glob("*.jpg"))) == NUM_FRAMES
@@ -213,6 +270,13 @@ def test_lip2wav_has_its_own_mel(corpus, tmp_path):
     wanted = np.clip(8 * (decibel + 100) / 100 - 4, -4, 4)
     assert np.abs(mel - wanted).max() < 1e-3
     assert np.array_equal(spectrograms(heard(folder / "audio.wav"))[0], mel)
+    # feeder.py: which columns belong to the window around a frame, at 25 frames/s and T = 75.
+    columns = len(mel.T)
+    for centre in range(37, NUM_FRAMES - 37):
+        total = int(columns * 200 * 25 / 16000)
+        start = int(columns * (centre - 37) / float(total))
+        assert mel.T[start : start + 240].shape[0] == 240
+        assert abs(start * 200 / 16000 - (centre - 37) / 25) <= 0.0125
 
 
 def test_names_from_outside_lead_nowhere(corpus, tmp_path):

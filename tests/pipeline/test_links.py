@@ -38,6 +38,7 @@ def yld(*words: object, code: int = 0):
 
 
 def test_export_and_rebuild_give_the_same_shards(tmp_path):
+    """Of a list that says who speaks, when and where: without it, another clip would be cut."""
     site = tmp_path / "site"
     site.mkdir()
     talk = [(load_portraits()[0], speak(3.0, 200, 1.0, 1), 3.0)]
@@ -46,7 +47,18 @@ def test_export_and_rebuild_give_the_same_shards(tmp_path):
     file = tmp_path / "corpus.links"
     with serve(site) as address:
         link = f"{address}/talk.mp4"
-        yld("build", link, "--out", tmp_path / "a", *HERE, "--set", "clips.mode=whole")
+        entry = {"id": "talk-1", "start-time": 0.6, "end-time": 2.6, "bbox": [0, 0, 1, 1]}
+        entry["info"] = {"Person ID": "7", "Video Link": link}
+        (tmp_path / "list.jsonl").write_text(json.dumps(entry))
+        yld(
+            "build",
+            f"talkvid:{tmp_path / 'list.jsonl'}",
+            "--out",
+            tmp_path / "a",
+            *HERE,
+            "--set",
+            "clips.mode=whole",
+        )
         yld("export", tmp_path / "a", "--as", "links", "--out", file)
         yld("export", tmp_path / "a", "--as", "links", "--out", file)  # its own may be written over
         told = yld("build", f"links:{file}", "--out", tmp_path / "b", *HERE)
@@ -62,7 +74,47 @@ def test_export_and_rebuild_give_the_same_shards(tmp_path):
     (clip,) = links.videos[0]["clips"]
     left, top, right, bottom = clip["face_box"]
     assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
+    assert (clip["start_frame"], clip["end_frame"]) == (15, 65) and clip[
+        "speaker_id"
+    ] == "talkvid-7"
+    (said,) = links.videos[0]["hints"]
+    assert said["boxes"] == [0.0, 0.0, 1.0, 1.0] and (said["start_s"], said["end_s"]) == (0.6, 2.6)
+    here, there = (Corpus(tmp_path / name).rows("hints") for name in "ab")
+    assert here == there and len(here) == 1
     assert str(tmp_path) not in file.read_text(), "no path of this machine"
+
+
+SAID = {"corpus": "avspeech", "name": "a_1.0", "start_s": 1.0, "point_x": 0.5, "point_y": 0.5}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"corpus": "../x"},
+        {"corpus": None},
+        {"name": 3},
+        {"start_s": "1"},
+        {"end_s": float("nan")},
+        {"every_s": 0},
+        {"split": "all"},
+        {"boxes": [0.0, 0.0, 1.0], "box_times_s": [1.0]},
+        {"boxes": "0 0 1 1"},
+        {"transcript_path": "/etc/passwd"},
+        {"text": "hello"},
+        {"hint_id": "h"},
+        {"unheard": 1},
+    ],
+)
+def test_what_others_say_of_faces_is_looked_at(tmp_path, bad):
+    video = {"address": "https://x.example/1", "video_id": "v", "clips": [], "hints": [SAID]}
+    path = tmp_path / "a.links"
+    path.write_text(text_of({}, [video]))
+    (hint,) = read_links(path).hints({"https://x.example/1": "r1"})
+    assert hint.point_x == 0.5 and hint.request_id == "r1" and hint.is_guide()
+    assert read_links(path).hints({}) == []
+    path.write_text(text_of({}, [video | {"hints": [SAID | bad]}]))
+    with pytest.raises(LinksError, match="line 2"):
+        read_links(path)
 
 
 def rebuilt(tmp_path: Path) -> Corpus:

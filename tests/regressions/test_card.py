@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from manifests import records as rec
 from manifests.description.card import card
 from manifests.description.card_head import languages_of, licence_of
 from manifests.records import Sample
-from tests.factories import fetched
+from pipeline.corpus.facts import changed_settings
+from pipeline.run.ledger import Entry, Result
+from tests.factories import blank, fetched
 from tests.readable import Readable
 
 YOUTUBE = "Creative Commons Attribution license (reuse allowed)"
@@ -94,3 +97,39 @@ def test_the_hub_s_own_reader_takes_the_card(tmp_path):
         "__url__",
     ]
     assert info.splits["train"].num_examples == 2
+
+
+def test_the_card_answers_what_a_datasheet_asks(tmp_path):
+    built = Readable(tmp_path / "c", 3, licence="CC BY 4.0")
+    reject = blank(rec.Reject, reason="no_face", stage="tracks", item_id="v99", video_id="v99")
+    built.entries["tracks"] = {"v99": Entry("tracks", "v99", "k", [Result("v99", reject=reject)])}
+    offsets = [blank(rec.Offset, track_id=f"v0{n}-t", estimator="lipsync-3") for n in range(3)]
+    built.entries["sync"] = {
+        o.track_id: Entry("sync", "u", "k", [Result("i", [o])]) for o in offsets
+    }
+    built.publish()
+    text = (tmp_path / "c" / "README.md").read_text()
+    for line in (
+        "| all | 6 | 6.0 s | 3 | 3 |",
+        "| before correction | -43 ms | -43 ms to -43 ms | 0% | 4 of 6 |",
+        "| as published | 0 ms | 0 ms to 0 ms | 100% | 4 of 6 |",
+        "Measured by lipsync-3.",
+        "| tracks | judged | no_face | 1 |",
+        "- CC BY 4.0: 3 sources",
+        "Texts: none 4, corpus 2.",
+    ):
+        assert line in text, f"{line}\n{text}"
+    assert str(tmp_path) not in text and head_of(text)["license"] == "cc-by-4.0"
+
+
+def test_the_card_tells_no_path_and_nothing_private(tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "clips": {"mode": "whole"},
+                "download": {"cookies_file": "/home/me/c.txt", "allow_hosts": ["10.0.0.1"]},
+                "splits": {"policy": "list:/home/me/list.txt"},
+            }
+        )
+    )
+    assert changed_settings(tmp_path) == {"clips.mode": "whole"}

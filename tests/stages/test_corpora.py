@@ -12,7 +12,7 @@ import pytest
 
 from manifests.ids import GRAMMAR
 from stages.sources.arguments import BadSourceError, given
-from stages.sources.corpora import catalogue, lip2wav
+from stages.sources.corpora import catalogue, lip2wav, voxceleb
 from stages.sources.corpora.grid import WORDS, sentence_of
 from stages.sources.corpora.rows import CorpusError, id_of_link
 from stages.sources.layouts import find as find_layout
@@ -192,15 +192,16 @@ def test_voxceleb_tracks_are_spans_with_boxes(tmp_path):
     pixels = "".join(f"{i:06d} \t223 \t80 \t130 \t130 \n" for i in range(50))
     text(tmp_path / "vox1/txt/id10270/5r0dWxy17C8/00001.txt", TRACK + pixels)
     text(tmp_path / "vox1/txt/id10271/5r0dWxy17C8/00001.txt", "no track")
-    media(tmp_path, "test/mp4/id00017/01dfn2spqyE/00001.mp4")
+    media(tmp_path, "mp4/id00017/01dfn2spqyE/00001.mp4")
     rows, notes = read(f"voxceleb:{tmp_path}")
     two, cut, one = rows
     assert two.address.endswith("21Uxsk56VDQ") and (two.start_s, two.end_s) == (10.0, 12.04)
     assert two.box_times_s == (10.0, 11.0, 12.0) and two.box_height_px is None
     assert two.boxes[:4] == pytest.approx((0.1, 0.2, 0.4, 0.6)) and two.split == "train"
     assert cut.kind == "file" and cut.split == "test" and cut.speaker == "id00017"
-    assert one.boxes == () and one.start_s == 0.0 and one.split == "test"
-    assert any("pixels of pictures whose size is not told" in n for n in notes)
+    assert one.boxes[:4] == (223, 80, 353, 210) and one.box_height_px == 360
+    assert one.start_s == 0.0 and one.split == "test"
+    assert len(voxceleb.TEST_OF_2) == 118 and 17 in voxceleb.TEST_OF_2
     assert any("1 track files cannot be read" in n for n in notes)
 
 

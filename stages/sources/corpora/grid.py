@@ -1,10 +1,10 @@
 """GRID (Cooke et al. 2006): `s1/bbaf2n.mpg`, 34 talkers of 1000 sentences, s21 without video.
 
 Alignments lie in `align/s1/bbaf2n.align` (or `alignments`). In the archive of 2020
-(zenodo.org/records/3625687) twenty of these folders carry another talker's number
-(lhotse-speech/lhotse, pull requests 1501 and 1502, say so): the folder whose names are the talker's
-own is the right one, whatever it is called. A file's name is its sentence, so one without alignment
-still has a text.
+(zenodo.org/records/3625687) nineteen of these folders carry another talker's number, and s20 has
+none (lhotse-speech/lhotse, `recipes/grid.py`, has the table; its pull requests 1501 and 1502 say
+so): the folder whose names are the talker's own is the right one, whatever it is called. A file's
+name is its sentence, so one without alignment still has a text.
 """
 
 from __future__ import annotations

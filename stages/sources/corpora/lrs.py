@@ -115,7 +115,7 @@ LRS3 = Corpus(
     "Afouras, Chung, Zisserman 2018; robots.ox.ac.uk/~vgg/data/lip_reading/lrs3.html",
     "the folder with pretrain, trainval and test",
     "CC BY-NC-ND 4.0 (TED); by request",
-    "438 (pretrain 407, trainval 30, test 0.9)",
+    "438 (pretrain 407, trainval 30, test 1)",
     "Auto-AVSR, AV-HuBERT, VCA-GAN",
     read_lrs3,
     fits_lrs3,

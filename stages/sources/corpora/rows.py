@@ -17,6 +17,7 @@ from typing import Literal
 
 from manifests import walk
 from manifests.ids import hash_id
+from manifests.links import hint_id
 from manifests.paths import as_path, as_text
 from manifests.records import Hint, Request
 
@@ -124,9 +125,8 @@ def _hint(row: Row, request: Request, corpus: str) -> Hint | None:
     said |= {k: list(v) for k, v in said.items() if isinstance(v, tuple)}
     if not any(value not in (None, []) for name, value in said.items() if name != "name"):
         return None
-    return Hint(
-        f"h{hash_id(request.request_id, corpus, row.name)}", request.request_id, corpus, **said
-    )
+    name = hint_id(request.request_id, corpus, row.name)
+    return Hint(name, request.request_id, corpus, **said)
 
 
 def media_of(place: Path, findings: Findings) -> list[Path]:

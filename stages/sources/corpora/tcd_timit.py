@@ -17,7 +17,7 @@ from manifests.paths import as_text
 from stages.sources.corpora.rows import Corpus, Findings, file_row, in_words, those_that_fit
 
 EXPECTED = "volunteers/01M/Clips/straightcam/sa1.mp4 or lipspeakers/Lipspkr1/Clips/30degcam/sa1.mp4"
-SPEAKER = re.compile(r"/(?P<speaker>\d{2}[MFT]|[Ll]ipspkr\d)/")
+SPEAKER = re.compile(r"/(?P<speaker>\d{2}[MFT]|[Ll]ip[Ss]pkr\d)/")
 CAMERA = re.compile(r"/(?P<camera>straightcam|30degcam)/", re.IGNORECASE)
 TEST_VOLUNTEERS = frozenset(
     [

@@ -51,7 +51,7 @@ UTKFACE = Corpus(
     "Zhang, Song, Qi 2017; susanqq.github.io/UTKFace",
     "the folder UTKFace, or crop_part1",
     "non-commercial research; pictures belong to their owners",
-    "none (23 705 pictures)",
+    "none (23 708 pictures, a few without a label)",
     "Lip2Speech's face decoder",
     read,
     makes="images",

@@ -5,9 +5,10 @@ per second of that video, a box for each frame; clips `mp4/id00012/21Uxsk56VDQ/0
 already. A clip that is there is taken, else its video is a link and the track a span with boxes.
 
 VoxCeleb2's boxes are shares of the picture (`0.377 0.151 0.228 0.405`), VoxCeleb1's pixels of a
-download whose size is not told: its spans count, its boxes do not. Parts: VoxCeleb1's identities
-id10270 to id10309 are test (its verification split), its `iden_split.txt` counts where it lies
-there; VoxCeleb2's are test where a folder `test` is above them.
+picture 360 high (AliaksandrSiarohin/video-preprocessing, crop_vox.py, reads both so:
+REF_FRAME_SIZE, REF_FPS). Parts: VoxCeleb1's identities id10270 to id10309 are test (its
+verification split), its `iden_split.txt` counts where it lies there; of VoxCeleb2 the 118
+identities that the same code lists are test, and all below a folder `test`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ TRACK_RATE = 25.0
 """Of frame numbers in track files (the corpus's page)."""
 KEPT_PER_S = 1.0
 """Boxes kept: a face between two of them is interpolated."""
+BOX_HEIGHT_PX = 360
+"""Of the pictures that VoxCeleb1's pixels are counted in."""
 TEST_OF_1 = range(10270, 10310)
+TEST_OF_2 = frozenset(
+    int(number) for number in Path(__file__).with_name("voxceleb2_test.txt").read_text().split()
+)
 OF_1 = range(10001, 11252)
 IDEN_PARTS = {"1": "train", "2": "val", "3": "test"}
 ROW = re.compile(r"(\d+)((?:\s+-?\d+(?:\.\d+)?){4})\s*")
@@ -60,7 +66,7 @@ def read(place: Path, findings: Findings) -> None:
             f"{named(tree.files, place) or 'nothing'}"
         )
     listed = _iden_split(tree.files)
-    bad, in_pixels = [], 0
+    bad = []
     for key in sorted({*media, *tracks}):
         path = media.get(key) or tracks[key]
         known: dict[str, Any] = {
@@ -71,19 +77,11 @@ def read(place: Path, findings: Findings) -> None:
             findings.rows.append(file_row(media[key], key, **known))
             continue
         try:
-            row, are_pixels = _of_track(tracks[key], key, known)
+            findings.rows.append(_of_track(tracks[key], key, known))
         except (ValueError, OSError) as error:
             bad.append(f"{key}: {error}")
-            continue
-        findings.rows.append(row)
-        in_pixels += are_pixels
     if bad:
         findings.notes.append(f"{len(bad)} track files cannot be read: {in_words(bad)}")
-    if in_pixels:
-        findings.notes.append(
-            f"{in_pixels} tracks have boxes in pixels of pictures whose size is not told; their "
-            "spans are used, their boxes are not"
-        )
 
 
 def _key(path: Path) -> str:
@@ -107,11 +105,11 @@ def _part(path: Path, key: str) -> str:
     if number in OF_1:
         return "test" if number in TEST_OF_1 else "train"
     above = {part.lower() for part in path.absolute().parts[:-3]}
-    return "test" if above & {"test", "vox2_test"} else "train"
+    return "test" if number in TEST_OF_2 or above & {"test", "vox2_test"} else "train"
 
 
-def _of_track(path: Path, key: str, known: dict) -> tuple[Row, bool]:
-    """A track as a span of its video, and whether its boxes are pixels. Raises ValueError."""
+def _of_track(path: Path, key: str, known: dict) -> Row:
+    """A track as a span of its video, with a box a second. Raises ValueError."""
     text = read_text(path)
     head = re.search(r"^Reference\s*:\s*(\S+)", text, re.MULTILINE)
     rows = [m for line in text.splitlines() if (m := ROW.fullmatch(line.strip() + " "))]
@@ -119,20 +117,23 @@ def _of_track(path: Path, key: str, known: dict) -> tuple[Row, bool]:
         raise ValueError("it has no `Reference :` or no line `FRAME X Y W H`")
     frames = [int(m[1]) for m in rows]
     values = [[float(v) for v in m[2].split()] for m in rows]
+    if not all(math.isfinite(v) for box in values for v in box):
+        raise ValueError("a box of numbers that are none")
     are_pixels = max(max(v) for v in values) > 2.0
     step = max(1, round(TRACK_RATE / KEPT_PER_S))
-    chosen = [] if are_pixels else [*range(0, len(rows), step), len(rows) - 1]
-    boxes = [(x, y, x + w, y + h) for x, y, w, h in (values[i] for i in dict.fromkeys(chosen))]
+    chosen = list(dict.fromkeys([*range(0, len(rows), step), len(rows) - 1]))
+    boxes = [(x, y, x + w, y + h) for x, y, w, h in (values[i] for i in chosen)]
     return Row(
         youtube_link(head[1]),
         "link",
         key,
         start_s=frames[0] / TRACK_RATE,
         end_s=(frames[-1] + 1) / TRACK_RATE,
-        box_times_s=tuple(frames[i] / TRACK_RATE for i in dict.fromkeys(chosen)),
-        boxes=tuple(v for box in boxes for v in box if math.isfinite(v)),
+        box_times_s=tuple(frames[i] / TRACK_RATE for i in chosen),
+        boxes=tuple(v for box in boxes for v in box),
+        box_height_px=BOX_HEIGHT_PX if are_pixels else None,
         **known,
-    ), are_pixels
+    )
 
 
 VOXCELEB = Corpus(
