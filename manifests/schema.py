@@ -36,6 +36,25 @@ TABLES: dict[str, type] = {
 BESIDE: dict[str, tuple[type, ...]] = {"clips": (rec.Scores, rec.Opinion)}
 """Records of the same id whose columns stand in a table beside its own, null where there is none
 of them: what was measured of its rows afterwards."""
+
+
+def _row_of(table: str) -> type:
+    """A table's record with the columns beside its own, all null unless given."""
+    kind = TABLES[table]
+    have = {item.name for item in dataclasses.fields(kind)}
+    more = [
+        (item.name, item.type, dataclasses.field(default=None, metadata=item.metadata))
+        for other in BESIDE[table]
+        for item in dataclasses.fields(other)
+        if item.name not in have
+    ]
+    told = {"__doc__": kind.__doc__, "__module__": __name__}
+    return dataclasses.make_dataclass(
+        kind.__name__, more, bases=(kind,), namespace=told, frozen=True
+    )
+
+
+TABLES |= {table: _row_of(table) for table in BESIDE}
 LATER = frozenset({"hints"})
 """Tables that corpora of earlier releases have not."""
 TABLE_OF = {kind: name for name, kind in TABLES.items()}
@@ -62,13 +81,8 @@ def arrow_schema(kind: type) -> pa.Schema:
 
 
 def table_schema(table: str) -> pa.Schema:
-    """`arrow_schema` with the columns that stand beside its own (`BESIDE`)."""
-    schema = arrow_schema(TABLES[table])
-    for kind in BESIDE.get(table, ()):
-        for item in _arrow_fields(kind):
-            if item.name not in schema.names:
-                schema = schema.append(item.with_nullable(True))
-    return schema
+    """The schema of a table by its name."""
+    return arrow_schema(TABLES[table])
 
 
 def _arrow_fields(kind: type) -> list[pa.Field]:
@@ -95,15 +109,13 @@ GROUP_ROWS = 65_536
 """Rows of a table that are in memory at a time, a row group of the file."""
 
 
-def write_table(
-    path: Path, kind: type, rows: Iterable[Any], schema: pa.Schema | None = None
-) -> None:
+def write_table(path: Path, kind: type, rows: Iterable[Any]) -> None:
     """Write records atomically as one Parquet file, some at a time.
 
-    With a `schema` of its own a row is a tuple of records of one id (None for one that is not
-    there), of which the first that has a column gives it.
+    A row may be a tuple of records of one id too (None for one that is not there), of which the
+    first that has a column gives it.
     """
-    schema = arrow_schema(kind) if schema is None else schema
+    schema = arrow_schema(kind)
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
@@ -118,9 +130,8 @@ def write_table(
 
 
 def _value(row: Any, name: str) -> Any:
-    if not isinstance(row, tuple):
-        return getattr(row, name)
-    return next((getattr(part, name) for part in row if hasattr(part, name)), None)
+    parts = row if isinstance(row, tuple) else (row,)
+    return next((getattr(part, name) for part in parts if hasattr(part, name)), None)
 
 
 def schema_markdown() -> str:

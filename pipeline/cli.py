@@ -10,6 +10,7 @@ import click
 from pipeline.commands import (
     browse,
     build,
+    care,
     compare,
     config,
     corpora,
@@ -68,6 +69,9 @@ for command in (
     corpus.clean,
     shards.shards,
     compare.compare,
+    care.remove,
+    care.merge,
+    care.dedup,
     export.export,
     machine.doctor,
     machine.demo,

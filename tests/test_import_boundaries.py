@@ -39,7 +39,7 @@ FLOORS = {
         "run",
         "corpus scoring",
         "audit browse build synthesis export",
-        "resync demo redub",
+        "resync demo redub care",
         "estimate",
         "commands",
         "cli",

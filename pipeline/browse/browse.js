@@ -74,7 +74,8 @@
     $("title").textContent = row.text || row.clip_id;
     $("told").textContent = row.mark ? "Marked: " + row.mark + (row.note ? ", " + row.note : "") : "";
     if (form) {
-      if (row.mark) $("reason").value = row.mark;
+      // What `yld dedup` marked has a reason that nobody chooses here.
+      if ([...$("reason").options].some(o => o.value === row.mark)) $("reason").value = row.mark;
       $("note").value = row.note;
       $("back").disabled = !row.mark;
     }

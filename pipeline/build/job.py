@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from manifests.links import Links
 from manifests.plain_words import read_json
 from manifests.records import Fetched, Hint, Request
+from pipeline.build import staying_out
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import main_job, of_kind
 from pipeline.run import placement, refetch, status, why
@@ -91,6 +93,8 @@ def build(
                 f"{mirror.pull(root, files)} of the corpus brought",
                 file=sys.stderr,
             )
+        staying_out.complete(root, files)
+        wanted = staying_out.without(wanted, files.folder)
         known = Given(remember(files, wanted.requests), remember_hints(files, wanted.hints))
         outcome = _run(known, root.resolve(), files, lock, config, address, retry_failed)
         if destination:
@@ -156,18 +160,21 @@ def _finish(root, files, config, entries, started) -> Outcome:
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)
-    report = _report(root) if len(done.samples) <= REPORTED_CLIPS else None
-    return Outcome(
+    outcome = Outcome(
         rows,
         len(done.samples),
         status.failure_rate(entries),
         len(status.failed_units(entries)),
         why.commonest(why.of_entries(entries)),
-        report,
+        None,
         len({s.video_id for s in done.samples}),
         time.monotonic() - started,
         tuple(_notes(files, root, config, entries, rows, len(done.left_out))),
     )
+    staying_out.take_out_again(root, files, entries)  # after it the ledger lacks some of them
+    if len(done.samples) <= REPORTED_CLIPS:
+        return dataclasses.replace(outcome, report=_report(root))
+    return outcome
 
 
 def _report(root: Path) -> Path:

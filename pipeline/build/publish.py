@@ -11,17 +11,16 @@ import itertools
 import json
 import sys
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from manifests import records as rec
-from manifests.description.card import card, write_checksums
-from manifests.description.croissant import croissant, has_wide_audio
 from manifests.files import write_atomic
 from manifests.plain_words import read_json
 from manifests.shards import index_name
+from pipeline.build.described import Told, describe
 from pipeline.build.publication import Found, Publication, entries_of, plan
 from pipeline.build.published import Published
 from pipeline.build.published import read as read_published
@@ -31,7 +30,6 @@ from pipeline.build.tables import Content, all_of, beside
 from pipeline.build.tables import write as write_tables
 from pipeline.config.build_config import BuildConfig, as_yaml
 from pipeline.corpus import marks
-from pipeline.corpus.facts import facts_of
 from pipeline.run.entry import decode
 from pipeline.run.finished import Entries
 from pipeline.run.steps import Steps
@@ -96,7 +94,20 @@ def publish(
     standing = before.tables if before and stays and not publication.is_anew else {}
     tables, parts = write_tables(own, entries, content, standing)
     name = files.corpus_name or root.name
-    _describe(own, name, config, content, publication, status, parts)
+    write_atomic(root / "config.yaml", as_yaml(config))
+    describe(
+        own,
+        Told(
+            name,
+            samples,
+            content.sources,
+            publication.frozen or {},
+            publication.sentence,
+            publication.left_out,
+            status,
+            parts,
+        ),
+    )
     own.wrote([*written, *fixed_names()])
     done = publication.as_published(samples, tables)
     write_published(files.folder, done, found.before)
@@ -186,48 +197,6 @@ def _content(
         frozenset(known),
         found.hints,
     )
-
-
-def _describe(
-    own: OwnFolder,
-    name: str,
-    config: BuildConfig,
-    content: Content,
-    publication: Publication,
-    status: list[dict[str, Any]],
-    parts: list[str],
-) -> None:
-    """All that stands beside shards and tables, the seals last."""
-    root, samples, digest = own.root, content.samples, own.digests.of
-    write_atomic(
-        root / "manifests" / "status.json", json.dumps({"stages": status}, indent=1) + "\n"
-    )
-    write_atomic(
-        root / "manifests" / "splits.json",
-        json.dumps(
-            {
-                **(publication.frozen or {}),
-                "reason": publication.sentence,
-                "left_out_clips": publication.left_out,
-            },
-            indent=1,
-        )
-        + "\n",
-    )
-    write_atomic(root / "config.yaml", as_yaml(config))
-    sources, sentence = content.sources, publication.sentence
-    num_parts = Counter(part.split("/")[1] for part in parts)
-    write_atomic(
-        root / "dataset.json",
-        croissant(root, name, samples, sources, sentence, digest, num_parts),
-    )
-    has_wide = has_wide_audio(root, samples)
-    write_atomic(
-        root / "README.md", card(name, samples, sources, sentence, has_wide, facts_of(root))
-    )
-    inner = [*(part.removeprefix("manifests/") for part in parts), "status.json", "splits.json"]
-    write_checksums(root / "manifests", inner, lambda name: digest(f"manifests/{name}"))
-    write_checksums(root, [*sorted({s.shard for s in samples}), "dataset.json"], digest)
 
 
 def _damaged(own: OwnFolder, kept: Sequence[rec.Sample]) -> list[str]:

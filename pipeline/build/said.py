@@ -48,7 +48,7 @@ def said_of(tables: Mapping[str, Sequence[Any]]) -> Said:
     for identity in tables["identities"]:
         track = tracks.get(identity.track_id)
         hints = (_of_track(track, by_id) if track else []) or by_video[identity.video_id]
-        if (name := _agreed([_speaker_id(hint) for hint in hints])) is not None:
+        if (name := _agreed([speaker_id(hint) for hint in hints])) is not None:
             speakers[identity.track_id] = name
     for clip in tables["clips"]:
         found = tracks.get(clip.track_id)
@@ -78,8 +78,8 @@ def _agreed(values: Sequence[str | None]) -> str | None:
     return values[0] if values and len(set(values)) == 1 else None
 
 
-def _speaker_id(hint: Hint) -> str | None:
-    """`grid-s1`: the corpus's own name, made safe as an id."""
+def speaker_id(hint: Hint) -> str | None:
+    """`grid-s1`: the corpus's own name of who speaks, made safe as an id; None without one."""
     if not hint.speaker:
         return None
     own = hint.speaker

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manifests import records as rec
-from manifests.schema import BESIDE, TABLES, table_schema, write_table
+from manifests.schema import BESIDE, TABLES, write_table
 from pipeline.run.entry import Entry
 from pipeline.run.finished import Entries, Finished, fallen, totals_of
 from pipeline.storage.own_folder import OwnFolder
@@ -139,11 +139,11 @@ def _write(
     make: Callable[[], Iterator[Any]],
     above: int,
 ) -> None:
-    kind, schema = TABLES[table], table_schema(table) if table in BESIDE else None
+    kind = TABLES[table]
     try:
-        write_table(own.root / name, kind, make(), schema)
+        write_table(own.root / name, kind, make())
     except _NotInOrderError:
-        write_table(own.root / name, kind, all_of(entries, kind, above), schema)
+        write_table(own.root / name, kind, all_of(entries, kind, above))
 
 
 def _rows(

@@ -16,6 +16,8 @@ from manifests.files import write_atomic
 NAME = "marks.json"
 FORMAT = 1
 REASONS = ("out of sync", "wrong face", "bad picture", "bad sound", "wrong words", "other")
+DUPLICATE = "duplicate"
+"""The reason of a clip that `yld dedup --reject` marked."""
 MAX_NOTE = 400
 
 
@@ -24,7 +26,7 @@ class Mark:
     """One clip that shall not be published."""
 
     reason: str
-    """One of REASONS."""
+    """One of REASONS, or DUPLICATE."""
     note: str = ""
     marked_at: str = ""
     """UTC, ISO 8601."""
@@ -40,7 +42,7 @@ class MarksError(ValueError):
 
 def make(reason: str, note: str = "") -> Mark:
     """A mark of now. Raises MarksError."""
-    if reason not in REASONS:
+    if reason not in (*REASONS, DUPLICATE):
         raise MarksError(f"no reason is named {reason!r}; there are: {', '.join(REASONS)}")
     return Mark(reason, note.strip()[:MAX_NOTE], datetime.now(UTC).isoformat(timespec="seconds"))
 

@@ -29,6 +29,7 @@ from manifests.shards import (
 )
 from pipeline.corpus.packing import Packed, Packing, card, in_order
 from pipeline.run.steps import Steps
+from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 from training.data.samples import ALL, shards_of_split
@@ -51,6 +52,7 @@ def repack(root: Path, out: Path, packing: Packing) -> Packed:
         raise ValueError(f"{root} was repacked itself; name the corpus that it was made from")
     tables = _tables(root)
     own = claim(out, "repack", [RECIPE, SEAL, CARD])
+    made.note(root, out, "shards repack", **dataclasses.asdict(packing))
     with CorpusLock(out / "work"):
         return _Repacking(root, own, packing, shards, tables).run()
 

@@ -21,6 +21,7 @@ from manifests.shards import ShardError, read_samples
 from pipeline.export.clip import Clip
 from pipeline.export.form import Form, LeftOut, Options
 from pipeline.export.forms import form_of
+from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 
@@ -63,6 +64,7 @@ def export(
     refuse_inside(root, out)
     shards = shards_of(root)
     own = claim(out, "export", [FACTS, LEFT_OUT])
+    made.note(root, out, "export", as_=name, tokenizer=tokenizer, units=units)
     with CorpusLock(out / "work"):
         tables, work = _tables(root)
         options = Options(str(out.resolve()), tokenizer, units, tables, work)

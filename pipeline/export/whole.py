@@ -13,6 +13,7 @@ from manifests.files import atomic_path
 from manifests.shards import SampleIndex, ShardError
 from pipeline.export.hub import Hub
 from pipeline.export.job import FACTS, Exported
+from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
 
@@ -25,10 +26,13 @@ def export_whole(root: Path, out: Path, name: str, push: str | None = None) -> E
     if name == "links":
         from pipeline.export.links import write_links
 
-        return write_links(Corpus(root), out)
+        done = write_links(Corpus(root), out)
+        made.note(root, out, "export", as_=name)
+        return done
     refuse_inside(root, out)
     hub = None if push is None else Hub(push)  # before gigabytes are copied
     own = claim(out, "export", [FACTS])
+    made.note(root, out, "export", as_=name, push=push)
     with CorpusLock(out / "work"):
         _refuse_another(own, name)
         done = Exported(name)

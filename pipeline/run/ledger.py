@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.files import write_atomic
 from pipeline.run.entry import (
     Entry,
     Result,
@@ -194,6 +195,67 @@ class Ledger:
                     (self.folder / row.name).unlink()
                 elif (number := self._number(stage, row.unit, data["key"])) is not None:
                     self._database.execute("DELETE FROM entries WHERE id = ?", (number,))
+
+    def adopt(self, text: str) -> None:
+        """Keep an entry of another ledger, if there is none of its stage, unit and key. Raises
+        ValueError and KeyError for what is none."""
+        data = _mapping(text)
+        if self._number(data["stage"], data["unit"], data["key"]) is None:
+            self._insert(data, text, is_sent=not self._is_mirrored)
+
+    def rewrite(self, edit: Callable[[Row], str | None]) -> int:
+        """Have the text that `edit` gives in the place of every entry's own, and no entry where it
+        gives None; how many changed. Nothing of the old text stays in the ledger's files, nor in
+        batches that were brought: all entries are sent again.
+        """
+        changed = 0
+        for path in list(self._json_files(None)):
+            name, facts = path.relative_to(self.folder), path.stat()
+            text = path.read_text(encoding="utf-8")
+            now = edit(Row(name.parts[0], name.parts[1], text, name.as_posix()))
+            changed += now != text
+            if now is None:
+                path.unlink()
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
+            elif now != text:
+                write_atomic(path, now)
+                os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))  # the newest counts
+        if (self.folder / NAME).exists():
+            changed += self._rewrite_database(edit)
+        for path in (self.folder / BATCHES).glob("*.jsonl.z"):
+            path.unlink()
+        with contextlib.suppress(OSError):
+            (self.folder / BATCHES).rmdir()
+        return changed
+
+    def _rewrite_database(self, edit: Callable[[Row], str | None]) -> int:
+        base, changed = self._database, 0
+        base.execute("PRAGMA secure_delete = ON")
+        base.execute("BEGIN")
+        for (number,) in base.execute("SELECT id FROM entries ORDER BY id").fetchall():
+            stage, unit, content = base.execute(
+                "SELECT stage, unit, content FROM entries WHERE id = ?", (number,)
+            ).fetchone()
+            try:
+                text = zlib.decompress(content).decode()
+            except (zlib.error, ValueError):
+                text = ""  # damaged: it counts as not done, and nobody knows whose it was
+            now = edit(Row(stage, unit, text)) if text else None
+            changed += now != text
+            if now is None:
+                base.execute("DELETE FROM entries WHERE id = ?", (number,))
+            elif now != text:
+                packed = zlib.compress(now.encode("utf-8", "backslashreplace"), 1)
+                base.execute("UPDATE entries SET content = ? WHERE id = ?", (packed, number))
+        if self._is_mirrored:
+            base.execute("UPDATE entries SET is_sent = 0")
+        base.execute("DELETE FROM batches")
+        base.execute("COMMIT")
+        # What was deleted stands in free pages and in the journal until both are written anew.
+        base.execute("VACUUM")
+        base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return changed
 
     @property
     def name(self) -> str:

@@ -15,13 +15,14 @@ from manifests import records as rec
 from pipeline.graph import HINTS, Node, check_graph, context_name
 from pipeline.run.finished import Finished
 from pipeline.run.ledger import Entry, Ledger, digest, failed_retryable
+from pipeline.run.left_out import without
 from pipeline.run.pools import Ended, Pools
 from pipeline.run.refetch import Refetch
 from pipeline.run.stage_runner import Done, Job
 from pipeline.run.unit import Policy, RunStopped, Unit
 from pipeline.run.unit_queue import UnitQueue
 from pipeline.run.verdict import Verdict, judge
-from pipeline.storage.work_files import WorkFiles
+from pipeline.storage.work_files import WorkFiles, written_by
 from stages.base import RateLimiter
 
 POLL_S = 0.5
@@ -119,7 +120,9 @@ class Runner:
         )
         before = self._finished_before(unit, once)
         if before is not None:
-            self._finish(node, *before, "reused")
+            entry = self._without_removed(node, before[0])
+            number = before[1] if entry is before[0] else self.ledger.put(entry, node.outputs)
+            self._finish(node, entry, number, "reused")
             return
         self.observe("queued", node, unit)
         self._queue.push(unit)
@@ -332,7 +335,7 @@ class Runner:
         whole = unit.joined()
         if whole is None:
             return
-        entry = whole.entry()
+        entry = self._without_removed(whole.node, whole.entry())
         if self._refetch.is_pending(entry.unit):
             self._refetch.release(
                 entry,
@@ -342,6 +345,13 @@ class Runner:
             return  # its rows stand already; only the media was missing
         number = self.ledger.put(entry, whole.node.outputs)
         self._finish(whole.node, entry, number, "finished")
+
+    def _without_removed(self, node: Node, entry: Entry) -> Entry:
+        """The entry without what was taken out of the corpus; media fetched for it goes."""
+        kept, gone = without(entry, self.policy.removed) if self.policy.removed else (entry, [])
+        if gone and node is self._fetcher:
+            self.files.drop(written_by(node.stage(), entry.unit, gone))
+        return kept
 
     def _finish(self, node: Node, entry: Entry, number: int, event: str) -> None:
         self.entries[node.name].add(entry, number)

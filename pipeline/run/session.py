@@ -23,6 +23,7 @@ from pipeline.run import cluster, metrics, placement, status, supervisor
 from pipeline.run.events import NAME, EventLog
 from pipeline.run.ledger import Ledger
 from pipeline.run.progress import Progress
+from pipeline.storage import removed
 from pipeline.storage.lock import RECORDS, CorpusLock
 from pipeline.storage.work_files import WorkFiles
 
@@ -184,6 +185,7 @@ def _running(
             retry_failed,
             pool_of=dict.fromkeys(workers.gpu_stages, "gpu") if workers.gpu_workers else {},
             limits=lambda name, declared: resources_for(config, name, declared),
+            removed=removed.read(files.folder),
         ),
         limiter,
         seen,

@@ -11,6 +11,7 @@ from typing import Any
 from manifests import records as rec
 from pipeline.graph import Node
 from pipeline.run.ledger import Entry, Result
+from pipeline.storage.removed import Removed
 from stages.base import Resources
 
 BYTES_PER_S = 250_000
@@ -39,6 +40,8 @@ class Policy:
     """Stages that run in another pool than their node says."""
     limits: Callable[[str, Resources], Resources] = lambda _, declared: declared
     """A stage's limits from its name and what it declares."""
+    removed: Removed = field(default_factory=Removed)
+    """What was taken out of the corpus: no stage brings it back."""
 
 
 @dataclass

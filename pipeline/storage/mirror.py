@@ -16,10 +16,11 @@ from manifests.files import atomic_path, sha256_of, write_atomic
 from pipeline.storage.address import RemoteError, open_address, staging_folder
 from pipeline.storage.lease import NAME
 from pipeline.storage.own_folder import MARK, FileInTheWayError, claim
+from pipeline.storage.removed import NAME as REMOVED
 from pipeline.storage.work_files import WorkFiles
 
 RECORD = "pushed.json"
-STATE = ("requests.json", "hints.json", "published.json", RECORD)
+STATE = ("requests.json", "hints.json", "published.json", REMOVED, RECORD)
 
 
 def push(root: Path, files: WorkFiles) -> int:

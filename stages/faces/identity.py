@@ -17,6 +17,7 @@ from manifests.files import sha256_of
 from manifests.paths import as_path, as_text
 from manifests.records import Identity, Reject, Track, col
 from stages.backends import registry
+from stages.backends.protocols import Embedder
 from stages.base import Context, Resources, Stage, above, below
 from stages.faces.chips import face_chips
 from stages.faces.people import EmbedderName
@@ -62,18 +63,24 @@ def face_of_photo(photo: str) -> tuple[np.ndarray, np.ndarray]:
         content = np.empty(0, np.uint8)
     picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if picture is None:
-        raise PhotoError(
-            f"the target photo {photo} cannot be read as a picture; give a JPEG or PNG file"
-        )
+        raise PhotoError(f"the photo {photo} cannot be read as a picture; give a JPEG or PNG file")
     picture = np.ascontiguousarray(picture[..., ::-1])
     scale = min(1.0, 1000 / max(picture.shape))
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     boxes, _ = registry.make(registry.DETECTORS, "dlib_hog").detect([picture])[0]
     if len(boxes) != 1:
         raise PhotoError(
-            f"the target photo {photo} shows {len(boxes)} faces; give one with exactly one, frontal"
+            f"the photo {photo} shows {len(boxes)} faces; give one with exactly one, frontal"
         )
     return picture, boxes
+
+
+def face_embedding(photo: str, embedder: Embedder) -> np.ndarray:
+    """float32 [D]: the one face of a photo, by an embedder that is set up. Raises PhotoError."""
+    picture, boxes = face_of_photo(photo)
+    points = registry.make(registry.LANDMARKERS, "dlib_68").fit(picture, boxes)[0]
+    chips = getattr(face_chips(picture, points), embedder.chips)
+    return embedder.embed(chips[None])[0]
 
 
 class Identify(Stage[Track, Identity]):
@@ -101,7 +108,9 @@ class Identify(Stage[Track, Identity]):
 
     def setup(self) -> None:
         self.embedder, self.unit = registry.ready_embedder(self.config.embedder, self.config.device)
-        self.targets = [(photo, self._photo(photo)) for photo in self.config.target]
+        self.targets = [
+            (photo, face_embedding(photo, self.embedder)) for photo in self.config.target
+        ]
 
     def fingerprint(self) -> dict[str, str]:
         photos = {
@@ -113,12 +122,6 @@ class Identify(Stage[Track, Identity]):
             "embedder": registry.fingerprint(registry.EMBEDDERS, self.config.embedder),
             **photos,
         }
-
-    def _photo(self, photo: str) -> np.ndarray:
-        picture, boxes = face_of_photo(photo)
-        points = registry.make(registry.LANDMARKERS, "dlib_68").fit(picture, boxes)[0]
-        chips = getattr(face_chips(picture, points), self.embedder.chips)
-        return self.embedder.embed(chips[None])[0]
 
     def process(self, batch: Sequence[Track], context: Context) -> list[list[Identity] | Reject]:
         return [self._one(track, context) for track in batch]

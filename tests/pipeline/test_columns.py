@@ -14,7 +14,7 @@ import pytest
 
 from manifests import records as rec
 from manifests.corpus import Corpus
-from manifests.schema import table_schema, write_table
+from manifests.schema import TABLES, write_table
 from pipeline.browse.clips import Clips, Query
 from pipeline.build.job import build
 from pipeline.config.build_config import BuildConfig, load_config
@@ -26,7 +26,7 @@ from pipeline.demo.portraits import load_portraits
 from pipeline.demo.programme import draw_talk, steady
 from pipeline.demo.voice import speak
 from pipeline.graph import MAIN_JOB, main_job
-from pipeline.run.ledger import Entry, Result
+from pipeline.run.ledger import Entry, Result, decode
 from stages.corpus.thresholds import RULES, ThresholdsConfig, fallen
 from tests.factories import ONE_SHARD, Built, blank, fetched
 
@@ -163,12 +163,11 @@ def test_the_report_shows_them_with_their_thresholds(tmp_path):
 
     root = made(tmp_path / "made", 8)
     assert "Scores of clips" not in write_report(Corpus(root)).read_text()
-    clips = [rec.Clip(**row) for row in Corpus(root).rows("clips")]
     rows = [
-        (c, rec.Scores(c.clip_id, c.video_id, snr_db=10.0 + i, music=0.2), None)
-        for i, c in enumerate(clips)
+        decode(TABLES["clips"], row | {"snr_db": 10.0 + i, "music": 0.2})
+        for i, row in enumerate(Corpus(root).rows("clips"))
     ]
-    write_table(root / "manifests/clips/part-000000.parquet", rec.Clip, rows, table_schema("clips"))
+    write_table(root / "manifests/clips/part-000000.parquet", TABLES["clips"], rows)
     (root / "config.yaml").write_text("thresholds: {min_snr_db: 12.0}\n")
     page = write_report(Corpus(root)).read_text()
     assert "Scores of clips" in page and "Speech over noise (dB, bins of 2), n = 8." in page

@@ -1,0 +1,114 @@
+"""`yld remove`: look for what is asked, take it out, look whether anything is left, tell what was
+made of it elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manifests.corpus import Corpus
+from pipeline.build import taking_out
+from pipeline.build.gone import Gone
+from pipeline.care.targets import Chosen, Wanted, choose
+from pipeline.care.traces import traces
+from pipeline.storage import made, mirror, own_folder
+from pipeline.storage.lease import Lease
+from pipeline.storage.lock import CorpusLock
+from pipeline.storage.own_folder import MARK, NotOursError
+from pipeline.storage.work_files import WorkFiles
+
+
+@dataclass
+class Told:
+    """What a removal did, or would do."""
+
+    chosen: Chosen | None = None
+    was_completed: bool = False
+    """A removal that was stopped before was completed first."""
+    shards: list[str] = field(default_factory=list)
+    """Those that hold a clip that goes."""
+    own_files: list[str] = field(default_factory=list)
+    """Media of the user's that yld does not touch."""
+    traces: list[tuple[str, str]] = field(default_factory=list)
+    """What still stands in the folder: file, and what was found in it."""
+    again: list[str] = field(default_factory=list)
+    """Commands for what was made of the corpus elsewhere and holds it still."""
+
+
+def remove(
+    root: Path, wanted: Wanted, files: WorkFiles | None = None, dry_run: bool = False
+) -> Told:
+    """Take what is `wanted` out of the corpus at `root`; `files` of one at an address.
+
+    Without anything wanted, only a removal that was stopped is completed. Raises NotACorpusError,
+    NotOursError, TargetError, PhotoError, CorpusBusyError, RemoteError.
+    """
+    Corpus(root)
+    if own_folder.find(root) is None and not own_folder.is_from_before(root, "corpus"):
+        raise NotOursError(f"{root} has no {MARK}: yld did not make it, or it is a copy of a part")
+    files = files or WorkFiles(root / "work")
+    if dry_run:
+        return _described(Corpus(root), wanted)
+    with CorpusLock(files.folder) as lock, Lease(files, lock) as lease:
+        if lease.was_elsewhere:
+            mirror.pull_state(files)
+            mirror.pull(root, files)
+        was = taking_out.complete(root, files)
+        told = _described(Corpus(root), wanted) if wanted else Told()
+        told.was_completed = was is not None
+        gone = told.chosen.gone if told.chosen else was or Gone()
+        if told.chosen and gone:
+            # Known to a build by the names that corpora give; ours are hashes of removed ids.
+            named = frozenset(s for s in told.chosen.speakers if not s.startswith("spk-"))
+            taking_out.take_out(root, files, gone, speakers=named, faces=told.chosen.faces)
+        if gone:
+            if files.address is not None:
+                mirror.push(root, files)
+            told.traces = traces(root, needles(gone))
+        told.again = _again(root, gone)
+    return told
+
+
+def _described(corpus: Corpus, wanted: Wanted) -> Told:
+    chosen = choose(corpus, wanted)
+    gone = chosen.gone
+    rows = [r for r in corpus.rows("samples") if gone.has_row(r)]
+    theirs = {
+        r["address"] for r in corpus.rows("sources") if gone.has_row(r) and r["kind"] == "file"
+    }
+    return Told(
+        chosen,
+        shards=sorted({r["shard"] for r in rows}),
+        own_files=sorted(a for a in theirs if Path(a).exists()),
+        again=[
+            c for m in made.noted(corpus.root) if (c := again(corpus.root, m, gone)) is not None
+        ],
+    )
+
+
+def needles(gone: Gone) -> list[str]:
+    """What must stand nowhere any more."""
+    return sorted({*gone.ids, *gone.addresses, *gone.contents, *gone.names})
+
+
+def _again(root: Path, gone: Gone) -> list[str]:
+    """Commands for what holds something of it."""
+    found = (again(root, one, gone) for one in made.noted(root)) if gone else ()
+    return [command for command in found if command is not None]
+
+
+def again(root: Path, one: made.Made, gone: Gone) -> str | None:
+    """The command that makes it again; None where nothing of `gone` is in it."""
+    place = one.place
+    if place.is_dir():
+        holds = traces(place, needles(gone)) or any(p.is_symlink() for p in place.rglob("*.tar"))
+    else:
+        text = place.read_text(encoding="utf-8", errors="replace")
+        holds = any(needle in text for needle in needles(gone))
+    if not holds:
+        return None
+    here, there = shlex.quote(str(root)), shlex.quote(str(place))
+    first = f"yld clean {there} --yes" if place.is_dir() else f"rm {there}"
+    words = f"yld {one.command} {here} {one.options} --out {there}".split()
+    return f"{first} && {' '.join(words)}"
