@@ -6,9 +6,14 @@ On clips that it did not learn from: its own sound; `ceiling`, the true mel thro
 clip. A model that can put its sound together from training clips has a row `model_exemplars` too.
 STOI, ESTOI and MCD as `yld evaluate` has them, plain and after the alignment frontend (`a_`).
 
-python -m benchmarks.tiny_models CORPUS --model slts --minutes 10 [--keep DIR] [--sounds DIR]
-    [--set KEY=VALUE]... [--json]
+python -m benchmarks.tiny_models CORPUS --model slts (--minutes 10 | --cpu-minutes 20) [--keep DIR]
+    [--sounds DIR] [--rows model,...] [--set KEY=VALUE]... [--json]
 python -m benchmarks.tiny_models CORPUS --model speech2vid [--deblur CHECKPOINT] [--strips DIR] ...
+
+`--cpu-minutes 20` is ten minutes of two cores on a machine that has them free: processor time of
+the training and all that it starts, its beginning and its judgements included. A training that is
+ended by it has not come to the end of its schedule, so `--set recipe.steps=N` with a little fewer
+steps than it allows does more; `cpu_minutes` of the result is what was used.
 """
 
 from __future__ import annotations
@@ -17,41 +22,50 @@ import argparse
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.cpu_budget import run_within
 from evaluation.metrics.alignment import apply_shift, find_shift
 from evaluation.metrics.errors import NoScore
 from evaluation.metrics.intelligibility import estoi, stoi
 from evaluation.metrics.mcd import mcd
 from manifests.clock import SAMPLES_PER_FRAME
 from manifests.shards import ShardSample
+from pipeline.synthesis.clips import speak_clip
 from pipeline.synthesis.models import speaker_of
-from training.data.mixture import Row
 from training.data.sound_features import slts_mel, slts_sound
 from training.harness.checkpoints import load_weights
 from training.harness.data import Parts, parts_of, speakers_of
-from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker
+from training.harness.speaker import ExemplarSpeaker, Speaker
 from training.models.catalogue import KINDS
 
 FULL_SCALE = 32768
+MEAN_CLIPS = 32
+ROWS = ("model", "model_exemplars", "ceiling", "mean_mel", "other_clip")
 METRICS = {"stoi": stoi, "estoi": estoi, "mcd": mcd}
 
 
-def train(corpus: str, model: str, minutes: float, out: Path, more: Sequence[str]) -> None:
-    """`yld train`, with two decoding workers' worth of cores left to it."""
+def train(
+    corpus: str,
+    model: str,
+    minutes: float | None,
+    cpu_minutes: float | None,
+    out: Path,
+    more: Sequence[str],
+) -> float:
+    """`yld train`; the minutes of processor time that it took."""
     words = [sys.executable, "-m", "pipeline.cli", "train", model, "--data", corpus]
-    words += ["--out", str(out), "--preset", "tiny", "--minutes", str(minutes)]
+    words += ["--out", str(out), "--preset", "tiny"]
+    words += [] if minutes is None else ["--minutes", str(minutes)]
     for setting in more:
         words += ["--set", setting]
-    subprocess.run(words, check=True, env=os.environ, stdout=sys.stderr)
+    return run_within(words, cpu_minutes) / 60
 
 
 def scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
@@ -73,42 +87,39 @@ def held_out(parts: Parts) -> list[ShardSample]:
     return [part[number] for part in parts.judging for number in range(len(part))]
 
 
-def rows_of(parts: Parts, checkpoint: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Row, key, true sound and guess float32 [N] of each held-out clip."""
-    speaker, _ = speaker_of(checkpoint, "cpu")
-    view = replace(speaker.view, num_frames=None, sound=None, waveform=False, wide_rate=None)
+def rows_of(
+    parts: Parts, checkpoint: Path, wanted: Sequence[str]
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Row, key, true sound and guess float32 [N] of each held-out clip, for the `wanted` rows."""
     voices = speakers_of(parts.judging)
-    mean = np.concatenate([slts_mel(part[n].sound) for part in parts.learnt for n in range(32)])
-    samples = held_out(parts)
-    copier = None
-    if isinstance(speaker, ExemplarSpeaker):
-        copier, _ = speaker_of(checkpoint, "cpu")
-        assert isinstance(copier, ExemplarSpeaker)
+    speakers: dict[str, Speaker] = {"model": speaker_of(checkpoint, "cpu")[0]}
+    copier, _ = speaker_of(checkpoint, "cpu")
+    if isinstance(copier, ExemplarSpeaker) and "model_exemplars" in wanted:
         copier.learn_from(parts.learnt)
+        speakers["model_exemplars"] = copier
+    samples = held_out(parts)
+    column = _mean_column(parts) if "mean_mel" in wanted else np.empty(0)
     for i, sample in enumerate(samples):
-        frames = int(sample.facts["num_frames"])
-        length = frames * SAMPLES_PER_FRAME
-        truth = (sample.sound[:length] / FULL_SCALE).astype(np.float32)
-        pictures = np.asarray(view.decode(sample, Row(0, 0, 0, 0, 0, 0))["video"])
-        voice = voices[sample.key] if voices[sample.key] in speaker.voices else None
-        yield "model", sample.key, truth, _spoken(speaker, pictures, sample, voice)[:length]
-        if copier is not None:
-            made = _spoken(copier, pictures, sample, voice)
-            yield "model_exemplars", sample.key, truth, made[:length]
-        mel = slts_mel(truth)
-        yield "ceiling", sample.key, truth, slts_sound(mel)[:length]
-        constant = np.repeat(mean.mean(0, keepdims=True), len(mel), 0)
-        yield "mean_mel", sample.key, truth, slts_sound(constant)[:length]
-        other = (samples[i - 1].sound[:length] / FULL_SCALE).astype(np.float32)
-        yield "other_clip", sample.key, truth, np.pad(other, (0, length - len(other)))
+        length = int(sample.facts["num_frames"]) * SAMPLES_PER_FRAME
+        truth, other = (
+            (s.sound[:length] / FULL_SCALE).astype(np.float32) for s in (sample, samples[i - 1])
+        )
+        for name, speaker in speakers.items():
+            if name in wanted:
+                yield name, sample.key, truth, speak_clip(speaker, sample, voices[sample.key])
+        if "ceiling" in wanted:
+            yield "ceiling", sample.key, truth, slts_sound(slts_mel(truth))[:length]
+        if "mean_mel" in wanted:
+            constant = np.repeat(column, len(slts_mel(truth)), 0)
+            yield "mean_mel", sample.key, truth, slts_sound(constant)[:length]
+        if "other_clip" in wanted:
+            yield "other_clip", sample.key, truth, np.pad(other, (0, length - len(other)))
 
 
-def _spoken(
-    speaker: Speaker, pictures: np.ndarray, sample: ShardSample, voice: str | None
-) -> np.ndarray:
-    if isinstance(speaker, FaceSpeaker):
-        return speaker.speak_face(pictures, sample.landmarks, voice)
-    return speaker.speak(pictures, voice)
+def _mean_column(parts: Parts) -> np.ndarray:
+    """[1, 80] of the first clips that were learnt from."""
+    mels = [slts_mel(p[n].sound) for p in parts.learnt for n in range(min(len(p), MEAN_CLIPS))]
+    return np.concatenate(mels).mean(0, keepdims=True)
 
 
 def write_wav(path: Path, sound: np.ndarray) -> None:
@@ -154,7 +165,9 @@ def pictures_table(corpus: str, told: argparse.Namespace, checkpoint: Path) -> d
     return {"name": told.model, "step": step, **rows}
 
 
-def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dict:
+def table(
+    corpus: str, model: str, checkpoint: Path, sounds: Path | None, wanted: Sequence[str] = ROWS
+) -> dict:
     """Means by row, and how many clips each is of."""
     import torch
 
@@ -162,7 +175,7 @@ def table(corpus: str, model: str, checkpoint: Path, sounds: Path | None) -> dic
     _, about = speaker_of(checkpoint, "cpu")
     _, parts = judged(corpus, model, checkpoint)
     found: dict[str, list[dict[str, float]]] = {}
-    for name, key, truth, guess in rows_of(parts, checkpoint):
+    for name, key, truth, guess in rows_of(parts, checkpoint, wanted):
         found.setdefault(name, []).append(scores(truth, guess))
         if sounds is not None and len(found[name]) <= 2:
             sounds.mkdir(parents=True, exist_ok=True)
@@ -192,7 +205,11 @@ def main() -> None:
         default="slts",
         choices=[k for k in KINDS if KINDS[k].speaks or KINDS[k].animator],
     )
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, help="by the clock; 10 if no limit is given")
+    parser.add_argument("--cpu-minutes", type=float, help="of processor time, of all its processes")
+    parser.add_argument(
+        "--rows", default=",".join(ROWS), help="comma list; the honest ones are of the clips alone"
+    )
     parser.add_argument(
         "--keep", type=Path, help="folder of the training; one that is there is used"
     )
@@ -209,12 +226,16 @@ def main() -> None:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = told.keep or Path(temporary) / "run"
+        used = None
         if not (out / "best.safetensors").exists():
-            train(told.corpus, told.model, told.minutes, out, told.more)
+            minutes = 10.0 if told.minutes is None and told.cpu_minutes is None else told.minutes
+            used = train(told.corpus, told.model, minutes, told.cpu_minutes, out, told.more)
         if KINDS[told.model].animator:
             figures = pictures_table(told.corpus, told, out)
         else:
-            figures = table(told.corpus, told.model, out, told.sounds)
+            figures = table(told.corpus, told.model, out, told.sounds, told.rows.split(","))
+        if used is not None:
+            figures["cpu_minutes"] = round(used, 1)
     print(json.dumps(figures) if told.json else json.dumps(figures, indent=1))
 
 

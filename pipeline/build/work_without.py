@@ -163,6 +163,7 @@ def _side_files(found: dict[str, Any]) -> Iterator[str]:
     for name in ("media_path", "faces_path", "payload_path", "caption_paths"):
         value = found.get(name)
         for path in value if isinstance(value, list) else [value]:
-            is_ours = isinstance(path, str) and path and not Path(path).is_absolute()
-            if is_ours and ".." not in Path(path).parts:
+            if not isinstance(path, str) or not path or Path(path).is_absolute():
+                continue
+            if ".." not in Path(path).parts:
                 yield path

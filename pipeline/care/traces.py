@@ -30,7 +30,7 @@ def traces(root: Path, needles: Collection[str]) -> list[tuple[str, str]]:
     words = sorted({n.encode("utf-8", "backslashreplace") for n in needles if n})
     words += [w for n in needles if n and (w := _as_json(n)) not in words]
     pattern = re.compile(b"|".join(map(re.escape, words)))
-    found = set()
+    found: set[tuple[str, str]] = set()
     for path in sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
         name = path.relative_to(root).as_posix()
         for content in _contents(path, name):

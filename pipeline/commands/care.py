@@ -61,7 +61,7 @@ def remove(
     if wanted and (dry_run or asks):
         told = run(corpus.folder, wanted, corpus.files, dry_run=True)
         _tell_plan(told, as_json, is_done=False)
-        if dry_run or not told.chosen.gone:
+        if dry_run or told.chosen is None or not told.chosen.gone:
             return
         if not _confirmed():
             raise click.Abort

@@ -66,12 +66,17 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
     callback=lambda ctx, _, value: _list(ctx) if value else None,
     help="Print the metrics and stop.",
 )
-@click.option("--shards", type=FOLDER, help="Corpus whose test split is synthesized.")
+@click.option(
+    "--shards",
+    type=FOLDER,
+    help="Corpus whose part `test` is spoken by --checkpoint and scored, in the place of --hyp and "
+    "--ref; clips that the model learnt from are left out.",
+)
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path, exists=True),
-    help="Model that made --hyp; the signatures of its scores say which, and with what it was "
-    "trained.",
+    help="Model that made --hyp, or speaks --shards; the signatures of its scores say which, and "
+    "with what it was trained.",
 )
 @click.option("--address", help="Ray cluster to join; local by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
@@ -94,13 +99,12 @@ def evaluate(
     """Score generated speech against the true one: a row per utterance and metric."""
     from evaluation.catalogue import parse
 
-    if shards:
-        raise ValueError(
-            "--shards waits for synthesis of whole parts; "
-            "synthesize to a folder and give it with --hyp and --ref"
-        )
-    if not hyp or not ref:
-        raise ValueError("--hyp and --ref are needed")
+    if shards and (hyp or ref):
+        raise ValueError("--shards takes the place of --hyp and --ref: give one or the other")
+    if shards and not checkpoint:
+        raise ValueError("--shards needs --checkpoint, the model that speaks")
+    if not shards and not (hyp and ref):
+        raise ValueError("--hyp and --ref are needed, or --shards and --checkpoint")
     names = parse(metrics)
     if recogniser:
         from evaluation.metrics.recognition import ADAPTED_MODEL
@@ -111,7 +115,17 @@ def evaluate(
     from pipeline.storage.own_folder import claim
 
     made_by = None
-    if checkpoint:
+    if shards:
+        from pipeline.synthesis.spoken_clips import speak_part
+
+        spoken = speak_part(
+            shards, checkpoint, out, lambda told: click.echo(told, err=True), device=_device()
+        )
+        hyp, ref, made_by = spoken.made, spoken.true, spoken.made_by
+        video, speakers = video or spoken.faces, speakers or spoken.speakers
+        if text is None and (shards / "manifests" / "clips").is_dir():
+            text = shards
+    elif checkpoint:
         from pipeline.synthesis.models import maker_of
 
         made_by = maker_of(checkpoint)
@@ -144,6 +158,12 @@ def evaluate(
     if not any(row["n"] for row in rows if row["system"] == "hypothesis"):
         click.echo("yld: no hypothesis got a score; the notes and the report say why", err=True)
         sys.exit(EXIT_FAILED)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _note(row: dict) -> str:

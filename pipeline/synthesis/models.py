@@ -10,7 +10,7 @@ from pipeline.config.settings import ConfigError, from_mapping
 from training.harness.checkpoints import CheckpointError, Description, load_weights
 from training.harness.data import Selected, parts_of
 from training.harness.speaker import Speaker, VoiceOfFace
-from training.models.catalogue import KINDS, Kind
+from training.models.catalogue import KINDS
 
 
 def speaker_of(checkpoint: Path, device: str) -> tuple[Speaker, Description]:
@@ -27,7 +27,7 @@ def speaker_of(checkpoint: Path, device: str) -> tuple[Speaker, Description]:
             f"{checkpoint} is a model of {about.model}, which makes no speech; give one of {able} "
             "(`yld train`)"
         )
-    return _built(checkpoint, kind.speaker_class, kind, weights, about, device, "speak"), about
+    return _built(checkpoint, kind.speaker_class, weights, about, device, "speak"), about
 
 
 def embedder_of(checkpoint: Path, device: str) -> tuple[VoiceOfFace, Description]:
@@ -42,22 +42,19 @@ def embedder_of(checkpoint: Path, device: str) -> tuple[VoiceOfFace, Description
             f"of {able} (`yld train`)"
         )
     what = "give a voice"
-    return _built(checkpoint, kind.embedder_class, kind, weights, about, device, what), about
+    return _built(checkpoint, kind.embedder_class, weights, about, device, what), about
 
 
 def _built(
     checkpoint: Path,
     wanted: Any,
-    kind: Kind,
     weights: Any,
     about: Description,
     device: str,
     do: str,
 ) -> Any:
     try:
-        plain = next(iter(kind.presets.values()))()
-        config = from_mapping(type(plain), about.config)
-        return wanted(weights, config, about.facts, device)
+        return wanted(weights, config_of(about), about.facts, device)
     except (ConfigError, RuntimeError, KeyError) as error:
         raise CheckpointError(
             f"{checkpoint} is of another release ({about.code_version}): "
@@ -78,6 +75,10 @@ def maker_of(checkpoint: Path) -> dict[str, str]:
 def learnt_parts(about: Description, corpora: Sequence[str]) -> tuple[Selected, ...]:
     """The clips of these corpora that a model of `about` learns from, by its own settings: what it
     was judged by is not among them. Raises ValueError where there are none."""
-    kind = KINDS[about.model]
-    config = from_mapping(type(next(iter(kind.presets.values()))()), about.config)
-    return parts_of(list(corpora), config.data, kind.wanted(config)).learnt
+    config = config_of(about)
+    return parts_of(list(corpora), config.data, KINDS[about.model].wanted(config)).learnt
+
+
+def config_of(about: Description) -> Any:
+    """A trained model's settings as its own class. Raises ConfigError for another release's."""
+    return from_mapping(type(next(iter(KINDS[about.model].presets.values()))()), about.config)

@@ -14,6 +14,8 @@ from pipeline.cli import main
 from pipeline.commands.scores import _note
 from pipeline.run import cluster
 from tests.evaluation.clips import speechlike
+from tests.pipeline.test_spoken_clips import untrained
+from tests.training.mouths import speaking
 
 METRICS = "stoi,a-stoi,mcd"
 
@@ -189,7 +191,8 @@ def test_a_long_reason_is_cut_at_a_word_in_the_table():
         (["--hyp", "hyp"], "--hyp and --ref"),
         (["--metrics", "stoy"], "no metric 'stoy'"),
         (["--hyp", "empty", "--ref", "ref"], "no file of"),
-        (["--shards", "ref"], "waits for synthesis"),
+        (["--shards", "ref"], "--shards needs --checkpoint"),
+        (["--shards", "ref", "--hyp", "hyp"], "takes the place of --hyp and --ref"),
     ],
 )
 def test_errors_say_what_to_do(folders, arguments, message):
@@ -199,6 +202,20 @@ def test_errors_say_what_to_do(folders, arguments, message):
         arguments += ["--hyp", str(folders / "hyp"), "--ref", str(folders / "ref")]
     result = CliRunner().invoke(main, ["evaluate", "--out", str(folders / "o"), *arguments])
     assert result.exit_code == 2 and message in result.stderr
+
+
+def test_a_part_of_a_corpus_is_spoken_and_scored(tmp_path):
+    root = speaking(tmp_path / "spoken", num_clips=2, num_frames=40)
+    (root / "train").rename(root / "test")
+    model = str(untrained(tmp_path / "best.safetensors"))
+    words = ["evaluate", "--shards", str(root), "--checkpoint", model, "--metrics", "stoi"]
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "o"), "--json"])
+    assert result.exit_code == 0, result.output
+    table = {row["system"]: row for row in json.loads(result.stdout)}
+    assert table["hypothesis"]["n"] == 2 and table["ground_truth"]["mean"] > 0.99
+    rows = pq.read_table(tmp_path / "o" / "scores.parquet").to_pylist()
+    assert {row["utterance"] for row in rows} == {"clip-000", "clip-001"}
+    assert all("made_by:vid2speech tiny" in row["signature"] for row in rows)
 
 
 def test_metrics_are_listed():

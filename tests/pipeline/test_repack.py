@@ -56,6 +56,7 @@ def test_all_but_the_faces_is_the_same_byte_for_byte(corpus, tmp_path, packing):
             n: c for n, c in before[key].items() if n != "face.mp4"
         }
         assert new == {"frames.json", "frames.npy" if packing is RAW else "frames.mjpeg"}
+    assert len(Samples.of(tmp_path / "r", ALL, Wanted(frozenset({"face.mp4"})))) == len(before)
     sample = Samples.of(tmp_path / "r", ALL)[0]
     found, expected = Frames.of(sample).window(sample), crop(faces.faces(), "lip")
     if packing is RAW:

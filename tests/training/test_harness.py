@@ -27,7 +27,7 @@ from training.harness.checkpoints import (
     load_weights,
 )
 from training.harness.data import DataConfig
-from training.harness.recipe import Recipe, rate_at
+from training.harness.recipe import Recipe, optimizer_of, rate_at
 from training.harness.run import Request, train
 from training.models.catalogue import KINDS
 from training.models.slts.config import SltsConfig, SltsView
@@ -269,6 +269,22 @@ def test_the_rate_is_a_function_of_the_step():
     assert rate_at(recipe, 50_000) == pytest.approx(0)
     steps = Recipe(schedule="exponential", learning_rate=1e-3, decay=0.95, decay_steps=10)
     assert rate_at(steps, 25) == pytest.approx(1e-3 * 0.95**2)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_amsgrad_keeps_the_largest_second_moment(kind):
+    def moved(amsgrad: bool) -> float:
+        weight = torch.nn.Parameter(torch.zeros(1))
+        recipe = Recipe(optimizer=kind, learning_rate=1.0, amsgrad=amsgrad, beta1=0.0, beta2=0.5)
+        optimizer = optimizer_of(recipe, [weight])
+        for gradient in (100.0, *[1.0] * 20):
+            weight.grad = torch.tensor([gradient])
+            before = weight.item()
+            optimizer.step()
+        return before - weight.item()
+
+    assert moved(True) < 0.05 < 0.5 < moved(False)
+    assert KINDS["lip2speech"].presets["code"]().recipe.amsgrad
 
 
 def test_a_setting_that_came_later_is_no_other_training():

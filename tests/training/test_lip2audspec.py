@@ -11,11 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from manifests.shards import ShardError, ShardSample
 from pipeline.config.settings import to_mapping
 from tests.training.mouths import speaking
 from tests.training.test_two_tower import voice
 from training.data.auditory import auditory_sound, auditory_spectrum, bank, unbanked
-from training.harness.data import DataConfig
+from training.data.loader import mixture_of
+from training.data.mixture import EvaluationPlan, Row
+from training.harness.data import DataConfig, parts_of
 from training.harness.recipe import Recipe
 from training.harness.run import Request, train
 from training.models.catalogue import KINDS
@@ -23,10 +26,10 @@ from training.models.lip2audspec.config import Lip2AudSpecConfig, Lip2AudSpecSha
 from training.models.lip2audspec.network import Coder, Eyes, Lip2AudSpec, windows_in
 from training.models.lip2audspec.objective import LossWeights, corr2d, corr2d_and_squares, sizes
 from training.models.lip2audspec.speak import Lip2AudSpecSpeaker
-from training.models.lip2audspec.system import GRAIN, GRAINY, MIRRORED, Lip2AudSpecSystem
+from training.models.lip2audspec.system import GRAIN, GRAINY, MIRRORED, Lip2AudSpecSystem, decode_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = Lip2AudSpecShape(width=0.125, picture_px=32)
+SMALL = Lip2AudSpecShape(width=0.125, coder_width=0.125, picture_px=32)
 
 
 def size(module: nn.Module) -> int:
@@ -164,6 +167,28 @@ def test_steps_are_as_they_were_and_go_on_to_the_same_bits(corpus, tmp_path):
     told = json.loads((tmp_path / "alone" / "judged.json").read_text())
     assert len(told["clips"]) == 2
     assert all(-1 <= c["corr2d"] <= 1 for c in told["clips"].values())
+
+
+def test_steps_of_the_autoencoder_decode_no_pictures(corpus):
+    settings = config()
+    parts = parts_of([corpus], settings.data, KINDS["lip2audspec"].wanted(settings))
+    decode = decode_of(parts, settings, {})
+    whole = parts.learnt[0][0]
+    broken = ShardSample(whole.key, {**whole.members, "face.mp4": b"no video"})
+    first = settings.coder_steps * settings.recipe.batch
+    for position, is_judged in ((first - 1, False), (first, False), (0, True)):
+        is_seen = is_judged or position == first
+        row = Row(position, 0, 0, 0, 0, 0, is_judged=is_judged)
+        example = decode(whole, row)
+        assert example["video"].shape[1:] == ((32, 32) if is_seen else (1, 1))
+        assert len(example["video"]) == settings.num_frames
+        if is_seen:
+            with pytest.raises(ShardError):
+                decode(broken, row)
+        else:
+            assert (decode(broken, row)["sound"] == example["sound"]).all()
+    plan = EvaluationPlan(mixture_of([*parts.judging], [1], 0), 4)
+    assert plan.row(0).is_judged and plan.row(10_000).is_judged
 
 
 def test_each_part_moves_its_own_network(corpus):

@@ -18,6 +18,7 @@ from tests.readable import FRAMES, Readable
 from tests.training.corpora import plain
 from training.data.samples import Samples
 from training.data.wanted import Wanted
+from training.models.catalogue import KINDS
 
 
 def keys(samples: Samples) -> list[str]:
@@ -85,6 +86,17 @@ def test_shards_without_tables_are_filtered_by_their_own_json(tmp_path):
     assert samples.left_out_sentence().startswith("4 were left out (2 ")
     with pytest.raises(ValueError, match=r"no sample of train .*\(9 without audio\.flac"):
         Samples.of(tmp_path, "train", Wanted(members=frozenset({"audio.flac"})))
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_every_model_takes_repacked_samples(model):
+    """What their frames are is seen when they are read."""
+    kind = KINDS[model]
+    wanted = kind.wanted(kind.presets["paper"]())
+    others = {"audio.flac", "audio.wide.flac", "landmarks.npy"}
+    assert wanted.lacking({"frames.json", *others}) is None
+    assert wanted.lacking({"face.mp4", *others}) is None
+    assert wanted.lacking(others) == "without face.mp4"
 
 
 def test_a_sample_of_which_nothing_is_known_is_left_out(tmp_path):

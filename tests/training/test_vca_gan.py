@@ -133,7 +133,14 @@ def corpus(tmp_path_factory) -> Path:
 
 
 def config(**recipe) -> VcaGanConfig:
-    settings = {"steps": 10, "batch": 2, "save_every_steps": 5, "learning_rate": 1e-3, **recipe}
+    settings = {
+        "amsgrad": True,
+        "steps": 10,
+        "batch": 2,
+        "save_every_steps": 5,
+        "learning_rate": 1e-3,
+        **recipe,
+    }
     return VcaGanConfig(
         SMALL,
         VcaGanView(num_frames=20),

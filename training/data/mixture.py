@@ -35,6 +35,8 @@ class Row:
     """Of the sample in the corpus."""
     is_padding: bool = False
     """It fills a step of an evaluation and is to be counted by nobody."""
+    is_judged: bool = False
+    """It is of an evaluation; its position is none of a training."""
 
     def random(self, purpose: str = "") -> np.random.Generator:
         """The chance of this row, a stream a purpose; the same wherever the row is read."""
@@ -197,7 +199,7 @@ class EvaluationPlan:
             return replace(self.row(position % total), position=position, is_padding=True)
         corpus = bisect_right(self._ends, position)
         number = position - (self._ends[corpus] - self.mixture.sizes[corpus])
-        return Row(position, self.mixture.seed, corpus, 0, number, number)
+        return Row(position, self.mixture.seed, corpus, 0, number, number, is_judged=True)
 
     def pass_of(self, step: int, first_row: int) -> range:
         """All steps from a row on, which is 0 unless the batch was changed on the way."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from manifests.sample_json import known
-from manifests.shards import ShardError, ShardSample
+from manifests.shards import FRAMES_FACTS, ShardError, ShardSample
 from manifests.spans import NotThereError
 from training.data.places import Place, ShardSpans
 
@@ -17,6 +17,9 @@ REMEDIES = {
     "--set shape.sample_rate=16000"
 }
 """What gives a sample a member that not every build writes."""
+STAND_INS = {"face.mp4": FRAMES_FACTS}
+"""What a repacked sample has in a member's place. Whether its frames are those of the crop that is
+asked for is seen when they are read, and told then with the way out."""
 FactsOf = Callable[[ShardSpans, Sequence[str]], list[Facts]]
 """What is known of some samples of a shard, by their keys."""
 
@@ -26,7 +29,7 @@ class Wanted:
     """Filters; a sample of which the fact that is asked for is not known is left out too."""
 
     members: frozenset[str] = frozenset()
-    """Members that a sample must have, such as "face.mp4"."""
+    """Members that a sample must have, such as "face.mp4", or what stands in for them."""
     min_frames: int = 0
     """1 takes all whose length is known; above 0 `Samples.num_frames` has the lengths."""
     offset_statuses: frozenset[str] | None = None
@@ -44,7 +47,8 @@ class Wanted:
 
     def lacking(self, members: Collection[str]) -> str | None:
         """Why a sample of these members is left out, whatever else is known of it."""
-        lacking = sorted(self.members - set(members))
+        there = set(members)
+        lacking = sorted(name for name in self.members - there if STAND_INS.get(name) not in there)
         if not lacking:
             return None
         remedy = REMEDIES.get(lacking[0])

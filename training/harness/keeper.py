@@ -169,8 +169,8 @@ class Keeper(Callback):
             self.log.figures("judge", system.step, figures)
             self.log.shown(system.step, shown)
         told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        clips = "1 clip" if len(rows) == 1 else f"{len(rows)} clips"
-        self.job.say(f"step {system.step}, judged on {clips}: {told}")
+        by = "1 clip" if len(rows) == 1 else f"{len(rows)} clips"
+        self.job.say(f"step {system.step}, judged on {by}: {told}")
         for remark in system.remarks(figures):
             self.job.say(remark)
         if ranks.rank() == 0:

@@ -24,6 +24,9 @@ class Recipe:
     learning_rate: float = col("the highest", default=1e-3, above=0.0)
     beta1: float = col("Adam's first, or SGD's momentum", default=0.9, at_least=0.0)
     beta2: float = col("Adam's second", default=0.999, at_least=0.0)
+    amsgrad: bool = col(
+        "Adam's and AdamW's variant whose second moment never falls again", default=False
+    )
     weight_decay: float = col("of all parameters", default=0.0, at_least=0.0)
     warmup_steps: int = col("from 0 to the highest rate, linearly", "step", default=0, at_least=0)
     schedule: Literal["constant", "cosine", "exponential"] = col(
@@ -82,4 +85,5 @@ def optimizer_of(recipe: Recipe, parameters: Iterable[Tensor]) -> torch.optim.Op
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=recipe.beta1, weight_decay=decay)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, rate, betas=(recipe.beta1, recipe.beta2), weight_decay=decay)
+    betas = recipe.beta1, recipe.beta2
+    return kind(parameters, rate, betas=betas, weight_decay=decay, amsgrad=recipe.amsgrad)

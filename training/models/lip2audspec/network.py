@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.data.auditory import BANDS
+from training.layers.sequences import widened
 from training.models.lip2audspec.config import CONTEXT_FRAMES, WINDOW_FRAMES, Lip2AudSpecShape
 
 CODE, COLUMNS = 32, 20
@@ -41,7 +42,7 @@ class Coder(nn.Module):
 
     def __init__(self, shape: Lip2AudSpecShape) -> None:
         super().__init__()
-        first, second, third = (shape.scaled(size) for size in (512, 128, 64))
+        first, second, third = (widened(size, shape.coder_width) for size in (512, 128, 64))
         self.narrow = nn.Linear(third, CODE)
         self.encoder = nn.Sequential(
             *_dense(BANDS, first), *_dense(first, second), *_dense(second, third)

@@ -127,8 +127,8 @@ def paper() -> Lip2SpeechConfig:
 
 
 def code() -> Lip2SpeechConfig:
-    """The authors' code, but for its traps (docs/models/lip2speech.md): AdamW at 1e-4 (without
-    AMSGrad), 64 clips a step, norm clipped at 1."""
+    """The authors' code, but for its traps (docs/models/lip2speech.md): AdamW at 1e-4 with AMSGrad,
+    64 clips a step, norm clipped at 1."""
     return Lip2SpeechConfig(
         shape=shapes.code(),
         view=Lip2SpeechView(face="random"),
@@ -139,6 +139,7 @@ def code() -> Lip2SpeechConfig:
             steps=6_400_000,
             batch=64,
             optimizer="adamw",
+            amsgrad=True,
             learning_rate=1e-4,
             weight_decay=1e-6,
             clip_norm=1.0,

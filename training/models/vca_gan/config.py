@@ -68,7 +68,6 @@ class VcaGanConfig:
     loss: LossWeights = field(default_factory=LossWeights)
     data: DataConfig = field(default_factory=DataConfig)
     recipe: Recipe = field(default_factory=Recipe)
-    amsgrad: bool = col("Adam's variant that never raises a step again", default=True)
 
 
 def paper() -> VcaGanConfig:
@@ -80,6 +79,7 @@ def paper() -> VcaGanConfig:
             steps=20_000,
             batch=88,
             learning_rate=1e-4,
+            amsgrad=True,
             weight_decay=1e-5,
             validate_every_steps=720,
             save_every_steps=200,
@@ -99,6 +99,7 @@ def small() -> VcaGanConfig:
             batch=4,
             learning_rate=1e-3,
             schedule="cosine",
+            amsgrad=True,
             weight_decay=1e-5,
             validate_every_steps=100,
             save_every_steps=50,

@@ -59,20 +59,6 @@ class VcaGanSystem(System):
     def players(self) -> dict[str, nn.Module]:
         return {"critics": self.critics, "network": self.network}
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam, in the code's variant."""
-        recipe = self.recipe
-        return [
-            torch.optim.Adam(
-                player.parameters(),
-                recipe.learning_rate,
-                (recipe.beta1, recipe.beta2),
-                weight_decay=recipe.weight_decay,
-                amsgrad=self.config.amsgrad,
-            )
-            for player in self.players().values()
-        ]
-
     # -- a step ---------------------------------------------------------------------------------
 
     def rounds(self, batch: Batch) -> Iterator[Round]:
