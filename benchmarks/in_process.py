@@ -17,7 +17,7 @@ import cv2
 from manifests.paths import as_text
 from manifests.records import Fetched, record_id
 from pipeline.config.build_config import BuildConfig, stage_configs
-from pipeline.graph import MAIN_JOB, context_name
+from pipeline.graph import context_name, main_job
 from pipeline.run.stage_runner import Job, StageRunner
 
 
@@ -38,7 +38,8 @@ class Ran:
         return sum(v.duration_us for v in self.records.get("probe", [])) / 1e6
 
 
-NODES = MAIN_JOB[[node.name for node in MAIN_JOB].index("probe") :]
+_JOB = main_job(BuildConfig())
+NODES = _JOB[[node.name for node in _JOB].index("probe") :]
 
 
 def run_files(paths: Iterable[Path], work: Path, config: BuildConfig) -> Iterator[Ran]:

@@ -180,6 +180,19 @@ class Fetched:
     transcript_reason: str | None = col(
         "why there is no usable transcript", in_key="never", default=None
     )
+    # Not in the key: they say what the sound is, and change none of it.
+    original_language: str | None = col(
+        "language that the video was made in, as the site says", in_key="never", default=None
+    )
+    sound_kind: str | None = col(
+        "original | dubbed | described | compressed: the sound kept, as the site names it; null: "
+        "it says nothing",
+        in_key="never",
+        default=None,
+    )
+    sound_languages: list[str] = col(
+        "languages of all sound that the site offers", in_key="never", default_factory=list
+    )
 
 
 @dataclass(frozen=True)
@@ -407,6 +420,53 @@ class Clip:
     )
     text_source: str | None = col("corpus | captions | asr:<model>", default=None)
     text_reason: str | None = col("why there is no text", default=None)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a clip sounds and looks like, in numbers that clips are chosen by (docs/columns.md).
+
+    They stand in the table of clips, beside what its stage found (`manifests.schema.BESIDE`).
+    """
+
+    clip_id: str = col("clip")
+    video_id: str = col("video")
+    snr_db: float | None = col(
+        "speech over steady noise, estimated, -10 to 60; null: too little sound", "dB", default=None
+    )
+    bandwidth_hz: float | None = col(
+        "highest frequency within 55 dB of the strongest; null: silence", "Hz", default=None
+    )
+    music: float | None = col(
+        "how steadily tones stand, 0 to 1: speech under 0.45; null: too little sound", default=None
+    )
+    sharpness: float | None = col(
+        "median variance of the Laplacian on the face of the 256 px picture", default=None
+    )
+    brightness: float | None = col("median light of the face, 0 black to 1 white", default=None)
+    dark_share: float | None = col("share of the face that is black", default=None)
+    bright_share: float | None = col("share of the face that is white", default=None)
+    yaw_deg: float | None = col(
+        "median head yaw in the clip, positive to the image's right", "deg", default=None
+    )
+    pitch_deg: float | None = col("median head pitch in the clip, positive up", "deg", default=None)
+    roll_deg: float | None = col("median head roll of its track, clockwise", "deg", default=None)
+    face_px: float | None = col(
+        "longer side of the face in its track, median, source pixels", "px", default=None
+    )
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What listeners would think of a clip's sound, as networks guess it (1 bad to 5 excellent)."""
+
+    clip_id: str = col("clip")
+    video_id: str = col("video")
+    dnsmos_sig: float | None = col("DNSMOS P.835: the speech; null: not asked for", default=None)
+    dnsmos_bak: float | None = col("DNSMOS P.835: the background", default=None)
+    dnsmos_ovr: float | None = col("DNSMOS P.835: overall", default=None)
+    dnsmos_p808: float | None = col("DNSMOS P.808: overall", default=None)
+    utmos: float | None = col("UTMOS22 strong: naturalness; null: not asked for", default=None)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,28 @@ TABLES: dict[str, type] = {
     "rejects": rec.Reject,
     "failures": rec.Failure,
 }
+BESIDE: dict[str, tuple[type, ...]] = {"clips": (rec.Scores, rec.Opinion)}
+"""Records of the same id whose columns stand in a table beside its own, null where there is none
+of them: what was measured of its rows afterwards."""
+
+
+def _row_of(table: str) -> type:
+    """A table's record with the columns beside its own, all null unless given."""
+    kind = TABLES[table]
+    have = {item.name for item in dataclasses.fields(kind)}
+    more = [
+        (item.name, item.type, dataclasses.field(default=None, metadata=item.metadata))
+        for other in BESIDE[table]
+        for item in dataclasses.fields(other)
+        if item.name not in have
+    ]
+    told = {"__doc__": kind.__doc__, "__module__": __name__}
+    return dataclasses.make_dataclass(
+        kind.__name__, more, bases=(kind,), namespace=told, frozen=True
+    )
+
+
+TABLES |= {table: _row_of(table) for table in BESIDE}
 LATER = frozenset({"hints"})
 """Tables that corpora of earlier releases have not."""
 TABLE_OF = {kind: name for name, kind in TABLES.items()}
@@ -53,6 +75,17 @@ def arrow_type(hint: Any) -> pa.DataType:
 
 def arrow_schema(kind: type) -> pa.Schema:
     """The schema of a record's table."""
+    return pa.schema(
+        _arrow_fields(kind), metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION}
+    )
+
+
+def table_schema(table: str) -> pa.Schema:
+    """The schema of a table by its name."""
+    return arrow_schema(TABLES[table])
+
+
+def _arrow_fields(kind: type) -> list[pa.Field]:
     hints = typing.get_type_hints(kind)
     fields = []
     for item in dataclasses.fields(kind):
@@ -69,7 +102,7 @@ def arrow_schema(kind: type) -> pa.Schema:
                 },
             )
         )
-    return pa.schema(fields, metadata={"record": kind.__name__, "schema_version": SCHEMA_VERSION})
+    return fields
 
 
 GROUP_ROWS = 65_536
@@ -77,20 +110,28 @@ GROUP_ROWS = 65_536
 
 
 def write_table(path: Path, kind: type, rows: Iterable[Any]) -> None:
-    """Write records atomically as one Parquet file, some at a time."""
+    """Write records atomically as one Parquet file, some at a time.
+
+    A row may be a tuple of records of one id too (None for one that is not there), of which the
+    first that has a column gives it.
+    """
     schema = arrow_schema(kind)
-    names = [item.name for item in dataclasses.fields(kind)]
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         is_empty, remaining = True, iter(rows)
         while (group := list(itertools.islice(remaining, GROUP_ROWS))) or is_empty:
-            columns = {name: [getattr(r, name) for r in group] for name in names}
+            columns = {name: [_value(r, name) for r in group] for name in schema.names}
             writer.write_table(pa.Table.from_pydict(columns, schema))
             is_empty = False
             if len(group) < GROUP_ROWS:
                 break
+
+
+def _value(row: Any, name: str) -> Any:
+    parts = row if isinstance(row, tuple) else (row,)
+    return next((getattr(part, name) for part in parts if hasattr(part, name)), None)
 
 
 def schema_markdown() -> str:
@@ -113,7 +154,7 @@ def schema_markdown() -> str:
             "| column | type | unit | meaning |",
             "| --- | --- | --- | --- |",
         ]
-        for item in arrow_schema(kind):
+        for item in table_schema(name):
             unit = item.metadata[b"unit"].decode()
             kind_text = str(item.type) + (", null" if item.nullable else "")
             doc = item.metadata[b"doc"].decode().replace("|", "or")

@@ -1,6 +1,7 @@
 """The DAG of every job: which stage feeds which, in one explicit tuple each.
 
 expand -> download -> probe -> shots -> tracks -> identity -> sync -> clips     yld build
+                                                  -> scores (-> opinions)
                                                   -> speakers, shards (publish.py)
 ... -> tracks -> measure                                   yld audit of media files
 measure_shard                                              yld audit of shards
@@ -82,6 +83,24 @@ MAIN_JOB = (
         context=("video", "tracks"),
         once_context=("shots",),
     ),
+    # What is measured of clips: each a stage of its own, so that a column which is new is all that
+    # a corpus does again.
+    Node(
+        "scores",
+        "stages.clips.scores:MeasureClips",
+        rec.Clip,
+        rec.Scores,
+        "video_id",
+        context=("tracks",),
+    ),
+    Node(
+        "opinions",
+        "stages.clips.opinions:Opinions",
+        rec.Scores,
+        rec.Opinion,
+        "video_id",
+        context=("clips",),
+    ),
 )
 _LAST_OF_TRACKS = max(i for i, node in enumerate(MAIN_JOB) if node.outputs is rec.Track)
 AUDIT_JOB = (
@@ -113,9 +132,14 @@ NODES = {node.name: node for job in JOBS for node in job}
 HINTS = "hints"
 """The name in a node's `context` for what corpora say of its video: no stage puts it out, the run
 is given it. A video without hints has none in its keys."""
-KEPT = {"video": rec.Video, "tracks": rec.Track, "shots": rec.Shot}
+KEPT = {"video": rec.Video, "tracks": rec.Track, "shots": rec.Shot, "clips": rec.Clip}
 """Name in a node's `context` -> the records kept for it: one where `Context` has one, else by id.
 """
+
+
+def main_job(config: Any) -> tuple[Node, ...]:
+    """`MAIN_JOB` without what the settings (`BuildConfig`) do not ask for."""
+    return tuple(n for n in MAIN_JOB if n.name != "opinions" or config.opinions.models)
 
 
 def context_name(node: Node) -> str | None:

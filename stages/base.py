@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from manifests.records import Hint, Reject, Track, Video
+from manifests.records import Clip, Hint, Reject, Track, Video
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -65,6 +65,8 @@ class Context:
     """The video of all records of the batch; given where the stage's node asks for it."""
     tracks: Mapping[str, Track] = field(default_factory=dict)
     """All tracks of that video by id; given where the node asks for them."""
+    clips: Mapping[str, Clip] = field(default_factory=dict)
+    """All clips of that video by id; given where the node asks for them."""
     hints: Sequence[Hint] = ()
     """What a corpus says of spans and faces of that video (`stages.hints`); given where the node
     asks for them."""
@@ -105,6 +107,9 @@ class Stage(ABC, Generic[In, Out]):
     side_folder: ClassVar[str] = ""
     """The folder below `work` of what it writes, which a node of a cluster may bring again; empty
     for a stage that writes none."""
+    reads_side_folders: ClassVar[frozenset[str] | None] = None
+    """Folders whose files it reads, of all that the records it is given name; None: any of them.
+    Files of others need not be there any more."""
     splittable: ClassVar[bool] = False
     """Records of one unit do not depend on each other: one that breaks is tried apart."""
 

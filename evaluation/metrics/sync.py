@@ -17,7 +17,7 @@ from evaluation.metrics.signals import within_full_scale
 from manifests.clock import SAMPLES_PER_FRAME, seconds_of
 from manifests.files import sha256_of
 from manifests.weights.cache import ModelFileError, fetch
-from stages.networks.lag_curves import MEASURED_FROM, Peak, confidence
+from stages.networks.lag_curves import MEASURED_FROM, Basis, Peak, confidence
 
 MIN_FRAMES = 25
 FRAME_MS = 40.0
@@ -98,7 +98,7 @@ def _landmark_sync(face: Face, sound: np.ndarray) -> tuple[Peak, float]:
     peak = model.clip_peak(face.landmarks[:frames], face.mouths[:frames], pcm)
     if peak is None:
         raise NoScore("nothing to compare: still lips or silence")
-    return peak, confidence(peak, seconds_of(frames), model.calibration)
+    return peak, confidence(peak, Basis(seconds_of(frames)), model.calibration)
 
 
 def _synchrony(face: Face, sound: np.ndarray):

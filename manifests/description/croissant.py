@@ -15,8 +15,8 @@ from typing import Any
 
 from manifests.columns import values_of
 from manifests.files import sha256_of
-from manifests.records import Clip, Fetched, Sample
-from manifests.schema import arrow_schema
+from manifests.records import Fetched, Sample
+from manifests.schema import table_schema
 from manifests.shards import WIDE_AUDIO, SampleIndex
 
 CONTEXT: dict[str, Any] = {
@@ -74,7 +74,7 @@ WIDE_MEMBER = (
     "the same sound at the source's own rate, mono, whole samples a frame (clips.wide_audio)",
 )
 
-TABLES = {"samples": Sample, "clips": Clip}
+TABLES = ("samples", "clips")
 """Tables that hold nothing of when and where they were made, for `dataset.json` is sealed."""
 DATA_TYPES = {"string": "sc:Text", "int64": "cr:Int64", "double": "cr:Float64"}
 SETS: dict[str, tuple[str, list[str]]] = {
@@ -249,7 +249,7 @@ def _record_set(name: str, key: str, doc: str, fields: list[dict[str, Any]]) -> 
 
 def _columns(record_set: str, table: str, num_parts: Mapping[str, int]) -> list[dict[str, Any]]:
     made = []
-    for of in arrow_schema(TABLES[table]):
+    for of in table_schema(table):
         doc, unit = (of.metadata[k].decode() for k in (b"doc", b"unit"))
         made.append(
             _field(

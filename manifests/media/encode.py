@@ -66,7 +66,7 @@ def encode_from(
                 threads=1,
             )
         )
-    wanted = [_luma(p) for p in pictures]
+    wanted = [luma_plane(p) for p in pictures]
     while True:
         content = _encode(pictures, rate, crf)
         psnr = luma_psnr_db(wanted, _decoded_luma(content))
@@ -139,7 +139,8 @@ def _encode_to(path: Path, pictures: Sequence[av.VideoFrame], rate: int, crf: fl
         container.mux(stream.encode(None))
 
 
-def _luma(frame: av.VideoFrame) -> np.ndarray:
+def luma_plane(frame: av.VideoFrame) -> np.ndarray:
+    """uint8 [H, W] of a picture whose first plane is luma; it lies in the picture's memory."""
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width]
@@ -148,7 +149,7 @@ def _luma(frame: av.VideoFrame) -> np.ndarray:
 def _decoded_luma(content: bytes) -> list[np.ndarray]:
     with av.open(io.BytesIO(content), "r") as container:
         container.streams.video[0].thread_type = "NONE"
-        return [_luma(f).copy() for f in container.decode(video=0)]
+        return [luma_plane(f).copy() for f in container.decode(video=0)]
 
 
 def luma_psnr_db(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> float:

@@ -14,6 +14,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from manifests.media.encode import luma_plane
+
 Window = tuple[slice, slice]
 """Rows and columns of a picture."""
 WHOLE: Window = (slice(None), slice(None))
@@ -59,15 +61,8 @@ def decode_grey(
     Nothing outside the window is copied, and no colour is converted: saturated colours are as
     bright as BT.709 says, not as a mean of R, G and B.
     """
-    cut = [_luma(frame)[window] for frame in _frames(content, first, count)]
+    cut = [luma_plane(frame)[window] for frame in _frames(content, first, count)]
     return np.take(_FULL_RANGE, _stacked(cut, first, count), mode="clip")
-
-
-def _luma(frame: av.VideoFrame) -> np.ndarray:
-    """A copy-free view uint8 [H, W], valid as long as the frame."""
-    plane = frame.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width]
 
 
 def _frames(content: bytes, first: int, count: int | None) -> Iterator[av.VideoFrame]:

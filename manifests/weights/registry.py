@@ -53,6 +53,9 @@ _DETECTION = "dlib_hog for detection, which is part of yld, and the other detect
 _POINTS = "dlib_68 for landmarks, which is part of yld"
 _IDENTITY = "dlib_resnet for identity, which is part of yld"
 _FROM_SCRATCH = "the same network, trained from scratch"
+_DNSMOS = f"{_RAW}/microsoft/DNS-Challenge/591184a9fcb2cbdec02520fed81a32bbbf9d73ff/DNSMOS/DNSMOS"
+_DNS_LICENCE = "CC-BY-4.0, code MIT (microsoft/DNS-Challenge)"
+_SCORES = "all other columns of clips"
 _SCRFD = "none stated; InsightFace's models are for non-commercial research only"
 
 REGISTRY = {
@@ -244,6 +247,34 @@ REGISTRY = {
             _FROM_SCRATCH,
             111_898_327,
             "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+        ),
+        ModelFile(
+            "dnsmos_sig_bak_ovr.onnx",
+            f"{_DNSMOS}/sig_bak_ovr.onnx",
+            _DNS_LICENCE,
+            "DNSMOS P.835 of clips (opinions.models)",
+            _SCORES,
+            1_157_965,
+            "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+        ),
+        ModelFile(
+            "dnsmos_p808.onnx",
+            f"{_DNSMOS}/model_v8.onnx",
+            _DNS_LICENCE,
+            "DNSMOS P.808 of clips (opinions.models)",
+            _SCORES,
+            224_860,
+            "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
+        ),
+        ModelFile(
+            "utmos22_strong_step7459_v1.pt",
+            "https://github.com/tarepan/SpeechMOS/releases/download/v1.0.0/"
+            "utmos22_strong_step7459_v1.pt",
+            "MIT (sarulab-speech/UTMOS22)",
+            "UTMOS of clips (opinions.models)",
+            _SCORES,
+            411_179_119,
+            "38aa51ab79e2a4e09a1449758a4b37e9cbb2e8235a49662a732d33a9ba1e9bff",
         ),
         ModelFile(
             "mobilefacenet_foamliu.onnx",

@@ -136,12 +136,14 @@ def _joined(corpus: Corpus) -> pa.Table:
 
 
 def _with_numbers(table: pa.Table, other: pa.Table, key: str) -> pa.Table:
-    """`table` with the numbers of `other` that it does not have."""
+    """`table` with the numbers of `other` that it does not have, or has of no row."""
+    empty = {n for n in table.column_names if table[n].null_count == len(table)}
     names = [
         n
         for n in other.column_names
-        if n not in table.column_names and _is_number(other.schema.field(n).type)
+        if (n not in table.column_names or n in empty) and _is_number(other.schema.field(n).type)
     ]
+    table = table.drop_columns([n for n in names if n in empty])
     return table.join(other.select([key, *names]), key, join_type="left outer")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from manifests.media.facts import MediaError, read_facts
 from manifests.paths import as_path
 from pipeline.config.build_config import BuildConfig, stage_configs
-from pipeline.graph import MAIN_JOB
+from pipeline.graph import main_job
 from pipeline.run import cluster
 from pipeline.run.tables import fitting
 from pipeline.storage.work_files import WorkFiles
@@ -48,7 +48,7 @@ def describe(
         f"expected disk: {known_s * CLIP_MB_PER_S * 2 + links_s * VIDEO_MB_PER_S:.0f} MB "
         "(clips twice: side files and shards)",
         f"expected time: {minutes:.1f} min on {cpus} CPU workers, downloads not counted",
-        "stages: " + " -> ".join(n.name for n in MAIN_JOB) + " -> speakers -> shards",
+        "stages: " + " -> ".join(n.name for n in main_job(config)) + " -> speakers -> shards",
         f"{destination or out} "
         + (
             "holds a corpus: new sources are appended, finished work is kept"

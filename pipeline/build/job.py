@@ -17,7 +17,7 @@ from manifests.plain_words import read_json
 from manifests.records import Fetched, Hint, Request
 from pipeline.build import staying_out
 from pipeline.config.build_config import BuildConfig, stage_configs
-from pipeline.graph import MAIN_JOB, of_kind
+from pipeline.graph import main_job, of_kind
 from pipeline.run import placement, refetch, status, why
 from pipeline.run.ledger import decode
 from pipeline.run.session import running
@@ -80,7 +80,7 @@ def build(
         by_address = {r.address: r.request_id for r in wanted.requests}
         wanted = Given(wanted.requests, links.hints(by_address))
     # A cluster's nodes have libraries and folders of their own.
-    placement.check_stages(MAIN_JOB, stage_configs(config), here=address is None)
+    placement.check_stages(main_job(config), stage_configs(config), here=address is None)
     own_folder.claim(root, "corpus", [*own_folder.fixed_names(), "report.html"]).refuse_strays(
         "manifests/*/part-*.parquet", own_folder.fixed_names()
     )
@@ -129,13 +129,15 @@ def remember_hints(files: WorkFiles, hints: Sequence[Hint]) -> list[Hint]:
 
 def _run(known: Given, root, files, lock, config: BuildConfig, address, retry_failed) -> Outcome:
     started = time.monotonic()
+    nodes = main_job(config)
+    last = next(node for node in reversed(nodes) if node.stage().reads_media)
 
     def observe(event, node, item, entries) -> None:
-        if (event, node) == ("finished", MAIN_JOB[-1]) and config.download.keep_sources == "never":
+        if (event, node) == ("finished", last) and config.download.keep_sources == "never":
             refetch.drop(files, entries, item.unit)
 
     with running(
-        MAIN_JOB,
+        nodes,
         stage_configs(config),
         config,
         files,
@@ -155,7 +157,7 @@ def _run(known: Given, root, files, lock, config: BuildConfig, address, retry_fa
 def _finish(root, files, config, entries, started) -> Outcome:
     from pipeline.build.publish import publish
 
-    rows = status.rows(MAIN_JOB, entries)
+    rows = status.rows(main_job(config), entries)
     done = publish(root, files, config, entries, rows)
     if config.download.keep_sources != "always":
         refetch.drop(files, entries)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from manifests import records as rec
@@ -55,10 +55,16 @@ class Found:
     """What was published; None where nothing was."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Clips that a person marked, by id: they are not published."""
+    fallen: Mapping[str, rec.Reject] = field(default_factory=dict)
+    """Clips that do not keep to a threshold, by id: neither are they."""
     said: Said = field(default_factory=Said)
     """What corpora say of speakers and parts."""
     hints: list[rec.Hint] = field(default_factory=list)
     """All of what they say."""
+
+    def is_out(self, clip_id: str) -> bool:
+        """Whether a clip is left out whatever part it would be in."""
+        return clip_id in self.marks or clip_id in self.fallen
 
     def place_of(self, clip_id: str) -> int | None:
         """Where a clip stands among `clips`."""
@@ -87,7 +93,8 @@ class Publication:
     shards: list[tuple[str, Sequence[ShardEntry]]]
     """Shards to write, by path relative to the corpus."""
     thinned: list[str]
-    """Old shards with clips that were marked since: they are written again without them."""
+    """Old shards with clips that were marked, or fell below a threshold, since: they are written
+    again without them."""
     speakers: list[rec.Speaker]
     frozen: dict[str, Any] | None
     """The policy that divides the corpus; None without clips."""
@@ -97,6 +104,8 @@ class Publication:
     """Clips that lie where two parts meet, or that a list does not name."""
     marked: list[str]
     """Clips that a person marked."""
+    fallen: list[str]
+    """Clips that do not keep to a threshold."""
     rejects: list[rec.Reject]
 
     def as_published(
@@ -112,6 +121,7 @@ class Publication:
             self.left_out,
             tables or {},
             self.marked,
+            self.fallen,
         )
 
 
@@ -128,8 +138,8 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     speakers = _speakers(found, before, config)
     was = before.samples
     old = was
-    if found.marks:
-        old = Columns(rec.Sample, SHARED, (s for s in was if s.clip_id not in found.marks))
+    if found.marks or found.fallen:
+        old = Columns(rec.Sample, SHARED, (s for s in was if not found.is_out(s.clip_id)))
     frozen = (
         policy_now
         or before.splits
@@ -140,7 +150,8 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         )
     )
     marked = [c for c in values_of(found.clips, "clip_id") if c in found.marks]
-    known = set(values_of(old, "clip_id")).union(marked)
+    fallen = sorted(found.fallen.keys() - found.marks.keys())
+    known = set(values_of(old, "clip_id")).union(marked, fallen)
     new, parts, sizes, left_out = _new_entries(found, known, frozen, speakers)
     sentence = (
         splits.describe(frozen, [*values_of(old, "split"), *parts])
@@ -159,8 +170,10 @@ def plan(found: Found, config: BuildConfig) -> Publication:
     }
     rejects = [
         rec.Reject(reason, stage="shards", item_id=clip, video_id=video_of[clip], detail=detail)
-        for clip, (reason, detail) in sorted(why.items())
+        for clip, (reason, detail) in why.items()
     ]
+    rejects += [replace(found.fallen[clip], stage="shards") for clip in fallen]
+    rejects.sort(key=lambda r: r.item_id)
     taken: dict[str, int] = {}
     for split, shard in set(zip(values_of(was, "split"), values_of(was, "shard"), strict=True)):
         taken[split] = max(taken.get(split, 0), 1 + int(shard[-10:-4]))
@@ -170,12 +183,13 @@ def plan(found: Found, config: BuildConfig) -> Publication:
         is_anew,
         old,
         plan_shards(new, sizes, config.shards, taken),
-        _thinned(old, was, found.marks),
+        _thinned(old, was, found),
         sorted(speakers.values(), key=lambda s: s.track_id),
         frozen,
         sentence,
         left_out,
         marked,
+        fallen,
         rejects,
     )
 
@@ -214,12 +228,10 @@ def _is_the_same(found: Found, recipe: str) -> bool:
     )
 
 
-def _thinned(
-    old: Sequence[rec.Sample], was: Sequence[rec.Sample], marks: Mapping[str, Mark]
-) -> list[str]:
-    if not marks:
+def _thinned(old: Sequence[rec.Sample], was: Sequence[rec.Sample], found: Found) -> list[str]:
+    if not found.marks and not found.fallen:
         return []
-    return sorted({s.shard for s in old} & {s.shard for s in was if s.clip_id in marks})
+    return sorted({s.shard for s in old} & {s.shard for s in was if found.is_out(s.clip_id)})
 
 
 def _whose(found: Found, speakers: Mapping[str, rec.Speaker]) -> set[str]:

@@ -25,7 +25,7 @@ from pipeline.build.published import SHARED, Published
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
 from pipeline.build.said import said_of
-from pipeline.build.tables import Content, all_of, columns_of
+from pipeline.build.tables import Content, all_of, beside, columns_of
 from pipeline.build.tables import write as write_tables
 from pipeline.build.texts import texts_of, with_text
 from pipeline.config.build_config import BuildConfig, as_yaml
@@ -36,6 +36,7 @@ from pipeline.run.steps import Steps
 from pipeline.storage.own_folder import OwnFolder, claim, fixed_names
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import write_shard
+from stages.corpus.thresholds import ThresholdsConfig, fallen
 from stages.hints import hints_by_source
 
 SHARED_BY_CLIPS = ("video_id", "shot_id", "track_id", "offset_status", "residual_status")
@@ -54,7 +55,7 @@ def publish(
     Raises FileInTheWayError for files that yld did not write, and EmptySplitError, both before
     anything is changed.
     """
-    found = _find(entries, files)
+    found = _find(entries, files, config.thresholds)
     publication = plan(found, config)
     own = claim(root, "corpus")
     own.refuse_strays("manifests/*/part-*.parquet", fixed_names())
@@ -87,7 +88,11 @@ def publish(
     own.remove([n for n in own.files if n.startswith("shards/") and n not in wanted])
     before = found.before
     # Tables are appended to where all that they tell of stays.
-    stays = before is not None and not again and before.marked == publication.marked
+    stays = (
+        before is not None
+        and not again
+        and (before.marked, before.fallen) == (publication.marked, publication.fallen)
+    )
     content = _content(files, found, publication, samples, num_kept if stays else 0)
     standing = before.tables if before and stays and not publication.is_anew else {}
     tables, parts = write_tables(own, entries, content, standing)
@@ -112,7 +117,7 @@ def publish(
     return done
 
 
-def _find(entries: Entries, files: WorkFiles) -> Found:
+def _find(entries: Entries, files: WorkFiles, thresholds: ThresholdsConfig) -> Found:
     clips = columns_of(entries, rec.Clip, SHARED_BY_CLIPS)
     sources = list(all_of(entries, rec.Fetched))
     videos = {v.video_id: v for v in all_of(entries, rec.Video)}
@@ -122,7 +127,7 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         for i in all_of(entries, rec.Identity)
     ]
     hints = _hints(files)
-    tables: dict[str, list[Any]] = {"hints": hints}
+    tables: dict[str, Sequence[Any]] = {"hints": hints}
     if hints:
         tables |= {
             "expanded": list(all_of(entries, rec.Source)),
@@ -141,9 +146,20 @@ def _find(entries: Entries, files: WorkFiles) -> Found:
         files.sizes_of(clips.column("payload_path")),
         read_published(files.folder),
         marks.read(files.folder),
+        _fallen(clips, entries, thresholds),
         said_of(tables),
         hints,
     )
+
+
+def _fallen(
+    clips: Sequence[rec.Clip], entries: Entries, thresholds: ThresholdsConfig
+) -> dict[str, rec.Reject]:
+    """Clips that do not keep to a threshold, by id."""
+    if not thresholds.any_set():
+        return {}
+    judged = (fallen(*row, thresholds) for row in beside(clips, entries))
+    return {reject.item_id: reject for reject in judged if reject is not None}
 
 
 def _hints(files: WorkFiles) -> list[rec.Hint]:
@@ -163,7 +179,8 @@ def _content(
 ) -> Content:
     requests = json.loads((files.folder / "requests.json").read_text())
     before = found.before or Published("")
-    known = {s.track_id for s in before.speakers}.union(before.left_out) if num_kept else ()
+    out = (before.left_out, before.marked, before.fallen)
+    known = {s.track_id for s in before.speakers}.union(*out) if num_kept else ()
     return Content(
         [rec.Request(**r) for r in requests],
         found.sources,

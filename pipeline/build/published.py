@@ -40,6 +40,8 @@ class Published:
     one part."""
     marked: list[str] = field(default_factory=list)
     """Clips that are left out because a person marked them."""
+    fallen: list[str] = field(default_factory=list)
+    """Clips that are left out because they do not keep to a threshold."""
 
 
 def read(work: Path) -> Published | None:
@@ -64,6 +66,7 @@ def read(work: Path) -> Published | None:
         head["left_out"],
         head.get("tables", {}),
         head.get("marked", []),
+        head.get("fallen", []),
     )
 
 
@@ -86,6 +89,8 @@ def write(work: Path, now: Published, before: Published | None) -> None:
         head["tables"] = now.tables
     if now.marked:
         head["marked"] = now.marked
+    if now.fallen:
+        head["fallen"] = now.fallen
     old = json.loads((work / NAME).read_text()) if before and (work / NAME).exists() else {}
     if len(now.samples) <= PART_SAMPLES:
         head |= _part(now.samples, now.prints, now.speakers)

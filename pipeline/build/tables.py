@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from manifests import records as rec
 from manifests.columns import Columns, Picked, values_of
-from manifests.schema import TABLES, write_table
+from manifests.schema import BESIDE, TABLES, write_table
 from pipeline.run.entry import Entry
 from pipeline.run.finished import Entries, Finished, fallen, totals_of
 from pipeline.storage.own_folder import OwnFolder
@@ -52,12 +52,14 @@ def all_of(entries: Entries, kind: type, above: int = -1) -> Iterator[Any]:
         return iter(_sorted(stages, kind, above))
 
 
-def columns_of(entries: Entries, kind: type, shared: Collection[str]) -> Columns[Any]:
+def columns_of(
+    entries: Entries, kind: type, shared: Collection[str], above: int = -1
+) -> Columns[Any]:
     """`all_of` as columns; `shared` names texts that many rows have in common."""
     try:
-        return Columns(kind, shared, rows_of(entries, kind))
+        return Columns(kind, shared, rows_of(entries, kind, above))
     except _NotInOrderError:
-        return Columns(kind, shared, all_of(entries, kind))
+        return Columns(kind, shared, all_of(entries, kind, above))
 
 
 def fell(entries: Entries, above: int = -1) -> tuple[list[rec.Reject], list[rec.Failure]]:
@@ -93,6 +95,30 @@ class Content:
     """What corpora said of the sources."""
 
 
+def beside(
+    clips: Iterable[rec.Clip], entries: Entries, above: int = -1
+) -> Iterator[tuple[rec.Clip, rec.Scores | None, rec.Opinion | None]]:
+    """Clips, sorted by id, each with what was measured of it; None for what was not."""
+    found = [_Ahead(iter(columns_of(entries, kind, (), above))) for kind in BESIDE["clips"]]
+    for clip in clips:
+        scores, opinion = (rows.of(clip.clip_id) for rows in found)
+        yield clip, scores, opinion
+
+
+class _Ahead:
+    """Records sorted by id, asked for ids in order."""
+
+    def __init__(self, rows: Iterator[Any]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, identifier: str) -> Any:
+        while self._next is not None and rec.record_id(self._next) < identifier:
+            self._next = next(self._rows, None)
+        is_it = self._next is not None and rec.record_id(self._next) == identifier
+        return self._next if is_it else None
+
+
 def write(
     own: OwnFolder, entries: Entries, content: Content, state: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -108,7 +134,7 @@ def write(
         name = f"manifests/{table}/part-{number:06d}.parquet"
         if not number or next(make(), None) is not None:
             own.about_to_write([name])
-            _write(own, name, entries, kind, make, above if number else -1)
+            _write(own, name, entries, table, make, above if number else -1)
             number += 1
         names += [f"manifests/{table}/part-{i:06d}.parquet" for i in range(number)]
         now["parts"][table] = number
@@ -121,10 +147,11 @@ def _write(
     own: OwnFolder,
     name: str,
     entries: Entries,
-    kind: type,
+    table: str,
     make: Callable[[], Iterator[Any]],
     above: int,
 ) -> None:
+    kind = TABLES[table]
     try:
         write_table(own.root / name, kind, make())
     except _NotInOrderError:
@@ -150,9 +177,9 @@ def _rows(
         )
     if table == "clips":
         if not is_new:
-            return lambda: iter(content.clips)
+            return lambda: beside(content.clips, entries)
         fresh = {c.clip_id for c in all_of(entries, rec.Clip, above)}
-        return lambda: (c for c in content.clips if c.clip_id in fresh)
+        return lambda: beside((c for c in content.clips if c.clip_id in fresh), entries, above)
     if table in ("rejects", "failures"):
         rejects, failures = fell(entries, above)
         ours = [r for r in content.rejects if not is_new or r.item_id not in content.known]
@@ -185,8 +212,8 @@ def _told(units: Finished, up_to: int) -> list[int | str]:
 
 def _kept_parts(own: OwnFolder, entries: Entries, state: Mapping[str, Any]) -> dict[str, int]:
     """How many parts of each table stay; empty where all are to be written anew."""
-    if not state.get("stages"):
-        return {}
+    if not state.get("stages") or state["stages"].keys() != entries.keys():
+        return {}  # a stage that came since has columns to add
     for name, told in state["stages"].items():
         units = entries.get(name)
         if not isinstance(units, Finished) or units.ledger_name != state["ledger"]:

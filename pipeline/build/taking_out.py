@@ -175,6 +175,7 @@ class _Taking:
             splits=self._frozen(before.splits),
             left_out=[c for c in before.left_out if not self.gone.has(c)],
             marked=[c for c in before.marked if not self.gone.has(c)],
+            fallen=[c for c in before.fallen if not self.gone.has(c)],
             tables={},  # their numbers are not the ledger's any more
         )
         write_published(self.work, now, None)

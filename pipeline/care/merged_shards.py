@@ -46,7 +46,7 @@ def write_shards(
             rest.append(one)
     whose = {one.sample.clip_id: one for one in rest}
     entries = [Entry(_named(o.sample), o.sample.speaker_id, o.part, NO_TEXT) for o in rest]
-    sizes = {clip: one.sample.num_bytes for clip, one in whose.items()}
+    sizes = [one.sample.num_bytes for one in rest]
     planned = [
         (name, [whose[e.clip.clip_id] for e in group])
         for name, group in plan_shards(entries, sizes, config, first)

@@ -18,9 +18,11 @@ from pipeline.config import settings
 from pipeline.config.presets import PRESETS, below
 from pipeline.graph import MAIN_JOB, NODES
 from stages.base import Resources
+from stages.clips.opinions import OpinionsConfig
 from stages.clips.render import ClipsConfig, ClipsJob
 from stages.corpus.sharding import ShardsConfig
 from stages.corpus.speakers import SpeakersConfig
+from stages.corpus.thresholds import ThresholdsConfig
 from stages.faces.identity import IdentityConfig
 from stages.faces.shots import ShotsConfig
 from stages.faces.tracks import TracksConfig
@@ -99,6 +101,8 @@ class BuildConfig:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     clips: ClipsConfig = field(default_factory=ClipsConfig)
+    opinions: OpinionsConfig = field(default_factory=OpinionsConfig)
+    thresholds: ThresholdsConfig = field(default_factory=ThresholdsConfig)
     speakers: SpeakersConfig = field(default_factory=SpeakersConfig)
     splits: SplitConfig = field(default_factory=SplitConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)

@@ -51,7 +51,7 @@ class Setting:
         group = self.key.partition(".")[0]
         if self.reruns:
             return ", ".join(self.reruns)
-        return PUBLISHING if group in ("speakers", "splits", "shards") else NOTHING
+        return PUBLISHING if group in ("thresholds", "speakers", "splits", "shards") else NOTHING
 
 
 def listing(config: BuildConfig | None = None) -> list[Setting]:

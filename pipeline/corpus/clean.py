@@ -81,7 +81,7 @@ class Cleaned:
 
 
 def clean_side_files(root: Path) -> Cleaned:
-    """Remove what stages before the last wrote beside their records, of videos that are finished.
+    """Remove what stages before the clips wrote beside their records, of videos that are finished.
 
     What stays is all that a resume or an append needs: the ledger, what is published, the clips
     that shards are made of, and media. A changed setting does the stages again whose files it
@@ -101,9 +101,10 @@ def clean_side_files(root: Path) -> Cleaned:
     stages: dict[str, None] = {}
     with CorpusLock(work):
         ledger = Ledger(work / "ledger")
-        last = MAIN_JOB[-1].name
-        finished = {row.unit for row in ledger.rows(last)}
-        for node in MAIN_JOB[:-1]:
+        # What comes after the clips reads theirs alone, and so does publishing.
+        last = next(i for i, node in enumerate(MAIN_JOB) if node.outputs is rec.Clip)
+        finished = {row.unit for row in ledger.rows(MAIN_JOB[last].name)}
+        for node in MAIN_JOB[:last]:
             for row in ledger.rows(node.name):
                 for name in _side_names(row.text) if row.unit in finished else ():
                     path = work / name

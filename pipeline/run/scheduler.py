@@ -149,11 +149,20 @@ class Runner:
             return (entry, number) if is_usable else None
         return None
 
-    def _is_past(self, node: Node, entry: Entry, kept: dict[str, Any] | None = None) -> bool:
-        """Whether all that follows from an entry is finished: then nobody reads its side files,
-        which `yld clean --side-files` may have removed."""
+    def _is_past(
+        self,
+        node: Node,
+        entry: Entry,
+        kept: dict[str, Any] | None = None,
+        folder: str | None = None,
+    ) -> bool:
+        """Whether all is finished that follows from an entry and reads of its `folder`: then nobody
+        reads its side files, which `yld clean --side-files` may have removed. Those of clips are
+        read when publishing."""
         position = self.nodes.index(node)
-        if position + 1 == len(self.nodes):
+        folder = self._stages[node.name].side_folder if folder is None else folder
+        is_read = any(self._reads(n, folder) for n in self.nodes[position + 1 :])
+        if not is_read or node.outputs is rec.Clip:
             return self._side_files_exist(entry)
         following = self.nodes[position + 1]
         known = {**self._kept.get(entry.unit, {}), **(kept or {}), **_to_keep(node, entry.outputs)}
@@ -169,9 +178,14 @@ class Runner:
                 return False
             if self.policy.retry_failed and any(r.failure for r in found.results):
                 return False
-            if not self._is_past(following, found, known):
+            if not self._is_past(following, found, known, folder):
                 return False
         return bool(entry.outputs)
+
+    def _reads(self, node: Node, folder: str) -> bool:
+        """Whether a node reads side files of a folder."""
+        folders = self._stages[node.name].reads_side_folders
+        return folders is None or folder in folders
 
     def _side_files_exist(self, entry: Entry) -> bool:
         """A power cut leaves empty ones."""

@@ -15,6 +15,7 @@ PRIOR_COST = {
     "identity": 0.1,
     "sync": 0.15,
     "clips": 0.3,
+    "scores": 0.01,
 }
 """Share of a video's time that a stage takes while nothing of it has ended; the demo's."""
 RATE_WINDOW_S = 60.0

@@ -283,7 +283,9 @@ def read_by(stage: type[Stage], unit: str, records: Iterable[Any]) -> list[str]:
     if stage.fetches_media:
         return [_facts_name(stage, unit)]
     roles: tuple[Role, ...] = ("side_file", "media") if stage.reads_media else ("side_file",)
-    return _relative(name for record in records for name in files_of(record, *roles))
+    names = _relative(name for record in records for name in files_of(record, *roles))
+    folders = stage.reads_side_folders
+    return names if folders is None else [n for n in names if PurePosixPath(n).parts[0] in folders]
 
 
 def written_by(stage: type[Stage], unit: str, outputs: Iterable[Any]) -> list[str]:

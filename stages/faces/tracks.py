@@ -26,6 +26,7 @@ from stages.backends.boxes import overlap
 from stages.base import Context, Resources, Stage
 from stages.faces.head_pose import head_pose
 from stages.faces.people import ChipEmbeddings, EmbedderName, Piece, joined, split_people
+from stages.faces.sharpness import laplacian_variance
 from stages.faces.side_file import FaceRows
 from stages.faces.track_faces import TrackChips, TrackFaces, as_arrays
 from stages.hints import HintSpan, meant, spans_of
@@ -283,12 +284,7 @@ def _sharpness(chips: np.ndarray) -> float:
     if not len(chips):
         return 0.0
     return _round(
-        np.median(
-            [
-                cv2.Laplacian(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()
-                for chip in chips
-            ]
-        ),
+        np.median([laplacian_variance(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)) for chip in chips]),
         2,
     )
 

@@ -125,7 +125,7 @@ def test_a_setting_reruns_only_what_it_touches_and_sources_append(inputs, whole,
     # The limit is on what this command names: what the corpus has stays.
     run([*command(some, out, "clips.max_frames=40"), "--limit", "1"])
     assert len({r["video_id"] for r in Corpus(out).rows("samples")}) == 2
-    assert {stage for stage, *_ in entries(out) ^ before} == {"clips"}
+    assert {stage for stage, *_ in entries(out) ^ before} == {"clips", "scores"}
     assert max(r["num_frames"] for r in Corpus(out).rows("clips")) <= 40
     assert verify(out) == []
 

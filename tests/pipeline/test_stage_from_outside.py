@@ -16,8 +16,9 @@ from stages.sources.arguments import requests_from_arguments
 from tests.pipeline.outside_stage import LongEnoughConfig
 from tests.talking import talking_files
 
+BEFORE_CLIPS = [node.name for node in MAIN_JOB].index("clips")
 JOB = (
-    *MAIN_JOB[:-1],
+    *MAIN_JOB[:BEFORE_CLIPS],
     Node(
         "long_enough",
         "tests.pipeline.outside_stage:LongEnough",
@@ -26,7 +27,7 @@ JOB = (
         "video_id",
         context=("tracks",),
     ),
-    MAIN_JOB[-1],
+    MAIN_JOB[BEFORE_CLIPS],
 )
 
 

@@ -11,7 +11,7 @@ from manifests.records import Clip, Reject, Request
 from pipeline.config.build_config import load_config, stage_configs
 from pipeline.demo.server import FolderHandler, serve
 from stages.base import Context
-from stages.sources.download.formats import spoken_captions
+from stages.sources.download.formats import sound_facts, spoken_captions
 from stages.sources.download.site import ffmpeg_path
 from stages.sources.expand import Expand, ExpandConfig
 from stages.sources.probe import Probe, ProbeConfig
@@ -197,3 +197,51 @@ def test_cookies_are_sent_only_when_asked_for(site, tmp_path):
         assert [v.address for v in listed] == [f"{address}/talk.mp4"]
         config = dataclasses.replace(FAST, cookies_file=str(jar))
         assert fetch(f"{address}/talk.mp4", tmp_path / "b", config=config)[0].num_bytes > 0
+
+
+def spoken_as(language: str, preference: int, note: str = "") -> dict:
+    return {
+        "format_id": f"a-{language}-{note}",
+        "format_note": note,
+        "language": language,
+        "language_preference": preference,
+        "acodec": "opus",
+        "vcodec": "none",
+    }
+
+
+def test_what_a_site_says_of_language_and_dubbing():
+    formats = [
+        spoken_as("en", 10, "English original (default)"),
+        spoken_as("de", -1, "German dubbed-auto"),
+        spoken_as("fr", -1, "French"),
+        {"format_id": "v", "vcodec": "avc1", "acodec": "none", "language": "xx"},
+    ]
+    said = {
+        kept["language"]: sound_facts({"formats": formats, "requested_formats": [formats[3], kept]})
+        for kept in formats[:3]
+    }
+    assert said["en"]["sound_languages"] == ["de", "en", "fr"]
+    assert {s["original_language"] for s in said.values()} == {"en"}
+    assert {k: s["sound_kind"] for k, s in said.items()} == {
+        "en": "original",
+        "de": "dubbed",
+        "fr": "dubbed",
+    }
+    drc = spoken_as("en", 10, "original, DRC") | {"format_id": "251-drc"}
+    assert sound_facts({"formats": [drc], **drc})["sound_kind"] == "compressed"
+    described = spoken_as("en", -10, "English descriptive")
+    told = sound_facts({"formats": [formats[0], described], "requested_formats": [described]})
+    assert (told["original_language"], told["sound_kind"]) == ("en", "described")
+
+
+def test_of_what_a_site_does_not_say_nothing_is_made_up():
+    nothing = {"original_language": None, "sound_kind": None, "sound_languages": []}
+    assert sound_facts({}) == sound_facts({"formats": [{"format_id": "0"}]}) == nothing
+    both = [spoken_as("ko", -1), spoken_as("en", -1)]
+    told = sound_facts({"formats": both, "requested_formats": both[:1]})
+    assert told == nothing | {"sound_languages": ["en", "ko"]}
+    captions = {"automatic_captions": {"pt-orig": [], "en": []}}
+    assert sound_facts(captions)["original_language"] == "pt"
+    alone = sound_facts({"formats": both[:1], "requested_formats": both[:1]})
+    assert (alone["original_language"], alone["sound_kind"]) == ("ko", None)

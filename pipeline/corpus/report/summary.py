@@ -49,7 +49,41 @@ def overview(corpus: Corpus, settings: dict[str, Any]) -> dict[str, Any]:
             ),
         ],
         "split_sentence": corpus.split_sentence(),
+        "score_charts": _score_charts(clips, settings),
     }
+
+
+SCORE_BINS = {
+    "snr_db": ("Speech over noise", "dB", 2.0, ("min_snr_db",)),
+    "bandwidth_hz": ("Bandwidth", "Hz", 250.0, ("min_bandwidth_hz",)),
+    "music": ("Music", "steadiness", 0.02, ("max_music",)),
+    "speech_share": ("Speech", "share", 0.02, ("min_speech_share",)),
+    "sharpness": ("Sharpness", "variance of the Laplacian", 5.0, ("min_sharpness",)),
+    "brightness": ("Brightness", "light", 0.02, ("min_brightness", "max_brightness")),
+    "dark_share": ("Black", "share of the face", 0.02, ("max_dark_share",)),
+    "bright_share": ("White", "share of the face", 0.02, ("max_bright_share",)),
+    "dnsmos_ovr": ("DNSMOS, overall", "opinion", 0.1, ("min_dnsmos",)),
+    "utmos": ("UTMOS", "opinion", 0.1, ("min_utmos",)),
+}
+"""Column of clips -> title, unit, width of a bin, thresholds. Pose and size of faces have charts
+already."""
+
+
+def _score_charts(clips: list[dict[str, Any]], settings: dict[str, Any]) -> list[str]:
+    """A histogram of each score that some clip has; none of a corpus without any."""
+    made: list[str] = []
+    if not any(clip.get("music") is not None or clip.get("snr_db") is not None for clip in clips):
+        return made
+    for column, (title, unit, step, names) in SCORE_BINS.items():
+        values = [clip[column] for clip in clips if clip.get(column) is not None]
+        limits = [made_by.limit(settings, "thresholds", name) for name in names]
+        if values:
+            made.append(
+                charts.histogram(
+                    values, step, unit, title, limits=[x for x in limits if x is not None]
+                )
+            )
+    return made
 
 
 def _counted(count: int, noun: str, rest: str = "") -> tuple[int, str]:

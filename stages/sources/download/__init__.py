@@ -328,6 +328,7 @@ class Download(Stage[Source, Fetched]):
             attempt,
             socket.gethostname(),
             f"yt-dlp {yt_dlp.version.__version__}",
+            **formats.sound_facts(info),
         )
 
 

@@ -5,11 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+KINDS = {
+    "dubbed": ("dubbed",),
+    "described": ("descriptive", "audio description"),
+    "compressed": ("drc",),
+    "original": ("original",),
+}
+"""Kinds of sound, and the words by which sites name them in a format's note."""
+ALTERED = tuple(word for kind in ("compressed", "dubbed", "described") for word in KINDS[kind])
+
+
+def _note(item: dict[str, Any]) -> str:
+    return " ".join(str(item.get(k) or "") for k in ("format_note", "format_id", "format")).lower()
+
 
 def is_altered(item: dict[str, Any]) -> bool:
     """Dubbed, described or dynamically compressed sound."""
-    note = " ".join(str(item.get(k) or "") for k in ("format_note", "format_id", "format")).lower()
-    return any(w in note for w in ("drc", "dubbed", "descriptive", "audio description"))
+    return any(word in _note(item) for word in ALTERED)
+
+
+def sound_facts(info: dict[str, Any]) -> dict[str, Any]:
+    """What a site says of the sound that was kept and of the others it offers, as fields of
+    `Fetched`: null and empty where it says nothing.
+
+    Of several languages the one that the site prefers is the one the video was made in; sites
+    rank it above all others, dubbed sound below.
+    """
+    offered = [f for f in info.get("formats") or [] if has(f, "acodec") and f.get("language")]
+    languages = sorted({str(f["language"]) for f in offered})
+    ranked = {f["language"]: f.get("language_preference") or -1 for f in offered}
+    first = [f for f in offered if not is_altered(f)]
+    original = [f for f in first if "original" in _note(f)]
+    if not original and len(set(ranked.values())) > 1:
+        best = max(ranked.values())
+        original = [f for f in first if ranked[f["language"]] == best]
+    named = str(original[0]["language"]) if original else None
+    if named is None and len(languages) == 1:
+        named = languages[0]
+    if named is None:  # machine-made captions of what is said say in which language it is
+        spoken = [t for t in info.get("automatic_captions") or {} if t.endswith("-orig")]
+        named = spoken[0].removesuffix("-orig") if len(spoken) == 1 else None
+    return {
+        "original_language": named,
+        "sound_kind": _kind_of(_kept_sound(info), named, len(languages) > 1),
+        "sound_languages": languages,
+    }
+
+
+def _kept_sound(info: dict[str, Any]) -> dict[str, Any]:
+    """The format whose sound was kept; that of the whole where it is one file."""
+    kept = [f for f in info.get("requested_formats") or [] if has(f, "acodec")]
+    return kept[-1] if kept else info
+
+
+def _kind_of(kept: dict[str, Any], original: str | None, is_one_of_many: bool) -> str | None:
+    note, language = _note(kept), kept.get("language")
+    for kind, words in KINDS.items():
+        if any(word in note for word in words):
+            return kind
+    if not (is_one_of_many and original and language):
+        return None
+    return "original" if language == original else "dubbed"
 
 
 def has(item: dict[str, Any], kind: str) -> bool:
