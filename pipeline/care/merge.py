@@ -82,7 +82,7 @@ def _publish(a: Side, b: Side, out: Path, done: Merged, *, anew: bool) -> None:
     rendered = [clips[s.clip_id] for _, s in samples]
     frozen = before or {}
     if anew:
-        frozen = splits.freeze(config.splits, rendered, speaker_of, said.parts)
+        frozen = splits.freeze(config.splits, rendered, set(speaker_of.values()), said.parts)
     taken: list[From] = []
     rejects: list[rec.Reject] = []
     for side, sample in samples:
