@@ -91,6 +91,14 @@ class Corpus:
         for part in sorted((self.root / "manifests" / table).glob("part-*.parquet")):
             yield from column_rows(part, part, table, names)
 
+    def arrow(self, table: str, names: Sequence[str]) -> pa.Table:
+        """Some columns of a table as Arrow has them; empty where there is no such table."""
+        parts = [
+            _read_part(part, KEYS.get(table), part, names)
+            for part in sorted((self.root / "manifests" / table).glob("part-*.parquet"))
+        ]
+        return pa.concat_tables(parts) if parts else pa.table({name: [] for name in names})
+
     def status(self) -> list[dict[str, Any]]:
         """One row per stage: stage, inputs, accepted, rejected, failed, outputs, pending, cost."""
         path = self.root / "manifests" / "status.json"
@@ -202,23 +210,31 @@ def column_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Some columns of a table's part, a tuple a row; `where` it lies is for messages. Raises
     ValueError for a part that is damaged or not ours."""
-    read = _read_part(where, KEYS.get(table), content)
-    if lacking := sorted(set(names) - set(read.column_names)):
-        raise ValueError(f"{where} has no column {lacking[0]}; build again with this yld")
-    for batch in read.select(list(names)).to_batches():
+    for batch in _read_part(where, KEYS.get(table), content, names).to_batches():
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _read_part(
-    path: Path | str, key: str | None, content: Path | BinaryIO | None = None
+    path: Path | str,
+    key: str | None,
+    content: Path | BinaryIO | None = None,
+    names: Sequence[str] | None = None,
 ) -> pa.Table:
+    """Whole, or the columns `names` alone, in this order."""
     try:
-        table = pq.read_table(path if content is None else content, partitioning=None)
+        part = pq.ParquetFile(path if content is None else content)
+        there = part.schema_arrow.names
+        wanted = None if names is None else [n for n in names if n in there]
+        table = part.read(wanted)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path} is damaged, or no table of ours; put it back from a copy, or "
             f"build again ({' '.join(str(error).split())[:120]})"
         ) from None
-    if key is not None and key not in table.column_names:
+    if key is not None and key not in there:
         raise ValueError(f"{path} is no table of ours: it has no column {key}")
-    return table
+    if names is None:
+        return table
+    if lacking := sorted(set(names) - set(there)):
+        raise ValueError(f"{path} has no column {lacking[0]}; build again with this yld")
+    return table.select(list(names))
