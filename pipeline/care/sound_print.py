@@ -15,6 +15,8 @@ from functools import cache
 
 import numpy as np
 
+from manifests.spectra import hann, windows
+
 RATE_HZ = 16_000
 HOP = 160
 WINDOW = 5920
@@ -69,9 +71,9 @@ def print_of(sound: np.ndarray) -> Print:
     if count < 2:
         return Print(np.zeros(0, np.uint32), np.zeros((0, TURNED), np.uint8), np.zeros(0, bool))
     wave = sound.astype(np.float32) / 32768
-    frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP][:count]
+    frames = windows(wave, WINDOW, HOP)
     energies = np.empty((count, BANDS), np.float32)
-    edges, window = _edges(), np.hanning(WINDOW).astype(np.float32)
+    edges, window = _edges(), hann(WINDOW).astype(np.float32)
     for low in range(0, count, 64):  # a long clip's spectra are not held at a time
         power = np.abs(np.fft.rfft(frames[low : low + 64] * window)) ** 2
         sums = np.add.reduceat(power, edges, axis=1)[:, :BANDS]
