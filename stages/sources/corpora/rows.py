@@ -100,6 +100,9 @@ class Corpus:
     fits: Callable[[Path], str | None] = lambda path: None
     """The speaker if an absolute media path lies as in this corpus, empty where that tells none;
     None if it does not lie so."""
+    media_licence: str | None = None
+    """Of what its owners distribute, by the Hugging Face Hub's identifier; `other` where it has
+    none. None where each video has terms of its own."""
     makes: str = "videos"
     """videos | images"""
 
@@ -242,7 +245,8 @@ def judge_lines(
         raise CorpusError(f"{as_text(listing)} holds no line: expected {expected}")
     if not bad:
         return
-    shown = [*(short(line) for line in bad[:BAD_SHOWN]), *([f"and {len(bad) - BAD_SHOWN} more"] * (len(bad) > BAD_SHOWN))]
+    more = len(bad) - BAD_SHOWN
+    shown = [*map(short, bad[:BAD_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
     said = (
         f"{len(bad)} of {len(bad) + num_good} lines of {as_text(listing)} are not {expected}: "
         f"{'; '.join(shown)}"

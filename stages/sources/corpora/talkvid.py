@@ -46,8 +46,8 @@ def read(place: Path, findings: Findings) -> None:
     if len(bad) > len(findings.rows):
         raise CorpusError(
             f"{len(bad)} of {len(bad) + len(findings.rows)} entries of {as_text(place)} are not "
-            f"{EXPECTED}: {'; '.join(map(short, bad[:BAD_SHOWN]))}. Is it a list of talkvid? Mend it, or name "
-            "another"
+            f"{EXPECTED}: {'; '.join(map(short, bad[:BAD_SHOWN]))}. Is it a list of talkvid? Mend "
+            "it, or name another"
         )
     if bad:
         findings.notes.append(f"{len(bad)} entries cannot be used: {in_words(bad)}")
