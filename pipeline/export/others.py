@@ -71,6 +71,11 @@ class Lip2Wav(Form):
     reader = "Rudrabha/Lip2Wav: synthesizer/feeder.py and hparams.get_image_list"
     wants = "JPEGs, a WAV and a mel spectrogram a clip, and lists of videos"
     WINDOW_FRAMES = 75
+    remedy = (
+        "Longer clips: `yld build ... --set clips.mode=whole` (no cuts at pauses), or a greater "
+        "`--set clips.max_frames=150`; from sources of 3 s (75 frames) only those come whose face "
+        "is seen in every frame and whose sound is not shifted"
+    )
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

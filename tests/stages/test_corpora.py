@@ -9,8 +9,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from manifests.ids import GRAMMAR
+from pipeline.cli import main
 from stages.sources.arguments import BadSourceError, given
 from stages.sources.corpora import catalogue, lip2wav, voxceleb
 from stages.sources.corpora.grid import WORDS, sentence_of
@@ -384,6 +386,16 @@ def test_a_wrong_place_is_told_with_what_was_expected_and_found(tmp_path, corpus
         catalogue.find(f"{corpus}:{tmp_path}")
     with pytest.raises(BadSourceError):
         given([f"{corpus}:"])
+
+
+def test_a_folder_without_shards_has_no_shards(tmp_path):
+    with pytest.raises(CorpusError, match="found no shards"):
+        catalogue.find(f"webdataset:{tmp_path}")
+
+
+def test_the_list_of_corpora_shows_what_each_needs():
+    told = CliRunner().invoke(main, ["corpora"]).stdout
+    assert all(corpus.needs in told for corpus in catalogue.CORPORA.values())
 
 
 def test_odd_names_and_hostile_ids(tmp_path, monkeypatch):
