@@ -30,7 +30,7 @@ from stages.sources.corpora.rows import (
     youtube_link,
 )
 
-EXPECTED = "id,start,end,x,y in each line"
+EXPECTED = "id,start,end,x,y"
 
 
 def read(place: Path, findings: Findings) -> None:

@@ -25,7 +25,7 @@ from stages.sources.corpora.rows import (
     youtube_link,
 )
 
-EXPECTED = "id,start,label,train or test in each line"
+EXPECTED = "id,start,label,train or test"
 LENGTH_S = 10.0
 PARTS = frozenset({"train", "val", "test"})
 
