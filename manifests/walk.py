@@ -146,6 +146,11 @@ def walk(root: Path) -> Tree:
     return tree
 
 
+def files_in(folder: Path) -> Tree:
+    """The files of the folder itself, links to files too; nothing below it, and nothing told."""
+    return Tree(folder, sorted(path for path in folder.iterdir() if _is(path.is_file)))
+
+
 def _enter(folder: Path, tree: Tree, seen: set[tuple[int, int]], links: list[Path]) -> None:
     """Read a folder and all real ones below it; those that are links go to `links`."""
     waiting = [folder]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from manifests.columns import values_of
-from manifests.description.card_head import card_head
+from manifests.description.card_head import NOBODY, card_head, terms_of
 from manifests.description.croissant import MEMBERS, WIDE_MEMBER
 from manifests.description.datasheet import Facts, datasheet
 from manifests.files import sha256_of, write_atomic
@@ -27,13 +27,14 @@ def card(
     samples have `audio.wide.flac` too; `facts`: what was counted, for a datasheet's sections."""
     used = set(values_of(samples, "video_id"))
     num_speakers = len(set(values_of(samples, "speaker_id")))
-    licences = Counter(s.licence or "not stated" for s in sources if s.video_id in used)
+    owners = NOBODY if facts is None else facts.owners
+    licences = Counter(terms_of(s, owners) for s in sources if s.video_id in used)
     consents = Counter(s.consent or "not stated" for s in sources if s.video_id in used)
     there = MEMBERS | ({WIDE_AUDIO: WIDE_MEMBER} if has_wide else {})
     members = "\n".join(f"- `{n}`: {text}" for n, (_, text) in there.items())
     listing = "\n".join(f"- {n}: {c} sources" for n, c in sorted(licences.items()))
     consent = "\n".join(f"- {n}: {c} sources" for n, c in sorted(consents.items()))
-    return f"""{card_head(name, samples, sources, has_wide)}
+    return f"""{card_head(name, samples, sources, has_wide, owners)}
 # {name}
 
 {len(samples)} clips of {num_speakers} speakers from {len(used)} videos, \

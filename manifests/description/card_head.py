@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from manifests.columns import values_of
+from manifests.description.datasheet import Owner
 from manifests.records import Fetched, Sample
 from manifests.sample_json import MEMBERS, OPTIONAL, WORD, arrow_name
 from manifests.shards import WIDE_AUDIO
 
+NOBODY: Mapping[str, Owner] = MappingProxyType({})
 PARTS = ("train", "val", "test")
 HUB_LICENCES = frozenset(
     {
@@ -40,6 +43,7 @@ HUB_LICENCES = frozenset(
         "apache-2.0",
         "pddl",
         "odc-by",
+        "odbl",
     }
 )
 """Identifiers of the Hub's that a source may state in other spelling (CC BY 4.0)."""
@@ -56,13 +60,18 @@ SIZES = (
 
 
 def card_head(
-    name: str, samples: Sequence[Sample], sources: Sequence[Fetched], has_wide: bool = False
+    name: str,
+    samples: Sequence[Sample],
+    sources: Sequence[Fetched],
+    has_wide: bool = False,
+    owners: Mapping[str, Owner] = NOBODY,
 ) -> str:
-    """`---`, YAML, `---`: licence, languages, size, where the shards are, and their features."""
+    """`---`, YAML, `---`: licence, languages, size, where the shards are, and their features.
+    `owners` of videos stand for what their sources do not state."""
     used = set(values_of(samples, "video_id"))
     used_sources = [s for s in sources if s.video_id in used]
     head: dict[str, Any] = {"pretty_name": name}
-    head |= licence_of(used_sources)
+    head |= licence_of(used_sources, owners)
     if languages := languages_of(used_sources):
         head["language"] = languages
     head |= {
@@ -106,21 +115,35 @@ def card_head(
     return "---\n" + yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=100) + "---\n"
 
 
-def licence_of(sources: Sequence[Fetched]) -> dict[str, Any]:
-    """The Hub's identifiers where every source states one; else what is true of them all."""
-    stated = {s.licence for s in sources}
-    if not stated - {None, ""}:
+def licence_of(sources: Sequence[Fetched], owners: Mapping[str, Owner] = NOBODY) -> dict[str, Any]:
+    """The Hub's identifiers where every source, or its corpus's owners, state one; else what is
+    true of them all."""
+    stated = {s.licence for s in sources if s.licence or s.video_id not in owners}
+    told = {owners[s.video_id] for s in sources if not s.licence and s.video_id in owners}
+    if not stated - {None, ""} and not told:
         return {"license": "unknown"}
     ids = {_hub_licence(licence or "") for licence in stated}
+    ids |= {_hub_licence(owner.licence) for owner in told}
     found = sorted(name for name in ids if name is not None)
     if len(found) == len(ids):
         return {"license": found[0] if len(found) == 1 else found}
+    if not stated and len(told) == 1:
+        terms = re.sub(r"[^a-z0-9.]+", "-", next(iter(told)).terms.lower()).strip("-")
+        return {"license": "other", "license_name": terms}
     return {"license": "other", "license_name": "as-each-source-states"}
 
 
 def _hub_licence(stated: str) -> str | None:
     name = SITE_LICENCES.get(stated) or re.sub(r"[\s_]+", "-", stated.strip().lower())
     return name if name in HUB_LICENCES else None
+
+
+def terms_of(source: Fetched, owners: Mapping[str, Owner] = NOBODY) -> str:
+    """What a source states, else what the owners of its corpus do."""
+    owner = owners.get(source.video_id)
+    if source.licence or owner is None:
+        return source.licence or "not stated"
+    return f"by the corpora's owners: {owner.title}, {owner.terms}"
 
 
 def languages_of(sources: Sequence[Fetched]) -> list[str]:

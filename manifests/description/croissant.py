@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from manifests.columns import values_of
+from manifests.description.card_head import NOBODY, terms_of
+from manifests.description.datasheet import Owner
 from manifests.files import sha256_of
 from manifests.records import Fetched, Sample
 from manifests.schema import table_schema
@@ -99,17 +101,19 @@ def croissant(
     split_sentence: str,
     digest: Callable[[str], str] | None = None,
     num_parts: Mapping[str, int] = MappingProxyType({}),
+    owners: Mapping[str, Owner] = NOBODY,
 ) -> str:
     """The corpus called `name` in Croissant 1.0 JSON-LD; files by path, size and SHA-256, which
     `digest` gives where it is known.
 
-    The shards and tables under `root` must be written before; `num_parts` of tables of several.
+    The shards and tables under `root` must be written before; `num_parts` of tables of several;
+    `owners` of videos stand for what their sources do not state.
     """
     digest = digest or (lambda path: sha256_of(root / path))
     shards = sorted(set(values_of(samples, "shard")))
     sets = (SETS | (WIDE_SET if has_wide_audio(root, samples) else {})) if shards else {}
     used = set(values_of(samples, "video_id"))
-    licences = sorted({s.licence or "not stated" for s in sources if s.video_id in used})
+    licences = sorted({terms_of(s, owners) for s in sources if s.video_id in used})
     return (
         json.dumps(
             {

@@ -38,6 +38,17 @@ class Lags:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """A published corpus whose owners state the terms of its videos."""
+
+    title: str
+    terms: str
+    """In the owners' own words, in short."""
+    licence: str
+    """The Hugging Face Hub's identifier; `other` where it has none."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is counted of a corpus; each count is by name, most frequent first."""
 
@@ -58,6 +69,8 @@ class Facts:
     sites: Mapping[str, int] = field(default_factory=dict)
     corpora: Mapping[str, str] = field(default_factory=dict)
     """Published corpora that it was built from: name and their owners' terms."""
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+    """By video, where all that asked for it are of one such corpus."""
     fallen: Sequence[tuple[str, str, str, int]] = ()
     """Stage, rejected or failed, reason, count."""
     settings: Mapping[str, str] = field(default_factory=dict)

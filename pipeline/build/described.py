@@ -45,13 +45,14 @@ def describe(own: OwnFolder, told: Told) -> None:
     write_atomic(root / "manifests" / "splits.json", json.dumps(facts, indent=1) + "\n")
     samples, sources, sentence = told.samples, told.sources, told.sentence
     num_parts = Counter(part.split("/")[1] for part in told.parts)
+    counted = facts_of(root)
     write_atomic(
         root / "dataset.json",
-        croissant(root, told.name, samples, sources, sentence, digest, num_parts),
+        croissant(root, told.name, samples, sources, sentence, digest, num_parts, counted.owners),
     )
     write_atomic(
         root / "README.md",
-        card(told.name, samples, sources, sentence, has_wide_audio(root, samples), facts_of(root)),
+        card(told.name, samples, sources, sentence, has_wide_audio(root, samples), counted),
     )
     inner = [*(p.removeprefix("manifests/") for p in told.parts), "status.json", "splits.json"]
     write_checksums(root / "manifests", inner, lambda name: digest(f"manifests/{name}"))

@@ -11,7 +11,7 @@ from manifests.paths import as_path
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import main_job
 from pipeline.run import cluster
-from pipeline.run.tables import fitting
+from pipeline.run.tables import fitting, folded
 from pipeline.storage.work_files import WorkFiles
 from stages.sources.arguments import requests_from_arguments
 
@@ -20,6 +20,8 @@ CPU_S_PER_VIDEO_S = 0.40
 CLIP_MB_PER_S = 0.075
 VIDEO_MB_PER_S = 0.35
 """A 1080p stream of a video site, roughly."""
+REJECTED = "would be rejected"
+"""Begins the note on a source that a build would not take."""
 
 
 def describe(
@@ -32,22 +34,33 @@ def describe(
     """The plan as text. Raises BadSourceError for an argument that is no source."""
     rows = source_lengths(sources, config, limit)
     known_s = sum(r["duration_s"] or 0.0 for r in rows)
-    links_s = sum(r["duration_s"] or 0.0 for r in rows if r["kind"] != "file")
-    unknown = sum(r["duration_s"] is None and not r["note"].startswith("would") for r in rows)
+    counted = [r for r in rows if not r["note"].startswith(REJECTED)]
+    links = [r for r in counted if r["kind"] not in ("file", "member")]
+    links_s = sum(r["duration_s"] or 0.0 for r in links)
+    unknown = sum(r["duration_s"] is None for r in counted)
     cpus = config.workers.cpu_workers or cluster.visible_cpus()
     minutes = known_s * CPU_S_PER_VIDEO_S / cpus / 60
     files = WorkFiles(out / "work", f"{destination.rstrip('/')}/work" if destination else None)
     done = files.read("published.json") is not None
     lines = [
-        fitting(rows, ["source", "kind", "duration_s", "note"]),
+        fitting(rows, ["source", "kind", "duration_s", "note"], each=True),
         "",
         f"sources: {len(rows)}, known duration {known_s / 60:.1f} min"
         + (f", unknown for {unknown}" if unknown else ""),
-        f"expected download: {links_s * VIDEO_MB_PER_S:.0f} MB "
-        f"at most {config.download.max_height}p",
-        f"expected disk: {known_s * CLIP_MB_PER_S * 2 + links_s * VIDEO_MB_PER_S:.0f} MB "
-        "(clips twice: side files and shards)",
-        f"expected time: {minutes:.1f} min on {cpus} CPU workers, downloads not counted",
+        _expected(
+            "download",
+            f"{links_s * VIDEO_MB_PER_S:.0f} MB at most {config.download.max_height}p",
+            links,
+        ),
+        _expected(
+            "disk",
+            f"{known_s * CLIP_MB_PER_S * 2 + links_s * VIDEO_MB_PER_S:.0f} MB "
+            "(clips twice: side files and shards)",
+            counted,
+        ),
+        _expected(
+            "time", f"{minutes:.1f} min on {cpus} CPU workers, downloads not counted", counted
+        ),
         "stages: " + " -> ".join(n.name for n in main_job(config)) + " -> speakers -> shards",
         f"{destination or out} "
         + (
@@ -56,7 +69,16 @@ def describe(
             else "would be made"
         ),
     ]
-    return "\n".join(lines)
+    return "\n".join([lines[0], *map(folded, lines[1:])])
+
+
+def _expected(what: str, amount: str, rows: Sequence[dict[str, Any]]) -> str:
+    """A line of the plan, which counts what is known of `rows` and says so."""
+    known = sum(r["duration_s"] is not None for r in rows)
+    if rows and not known:
+        return f"expected {what}: not known, as no duration is"
+    of = f", for {known} of {len(rows)} sources" if known < len(rows) else ""
+    return f"expected {what}: {amount}{of}"
 
 
 def source_lengths(
@@ -73,7 +95,7 @@ def source_lengths(
             try:
                 length = read_facts(as_path(request.address)).duration_us / 1e6
             except MediaError as error:
-                note = f"would be rejected: {error.reason}"
+                note = f"{REJECTED}: {error.reason}"
         elif request.kind == "member":
             note = "in a tar"
         else:
@@ -99,7 +121,12 @@ def _link_length(address: str, config: BuildConfig) -> tuple[float | None, str]:
         )
     except Exception as error:  # a dead link is a line of the plan, not its end
         kind = errors.kind_of(error)
-        return None, f"would {'be rejected' if kind in errors.FINAL else 'fail'}: {kind}"
+        verdict = REJECTED if kind in errors.FINAL else "would fail"
+        return None, f"{verdict}: {kind}: {errors.cause_of(error)}"
     lengths = [f["duration_s"] for f in found if f.get("duration_s")]
-    note = f"{len(found)} videos" if len(found) != 1 else ""
-    return (sum(lengths) if lengths else None), note
+    notes = [f"{len(found)} videos"] if len(found) != 1 else []
+    if len(lengths) < len(found):
+        notes.append(
+            f"duration known of {len(lengths)}" if lengths else "its site states no duration"
+        )
+    return (sum(lengths) if lengths else None), ", ".join(notes)

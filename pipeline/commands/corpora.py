@@ -11,7 +11,7 @@ import click
 
 from pipeline.commands.options import emit, friendly
 
-COLUMNS = ["name", "title", "hours", "licence", "wanted_by"]
+COLUMNS = ["name", "title", "needs", "hours", "licence", "wanted_by"]
 ROW_COLUMNS = ["name", "speaker", "split", "start_s", "end_s", "address"]
 
 

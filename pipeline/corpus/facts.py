@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import yaml
 
 from manifests.corpus import Corpus
-from manifests.description.datasheet import PARTS, Facts, Lags, Part
+from manifests.description.datasheet import PARTS, Facts, Lags, Owner, Part
 from manifests.links import is_private
 from pipeline.config.build_config import BuildConfig
 from pipeline.config.settings import flat, to_mapping
@@ -62,6 +62,7 @@ def facts_of(root: Path) -> Facts:
         source_s=_source_s(corpus, samples["video_id"]),
         sites=_sites(corpus, samples["video_id"]),
         corpora=_corpora(corpus),
+        owners=_owners(corpus),
         fallen=_fallen(corpus),
         settings={name: str(value) for name, value in changed_settings(root).items()},
         version=version("yld-corpora"),
@@ -137,6 +138,26 @@ def _site(extractor: str | None, kind: str) -> str:
 def _corpora(corpus: Corpus) -> dict[str, str]:
     names = sorted({name for (name,) in corpus.columns("hints", ("corpus",))})
     return {CORPORA[n].title: CORPORA[n].licence for n in names if n in CORPORA}
+
+
+def _owners(corpus: Corpus) -> dict[str, Owner]:
+    """Of videos that come from one published corpus alone, where its owners state their terms."""
+    of_request: dict[str, set[str]] = defaultdict(set)
+    for request, name in corpus.columns("hints", ("request_id", "corpus")):
+        of_request[request].add(name)
+    if not of_request:
+        return {}
+    request_of = dict(corpus.columns("expanded", ("source_id", "request_id")))
+    of_video: dict[str, set[str | None]] = defaultdict(set)
+    for video, source in corpus.columns("sources", ("video_id", "source_id")):
+        of_video[video] |= of_request.get(request_of.get(source, ""), set()) or {None}
+    known = {
+        name: Owner(c.title, c.licence, c.media_licence)
+        for name, c in CORPORA.items()
+        if c.media_licence is not None
+    }
+    alone = {video: next(iter(names)) for video, names in of_video.items() if len(names) == 1}
+    return {video: known[name] for video, name in alone.items() if name in known}
 
 
 def _fallen(corpus: Corpus) -> list[tuple[str, str, str, int]]:

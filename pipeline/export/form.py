@@ -41,6 +41,8 @@ class Form:
     wants: ClassVar[str]
     """In a sentence what lies in it."""
     needs_media: ClassVar[bool] = True
+    remedy: ClassVar[str] = ""
+    """In a sentence what to do where no clip has a place in it."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

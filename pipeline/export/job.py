@@ -100,6 +100,7 @@ class _Run:
             raise ValueError(
                 f"no clip of {self.root} has a place in {self.form.name}: "
                 + ("; ".join(reasons[:3]) or "there are none")
+                + (f". {self.form.remedy}" if reasons and self.form.remedy else "")
             )
         self._write(self.form.lists())
         told = {FACTS: json.dumps(self.facts | self.done.summary(), indent=1).encode() + b"\n"}

@@ -71,6 +71,11 @@ class Lip2Wav(Form):
     reader = "Rudrabha/Lip2Wav: synthesizer/feeder.py and hparams.get_image_list"
     wants = "JPEGs, a WAV and a mel spectrogram a clip, and lists of videos"
     WINDOW_FRAMES = 75
+    remedy = (
+        "Longer clips: `yld build ... --set clips.mode=whole` (no cuts at pauses) or `--set "
+        "clips.max_frames=150`. Sources of 3 s, as GRID's, have 75 frames, and one less where "
+        "sound is shifted: they need `--set sync.correct=false` too, which leaves lags as they are"
+    )
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

@@ -39,27 +39,46 @@ def blocks(rows: Sequence[dict[str, Any]], columns: Sequence[str], width: int) -
     return "\n".join(lines)
 
 
-def with_notes_below(rows: Sequence[dict[str, Any]], columns: Sequence[str], width: int) -> str:
+def with_notes_below(
+    rows: Sequence[dict[str, Any]], columns: Sequence[str], width: int, each: bool = False
+) -> str:
     """The table without its last column, which stands below a row, where it says anything that
-    the row before did not say."""
+    the row before did not say, or, with `each`, anything."""
     head, rule, *lines = table(rows, columns[:-1]).splitlines()
     told, before = [head, rule], None
     for row, line in zip(rows, lines, strict=True):
         note = row.get(columns[-1])
         told.append(line)
-        told += _wrapped(_text(note), width, "  ") if note and note != before else []
+        told += _wrapped(_text(note), width, "  ") if note and (each or note != before) else []
         before = note
     return "\n".join(told)
 
 
-def fitting(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """`table`; at a terminal that is narrower, the last column below the rows, or `blocks`."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def fitting(rows: Sequence[dict[str, Any]], columns: Sequence[str], each: bool = False) -> str:
+    """`table`; at a terminal that is narrower, the last column below the rows (`each` as in
+    `with_notes_below`), or `blocks`."""
+    width = terminal_width()
     if width is None or _width(table(rows, columns)) <= width:
         return table(rows, columns)
     if _width(table(rows, columns[:-1])) <= width:
-        return with_notes_below(rows, columns, width)
+        return with_notes_below(rows, columns, width, each)
     return blocks(rows, columns, width)
+
+
+def terminal_width() -> int | None:
+    """None where stdout is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def folded(line: str) -> str:
+    """A line as a terminal has room for it, between words, so that paths stay whole; as it is
+    where stdout is none."""
+    width = terminal_width()
+    if width is None or len(line) <= width:
+        return line
+    return textwrap.fill(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _width(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import wave
 from pathlib import Path
 
@@ -277,6 +278,13 @@ def test_lip2wav_has_its_own_mel(corpus, tmp_path):
         start = int(columns * (centre - 37) / float(total))
         assert mel.T[start : start + 240].shape[0] == 240
         assert abs(start * 200 / 16000 - (centre - 37) / 25) <= 0.0125
+
+
+def test_an_export_of_short_clips_alone_says_how_to_get_longer_ones(corpus, tmp_path):
+    short = tmp_path / "short"
+    shutil.copytree(corpus / "shards/test", short / "shards/test")
+    with pytest.raises(ValueError, match=r"10 frames; its loader .*clips\.mode=whole"):
+        export(short, tmp_path / "out", "lip2wav")
 
 
 def test_names_from_outside_lead_nowhere(corpus, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from manifests import records as rec
 from manifests.description.card import card
 from manifests.description.card_head import languages_of, licence_of
 from manifests.records import Sample
+from pipeline.build.job import remember_hints
 from pipeline.corpus.facts import changed_settings
 from pipeline.run.ledger import Entry, Result
 from tests.factories import blank, fetched
@@ -120,6 +122,37 @@ def test_the_card_answers_what_a_datasheet_asks(tmp_path):
     ):
         assert line in text, f"{line}\n{text}"
     assert str(tmp_path) not in text and head_of(text)["license"] == "cc-by-4.0"
+
+
+@pytest.mark.parametrize(
+    "name, head, line",
+    [
+        ("grid", {"license": "cc-by-4.0"}, "GRID audiovisual sentence corpus, CC BY 4.0"),
+        (
+            "tcd_timit",
+            {"license": "other", "license_name": "own-agreement-for-research-by-request"},
+            "TCD-TIMIT, own agreement, for research; by request",
+        ),
+        ("avspeech", {"license": "unknown"}, None),  # each video has its own
+    ],
+)
+def test_owners_of_a_corpus_state_what_its_sources_do_not(tmp_path, name, head, line):
+    built = Readable(tmp_path / "c", 2)
+    sources = [
+        blank(rec.Source, source_id=s.source_id, request_id=f"r{n}")
+        for n, s in enumerate(built.sources)
+    ]
+    built.entries["expand"] = {
+        s.source_id: Entry("expand", "u", "k", [Result("i", [s])]) for s in sources
+    }
+    hints = [blank(rec.Hint, hint_id=f"h{n}", request_id=f"r{n}", corpus=name) for n in (0, 1)]
+    remember_hints(built.files, hints)
+    built.publish()
+    text = (tmp_path / "c" / "README.md").read_text()
+    found = {k: v for k, v in head_of(text).items() if k.startswith("license")}
+    said = f"by the corpora's owners: {line}" if line else "not stated"
+    assert found == head and f"- {said}: 2 sources" in text.split("## Licences")[1]
+    assert json.loads((tmp_path / "c" / "dataset.json").read_text())["license"] == [said]
 
 
 def test_the_card_tells_no_path_and_nothing_private(tmp_path):

@@ -241,10 +241,10 @@ def _raised(number):
     "content",
     [
         b"caf\xe9,0,3\n",
-        b"id,1,2\nid,nan,3\n",
-        b"id,1,2\nid,3,inf\n",
-        b"id,1,2\nid,3,2\n",
-        b'id,1,2\n"' + b"x" * 200000,
+        b"id,1,2\nid,nan,3\nid,nan,3\n",
+        b"id,1,2\nid,3,inf\nid,3,inf\n",
+        b"id,1,2\nid,3,2\nid,3,2\n",
+        b'id,1,2\n"' + b"x" * 200000 + b"\nx,y\n",
     ],
 )
 def test_a_list_to_audit_is_read_with_care(tmp_path, content):

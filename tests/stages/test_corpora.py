@@ -9,8 +9,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from manifests.ids import GRAMMAR
+from pipeline.cli import main
 from stages.sources.arguments import BadSourceError, given
 from stages.sources.corpora import catalogue, lip2wav, voxceleb
 from stages.sources.corpora.grid import WORDS, sentence_of
@@ -230,11 +232,41 @@ def test_avspeech_segments_of_one_video_are_one_request(tmp_path):
     assert [h.point_x for h in requests_of(items)[1]] == [0.4]
 
 
-@pytest.mark.parametrize("line", [f"{IDS[0]},9,3,.5,.5", f"{IDS[0]},nan,3,.5,.5", "only"])
-def test_avspeech_names_the_line_that_is_none(tmp_path, line):
-    listing = text(tmp_path / "list.csv", f"{IDS[0]},1,3,.5,.5\n{line}\n")
-    with pytest.raises(BadSourceError, match=r"line 2: .* is not id,start,end,x,y"):
-        given([f"avspeech:{listing}"])
+@pytest.mark.parametrize(
+    "line", [f"{IDS[0]},9,3,.5,.5", f"{IDS[0]},nan,3,.5,.5", "only", f'"{IDS[0]},1,3,.5,.5']
+)
+def test_bad_lines_of_a_list_are_told_and_left_out(tmp_path, line):
+    good = f"{IDS[0]},1,3,.5,.5\n"
+    listing = text(tmp_path / "list.csv", f"# a remark\n{good}{line}\n{IDS[1]},1,3,.5,.5\n")
+    rows, notes = read(f"avspeech:{listing}")
+    assert len(rows) == 2 and "1 of 3 lines" in notes[0] and "line 3: [" in notes[0]
+    text(listing, good + f"{line}\n" * 5 + good.replace("1,3", "4,9") * 5)
+    _, notes = read(f"avspeech:{listing}")
+    assert "line 4: " in notes[0] and "line 5: " not in notes[0] and "and 2 more" in notes[0]
+    for content in (good + f"{line}\n" * 2, f"id,start,end,x,y\n{line}\n", "id,start,end,x,y\n"):
+        with pytest.raises(BadSourceError, match="id,start,end,x,y"):
+            given([f"avspeech:{text(listing, content)}"])
+
+
+def test_bad_lines_of_other_lists(tmp_path):
+    row = f"{IDS[0]},5,male speech,test\n"
+    rows, notes = read(f"vggsound:{text(tmp_path / 'v.csv', row + 'only,one' + chr(10))}")
+    assert len(rows) == 1 and "line 2: ['only', 'one']" in notes[0]
+    entry = {"id": "a", "start-time": 1, "end-time": 2, "url": "https://example.org/v.mp4"}
+    path = text(tmp_path / "clips.jsonl", json.dumps(entry) + "\n{half\n")
+    rows, notes = read(f"talkvid:{path}")
+    assert len(rows) == 1 and "1 entries cannot be used" in notes[0]
+    with pytest.raises(CorpusError, match="2 of 3 entries"):
+        read(f"talkvid:{text(path, path.read_text() + '[]' + chr(10))}")
+
+
+def test_downloads_lie_beside_a_list_and_not_below(tmp_path):
+    listing = text(tmp_path / "test.csv", f"{IDS[0]},1,3,.5,.5\n{IDS[1]},1,3,.5,.5\n")
+    media(tmp_path, f"{IDS[0]}.mp4", f"deep/{IDS[1]}.mp4")
+    (tmp_path / "deep" / "again").symlink_to(tmp_path)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    rows, notes = read(f"avspeech:{listing}")
+    assert [r.kind for r in rows] == ["file", "link"] and notes == []
 
 
 def test_talkvid_and_lists_of_its_form(tmp_path):
@@ -354,6 +386,16 @@ def test_a_wrong_place_is_told_with_what_was_expected_and_found(tmp_path, corpus
         catalogue.find(f"{corpus}:{tmp_path}")
     with pytest.raises(BadSourceError):
         given([f"{corpus}:"])
+
+
+def test_a_folder_without_shards_has_no_shards(tmp_path):
+    with pytest.raises(CorpusError, match="found no shards"):
+        catalogue.find(f"webdataset:{tmp_path}")
+
+
+def test_the_list_of_corpora_shows_what_each_needs():
+    told = CliRunner().invoke(main, ["corpora"]).stdout
+    assert all(corpus.needs in told for corpus in catalogue.CORPORA.values())
 
 
 def test_odd_names_and_hostile_ids(tmp_path, monkeypatch):

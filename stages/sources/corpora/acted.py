@@ -98,6 +98,7 @@ CREMA_D = Corpus(
     "trainers of talking heads; emotion as a label",
     read_crema_d,
     fits_crema_d,
+    media_licence="odbl",
 )
 RAVDESS = Corpus(
     "ravdess",
@@ -109,4 +110,5 @@ RAVDESS = Corpus(
     "trainers of talking heads; emotion as a label",
     read_ravdess,
     fits_ravdess,
+    media_licence="cc-by-nc-sa-4.0",
 )

@@ -177,4 +177,5 @@ GRID = Corpus(
     "SLTS, Vougioukas, Ephrat, Vid2Speech, VCA-GAN",
     read,
     fits,
+    media_licence="cc-by-4.0",
 )

@@ -108,6 +108,7 @@ LRS2 = Corpus(
     "Wav2Lip and its expert, VCA-GAN, SyncNet",
     read_lrs2,
     fits_lrs2,
+    media_licence="other",
 )
 LRS3 = Corpus(
     "lrs3",
@@ -119,4 +120,5 @@ LRS3 = Corpus(
     "Auto-AVSR, AV-HuBERT, VCA-GAN",
     read_lrs3,
     fits_lrs3,
+    media_licence="cc-by-nc-nd-4.0",
 )

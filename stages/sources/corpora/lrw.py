@@ -68,4 +68,5 @@ LRW = Corpus(
     "Lip2Speech, Speech2Vid, SyncNet",
     read,
     fits,
+    media_licence="other",
 )

@@ -59,7 +59,8 @@ def read_webdataset(place: Path, findings: Findings) -> None:
     if not findings.rows:
         raise CorpusError(
             f"{as_text(place)} is not laid out as webdataset: expected *.tar with samples such as "
-            f"000001.mp4 and 000001.json; found {len(tars)} shards without a video"
+            f"000001.mp4 and 000001.json; found "
+            + (f"{len(tars)} shards without a video" if tars else "no shards")
         )
 
 

@@ -27,6 +27,10 @@ MEMBER = "::"
 """Between a tar and what lies in it, in an address."""
 MOST_NAMED = 5
 """Names that a message gives."""
+BAD_SHOWN = 3
+"""Bad lines of a list that a message shows."""
+MOST_LETTERS = 100
+"""Of such a line."""
 
 
 class CorpusError(ValueError):
@@ -96,6 +100,9 @@ class Corpus:
     fits: Callable[[Path], str | None] = lambda path: None
     """The speaker if an absolute media path lies as in this corpus, empty where that tells none;
     None if it does not lie so."""
+    media_licence: str | None = None
+    """Of what its owners distribute, by the Hugging Face Hub's identifier; `other` where it has
+    none. None where each video has terms of its own."""
     makes: str = "videos"
     """videos | images"""
 
@@ -215,17 +222,43 @@ def id_of_link(link: str) -> str | None:
 
 
 def downloads_beside(listing: Path, findings: Findings) -> dict[str, list[Path]]:
-    """Media files below a list's folder by their stems and by all that a `_` in one ends: ids hold
-    `_` themselves."""
+    """Media files in a list's own folder by their stems and by all that a `_` in one ends: ids hold
+    `_` themselves. Folders in it are not entered: a list may lie in a home or a downloads folder.
+    """
     by: dict[str, list[Path]] = defaultdict(list)
-    found = walk.find_media(listing.parent)
-    findings.notes += found.notes
-    for path in found.files:
+    for path in walk.find_media(listing.parent, tree=walk.files_in(listing.parent)).files:
         if findings.skip is not None and findings.skip.resolve() in path.resolve().parents:
             continue
         for end in (len(path.stem), *(m.start() for m in re.finditer("_", path.stem))):
             by[path.stem[:end]].append(path)
     return by
+
+
+def judge_lines(
+    listing: Path, bad: Sequence[str], num_good: int, expected: str, findings: Findings
+) -> None:
+    """Tell of the `bad` lines of a list, each as `line 3: what it is`, which are left out.
+
+    Raises CorpusError where there is no good line, or more bad ones: then it is another list.
+    """
+    if not num_good and not bad:
+        raise CorpusError(f"{as_text(listing)} holds no line: expected {expected}")
+    if not bad:
+        return
+    more = len(bad) - BAD_SHOWN
+    shown = [*map(short, bad[:BAD_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
+    said = (
+        f"{len(bad)} of {len(bad) + num_good} lines of {as_text(listing)} are not {expected}: "
+        f"{'; '.join(shown)}"
+    )
+    if len(bad) > num_good:
+        raise CorpusError(f"{said}. Is it a list of {findings.corpus}? Mend it, or name another")
+    findings.notes.append(f"{said}. They are left out")
+
+
+def short(line: str) -> str:
+    """What a message shows of a line, which may be a whole file."""
+    return line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]}..."
 
 
 def place_of(text: str) -> Path:

@@ -14,12 +14,14 @@ from typing import Any
 from manifests.paths import as_text
 from manifests.plain_words import read_text
 from stages.sources.corpora.rows import (
+    BAD_SHOWN,
     Corpus,
     CorpusError,
     Findings,
     Row,
     id_of_link,
     in_words,
+    short,
     youtube_link,
 )
 
@@ -41,17 +43,23 @@ def read(place: Path, findings: Findings) -> None:
             f"{as_text(place)} is not laid out as talkvid: expected {EXPECTED}; found "
             f"{in_words(bad) or 'an empty list'}"
         )
+    if len(bad) > len(findings.rows):
+        raise CorpusError(
+            f"{len(bad)} of {len(bad) + len(findings.rows)} entries of {as_text(place)} are not "
+            f"{EXPECTED}: {'; '.join(map(short, bad[:BAD_SHOWN]))}. Is it a list of talkvid? Mend "
+            "it, or name another"
+        )
     if bad:
         findings.notes.append(f"{len(bad)} entries cannot be used: {in_words(bad)}")
 
 
-def _entries(place: Path) -> list[dict[str, Any]]:
+def _entries(place: Path) -> list[Any]:
     if not place.is_file():
         raise CorpusError(f"{as_text(place)} is no file: expected {EXPECTED}")
     text = read_text(place)
     try:
         found = (
-            [json.loads(line) for line in text.splitlines() if line.strip()]
+            [_entry(line) for line in text.splitlines() if line.strip()]
             if place.suffix == ".jsonl"
             else json.loads(text)
         )
@@ -60,7 +68,17 @@ def _entries(place: Path) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else [found]
 
 
-def _row(entry: dict[str, Any]) -> Row:
+def _entry(line: str) -> Any:
+    """An entry of a `.jsonl`; the line itself where it is no JSON, which `_row` refuses."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line
+
+
+def _row(entry: Any) -> Row:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{str(entry)[:60]!r} is no JSON object")
     info = entry.get("info") or {}
     link = str(info.get("Video Link") or entry.get("link") or entry["url"])
     start_s, end_s = float(entry["start-time"]), float(entry["end-time"])

@@ -127,4 +127,5 @@ TCD_TIMIT = Corpus(
     "SLTS, Ephrat, Vougioukas",
     read,
     fits,
+    media_licence="other",
 )

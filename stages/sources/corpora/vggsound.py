@@ -21,31 +21,31 @@ from stages.sources.corpora.rows import (
     Row,
     downloads_beside,
     file_row,
+    judge_lines,
     youtube_link,
 )
 
-EXPECTED = "id,start,label,train or test in each line"
+EXPECTED = "id,start,label,train or test"
 LENGTH_S = 10.0
 PARTS = frozenset({"train", "val", "test"})
 
 
 def read(place: Path, findings: Findings) -> None:
-    """Rows of a list, in its order. Raises CorpusError, naming the line."""
+    """Rows of a list, in its order. Bad lines are told; raises CorpusError where most are."""
     listing = place / "vggsound.csv" if place.is_dir() else place
     if not listing.is_file():
         raise CorpusError(f"{as_text(listing)} does not exist: expected a list of {EXPECTED}")
     there = downloads_beside(listing, findings)
-    for number, line in enumerate(lines_of(listing), 1):
+    bad: list[str] = []
+    for place_in_list, (number, line) in enumerate(lines_of(listing)):
         try:
             video, start_s, part = line[0].lstrip("'").strip(), float(line[1]), line[3].strip()
             if not (0 <= start_s < math.inf and part in PARTS and YOUTUBE_ID.fullmatch(video)):
                 raise ValueError
         except (IndexError, ValueError):
-            if number == 1 and not any(YOUTUBE_ID.fullmatch(word) for word in line[:1]):
-                continue  # a header
-            raise CorpusError(
-                f"{as_text(listing)}, line {number}: {line!r} is not {EXPECTED}"
-            ) from None
+            if place_in_list or any(YOUTUBE_ID.fullmatch(word) for word in line[:1]):
+                bad.append(f"line {number}: {line!r}")  # else a header
+            continue
         name = f"{video}_{round(start_s):06d}"
         cut = next((p for p in there.get(video, []) if p.stem == name), None)
         if cut is not None:
@@ -58,6 +58,7 @@ def read(place: Path, findings: Findings) -> None:
             if whole is not None
             else Row(youtube_link(video), "link", name, **span)
         )
+    judge_lines(listing, bad, len(findings.rows), EXPECTED, findings)
 
 
 VGGSOUND = Corpus(

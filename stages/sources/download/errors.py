@@ -210,6 +210,21 @@ def reject_or_raise(error: Exception) -> Reject:
     raise TransientError(f"{kind}: {_plain(error)}") from error
 
 
+def cause_of(error: BaseException) -> str:
+    """What went wrong in the words of its own cause: the system's (`Name or service not known`),
+    else the site's, without its name, the video's id, and what it was caused by."""
+    from yt_dlp.utils import ExtractorError
+
+    links = list(chain(error))
+    for one in links:
+        if isinstance(one, OSError) and one.strerror:
+            return str(one.strerror)
+    told = next((one for one in links if isinstance(one, ExtractorError)), None)
+    text = _plain_text(told.orig_msg if told else str(error))
+    text = re.sub(r"^\[[^\]]*\] (?:\S+: )?| \(caused by .*", "", text, flags=re.DOTALL)
+    return text.partition("\n")[0][:120] or type(error).__name__
+
+
 def _plain_text(message: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", message).removeprefix("ERROR: ").strip()
 
