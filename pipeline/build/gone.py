@@ -111,6 +111,15 @@ def begun(work: Path) -> Gone | None:
     return Gone(**fields)
 
 
+def refuse_stopped(root: Path) -> None:
+    """Raises ValueError where a removal was stopped: what is copied now may hold what was to go."""
+    if (root / "work" / JOURNAL).exists():
+        raise ValueError(
+            f"a removal of {root} was stopped ({root / 'work' / JOURNAL}); `yld remove {root}` "
+            "completes it"
+        )
+
+
 def gone_of(
     corpus: Corpus, requests: Iterable[str], sources: Iterable[str], videos: Iterable[str]
 ) -> Gone:

@@ -34,6 +34,7 @@ from pipeline.export.whole import export_whole
 from pipeline.run.entry import Entry, Result
 from pipeline.run.ledger import Ledger
 from pipeline.run.left_out import without
+from pipeline.storage import made
 from pipeline.storage import removed as record
 from pipeline.storage.lock import CorpusBusyError, CorpusLock
 from pipeline.storage.work_files import WorkFiles
@@ -277,6 +278,21 @@ def test_marks_and_exports_are_thought_of(built, corpus, tmp_path):
         f"yld clean {tmp_path / 'e'} --yes && yld export {corpus} --as huggingface "
         f"--out {tmp_path / 'e'}"
     ]
+
+
+def test_an_export_that_does_not_say_what_it_holds_is_named(built, corpus, tmp_path):
+    """Names of some forms tell the speaker alone; one that says, and has others, is not named."""
+    gone, wanted = built.shown[3], Wanted(videos=[built.shown[3].video_id])
+    for name, told in (
+        ("has", {"videos": [gone.video_id]}),
+        ("has-not", {"videos": ["other"]}),
+        ("untold", {}),
+    ):
+        (tmp_path / name / "data").mkdir(parents=True)
+        (tmp_path / name / "export.json").write_text(json.dumps({"form": "synctalk"} | told))
+        made.note(corpus, tmp_path / name, "export", as_="synctalk")
+    named = remove(corpus, wanted, dry_run=True).again
+    assert [c.rpartition("/")[2] for c in named] == ["has", "untold"]
 
 
 def test_the_commands_words_and_the_dry_run(built, corpus):
