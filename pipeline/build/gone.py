@@ -51,6 +51,8 @@ class Gone:
     """Published ones."""
     files: frozenset[str] = frozenset()
     """Side files that the ledger names, below `work`."""
+    asked: frozenset[str] = frozenset()
+    """What the command line named: the same command may come again once it was stopped."""
     status: list[dict[str, Any]] = field(default_factory=list)
     """What the funnel tells afterwards."""
 

@@ -27,6 +27,7 @@ from manifests.shards import (
     read_samples,
     write_samples,
 )
+from pipeline.build.gone import refuse_stopped
 from pipeline.corpus.packing import Packed, Packing, card, in_order
 from pipeline.run.steps import Steps
 from pipeline.storage import made
@@ -51,6 +52,7 @@ def repack(root: Path, out: Path, packing: Packing) -> Packed:
     if first is not None and FRAMES_FACTS in first.members:
         raise ValueError(f"{root} was repacked itself; name the corpus that it was made from")
     tables = _tables(root)
+    refuse_stopped(root)
     own = claim(out, "repack", [RECIPE, SEAL, CARD])
     made.note(root, out, "shards repack", **dataclasses.asdict(packing))
     with CorpusLock(out / "work"):
