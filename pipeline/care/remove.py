@@ -34,6 +34,8 @@ class Told:
     """Media of the user's that yld does not touch."""
     traces: list[tuple[str, str]] = field(default_factory=list)
     """What still stands in the folder: file, and what was found in it."""
+    links: dict[str, list[str]] = field(default_factory=dict)
+    """Words among the traces that links which stay have too, and these."""
     again: list[str] = field(default_factory=list)
     """Commands for what was made of the corpus elsewhere and holds it still."""
 
@@ -77,8 +79,22 @@ def remove(
             if files.address is not None:
                 mirror.push(root, files)
             told.traces = traces(root, {n for gone in every for n in needles(gone)})
+            told.links = _links(root, {word for _, word in told.traces})
         told.again = _again(root, every)
     return told
+
+
+def _links(root: Path, words: set[str]) -> dict[str, list[str]]:
+    """Requests and sources that stay and have one of `words` in their address, title or another
+    column: perhaps the same video elsewhere, of which nothing came in."""
+    corpus, found = Corpus(root), dict[str, list[str]]()
+    for row in (r for t in ("requests", "expanded", "sources") for r in corpus.rows(t)):
+        texts = [v for v in row.values() if isinstance(v, str)]
+        for word in sorted(words):
+            known = found.setdefault(word, [])
+            if row["address"] not in known and any(word in text for text in texts):
+                known.append(row["address"])
+    return {word: known for word, known in found.items() if known}
 
 
 def _open(root: Path, files: WorkFiles) -> None:

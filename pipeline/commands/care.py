@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def remove(
         _tell_plan(told, as_json, is_done=True)
     elif not wanted and told.was is None:
         raise click.UsageError("name what goes: --video, --speaker, --source or --like")
-    _tell_rest(told)
+    _tell_rest(told, corpus.folder)
 
 
 def _confirmed() -> bool:
@@ -117,6 +118,7 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
             "matches": [vars(m) | {"is_same": m.is_same} for m in chosen.matches],
             "alike": [list(row) for row in chosen.alike],
             "traces": [list(row) for row in told.traces],
+            "links": told.links,
             "own_files": told.own_files,
             "make_again": told.again,
         }
@@ -151,9 +153,8 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
         click.echo(f"stays, and looks like {near}: {name} (distance {distance}); the same person?")
     if told.own_files:
         shown = ", ".join(told.own_files[:3]) + (", ..." if len(told.own_files) > 3 else "")
-        click.echo(
-            f"{counted(len(told.own_files), 'file', are=True)} of your own and not touched: {shown}"
-        )
+        files = counted(len(told.own_files), "file", are=True)
+        click.echo(f"{files} of your own and not touched: {shown}")
     _tell_again(told, is_done)
 
 
@@ -169,14 +170,23 @@ def _tell_again(told, is_done: bool) -> None:
             click.echo(f"to do afterwards, for what holds it still: {command}")
 
 
-def _tell_rest(told) -> None:
+def _tell_rest(told, root: Path) -> None:
     for command in told.again:
         click.echo(f"for what holds it still: {command}", err=True)
     for name, found in told.traces[:SHOWN]:
         click.echo(f"yld: {name} still holds {found!r}", err=True)
     if told.traces:
         left = counted(len(told.traces), "trace", are=True)
-        click.echo(f"{left} left; look at these files", err=True)
+        for link in dict.fromkeys(link for links in told.links.values() for link in links):
+            words = [repr(word) for word, links in told.links.items() if link in links]
+            command = f"yld remove {shlex.quote(str(root))} --source {shlex.quote(link)}"
+            click.echo(
+                f"{' and '.join(words[:3])} stands in what is known of {link}, which was not asked "
+                f"for; where it is the same: {command}",
+                err=True,
+            )
+        others = any(word not in told.links for _, word in told.traces)
+        click.echo(f"{left} left{'; look at these files' if others else ''}", err=True)
         sys.exit(EXIT_FAILED)
     if told.was is not None or (told.chosen is not None and told.chosen.gone):
         click.echo("nothing of it is found in the corpus's files; the seals are new", err=True)

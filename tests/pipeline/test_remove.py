@@ -19,6 +19,8 @@ from click.testing import CliRunner
 
 from manifests import records as rec
 from manifests.corpus import Corpus, NotACorpusError
+from manifests.files import write_atomic
+from manifests.schema import write_table
 from manifests.shards import read_samples
 from pipeline.build import staying_out, taking_out
 from pipeline.build.gone import JOURNAL, begun
@@ -323,6 +325,27 @@ def test_an_export_that_does_not_say_what_it_holds_is_named(built, corpus, tmp_p
         made.note(corpus, tmp_path / name, "export", as_="synctalk")
     named = remove(corpus, wanted, dry_run=True).again
     assert [c.rpartition("/")[2] for c in named] == ["has", "untold"]
+
+
+def test_traces_of_another_link_name_it_and_its_removal(built, tmp_path):
+    """The same file elsewhere, of which nothing came in, has the name in its address."""
+    shown = [*people(3, 1), Shown("speech.mp4", 5, folder="https://one.example/")]
+    made = Tended(tmp_path / "corpus", shown, FEW_SHARDS)
+    link = "https://two.example/speech.mp4?again"
+    asked = json.loads((made.work / "requests.json").read_text())
+    other = {**asked[0], "request_id": "rother", "address": link}
+    made.entries["expand"]["rother"] = Entry("expand", "rother", "k", [])
+    write_atomic(made.work / "requests.json", json.dumps([*asked, other]))
+    made.publish()
+    path = made.root / "manifests/requests/part-000000.parquet"
+    rows = [rec.Request(**row) for row in Corpus(made.root).rows("requests")]
+    if all(row.address != link for row in rows):
+        write_table(path, rec.Request, [*rows, rec.Request(**other)])
+    told = CliRunner().invoke(main, ["remove", str(made.root), "--video", shown[-1].video_id])
+    assert told.exit_code == 1 and "look at these files" not in told.output, told.output
+    assert f"yld remove {made.root} --source '{link}'" in told.output
+    rest = CliRunner().invoke(main, ["remove", str(made.root), "--source", link])
+    assert rest.exit_code == 0, rest.output
 
 
 def test_the_commands_words_and_the_dry_run(built, corpus):
