@@ -74,9 +74,9 @@ def test_a_removal_from_one_names_the_other(two, tmp_path):
     merge(a, b, c)
     gone = Wanted(videos=[BOTH.video_id])
     remedy = f"yld remove {c} --video {BOTH.video_id}"
-    assert remove(a, gone).again == remove(b, gone, dry_run=True).again == [remedy]
+    assert remedy in remove(a, gone).again and remedy in remove(b, gone, dry_run=True).again
     remove(c, gone)
-    assert remove(b, gone).again == []
+    assert remedy not in remove(b, gone).again
 
 
 def test_persons_are_known_again_and_in_one_part(two, merged):
