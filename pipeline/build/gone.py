@@ -17,8 +17,8 @@ from typing import Any
 from manifests.corpus import Corpus
 from manifests.files import write_atomic
 from manifests.plain_words import read_json
+from pipeline.storage.removing import JOURNAL
 
-JOURNAL = "removing.json"
 ID_COLUMNS = (
     "request_id",
     "source_id",
@@ -111,15 +111,6 @@ def begun(work: Path) -> Gone | None:
         for name, v in told.items()
     }
     return Gone(**fields)
-
-
-def refuse_stopped(root: Path) -> None:
-    """Raises ValueError where a removal was stopped: what is copied now may hold what was to go."""
-    if (root / "work" / JOURNAL).exists():
-        raise ValueError(
-            f"a removal of {root} was stopped ({root / 'work' / JOURNAL}); `yld remove {root}` "
-            "completes it"
-        )
 
 
 def gone_of(

@@ -27,12 +27,12 @@ from manifests.shards import (
     read_samples,
     write_samples,
 )
-from pipeline.build.gone import refuse_stopped
 from pipeline.corpus.packing import Packed, Packing, card, in_order
 from pipeline.run.steps import Steps
 from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
+from pipeline.storage.removing import refuse_stopped
 from training.data.samples import ALL, shards_of_split
 
 RECIPE, SEAL, CARD = "repack.json", "SHA256SUMS", "README.md"

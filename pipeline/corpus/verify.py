@@ -20,9 +20,9 @@ from manifests.ids import GRAMMAR
 from manifests.plain_words import sentence as plain
 from manifests.schema import LATER
 from manifests.shards import SampleError, SampleIndex, ShardSample
-from pipeline.build.gone import JOURNAL
 from pipeline.corpus import checksums
 from pipeline.run.steps import Steps
+from pipeline.storage.removing import JOURNAL
 
 
 def verify(root: Path) -> list[dict[str, str]]:

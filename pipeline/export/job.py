@@ -19,13 +19,13 @@ from pathlib import Path
 from manifests.corpus import Corpus, NotACorpusError, shards_of
 from manifests.files import sha256_of
 from manifests.shards import ShardError, read_samples
-from pipeline.build.gone import refuse_stopped
 from pipeline.export.clip import Clip
 from pipeline.export.form import Form, LeftOut, Options
 from pipeline.export.forms import form_of
 from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claimed, refuse_inside
+from pipeline.storage.removing import refuse_stopped
 
 FACTS, LEFT_OUT = "export.json", "left_out.csv"
 VIDEOS = "videos"

@@ -11,12 +11,12 @@ from manifests.corpus import Corpus, shards_of
 from manifests.description.croissant import TABLES
 from manifests.files import atomic_path
 from manifests.shards import SampleIndex, ShardError
-from pipeline.build.gone import refuse_stopped
 from pipeline.export.hub import Hub
 from pipeline.export.job import FACTS, Exported
 from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claimed, refuse_inside
+from pipeline.storage.removing import refuse_stopped
 
 CARD, DESCRIPTION = "README.md", "dataset.json"
 

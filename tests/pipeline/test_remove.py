@@ -23,7 +23,7 @@ from manifests.files import write_atomic
 from manifests.schema import write_table
 from manifests.shards import read_samples
 from pipeline.build import staying_out, taking_out
-from pipeline.build.gone import JOURNAL, begun
+from pipeline.build.gone import begun
 from pipeline.care.likeness import embedding_of
 from pipeline.care.remove import needles, remove
 from pipeline.care.targets import TargetError, Wanted, choose
@@ -39,6 +39,7 @@ from pipeline.run.left_out import without
 from pipeline.storage import made, own_folder
 from pipeline.storage import removed as record
 from pipeline.storage.lock import CorpusBusyError, CorpusLock
+from pipeline.storage.removing import JOURNAL
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import ShardsConfig
 from stages.sources.arguments import Given
