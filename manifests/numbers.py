@@ -10,6 +10,13 @@ def number(value: float, digits: int = 0, signed: bool = False) -> str:
     return text.lstrip("+-") if float(text) == 0 else text
 
 
+def counted(count: int, noun: str, are: bool = False) -> str:
+    """`1 clip`, `2 clips`; with `are`: `1 clip is`, `2 clips are`."""
+    is_one = count == 1
+    verb = (" is" if is_one else " are") if are else ""
+    return f"{count} {noun}{'' if is_one else 's'}{verb}"
+
+
 def signed_ms(value: float, digits: int = 0) -> str:
     """A lag: `+40 ms`, `-8 ms`, `0 ms`."""
     return f"{number(value, digits, signed=True)} ms"

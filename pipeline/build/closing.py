@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from manifests.numbers import counted
 from pipeline.run.progress import clock
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def closing(outcome: Outcome, place: str) -> Iterator[str]:
     it."""
     clips, videos = outcome.num_samples, outcome.num_videos
     yield (
-        f"{_counted(clips, 'clip')} of {_counted(videos, 'video')} in {clock(outcome.seconds)}"
+        f"{counted(clips, 'clip')} of {counted(videos, 'video')} in {clock(outcome.seconds)}"
         if clips
         else f"no source gave a clip (after {clock(outcome.seconds)})"
     )
@@ -26,7 +27,3 @@ def closing(outcome: Outcome, place: str) -> Iterator[str]:
     if outcome.report is not None and clips:
         yield f"to look at: {outcome.report}"
     yield f"next: yld status {place} --why" if outcome.why else f"next: yld verify {place}"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"

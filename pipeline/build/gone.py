@@ -17,8 +17,8 @@ from typing import Any
 from manifests.corpus import Corpus
 from manifests.files import write_atomic
 from manifests.plain_words import read_json
+from pipeline.storage.removing import JOURNAL
 
-JOURNAL = "removing.json"
 ID_COLUMNS = (
     "request_id",
     "source_id",
@@ -51,6 +51,8 @@ class Gone:
     """Published ones."""
     files: frozenset[str] = frozenset()
     """Side files that the ledger names, below `work`."""
+    asked: frozenset[str] = frozenset()
+    """What the command line named: the same command may come again once it was stopped."""
     status: list[dict[str, Any]] = field(default_factory=list)
     """What the funnel tells afterwards."""
 

@@ -25,7 +25,7 @@ from manifests.shards import SampleIndex, index_name, read_samples, write_sample
 from manifests.splits import EmptySplitError
 from manifests.splits import describe as describe_splits
 from pipeline.build.described import Told, describe
-from pipeline.build.gone import JOURNAL, Gone, begun
+from pipeline.build.gone import Gone, begun
 from pipeline.build.published import read as read_published
 from pipeline.build.published import write as write_published
 from pipeline.build.rebuilt import FILE as REBUILT
@@ -34,6 +34,7 @@ from pipeline.run.entry import decode
 from pipeline.run.steps import Steps
 from pipeline.storage import removed as record
 from pipeline.storage.own_folder import OwnFolder, claim
+from pipeline.storage.removing import JOURNAL
 from pipeline.storage.work_files import WorkFiles
 
 STATUS = "status.json"

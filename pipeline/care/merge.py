@@ -37,6 +37,7 @@ from pipeline.care.sides import (
     refuse_other_settings,
     side_of,
 )
+from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import claim, fixed_names, refuse_inside
 
@@ -60,6 +61,8 @@ def merge(first: Path, second: Path, out: Path, *, anew: bool = False) -> Merged
     claim(out, "corpus", fixed_names())
     with CorpusLock(out / "work"):
         write_atomic(out / "work" / JOURNAL, json.dumps([str(first), str(second)]))
+        for one in (first, second):
+            made.note(one, out, "merge")
         (out / "work" / "published.json").unlink(missing_ok=True)
         merge_work(a, b, out / "work")
         _publish(a, b, out, done, anew=anew)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,27 @@ class Wanted:
 
     def __bool__(self) -> bool:
         return bool(self.videos or self.speakers or self.sources or self.photos)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """All that is named, each with what it is."""
+        kinds = ("videos", "speakers", "sources", "photos")
+        return frozenset(f"{kind} {name}" for kind in kinds for name in getattr(self, kind))
+
+    def but(self, gone: Gone) -> Wanted:
+        """The same without what a removal took out that was asked for so, or by another name."""
+
+        def left(kind: str, known: frozenset[str]) -> list[str]:
+            names = getattr(self, kind)
+            return [n for n in names if n not in known and f"{kind} {n}" not in gone.asked]
+
+        return replace(
+            self,
+            videos=left("videos", gone.videos),
+            speakers=left("speakers", frozenset()),
+            sources=left("sources", gone.addresses | gone.sources),
+            photos=left("photos", frozenset()),
+        )
 
 
 @dataclass

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
+from manifests.numbers import counted
 from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
 from pipeline.run.tables import fitting
 
@@ -61,18 +63,18 @@ def remove(
     if wanted and (dry_run or asks):
         told = run(corpus.folder, wanted, corpus.files, dry_run=True)
         _tell_plan(told, as_json, is_done=False)
-        if dry_run or told.chosen is None or not told.chosen.gone:
+        if dry_run or (told.was is None and not (told.chosen and told.chosen.gone)):
             return
-        if not _confirmed():
+        if told.chosen and told.chosen.gone and not _confirmed():
             raise click.Abort
     told = run(corpus.folder, wanted, corpus.files)
-    if told.was_completed:
-        click.echo("a removal that had been stopped was completed", err=True)
-    if told.chosen is not None and not asks:
+    if told.was is not None:
+        click.echo(f"a removal that had been stopped was completed: {_sizes(told.was)}", err=True)
+    if (wanted or told.was is not None) and not asks:
         _tell_plan(told, as_json, is_done=True)
-    elif not wanted and not told.was_completed:
+    elif not wanted and told.was is None:
         raise click.UsageError("name what goes: --video, --speaker, --source or --like")
-    _tell_rest(told)
+    _tell_rest(told, corpus.folder)
 
 
 def _confirmed() -> bool:
@@ -86,7 +88,14 @@ def _confirmed() -> bool:
 
 
 def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
-    chosen = told.chosen
+    from pipeline.build.gone import Gone
+    from pipeline.care.targets import Chosen
+
+    if told.was is not None and not is_done:
+        click.echo(
+            f"a removal was stopped; the next one completes it first: {_sizes(told.was)}", err=True
+        )
+    chosen = told.chosen or Chosen(Gone())
     gone = chosen.gone
     counts = {
         "videos": len(gone.videos),
@@ -98,15 +107,25 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
         "faces_remembered": len(chosen.faces),
         "is_done": is_done,
     }
+    if told.was is not None:
+        counts["completed"] = {
+            "videos": len(told.was.videos),
+            "sources": len(told.was.sources),
+            "clips": told.was.clips,
+        }
     if as_json:
         more = {
             "matches": [vars(m) | {"is_same": m.is_same} for m in chosen.matches],
             "alike": [list(row) for row in chosen.alike],
             "traces": [list(row) for row in told.traces],
+            "links": told.links,
             "own_files": told.own_files,
             "make_again": told.again,
         }
         emit([counts | more], [], as_json)
+        return
+    if told.chosen is None:
+        _tell_again(told, is_done)
         return
     if chosen.matches:
         rows = [
@@ -126,10 +145,7 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
     if not gone:
         click.echo("nothing in the corpus is like it" if chosen.matches else "nothing was found")
         return
-    click.echo(
-        f"{verb}: {len(gone.videos)} videos of {len(gone.sources)} sources with {gone.clips} "
-        f"clips, which {'stood' if is_done else 'stand'} in {len(told.shards)} shards"
-    )
+    click.echo(f"{verb}: {_sizes(gone)}, in {counted(len(told.shards), 'shard')}")
     if chosen.others:
         whose = ", ".join(f"{n} of {who}" for who, n in sorted(chosen.others.items())[:SHOWN])
         click.echo(f"clips of others in these videos go with them: {whose}")
@@ -137,21 +153,42 @@ def _tell_plan(told, as_json: bool, *, is_done: bool) -> None:
         click.echo(f"stays, and looks like {near}: {name} (distance {distance}); the same person?")
     if told.own_files:
         shown = ", ".join(told.own_files[:3]) + (", ..." if len(told.own_files) > 3 else "")
-        click.echo(f"{len(told.own_files)} files of your own are not touched: {shown}")
+        files = counted(len(told.own_files), "file", are=True)
+        click.echo(f"{files} of your own and not touched: {shown}")
+    _tell_again(told, is_done)
+
+
+def _sizes(gone) -> str:
+    videos, sources = counted(len(gone.videos), "video"), counted(len(gone.sources), "source")
+    return f"{videos} of {sources} with {counted(gone.clips, 'clip')}"
+
+
+def _tell_again(told, is_done: bool) -> None:
+    """Before it is done; afterwards `_tell_rest` does."""
     if not is_done:
         for command in told.again:
-            click.echo(f"to be made again afterwards: {command}")
+            click.echo(f"to do afterwards, for what holds it still: {command}")
 
 
-def _tell_rest(told) -> None:
+def _tell_rest(told, root: Path) -> None:
     for command in told.again:
-        click.echo(f"make again what holds it still: {command}", err=True)
+        click.echo(f"for what holds it still: {command}", err=True)
     for name, found in told.traces[:SHOWN]:
         click.echo(f"yld: {name} still holds {found!r}", err=True)
     if told.traces:
-        click.echo(f"{len(told.traces)} traces are left; look at these files", err=True)
+        left = counted(len(told.traces), "trace", are=True)
+        for link in dict.fromkeys(link for links in told.links.values() for link in links):
+            words = [repr(word) for word, links in told.links.items() if link in links]
+            command = f"yld remove {shlex.quote(str(root))} --source {shlex.quote(link)}"
+            click.echo(
+                f"{' and '.join(words[:3])} stands in what is known of {link}, which was not asked "
+                f"for; where it is the same: {command}",
+                err=True,
+            )
+        others = any(word not in told.links for _, word in told.traces)
+        click.echo(f"{left} left{'; look at these files' if others else ''}", err=True)
         sys.exit(EXIT_FAILED)
-    if told.chosen is not None and told.chosen.gone:
+    if told.was is not None or (told.chosen is not None and told.chosen.gone):
         click.echo("nothing of it is found in the corpus's files; the seals are new", err=True)
 
 
@@ -182,18 +219,20 @@ def merge(first, second, out, splits, as_json) -> None:
     if as_json:
         emit([vars(done) | {"moved": moved}], [], as_json)
         return
-    click.echo(f"{done.clips[0]} clips of A and {done.clips[1]} of B. {done.sentence}")
+    click.echo(f"{counted(done.clips[0], 'clip')} of A and {done.clips[1]} of B. {done.sentence}")
     if done.twice:
-        click.echo(f"{done.twice} videos are in both: A's clips of them are taken")
+        click.echo(f"{counted(done.twice, 'video', are=True)} in both: A's clips are taken")
     if done.kept_out:
-        click.echo(f"{done.kept_out} videos stay out: one of the two had removed them")
+        kept = counted(done.kept_out, "video", are=True)
+        click.echo(f"{kept} kept out, as one of the two had it removed")
     for title, rows in (("the same person", done.joined), ("alike, named differently", done.alike)):
         for name, known, ratio in rows[:SHOWN]:
             click.echo(f"{title}: {name} of B is {known} of A ({ratio:.2f} of the limit)")
         if len(rows) > SHOWN:
             click.echo(f"and {len(rows) - SHOWN} more (--json)")
     for row in moved:
-        click.echo(f"{row['clips']} clips that were {row['was']} are {row['is']} now")
+        moves = counted(row["clips"], "clip", are=True)
+        click.echo(f"{moves} {row['is']} now, not {row['was']} as before")
 
 
 @click.command()
@@ -224,12 +263,12 @@ def dedup(corpora, reject, check, everything, as_json) -> None:
         click.echo(f"yld: {line}", err=True)
     if found.not_compared:
         click.echo(f"yld: no persons were compared: {found.not_compared}", err=True)
-    told = f"{found.num_clips} clips: {len(found.pairs)} pairs are the same, {leaks} of them leak"
+    same = counted(len(found.pairs), "pair", are=True)
+    told = f"{counted(found.num_clips, 'clip')}: {same} the same, {leaks} of them leaking"
     click.echo(told, err=True)
     if found.rejected:
-        click.echo(
-            f"{len(found.rejected)} clips are marked; the next build leaves them out", err=True
-        )
+        marked = counted(len(found.rejected), "clip", are=True)
+        click.echo(f"{marked} marked for the next build to leave out", err=True)
     if check and leaks:
         sys.exit(EXIT_FAILED)
 

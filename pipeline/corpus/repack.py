@@ -32,6 +32,7 @@ from pipeline.run.steps import Steps
 from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
 from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
+from pipeline.storage.removing import refuse_stopped
 from training.data.samples import ALL, shards_of_split
 
 RECIPE, SEAL, CARD = "repack.json", "SHA256SUMS", "README.md"
@@ -51,6 +52,7 @@ def repack(root: Path, out: Path, packing: Packing) -> Packed:
     if first is not None and FRAMES_FACTS in first.members:
         raise ValueError(f"{root} was repacked itself; name the corpus that it was made from")
     tables = _tables(root)
+    refuse_stopped(root)
     own = claim(out, "repack", [RECIPE, SEAL, CARD])
     made.note(root, out, "shards repack", **dataclasses.asdict(packing))
     with CorpusLock(out / "work"):

@@ -22,6 +22,7 @@ from manifests.schema import LATER
 from manifests.shards import SampleError, SampleIndex, ShardSample
 from pipeline.corpus import checksums
 from pipeline.run.steps import Steps
+from pipeline.storage.removing import JOURNAL
 
 
 def verify(root: Path) -> list[dict[str, str]]:
@@ -39,6 +40,8 @@ def verify(root: Path) -> list[dict[str, str]]:
             say(where, f"cannot be checked: {plain(error)}")
             return None
 
+    if (root / "work" / JOURNAL).exists():
+        say(f"work/{JOURNAL}", f"a removal was stopped; `yld remove {root}` completes it")
     checksums.check(root, "", say)
     checksums.check(root / "manifests", "manifests", say)
     attempt("manifests/status.json", lambda: _status(corpus, say))

@@ -51,6 +51,11 @@ class Form:
         """Contents by name. Raises LeftOut."""
         raise NotImplementedError
 
+    def kept(self, clips: set[str]) -> set[str]:
+        """Which of the clips that have a place, by their keys, are in what is written in the
+        end."""
+        return clips
+
     def lists(self) -> dict[str, bytes]:
         """Lists of all clips that `files` was given and did not leave out."""
         return {}

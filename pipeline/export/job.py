@@ -2,7 +2,7 @@
 
 Written shard by shard. A run that was stopped goes on with the shards that are not done; another
 form, other options or a corpus that changed need a folder of their own. `export.json` says what
-was exported, and `left_out.csv` which clips were not, and why.
+was exported and of which videos, and `left_out.csv` which clips were not, and why.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from manifests.corpus import Corpus, NotACorpusError, shards_of
@@ -23,9 +24,13 @@ from pipeline.export.form import Form, LeftOut, Options
 from pipeline.export.forms import form_of
 from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
-from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
+from pipeline.storage.own_folder import OwnFolder, claimed, refuse_inside
+from pipeline.storage.removing import refuse_stopped
 
 FACTS, LEFT_OUT = "export.json", "left_out.csv"
+VIDEOS = "videos"
+"""In `export.json` of a finished export: ids of the videos it holds, which names in some forms do
+not tell."""
 
 
 @dataclass
@@ -62,10 +67,11 @@ def export(
     clip at all; NotOursError and FileInTheWayError, with nothing changed, for what is another's.
     """
     refuse_inside(root, out)
+    refuse_stopped(root)
     shards = shards_of(root)
-    own = claim(out, "export", [FACTS, LEFT_OUT])
-    made.note(root, out, "export", as_=name, tokenizer=tokenizer, units=units)
-    with CorpusLock(out / "work"):
+    note = partial(made.note, root, out, "export", as_=name, tokenizer=tokenizer, units=units)
+    with claimed(out, "export") as own, CorpusLock(out / "work"):
+        own.refuse_foreign([FACTS, LEFT_OUT])
         tables, work = _tables(root)
         options = Options(str(out.resolve()), tokenizer, units, tables, work)
         facts = {
@@ -74,7 +80,7 @@ def export(
             "root": options.root,
             "shards": {s.relative_to(root).as_posix(): sha256_of(s) for s in shards},
         }
-        return _Run(root, own, form_of(name)(options), facts).run(shards)
+        return _Run(root, own, form_of(name)(options), facts, note).run(shards)
 
 
 def _tables(root: Path) -> tuple[dict[str, list[dict]], Path | None]:
@@ -86,9 +92,16 @@ def _tables(root: Path) -> tuple[dict[str, list[dict]], Path | None]:
 
 
 class _Run:
-    def __init__(self, root: Path, own: OwnFolder, form: Form, facts: dict) -> None:
+    def __init__(
+        self, root: Path, own: OwnFolder, form: Form, facts: dict, note: Callable[[], None]
+    ) -> None:
         self.root, self.own, self.form, self.facts = root, own, form, facts
+        self.note = note
+        """Called before the first clip is written: what was refused is not made of the corpus, and
+        what was stopped holds some of it."""
         self.done = Exported(form.name)
+        self.videos: dict[str, str] = {}
+        """Of clips that have a place, by their keys."""
 
     def run(self, shards: list[Path]) -> Exported:
         self._refuse_another()
@@ -96,6 +109,7 @@ class _Run:
             print(f"yld: {shard.name} ({number + 1} of {len(shards)})", file=sys.stderr)
             self._shard(shard)
         if not self.done.clips:
+            self.own.remove([FACTS])
             reasons = sorted({why for _, why in self.done.left_out})
             raise ValueError(
                 f"no clip of {self.root} has a place in {self.form.name}: "
@@ -103,7 +117,9 @@ class _Run:
                 + (f". {self.form.remedy}" if reasons and self.form.remedy else "")
             )
         self._write(self.form.lists())
-        told = {FACTS: json.dumps(self.facts | self.done.summary(), indent=1).encode() + b"\n"}
+        videos = sorted({self.videos[key] for key in self.form.kept(set(self.videos))})
+        facts = self.facts | self.done.summary() | {VIDEOS: videos}
+        told = {FACTS: json.dumps(facts, indent=1).encode() + b"\n"}
         self._write(told | {LEFT_OUT: _csv(self.done.left_out)})
         return self.done
 
@@ -130,7 +146,10 @@ class _Run:
             except ShardError as error:
                 self.done.left_out.append((clip.sample.key, f"damaged: {error}"))
                 continue
+            if not self.done.clips:
+                self.note()
             self.done.clips += 1
+            self.videos[clip.sample.key] = str(clip.facts.get("video_id") or "")
         self._write(made)
 
     def _clips(self, shard: Path) -> Iterator[Clip]:

@@ -110,6 +110,9 @@ class SyncTalk(Form):
             self._longest[clip.speaker] = clip
         return {}
 
+    def kept(self, clips: set[str]) -> set[str]:
+        return {best.sample.key for best in self._longest.values()}
+
     def lists(self) -> dict[str, bytes]:
         made = {}
         for speaker, clip in sorted(self._longest.items()):

@@ -15,7 +15,8 @@ from pipeline.export.hub import Hub
 from pipeline.export.job import FACTS, Exported
 from pipeline.storage import made
 from pipeline.storage.lock import CorpusLock
-from pipeline.storage.own_folder import OwnFolder, claim, refuse_inside
+from pipeline.storage.own_folder import OwnFolder, claimed, refuse_inside
+from pipeline.storage.removing import refuse_stopped
 
 CARD, DESCRIPTION = "README.md", "dataset.json"
 
@@ -23,6 +24,7 @@ CARD, DESCRIPTION = "README.md", "dataset.json"
 def export_whole(root: Path, out: Path, name: str, push: str | None = None) -> Exported:
     """`push` names a repository of the Hub. Raises ValueError, HubError and the errors of
     `job.export`."""
+    refuse_stopped(root)
     if name == "links":
         from pipeline.export.links import write_links
 
@@ -31,10 +33,14 @@ def export_whole(root: Path, out: Path, name: str, push: str | None = None) -> E
         return done
     refuse_inside(root, out)
     hub = None if push is None else Hub(push)  # before gigabytes are copied
-    own = claim(out, "export", [FACTS])
-    made.note(root, out, "export", as_=name, push=push)
-    with CorpusLock(out / "work"):
+    with claimed(out, "export") as own, CorpusLock(out / "work"):
+        own.refuse_foreign([FACTS])
         _refuse_another(own, name)
+        if name == "huggingface" and not (root / CARD).is_file():
+            raise ValueError(
+                f"{root} has no card ({CARD}); export from a corpus that `yld build` made"
+            )
+        made.note(root, out, "export", as_=name, push=push)  # before the first file is there
         done = Exported(name)
         if name == "huggingface":
             _hugging_face(root, own, done)
@@ -52,8 +58,6 @@ def _hugging_face(root: Path, own: OwnFolder, done: Exported) -> None:
     """Shards and the card, whose head says where they are and what is in them; the description in
     Croissant and the two tables that it reads. No other table goes along: they hold paths of the
     machine that built the corpus. What an earlier export had and this one has not, goes."""
-    if not (root / CARD).is_file():
-        raise ValueError(f"{root} has no card ({CARD}); export from a corpus that `yld build` made")
     shards = [shard.relative_to(root).as_posix() for shard in shards_of(root)]
     names = [CARD, *shards, *_described(root)]
     own.about_to_write(names)

@@ -1,7 +1,7 @@
 """What was made of a corpus elsewhere, so that a removal can name it: `work/made.json`.
 
-Each export and repacked corpus is noted by its folder. A folder that was moved is not found there,
-and a corpus that nobody may write in keeps no notes.
+Each export, repacked and merged corpus is noted by its folder. A folder that was moved is not found
+there, and a corpus that nobody may write in keeps no notes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Made:
 
     path: str
     command: str
-    """What made it: `export`, `shards repack`."""
+    """What made it: `export`, `shards repack`, `merge`."""
     options: str
     """What was typed with it, without the folders: `--as wav2lip`."""
 

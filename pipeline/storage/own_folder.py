@@ -24,6 +24,7 @@ from manifests.paths import as_text, check_out
 from manifests.plain_words import sentence
 from manifests.shards import SampleIndex, index_name
 from manifests.walk import OWN_MARK
+from pipeline.storage.digests import NAME as DIGESTS
 from pipeline.storage.digests import Digests
 from pipeline.storage.lock import LOCK_FILES, RECORDS
 
@@ -193,9 +194,10 @@ def _unclaim(root: Path, keep_folder: bool) -> None:
     own = find(root)
     work = root / "work"
     held = {p.name for p in root.iterdir()} | {f"work/{p.name}" for p in work.glob("*")}
-    if own is None or own.files or held - {MARK, "work", *(f"work/{n}" for n in LOCK_FILES)}:
+    passing = (*LOCK_FILES, DIGESTS)
+    if own is None or own.files or held - {MARK, "work", *(f"work/{n}" for n in passing)}:
         return
-    for name in LOCK_FILES:
+    for name in passing:
         (work / name).unlink(missing_ok=True)
     drop_empty(work, root)
     (root / MARK).unlink()

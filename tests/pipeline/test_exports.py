@@ -28,6 +28,7 @@ from pipeline.export.job import export
 from pipeline.export.lip_reading import Lrs
 from pipeline.export.lip_sync import LatentSync
 from pipeline.export.others import spectrograms
+from pipeline.storage import made
 from tests.training.mouths import speaking
 
 NUM_FRAMES = 100
@@ -309,6 +310,27 @@ def test_an_export_goes_on_and_keeps_to_its_folder(corpus, tmp_path):
     assert (tmp_path / "mine" / "film.mp4").read_text() == "mine"
     with pytest.raises(ValueError, match="lie in each other"):
         export(corpus, corpus / "out", "lrs")
+
+
+def test_what_was_refused_is_not_noted_and_leaves_no_folder(corpus, tmp_path):
+    root, out = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    (root / "work").mkdir(exist_ok=True)
+    export(root, out, "wav2lip")
+    with pytest.raises(ValueError, match="holds an export as wav2lip"):
+        export(root, out, "lrs")
+    assert [m.options for m in made.noted(root)] == ["--as wav2lip"]
+    with pytest.raises(ValueError, match="no clip"):
+        export(root, tmp_path / "none", "avspeech-csv")
+    assert len(made.noted(root)) == 1 and not (tmp_path / "none").exists()
+
+
+def test_an_export_says_which_videos_it_holds(corpus, tmp_path):
+    export(corpus, tmp_path / "out", "wav2lip")
+    told = json.loads((tmp_path / "out/export.json").read_text())
+    assert told["videos"] == [HOSTILE, "v0", "v1"]
+    export(corpus, tmp_path / "one", "synctalk")
+    told = json.loads((tmp_path / "one/export.json").read_text())
+    assert len(told["videos"]) == len(list((tmp_path / "one/data").glob("*/*.mp4")))
 
 
 def test_the_command_tells_what_was_left_out(corpus, tmp_path):

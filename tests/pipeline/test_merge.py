@@ -67,6 +67,18 @@ def test_ids_stay_unique_and_all_is_whole(two, merged):
     assert {r["address"] for r in rows(merged, "sources")} == addresses
 
 
+def test_a_removal_from_one_names_the_other(two, tmp_path):
+    a, b, c = (tmp_path / name for name in "abc")
+    shutil.copytree(two[0].root, a)
+    shutil.copytree(two[1].root, b)
+    merge(a, b, c)
+    gone = Wanted(videos=[BOTH.video_id])
+    remedy = f"yld remove {c} --video {BOTH.video_id}"
+    assert remedy in remove(a, gone).again and remedy in remove(b, gone, dry_run=True).again
+    remove(c, gone)
+    assert remedy not in remove(b, gone).again
+
+
 def test_persons_are_known_again_and_in_one_part(two, merged):
     one = next(s for s in two[0].shown if s.person == 3)
     same = {r["video_id"]: r["speaker_id"] for r in rows(merged)}
@@ -168,7 +180,7 @@ def test_the_command_tells_who_is_whom(two, tmp_path):
     asked = ["merge", str(two[0].root), str(two[1].root), "--out", str(tmp_path / "c")]
     told = CliRunner().invoke(main, asked)
     assert told.exit_code == 0, told.output
-    assert "13 clips of A and 7 of B" in told.output and "1 videos are in both" in told.output
+    assert "13 clips of A and 7 of B" in told.output and "1 video is in both" in told.output
     assert "the same person" in told.output
     assert json.loads((tmp_path / "c" / "work" / "published.json").read_text())["recipe"] == (
         read_published(two[0].work).recipe

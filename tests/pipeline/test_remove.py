@@ -18,10 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 from manifests import records as rec
-from manifests.corpus import Corpus
+from manifests.corpus import Corpus, NotACorpusError
+from manifests.files import write_atomic
+from manifests.schema import write_table
 from manifests.shards import read_samples
 from pipeline.build import staying_out, taking_out
-from pipeline.build.gone import JOURNAL, begun
+from pipeline.build.gone import begun
 from pipeline.care.likeness import embedding_of
 from pipeline.care.remove import needles, remove
 from pipeline.care.targets import TargetError, Wanted, choose
@@ -34,8 +36,10 @@ from pipeline.export.whole import export_whole
 from pipeline.run.entry import Entry, Result
 from pipeline.run.ledger import Ledger
 from pipeline.run.left_out import without
+from pipeline.storage import made, own_folder
 from pipeline.storage import removed as record
 from pipeline.storage.lock import CorpusBusyError, CorpusLock
+from pipeline.storage.removing import JOURNAL
 from pipeline.storage.work_files import WorkFiles
 from stages.corpus.sharding import ShardsConfig
 from stages.sources.arguments import Given
@@ -176,8 +180,38 @@ def test_a_removal_that_was_stopped_is_completed(built, corpus, without_one, mon
         remove(corpus, Wanted(videos=[gone.video_id]))
     assert begun(corpus / "work") is not None
     told = remove(corpus, Wanted())
-    assert told.was_completed and told.traces == [] and verify(corpus) == []
+    assert told.was is not None and told.traces == [] and verify(corpus) == []
     assert state(corpus) == without_one and not (corpus / "work" / JOURNAL).exists()
+
+
+def test_the_same_command_completes_it_and_an_export_waits(built, corpus, monkeypatch, tmp_path):
+    gone, other = built.shown[7], built.shown[2]
+    export_whole(corpus, tmp_path / "e", "huggingface")
+    with stopping_at(monkeypatch, 8), pytest.raises(SystemExit):
+        remove(corpus, Wanted(speakers=[built.speaker_of(gone)]))
+    with pytest.raises(ValueError, match=f"yld remove {corpus}"):
+        export_whole(corpus, tmp_path / "new", "huggingface")
+    assert not (tmp_path / "new").exists()
+    assert any(JOURNAL in p["where"] for p in verify(corpus))
+    asked = ["remove", str(corpus), "--speaker", built.speaker_of(gone), "--yes"]
+    dry = CliRunner().invoke(main, [*asked, "--dry-run"])
+    assert dry.exit_code == 0 and "a removal was stopped" in dry.output, dry.output
+    told = CliRunner().invoke(main, asked)
+    assert told.exit_code == 0, told.output
+    assert "completed: 1 video of 1 source with 1 clip\n" in told.output
+    assert f"--out {tmp_path / 'e'}" in told.output and verify(corpus) == []
+    with stopping_at(monkeypatch, 8), pytest.raises(SystemExit):
+        remove(corpus, Wanted(videos=[other.video_id]))
+    both = remove(corpus, Wanted(videos=[other.video_id, built.shown[1].video_id]))
+    assert both.was and both.chosen and both.chosen.gone.videos == {built.shown[1].video_id}
+
+
+def test_a_folder_that_is_being_built_is_told_as_such(tmp_path):
+    own_folder.claim(tmp_path, "corpus")
+    with CorpusLock(tmp_path / "work"), pytest.raises(CorpusBusyError, match="being built by"):
+        remove(tmp_path, Wanted(videos=["v"]))
+    with pytest.raises(NotACorpusError):
+        remove(tmp_path, Wanted(videos=["v"]))
 
 
 def test_a_build_completes_a_removal_that_was_stopped(built, corpus, monkeypatch, capsys):
@@ -279,13 +313,47 @@ def test_marks_and_exports_are_thought_of(built, corpus, tmp_path):
     ]
 
 
+def test_an_export_that_does_not_say_what_it_holds_is_named(built, corpus, tmp_path):
+    """Names of some forms tell the speaker alone; one that says, and has others, is not named."""
+    gone, wanted = built.shown[3], Wanted(videos=[built.shown[3].video_id])
+    for name, told in (
+        ("has", {"videos": [gone.video_id]}),
+        ("has-not", {"videos": ["other"]}),
+        ("untold", {}),
+    ):
+        (tmp_path / name / "data").mkdir(parents=True)
+        (tmp_path / name / "export.json").write_text(json.dumps({"form": "synctalk"} | told))
+        made.note(corpus, tmp_path / name, "export", as_="synctalk")
+    named = remove(corpus, wanted, dry_run=True).again
+    assert [c.rpartition("/")[2] for c in named] == ["has", "untold"]
+
+
+def test_traces_of_another_link_name_it_and_its_removal(built, tmp_path):
+    """The same file elsewhere, of which nothing came in, has the name in its address."""
+    shown = [*people(3, 1), Shown("speech.mp4", 5, folder="https://one.example/")]
+    made = Tended(tmp_path / "corpus", shown, FEW_SHARDS)
+    link = "https://two.example/speech.mp4?again"
+    asked = json.loads((made.work / "requests.json").read_text())
+    other = {**asked[0], "request_id": "rother", "address": link}
+    made.entries["expand"]["rother"] = Entry("expand", "rother", "k", [])
+    write_atomic(made.work / "requests.json", json.dumps([*asked, other]))
+    made.publish()
+    path = made.root / "manifests/requests/part-000000.parquet"
+    write_table(path, rec.Request, [rec.Request(**row) for row in (*asked, other)])
+    told = CliRunner().invoke(main, ["remove", str(made.root), "--video", shown[-1].video_id])
+    assert told.exit_code == 1 and "look at these files" not in told.output, told.output
+    assert f"yld remove {made.root} --source '{link}'" in told.output
+    rest = CliRunner().invoke(main, ["remove", str(made.root), "--source", link])
+    assert rest.exit_code == 0, rest.output
+
+
 def test_the_commands_words_and_the_dry_run(built, corpus):
     gone = built.shown[3]
     before = state(corpus)
     asked = ["remove", str(corpus), "--video", gone.video_id]
     told = CliRunner().invoke(main, [*asked, "--dry-run"])
     assert told.exit_code == 0, told.output
-    assert "would go: 1 videos of 1 sources with 1 clips" in told.output
+    assert "would go: 1 video of 1 source with 1 clip, in 1 shard\n" in told.output
     assert state(corpus) == before
     done = CliRunner().invoke(main, [*asked, "--json"])
     assert done.exit_code == 0, done.output
