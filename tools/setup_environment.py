@@ -71,7 +71,9 @@ def main():
         "uv==" + UV_VERSION,
     )
     print(
-        "1 of 3: the installer is here; it tells what it downloads and how large it is.", flush=True
+        "1 of 3: the installer is here; it tells what it downloads and how large it is, then "
+        "compiles what came, which takes minutes without a word.",
+        flush=True,
     )
     uv = os.path.join(VENV, "bin", "uv")
     run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 
 from evaluation.metrics.spectra import log_mel
 from manifests.numbers import short
+from manifests.page.charts import round_step
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 190, 34, 40, 10
 NUM_BINS = 20
@@ -44,18 +46,25 @@ def histogram(values: dict[str, Sequence[float]], title: str) -> str:
                 f"class='{CLASSES.get(name, 'bar')}'>"
                 f"<title>{html.escape(name)}: {count}</title></rect>"
             )
-    for share in (0, 0.25, 0.5, 0.75, 1):
+    step = round_step(high - low)
+    for mark in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
+        x = LEFT + (mark * step - low) / (high - low) * inner
+        anchor = "end" if x > WIDTH - 24 else "middle"  # the picture cuts what leaves it
         parts.append(
-            f"<text x='{LEFT + share * inner:.0f}' y='{HEIGHT - BOTTOM + 15}' "
-            f"text-anchor='middle'>{short(low + share * (high - low))}</text>"
+            f"<text x='{x:.0f}' y='{HEIGHT - BOTTOM + 15}' "
+            f"text-anchor='{anchor}'>{short(mark * step)}</text>"
         )
     parts.append(f"<text x='{LEFT - 5}' y='{TOP + 9}' text-anchor='end'>{top}</text>")
     parts.append(f"<line x1='{LEFT}' x2='{WIDTH - 8}' y1='{TOP + tall}' y2='{TOP + tall}'/>")
-    sizes = ", ".join(f"{name.replace('_', ' ')} n = {len(v)}" for name, v in values.items())
+    sizes = "   ".join(
+        f"<tspan class='{CLASSES.get(name, 'bar')}'>\u25a0</tspan> "
+        f"{html.escape(name.replace('_', ' '))} n = {len(v)}"
+        for name, v in values.items()
+    )
     return (
         f"<figure><figcaption>{html.escape(title)}</figcaption>"
         f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{html.escape(title)}'>"
-        f"{''.join(parts)}<text x='{LEFT}' y='{HEIGHT - 6}'>{html.escape(sizes)}</text>"
+        f"{''.join(parts)}<text x='{LEFT}' y='{HEIGHT - 6}'>{sizes}</text>"
         "</svg></figure>"
     )
 

@@ -18,7 +18,7 @@ from manifests.records import Fetched, Hint, Request
 from pipeline.build import staying_out
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import main_job, of_kind
-from pipeline.run import placement, refetch, status, why
+from pipeline.run import placement, refetch, status, voice, why
 from pipeline.run.ledger import decode
 from pipeline.run.session import running
 from pipeline.storage import mirror, own_folder
@@ -191,7 +191,8 @@ def _report(root: Path) -> Path:
 
 def _notes(files, root, config, entries, rows, num_between: int) -> Iterator[str]:
     faces = config.shots.faces
-    if speed := status.speed_line(rows, faces.detector, faces.landmarks):
+    speed = status.speed_line(rows, faces.detector, faces.landmarks)
+    if speed and voice.current().is_verbose:  # `yld status --cost` has it too
         yield speed
     if kept := status.note_line(entries):
         yield kept

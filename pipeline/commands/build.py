@@ -73,6 +73,7 @@ def build(
     use_model_dir(model_dir)
     from pipeline.config import build_config as cfg
     from pipeline.run import status
+    from pipeline.run.tables import fitting_line
 
     extra = [f"identity.target={json.dumps([as_text(Path(t).resolve()) for t in target])}"] * bool(
         target
@@ -115,7 +116,7 @@ def build(
     if links is not None:
         _tell_fates(out, links)
     for line in (*outcome.notes, *closing(outcome, str(destination or out))):
-        click.echo(line, err=True)
+        click.echo(fitting_line(line, sys.stderr), err=True)
     if strict and outcome.num_failed:
         click.echo(f"yld: {outcome.num_failed} of the sources failed (--strict)", err=True)
         sys.exit(EXIT_STRICT)

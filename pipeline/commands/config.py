@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import friendly
+from pipeline.commands.options import EXIT_USAGE, friendly
 from pipeline.config.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -98,7 +99,12 @@ def check(path, preset) -> None:
     """Try a YAML file: unknown names, types, bounds; exit code 2 if it cannot be used."""
     from pipeline.config.build_config import load_config
     from pipeline.config.listing import listing
+    from pipeline.config.problems import problems
 
+    if wrong := problems(path):
+        for sentence in wrong:
+            click.echo(f"yld: {path}: {sentence}", err=True)
+        sys.exit(EXIT_USAGE)
     rows = listing(load_config(path, (), preset))
     changed = sum(s.default != d.default for s, d in zip(rows, listing(), strict=True))
     are = "differs" if changed == 1 else "differ"

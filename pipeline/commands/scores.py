@@ -146,6 +146,7 @@ def evaluate(
     with recording(out / "work" / RECORDS):
         write_report(out / "report.html", outcome.rows, outcome.summaries, outcome.utterances)
     claim(out, "scores").wrote(["report.html"])
+    click.echo(f"to look at: {out / 'report.html'}", err=True)
     if outcome.only_hypotheses:
         shown = ", ".join(outcome.only_hypotheses[:5])
         click.echo(

@@ -64,7 +64,9 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     """Measure the audio-visual offset of every clip of a folder, corpus, list or shards."""
     from pipeline.audit import audit as run
     from pipeline.audit import first_of, lengths, recordings, sentence
+    from pipeline.audit.report import next_command
     from pipeline.config import build_config as cfg
+    from pipeline.run.tables import fitting_line
 
     done = run(
         path,
@@ -79,12 +81,15 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
     ]
     emit(done.summary if as_json else table, SUMMARY_COLUMNS, as_json)
     for row in done.summary[:20]:
-        click.echo(sentence(row), err=True)
+        click.echo(fitting_line(sentence(row), sys.stderr), err=True)
     for text in recordings.sentences(done.rows)[:20]:
         click.echo(text, err=True)
     length = lengths.sentence(first_of(done.rows, estimators[0]))
     if length is not None:
-        click.echo(length, err=True)
+        click.echo(fitting_line(length, sys.stderr), err=True)
+    click.echo(f"to look at: {out / 'report.html'}", err=True)
+    if any(r["measured"] for r in done.summary):
+        click.echo(f"next: {next_command(out / 'report.html', path)}", err=True)
     if not any(r["measured"] for r in done.summary):
         from pipeline.run import why
 

@@ -13,7 +13,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -45,6 +45,7 @@ def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") ->
                 if near
                 else f"; valid: {', '.join(names)}"
             )
+            hint = hint if where else _nested_hint(kind, str(key)) or hint
             raise ConfigError(f"unknown setting {path!r}{hint}")
         values[key] = _convert(hints[key], value, path)
         _check_bounds(values[key], fields[key].metadata.get("bounds", {}), path)
@@ -52,6 +53,21 @@ def from_mapping(kind: type, data: Mapping[str, Any] | None, where: str = "") ->
         return kind(**values)
     except ValueError as error:  # of __post_init__: it begins with the field's name
         raise ConfigError(f"{where}.{error}" if where else str(error)) from None
+
+
+def _nested_hint(kind: type, key: str) -> str | None:
+    """Of a name that is right on the command line, but no group of a file."""
+    try:
+        paths = paths_of(kind())
+    except TypeError:  # it has no defaults
+        return None
+    if key in paths:
+        *groups, last = key.split(".")
+        nested = ": {".join([*groups, f"{last}: ...{'}' * len(groups)}"])
+        return f"; in a file it stands nested: `{nested}`"
+    owners = {p[: p.index(f".{key}.") + len(key) + 1] for p in paths if f".{key}." in p}
+    owners |= {p for p in paths if p.endswith(f".{key}")}
+    return f"; did you mean {' or '.join(sorted(owners))}, nested?" if owners else None
 
 
 OUTSIDE = {"at_least": operator.lt, "above": operator.le, "at_most": operator.gt}
@@ -240,11 +256,24 @@ def with_settings(config: Any, assignments: Sequence[str]) -> Any:
     return from_mapping(type(config), data)
 
 
+class _Once(yaml.SafeLoader):
+    """YAML in which no key stands twice: of two, the first would be lost without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
+            seen.add(key if isinstance(key, Hashable) else str(key))
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: str) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError naming the file."""
     try:
         with open(path, encoding="utf-8") as file:
-            data = yaml.safe_load(file)
+            data = yaml.load(file, _Once)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         why = (
             "it is no UTF-8 text"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 BAR_WIDTH = 20
+LEAST_NAME = 8
+"""Letters of what is in hand; with room for fewer it is left out."""
 
 
 class Steps:
@@ -93,11 +95,15 @@ class Steps:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
+        counted, times = self._counted(), self._times()
+        taken = len(self._what) + BAR_WIDTH + len(counted) + len(times) + 4
+        room = self._live.console.width - taken
+        name = self._name if len(self._name) <= room else f"…{self._name[1 - room :]}"
         grid = Table.grid(padding=(0, 1))
-        for overflow in ("fold", "fold", "fold", "fold", "ellipsis"):
-            grid.add_column(no_wrap=True, overflow=overflow)
+        for _ in range(5):
+            grid.add_column(no_wrap=True)
         bar = ProgressBar(total=max(1, self._total), completed=self._count, width=BAR_WIDTH)
-        grid.add_row(self._what, bar, self._counted(), self._times(), self._name)
+        grid.add_row(self._what, bar, counted, times, name if room >= LEAST_NAME else "")
         return grid
 
     def _lines(self) -> None:

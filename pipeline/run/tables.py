@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from manifests.numbers import short
 
@@ -64,6 +64,25 @@ def fitting(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 def _width(text: str) -> int:
     return max(map(len, text.splitlines()))
+
+
+def fitting_line(text: str, stream: TextIO) -> str:
+    """A sentence, broken between words where `stream` is a terminal that is narrower."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            width,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+            break_long_words=False,
+            drop_whitespace=True,
+        )
+        or [text]
+    )
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

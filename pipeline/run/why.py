@@ -39,7 +39,7 @@ def grouped(
                 "count": len(rows),
                 "measured": f"{statistics.median(measured):.3g}" if measured else "",
                 "threshold": ", ".join(f"{x:.3g}" for x in sorted(limits)),
-                "example": ((example or "").splitlines() or [rows[0]["item_id"]])[0][:110],
+                "example": ((example or "").splitlines() or [rows[0]["item_id"]])[0],
             }
         )
     return sorted(table, key=lambda r: (order.get(r["stage"], 99), -r["count"], r["reason"]))
@@ -126,6 +126,7 @@ def _one(
         yield from (f"    {line}" for line in chain if line.strip())
         return
     name = source if "://" in source else PurePosixPath(source).name
+    first = first.removeprefix(f"{name}: ")
     measured = row.get("measured")
     line = f"  {name}  {first}{'' if measured is None else f': {measured:.3g}'}".rstrip()
     yield line if width is None or len(line) <= width else line[: width - 1] + "…"
@@ -148,7 +149,7 @@ def failed_words(entries: Entries, corpus: Path | str) -> str | None:
     if passing < len(failed):
         ways.append(f"--retry-failed tries {_them(len(failed) - passing, len(failed))} again")
     return (
-        f"{len(failed)} source{'s' * (len(failed) > 1)} failed in a stage; {', '.join(ways)}; "
+        f"yld: {len(failed)} source{'s' * (len(failed) > 1)} failed in a stage; {', '.join(ways)}; "
         f"`yld status {corpus} --why` lists what failed"
     )
 

@@ -153,3 +153,22 @@ def test_build_takes_a_preset(tmp_path, monkeypatch):
     assert seen[0].identity.target_distance == 0.6 and seen[0].clips.max_frames == 50
     refused = yld("build", "x", "--out", str(Path(tmp_path) / "c"), "--preset", "gird")
     assert refused.exit_code == 2 and "youtube-interviews" in refused.output
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
+    path = tmp_path / "build.yaml"
+    path.write_text(
+        "clips: {max_frame: 3, min_frames: two}\nsync: {undecided: maybe}\n"
+        "faces: {detector: scrfd}\nclips.max_frames: 50\n"
+    )
+    done = CliRunner().invoke(main, ["config", "check", str(path)])
+    assert done.exit_code == 2 and len(done.stderr.splitlines()) == 5
+    assert "did you mean shots.faces" in done.stderr
+    assert "nested: `clips: {max_frames: ...}`" in done.stderr
+
+
+def test_a_key_that_stands_twice_in_a_file_is_refused(tmp_path):
+    path = tmp_path / "build.yaml"
+    path.write_text("clips: {min_frames: 30}\nclips: {max_frames: 60}\n")
+    done = CliRunner().invoke(main, ["config", "check", str(path)])
+    assert done.exit_code == 2 and "line 2: 'clips' stands twice" in done.stderr

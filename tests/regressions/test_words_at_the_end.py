@@ -71,7 +71,7 @@ def test_the_commonest_reasons_come_first_with_their_numbers():
 def test_what_failed_and_how_it_is_tried_again(tmp_path):
     assert why.failed_words({}, tmp_path) is None
     assert why.failed_words(entries(), tmp_path) == (
-        "2 sources failed in a stage; the same command tries 1 of them again by itself, "
+        "yld: 2 sources failed in a stage; the same command tries 1 of them again by itself, "
         f"--retry-failed tries 1 of them again; `yld status {tmp_path} --why` lists what failed"
     )
     one = {"probe": {"v3": entries()["probe"]["v3"]}}
