@@ -17,10 +17,11 @@ from stages.networks.lipsync_linear import LinearModel
 from training.models.lipsync.all_pairs import all_pairs
 from training.models.lipsync.examples import Example, alter, draw, prepare
 from training.models.lipsync.held_out import Plan, folds_of, held_out
+from training.models.lipsync.kin import kin_of, with_sentences
 from training.models.lipsync.linear import LinearRecipe, LinearSystem
 from training.models.lipsync.report import compact, read, summary, tables
 from training.models.lipsync.system import fit, own_lags
-from training.models.lipsync.towers import LipSyncRecipe, TowersSystem
+from training.models.lipsync.towers import LipSyncRecipe, TowersSystem, contrastive_loss
 from training.models.lipsync.trial import (
     Row,
     basis_of,
@@ -152,6 +153,30 @@ def test_one_command_trains_either_model(tmp_path, monkeypatch):
         read("[]")
     again = CliRunner().invoke(main, ["train", "lipsync_linear", str(tmp_path), "--out", str(out)])
     assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_two_sentences_of_a_speaker_compete_and_one_clip_with_itself_does_not():
+    clips = [replace(speaker(i, frames=60), speaker=who) for i, who in enumerate("aabcd")]
+    groups = {who: [e for e in clips if e.speaker == who] for who in "abcd"}
+    chosen = with_sentences(groups, 12, 0.5, 3000, np.random.default_rng(0))
+    assert [e.speaker for e in chosen[:6]] == ["a"] * 6
+    assert all(len({e.name for e in chosen[i : i + 2]}) == 2 for i in (0, 2, 4))
+    single = {who: groups[who] for who in "bcd"}
+    assert len(with_sentences(single, 12, 0.5, 3000, np.random.default_rng(0))) == 12
+
+    kin = kin_of([clips[0], clips[1], clips[0], clips[2]])
+    assert kin.same_clip.nonzero().tolist() == [[0, 2], [2, 0]]
+    assert kin.other_sentence.nonzero().tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
+    planted = torch.zeros(4)
+
+    def loss_with(row: int, column: int) -> float:
+        score = torch.zeros(4, 4, 21)
+        score[range(4), range(4), 10] = 5.0
+        score[row, column, 4] = 5.0
+        return contrastive_loss(score, planted, 10, 1.5, kin).item()
+
+    twin, sentence, stranger = loss_with(0, 2), loss_with(0, 1), loss_with(0, 3)
+    assert twin < stranger - 0.02 < sentence - 0.04
 
 
 def test_all_pairs_are_the_correlation_that_stages_read():

@@ -6,7 +6,7 @@ must win, and so it must against all lags of the other sounds of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +20,7 @@ from stages.networks import lipsync_features as feat
 from stages.networks.lipsync import NUM_PIXEL_FEATURES, LipSync, Towers
 from training.models.lipsync.all_pairs import all_pairs
 from training.models.lipsync.examples import Example, draw, prepare
+from training.models.lipsync.kin import Kin, by_chance, kin_of, with_sentences
 from training.models.lipsync.system import Recipe, Say
 
 
@@ -39,6 +40,10 @@ class LipSyncRecipe(Recipe):
     dropout: float = col("of whole channels, in both towers", default=0.2)
     target_ms: float = col("width of the target over lags", "ms", default=15.0)
     most_frames: int = col("above which a speaker does not weigh more", "frame", default=3000)
+    sentence_share: float = col(
+        "share of windows that are two sentences of one speaker on purpose; 0: by chance",
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ class _Pair:
     def step(
         self,
         windows: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+        kin: Kin | None,
         recipe: LipSyncRecipe,
     ) -> float:
         """One step on windows as `_batch` stacks them; the loss."""
@@ -146,7 +152,7 @@ class _Pair:
         with torch.autocast("cpu", torch.bfloat16):
             a, b = self.towers.see(seen), self.towers.hear(heard)
         score = self.scale.exp() * all_pairs(a.float(), b.float(), exists, steps)
-        loss = contrastive_loss(score, planted, steps, recipe.target_ms / 10)
+        loss = contrastive_loss(score, planted, steps, recipe.target_ms / 10, kin)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
@@ -172,8 +178,8 @@ def _train_towers(
     for example in examples:
         groups.setdefault(example.speaker, []).append(example)
     for step in range(num_steps):
-        windows = _batch(groups, recipe, lags, random)
-        losses = [pair.step(windows, recipe) for pair in pairs]
+        windows, kin = _batch(groups, recipe, lags, random)
+        losses = [pair.step(windows, kin, recipe) for pair in pairs]
         if (step + 1) % 100 == 0:
             say(f"step {step + 1} of {num_steps}, loss {np.mean(losses):.2f}")
     temperatures = [pair.scale.exp().item() for pair in pairs]
@@ -185,47 +191,49 @@ def _batch(
     recipe: LipSyncRecipe,
     lags: dict[str, float],
     random: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Windows of speakers drawn at random, two of each: the hardest foreign sound is the same
-    voice saying something else."""
-    people = sorted(groups)
-    # Between one vote a speaker and one a second: many speakers matter more than much of one.
-    frames = [min(sum(map(len, groups[p])), recipe.most_frames) for p in people]
-    weight = np.array(frames) ** 0.6
-    steps, windows = round(recipe.search_ms / 10), []
-    for person in np.repeat(random.choice(people, recipe.batch // 2, p=weight / weight.sum()), 2):
-        lengths = np.array([len(e) for e in groups[person]], float)
-        example = groups[person][random.choice(len(lengths), p=lengths / lengths.sum())]
-        windows.append(
-            draw(
-                example,
-                recipe.frames,
-                steps,
-                recipe.max_plant_ms / 10,
-                lags[example.name],
-                random,
-            )
-        )
+) -> tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], Kin | None]:
+    """Windows of `recipe.batch` clips, and what they have in common where that counts."""
+    share, most = recipe.sentence_share, recipe.most_frames
+    clips: Iterable[Example] = (
+        with_sentences(groups, recipe.batch, share, most, random)
+        if share
+        else by_chance(groups, recipe.batch, most, random)
+    )
+    steps, plant = round(recipe.search_ms / 10), recipe.max_plant_ms / 10
+    chosen, windows = [], []
+    for example in clips:
+        chosen.append(example)
+        windows.append(draw(example, recipe.frames, steps, plant, lags[example.name], random))
     seen, heard, exists, planted = (np.stack(x) for x in zip(*windows, strict=True))
     return (
         torch.from_numpy(seen).transpose(1, 2),
         torch.from_numpy(heard).transpose(1, 2),
         torch.from_numpy(exists),
         torch.from_numpy(planted).float(),
-    )
+    ), kin_of(chosen) if share else None
 
 
 def contrastive_loss(
-    score: torch.Tensor, planted: torch.Tensor, steps: int, width: float
+    score: torch.Tensor, planted: torch.Tensor, steps: int, width: float, kin: Kin | None = None
 ) -> torch.Tensor:
     """`score` [B, B, 2 steps + 1] log-odds, `planted` lags [B] in steps -> the mean loss.
 
     Cross entropy against a bell around the planted lag: over the lags of the own sound, and
-    over all lags of all sounds.
+    over all lags of all sounds. With `kin` the sound of the same clip is no foreign one, and
+    the own sound must also win against other sentences of the speaker alone.
     """
     axis = torch.arange(-steps, steps + 1)
     target = torch.softmax(-0.5 * ((axis[None] - planted[:, None]) / width) ** 2, 1)
     own = score.diagonal(dim1=0, dim2=1).T
+    true = (target * own).sum(1)
     among_lags = -(target * F.log_softmax(own, 1)).sum(1)
-    among_all = torch.logsumexp(score.flatten(1), 1) - (target * own).sum(1)
-    return (among_lags + among_all).mean()
+    if kin is None:
+        return (among_lags + torch.logsumexp(score.flatten(1), 1) - true).mean()
+
+    def among(counted: torch.Tensor) -> torch.Tensor:
+        kept = score.masked_fill(~counted[:, :, None], -torch.inf)
+        return torch.logsumexp(kept.flatten(1), 1) - true
+
+    itself = torch.eye(len(score), dtype=torch.bool)
+    sentences = among(kin.other_sentence | itself) * kin.other_sentence.any(1)
+    return (among_lags + among(~kin.same_clip) + sentences).mean()
