@@ -231,7 +231,7 @@ def merge(first, second, out, splits, as_json) -> None:
         if len(rows) > SHOWN:
             click.echo(f"and {len(rows) - SHOWN} more (--json)")
     for row in moved:
-        moves = counted(row["clips"], "clip", are=True)
+        moves = counted(int(str(row["clips"])), "clip", are=True)
         click.echo(f"{moves} {row['is']} now, not {row['was']} as before")
 
 

@@ -257,7 +257,7 @@ def test_a_publication_that_died_between_is_written_again(tmp_path, monkeypatch)
     root = tmp_path / "c"
     corpus = built(root, 1)
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.build.publish.croissant", lambda *_: 1 / 0)
+        patch.setattr("pipeline.build.described.croissant", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             corpus.publish()
     assert (root / "shards" / "train" / "train-000000.tar").exists()
