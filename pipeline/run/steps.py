@@ -97,7 +97,7 @@ class Steps:
 
         counted, times = self._counted(), self._times()
         taken = len(self._what) + BAR_WIDTH + len(counted) + len(times) + 4
-        room = self._live.console.width - taken
+        room = (self._live.console.width if self._live else 0) - taken  # drawn once as it is made
         name = self._name if len(self._name) <= room else f"…{self._name[1 - room :]}"
         grid = Table.grid(padding=(0, 1))
         for _ in range(5):
