@@ -263,9 +263,11 @@ def dedup(corpora, reject, check, everything, as_json) -> None:
         click.echo(f"yld: {line}", err=True)
     if found.not_compared:
         click.echo(f"yld: no persons were compared: {found.not_compared}", err=True)
-    same = counted(len(found.pairs), "pair", are=True)
-    told = f"{counted(found.num_clips, 'clip')}: {same} the same, {leaks} of them leaking"
-    click.echo(told, err=True)
+    sounds = sum(pair.kind == "sound" for pair in found.pairs)
+    same = counted(len(found.pairs) - sounds, "pair", are=True)
+    told = f"{counted(found.num_clips, 'clip')}: {same} the same"
+    told += f", {counted(sounds, 'pair')} of like sound under another face" if sounds else ""
+    click.echo(f"{told}; {leaks} of them leak" if leaks else told, err=True)
     if found.rejected:
         marked = counted(len(found.rejected), "clip", are=True)
         click.echo(f"{marked} marked for the next build to leave out", err=True)

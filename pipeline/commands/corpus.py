@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from manifests.numbers import counted
 from manifests.plain_words import read_json
 from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
 
@@ -116,7 +117,7 @@ def verify(corpus, as_json) -> None:
     else:
         for problem in problems:
             click.echo(f"{problem['where']}: {problem['problem']}")
-        click.echo(f"{len(problems)} problems" if problems else "no problems")
+        click.echo(counted(len(problems), "problem") if problems else "no problems")
     sys.exit(EXIT_FAILED if problems else 0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.numbers import number, short, signed_ms
+from manifests.numbers import counted, number, short, signed_ms
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNED = re.compile(r"""(:\+[\d.]*[defg]?\})|(%\+[\d.]*[dfg])""")
@@ -36,3 +36,9 @@ def test_signed_numbers_are_written_in_one_place(package):
         if SIGNED.search(line)
     ]
     assert not found, "use manifests.numbers: " + "; ".join(found)
+
+
+def test_nouns_are_counted():
+    assert counted(1, "clip") == "1 clip" and counted(0, "clip") == "0 clips"
+    assert counted(1, "pair", are=True) == "1 pair is"
+    assert counted(2, "pair", are=True) == "2 pairs are"
