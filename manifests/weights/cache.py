@@ -1,6 +1,7 @@
 """Weight files that are fetched: one registry, one cache, one way to get them.
 
-A file is looked for in the cache folder (YLD_MODEL_DIR, else ~/.cache/yld/models), then in a
+A file that is part of yld is used from where it lies (`shipped`). Any other is looked for in the
+cache folder (YLD_MODEL_DIR, else ~/.cache/yld/models), then in a
 mirror folder (YLD_MODEL_MIRROR, for machines without a network), then at its address. It is
 used only if size and SHA-256 are right. Where nobody has published a SHA-256, the first one
 seen is recorded beside the file, and any later copy must equal it.
@@ -23,6 +24,9 @@ from manifests.files import atomic_path, sha256_of, write_atomic
 from manifests.weights.archive import ArchiveError, extract
 from manifests.weights.download import DownloadError, Tell, download
 from manifests.weights.registry import REGISTRY, ModelFile
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Files of the registry that are part of yld; its README says whose they are."""
 
 
 class ModelFileError(RuntimeError):
@@ -60,6 +64,9 @@ def accepts_non_commercial() -> bool:
 def state_of(file: ModelFile) -> tuple[str, str]:
     """(here | mirror | absent | damaged, the path or what is wrong); the network is left alone."""
     folder, mirror = cache_folder(), mirror_folder()
+    if (SHIPPED / file.name).exists():
+        fault = _fault(SHIPPED / file.name, file, folder)
+        return ("damaged", fault) if fault else ("here", str(SHIPPED / file.name))
     fault = _fault(folder / file.name, file, folder)
     if fault is None:
         return "here", str(folder / file.name)
@@ -77,7 +84,7 @@ def fetch(
     non_commercial: bool | None = None,
     tell: Tell | None = None,
 ) -> Path:
-    """A checked copy of `file` (an entry or its name) in the cache folder.
+    """A checked copy of `file` (an entry or its name) in the cache folder, or the one that ships.
 
     `may_download` False leaves the network alone. Files whose licence rules out commercial use
     are downloaded only with `non_commercial` (None: as YLD_NON_COMMERCIAL says); a copy that
@@ -86,6 +93,11 @@ def fetch(
     """
     file = REGISTRY[file] if isinstance(file, str) else file
     folder = cache_folder()
+    if (SHIPPED / file.name).exists():
+        fault = _fault(SHIPPED / file.name, file, folder)
+        if fault is not None:
+            raise ModelFileError(f"{fault}; it is part of yld: install it again")
+        return SHIPPED / file.name
     path = folder / file.name
     if _known_sha256(file, folder) is not None and _fault(path, file, folder) is None:
         return path

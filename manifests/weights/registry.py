@@ -185,9 +185,9 @@ REGISTRY = {
         ModelFile(
             "face_detection_yunet_2026may.onnx",
             f"{_RAW}/RuDr8A/RealTime-PPE-Compliance/HEAD/face_detection_yunet_2026may.onnx",
-            "none stated there; OpenCV publishes YuNet under MIT",
-            "the detector yunet",
-            _DETECTION,
+            "MIT, as OpenCV publishes YuNet; none stated at this address",
+            "the scout of dlib_hog and the detector yunet; part of yld",
+            "faces.scout=none and the other detectors",
             229_738,
             "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
         ),

@@ -1,8 +1,9 @@
 """Where the faces of one frame are: the detector's part of following (`following`).
 
 dlib's detector looks for a face around where it was, at the size it likes; the whole picture is
-searched once a second, after a jump, and when a face is lost. Detectors of `whole_picture` see
-every k-th frame whole, a batch of such frames at a time, whatever the faces did in between.
+searched once a second, after a jump, and when a face is lost, if a scout sees anybody new in it.
+Detectors of `whole_picture` see every k-th frame whole, a batch of such frames at a time, whatever
+the faces did in between.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ DetectorName = Literal[
 SearcherName = Literal["detector", "yunet"]
 LandmarkerName = Literal["dlib_68", "fan_2d", "mediapipe"]
 
+SCOUT_SIDE_PX, SCOUT_SCORE, SCOUT_OVERLAP = 320, 0.15, 0.4
+"""A scout's picture, what it takes for a face, and how far that lies over a followed one. Of 1641
+faces that dlib found in 2026 pictures of 300 files it saw each from a score of 0.3 on."""
+
 Detection: TypeAlias = tuple[np.ndarray, float]
 """Square xyxy float32 [4] px, and the detector's score."""
 
@@ -54,6 +59,11 @@ class FollowConfig:
         "faces too; for detectors that look around faces",
         default="detector",
         in_key="unless_default",
+    )
+    scout: Literal["yunet", "none"] = col(
+        "looks at a small picture first: the whole is searched where it sees a face that nobody "
+        "follows; for detectors that look around faces",
+        default="yunet",
     )
     search_side_px: int = col("longer side of a searched picture", "px", at_least=64, default=720)
     face_side_px: int = col(
@@ -106,13 +116,17 @@ class FrameDetector(Protocol):
 
 
 def frame_detector(
-    config: FollowConfig, detector: Detector, meter: Meter, searcher: Detector | None = None
+    config: FollowConfig,
+    detector: Detector,
+    meter: Meter,
+    searcher: Detector | None = None,
+    scout: Detector | None = None,
 ) -> FrameDetector:
     """As `detector` is to be asked: for whole pictures or around faces. `searcher` looks through
-    the whole picture in its place where it looks around faces."""
+    the whole picture in its place where it looks around faces, `scout` says where that pays."""
     if detector.whole_picture:
         return WholePictures(config, detector, meter)
-    return AroundFaces(config, detector, meter, searcher)
+    return AroundFaces(config, detector, meter, searcher, scout)
 
 
 class _Shown:
@@ -179,9 +193,10 @@ class AroundFaces(_Shown):
         detector: Detector,
         meter: Meter,
         searcher: Detector | None = None,
+        scout: Detector | None = None,
     ) -> None:
         super().__init__(config, detector, meter)
-        self.searcher = searcher
+        self.searcher, self.scout = searcher, scout
         self._search_next = True
 
     def last_needed(self, number: int) -> int:
@@ -196,6 +211,8 @@ class AroundFaces(_Shown):
         found = distinct([d for box in followed for d in self._near(frame.luma, box)])
         if not search and len(linked(followed, found, config.min_overlap)) == len(followed):
             return found
+        if self.scout is not None and not self._is_anybody_new(self.scout, frame.luma, found):
+            return found
         new = [
             (box, score)
             for box, score in self._search(frame.luma)
@@ -205,6 +222,16 @@ class AroundFaces(_Shown):
 
     def jumped(self) -> None:
         self._search_next = True
+
+    def _is_anybody_new(
+        self, scout: Detector, luma: np.ndarray, known: Sequence[Detection]
+    ) -> bool:
+        """Whether the scout sees a face that is none of `known`."""
+        boxes, _ = self.show([luma], SCOUT_SCORE, scout)[0]
+        return any(
+            all(overlap(box, other) <= SCOUT_OVERLAP for other, _ in known)
+            for box in scout.house.of(boxes)
+        )
 
     def _search(self, luma: np.ndarray) -> list[Detection]:
         if self.searcher is not None:

@@ -54,10 +54,11 @@ class FaceFollower:
         jumps: Jumps,
         meter: Meter | None = None,
         searcher: Detector | None = None,
+        scout: Detector | None = None,
     ) -> None:
         self.config, self.landmarker, self.make_chip = config, landmarker, make_chip
         self.jumps, self.meter = jumps, meter or Meter()
-        self._detector = frame_detector(config, detector, self.meter, searcher)
+        self._detector = frame_detector(config, detector, self.meter, searcher, scout)
         self._waiting: list[Frame] = []
         self._active: list[Tracklet] = []
         self._closed: list[Tracklet] = []

@@ -26,11 +26,12 @@ from manifests.media.times import decode_cpu_s
 from manifests.records import Hint, Reject, Shot, Video, col
 from stages.backends import registry
 from stages.backends.protocols import Detector
+from stages.backends.yunet import YuNet
 from stages.base import Context, Resources, Stage
 from stages.cost_meter import Meter
 from stages.faces.chips import face_chips
 from stages.faces.cuts import SMALL_PX, CutConfig, CutFinder
-from stages.faces.detection import FollowConfig
+from stages.faces.detection import SCOUT_SIDE_PX, FollowConfig
 from stages.faces.following import FaceFollower
 from stages.faces.side_file import FaceRowsWriter
 from stages.hints import windows_of
@@ -58,7 +59,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 8
+    version = 9
     reasons = frozenset({"no_frames", "hints_outside"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
     reads_media = True
@@ -77,6 +78,8 @@ class Shots(Stage[Video, Shot]):
         registry.check_at_hand(registry.LANDMARKERS, config.faces.landmarks)
         if config.faces.search_with != "detector":
             registry.check_at_hand(registry.DETECTORS, config.faces.search_with)
+        if _has_scout(config.faces):
+            registry.check_at_hand(registry.DETECTORS, config.faces.scout)
 
     def setup(self) -> None:
         faces = self.config.faces
@@ -92,6 +95,10 @@ class Shots(Stage[Video, Shot]):
         if faces.search_with != "detector" and not self.detector.whole_picture:
             self.searcher = registry.make(registry.DETECTORS, faces.search_with)
             self.searcher.setup()
+        self.scout: Detector | None = None
+        if _has_scout(faces) and not self.detector.whole_picture:
+            self.scout = YuNet(side_px=SCOUT_SIDE_PX)
+            self.scout.setup()
         self.detector.setup()
         self.landmarker.setup()
 
@@ -103,6 +110,8 @@ class Shots(Stage[Video, Shot]):
         }
         if faces.search_with != "detector":
             made_of["search"] = registry.fingerprint(registry.DETECTORS, faces.search_with)
+        if _has_scout(faces):
+            made_of["scout"] = registry.fingerprint(registry.DETECTORS, faces.scout)
         return made_of
 
     def process(self, batch: Sequence[Video], context: Context) -> list[list[Shot] | Reject]:
@@ -162,6 +171,7 @@ class Shots(Stage[Video, Shot]):
             cuts,
             Meter(context.measured),
             self.searcher,
+            self.scout,
         )
         side, scale = whole_side(video, self.config.max_side_px), 1.0
         last, free = -1, numbers
@@ -193,6 +203,11 @@ class Shots(Stage[Video, Shot]):
         follower.finish()
         take()
         return found, last + 1, free
+
+
+def _has_scout(faces: FollowConfig) -> bool:
+    """A scout spares dlib its searches; YuNet's own cost no more than the look."""
+    return faces.scout != "none" and faces.search_with == "detector"
 
 
 def _all_outside(hints: Sequence[Hint], video: Video) -> Reject:
