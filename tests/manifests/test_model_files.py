@@ -342,9 +342,23 @@ def test_released_files_are_those_of_the_registry(cache, monkeypatch):
         "retinaface_mobilenet0.25_Final.pth",
         "blaze_face_short_range.tflite",
         "face_landmarker_v2_with_blendshapes.task",
-        "face_detection_yunet_2026may.onnx",
         "mobilefacenet_foamliu.onnx",
     ):
         if not (SHARED / "models" / name).is_file():
             pytest.skip(f"{name} is not here; set YLD_SHARED to the shared folder")
         assert fetch(name, may_download=False) == cache / name
+
+
+def test_a_file_that_ships_is_neither_fetched_nor_copied(cache, tmp_path, monkeypatch):
+    for file in model_files.SHIPPED.glob("*.onnx"):
+        assert fetch(file.name, may_download=False) == file
+        assert model_files.state_of(model_files.REGISTRY[file.name]) == ("here", str(file))
+        assert not cache.exists() or not any(cache.iterdir())
+        monkeypatch.setattr(model_files, "SHIPPED", tmp_path)
+        (tmp_path / file.name).write_bytes(b"another")
+        with pytest.raises(ModelFileError, match="part of yld: install it again"):
+            fetch(file.name)
+        assert model_files.state_of(model_files.REGISTRY[file.name])[0] == "damaged"
+        break
+    else:
+        pytest.fail("no file ships")

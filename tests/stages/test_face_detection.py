@@ -8,7 +8,14 @@ import pytest
 from stages.backends.boxes import HOUSE, HouseBox
 from stages.cost_meter import Meter
 from stages.faces.chips import CHIP_SHAPES, FaceChips
-from stages.faces.detection import FollowConfig, Frame, distinct, frame_detector, linked
+from stages.faces.detection import (
+    SCOUT_SCORE,
+    FollowConfig,
+    Frame,
+    distinct,
+    frame_detector,
+    linked,
+)
 from stages.faces.following import FaceFollower
 
 BOX = np.array([40, 40, 80, 80], np.float32)
@@ -136,6 +143,32 @@ def test_a_jump_that_is_known_late_is_not_crossed(whole_picture):
         taken.setdefault(rows.number, []).extend(rows.frames)
     assert taken == {0: list(range(13)), 1: list(range(13, 24))}
     assert follower.take() == []
+
+
+def test_the_whole_picture_is_searched_where_a_scout_sees_anybody_new():
+    class Near(Detector):
+        """Finds BOX around where it was too: in a window of 80 px, shown at 220."""
+
+        def detect(self, pictures):
+            if pictures[0].shape[1] != 220:
+                return super().detect(pictures)
+            return [(np.array([[55, 55, 165, 165]], np.float32), np.array([0.9]))]
+
+    detector, scout, seen = Near(whole_picture=False), Detector(whole_picture=True), []
+    scout.detect = lambda _: [(np.array(seen, np.float32).reshape(-1, 4), np.ones(len(seen)))]
+    asked = frame_detector(CONFIG, detector, Meter(), None, scout)
+    for number, sees, followed, searches, num_found in (
+        (0, [], [], 0, 0),
+        (25, [BOX], [], 1, 1),
+        (50, [BOX], [BOX], 0, 1),  # the one who is followed
+        (75, [BOX, ELSEWHERE], [BOX], 1, 1),  # another, whom the detector does not find
+        (80, [BOX], [BOX - 40], 1, 1),  # lost: its window is smaller, and empty
+    ):
+        seen[:] = sees
+        detector.shown.clear()
+        assert len(asked.detect(frame(number), followed, [])) == num_found, number
+        assert detector.shown.count([400]) == searches, number
+    assert scout.threshold == SCOUT_SCORE
 
 
 def test_another_detector_may_search_the_whole_picture():
