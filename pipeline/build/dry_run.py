@@ -84,16 +84,17 @@ def _expected(what: str, amount: str, rows: Sequence[dict[str, Any]]) -> str:
 def source_lengths(
     sources: Sequence[str], config: BuildConfig, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """A row for each source: source, kind, duration_s (None where not known), note.
+    """A row for each source: source, kind, duration_s and height_px (None where not known), note.
 
     Raises BadSourceError for an argument that is no source.
     """
     rows = []
     for request in requests_from_arguments(sources)[:limit]:
-        length, note = None, ""
+        length, height, note = None, None, ""
         if request.kind == "file":
             try:
-                length = read_facts(as_path(request.address)).duration_us / 1e6
+                facts = read_facts(as_path(request.address))
+                length, height = facts.duration_us / 1e6, facts.height_px
             except MediaError as error:
                 note = f"{REJECTED}: {error.reason}"
         elif request.kind == "member":
@@ -105,6 +106,7 @@ def source_lengths(
                 "source": request.address,
                 "kind": request.kind,
                 "duration_s": None if length is None else round(length, 1),
+                "height_px": height,
                 "note": note,
             }
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = ["what", "low", "middle", "high", "unit"]
 POSITIVE = click.FloatRange(min=0, min_open=True)
 HOURS_A_DAY = 24
+USUAL_HEIGHT_PX = 720
 
 
 @click.command()
@@ -25,9 +26,7 @@ HOURS_A_DAY = 24
 @click.option(
     "--height",
     type=click.IntRange(min=144, max=4320),
-    default=720,
-    show_default=True,
-    help="Height of the pictures, px.",
+    help="Height of the pictures, px.  [default: that of the files, else 720]",
 )
 @click.option("--from", "corpus", type=CORPUS, help="Finished corpus to measure by.")
 @click.option("--cores", type=click.IntRange(min=1), multiple=True, help="CPU cores; repeatable.")
@@ -82,12 +81,14 @@ def estimate(
         rows = source_lengths(sources, settings)
         hours = sum(r["duration_s"] or 0.0 for r in rows) / 3600
         unknown = sum(r["duration_s"] is None for r in rows)
+        height = height or _height_px(rows)
         if not hours:
             raise ValueError("the length of no source is known; give --hours")
         if unknown:
             notes.append(f"{unknown} of {len(rows)} sources are not counted: length not known")
         local = local or all(r["kind"] == "file" for r in rows)
         videos = videos or len(rows)
+    height = height or USUAL_HEIGHT_PX
     if corpus is not None:
         measured = video_costs(corpus.folder)
         basis = f"{len(measured)} videos of {corpus.folder}"
@@ -134,6 +135,17 @@ def estimate(
     )
     for note in made.notes:
         _say(f"note: {note}")
+
+
+def _height_px(rows: list[dict[str, Any]]) -> int | None:
+    """That of the middle second of the files whose height is known."""
+    known = sorted((r["height_px"], r["duration_s"]) for r in rows if r["height_px"])
+    half, seen = sum(length for _, length in known) / 2, 0.0
+    for height, length in known:
+        seen += length
+        if seen >= half:
+            return height
+    return None
 
 
 def _say(text: str) -> None:

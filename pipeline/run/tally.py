@@ -69,6 +69,8 @@ class Tally:
     def __post_init__(self) -> None:
         self.by_stage = {name: StageTally() for name in self.stages}
         self._first_s: float | None = None
+        self._worked_s: float | None = None
+        """When the work of those that ended began, their workers' start not counted."""
         self._recent: deque[tuple[float, str]] = deque()
 
     def started(self, stage: str, unit: str, now_s: float) -> None:
@@ -100,6 +102,10 @@ class Tally:
         else:
             tally.finished += 1
             self._recent.append((now_s, stage))
+            if wall_s > 0 and stage not in NET:
+                # The first worker's start is over by then, and says nothing of the pace.
+                since_s = now_s - wall_s
+                self._worked_s = since_s if self._worked_s is None else min(self._worked_s, since_s)
         if wall_s > 0:
             tally.wall_s, tally.costed = tally.wall_s + wall_s, tally.costed + 1
 
@@ -115,9 +121,9 @@ class Tally:
         ended a unit.
 
         Work is weighed by what each stage took a unit so far, or its usual share where none has
-        ended, and goes on as fast as it went since the first unit began, waits and workers that
-        start included. Units that have not reached a stage yet are counted by how many of those
-        before came through.
+        ended, and goes on as fast as it went since the first one's work began, waits and workers
+        that start later included. Units that have not reached a stage yet are counted by how many
+        of those before came through.
         """
         costs = self._costs_s()
         if costs is None or self._first_s is None:
@@ -135,7 +141,8 @@ class Tally:
             done_s += tally.finished * each_s + begun_s
             left_s += max(0.0, waiting * each_s - begun_s)
             coming = waiting * self._passing(name)
-        return left_s * (now_s - self._first_s) / done_s if done_s else None
+        since_s = self._first_s if self._worked_s is None else self._worked_s
+        return left_s * (now_s - since_s) / done_s if done_s else None
 
     def _costs_s(self) -> dict[str, float] | None:
         """Seconds a unit takes in each stage."""

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
+from pipeline.commands import estimate as estimate_command
 from pipeline.estimate.forecast import Prices, cost_at, forecast, pixels_per_s, spread
 from pipeline.estimate.measured import VideoCost, video_costs
 
@@ -125,3 +126,16 @@ def test_sources_or_hours(words):
 def test_a_corpus_without_its_work_is_told(tmp_path):
     result = CliRunner().invoke(main, ["estimate", "--hours", "1", "--from", str(tmp_path)])
     assert result.exit_code == 2 and "work/ledger" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "rows, expected",
+    [
+        ([(360, 100.0), (720, 10.0), (None, None)], 360),
+        ([(360, 4.0), (720, 10.0), (1080, 4.0)], 720),
+        ([(None, 60.0)], None),
+    ],
+)
+def test_the_pictures_height_is_that_of_the_files(rows, expected):
+    told = [{"height_px": height, "duration_s": length} for height, length in rows]
+    assert estimate_command._height_px(told) == expected

@@ -52,6 +52,16 @@ def test_work_in_hand_and_waits_count():
     assert tally.left_s(25.0) < 20
 
 
+def test_the_start_of_the_first_worker_is_no_measure_of_the_pace():
+    """Four videos of 2 s; the worker took 20 s to start."""
+    tally = Tally(["tracks"], 4)
+    for _ in range(4):
+        tally.queued("tracks")
+    tally.started("tracks", "v0", 0.0)
+    ended(tally, "tracks", "v0", 22.0, 2.0)
+    assert tally.left_s(22.0) == pytest.approx(6)
+
+
 def test_reused_work_is_no_measure_of_the_pace():
     tally = Tally(["tracks"], 101)
     for number in range(100):
