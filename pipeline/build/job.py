@@ -18,7 +18,7 @@ from manifests.records import Fetched, Hint, Request
 from pipeline.build import staying_out
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import main_job, of_kind
-from pipeline.run import placement, refetch, status, voice, why
+from pipeline.run import metrics, placement, refetch, status, voice, why
 from pipeline.run.ledger import decode
 from pipeline.run.session import running
 from pipeline.storage import mirror, own_folder
@@ -75,6 +75,7 @@ def build(
     does not show one face.
     """
     placement.check(config)
+    metrics.port()  # raises where they are asked for and cannot be told, before a folder is made
     wanted = given(sources).first(limit)
     if links is not None:
         by_address = {r.address: r.request_id for r in wanted.requests}

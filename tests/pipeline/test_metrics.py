@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from manifests.records import Failure, Reject
+from pipeline.build.job import build
+from pipeline.config.build_config import BuildConfig
 from pipeline.run import metrics
 from pipeline.run.ledger import Entry, Result
 from pipeline.run.voice import METRICS_PORT
@@ -41,12 +43,17 @@ def test_a_unit_counts_once(results, word):
     assert metrics.outcome(Entry("tracks", "v", "k", results)) == word
 
 
-def test_nobody_who_did_not_ask_needs_the_libraries(monkeypatch):
+def test_nobody_who_did_not_ask_needs_the_libraries(monkeypatch, tmp_path):
     monkeypatch.setattr(metrics, "WANTED", ("no_such_library",))
     monkeypatch.delenv(METRICS_PORT, raising=False)
     assert metrics.port() is None
     monkeypatch.setenv(METRICS_PORT, "8080")
     with pytest.raises(SetupError, match=r"no_such_library.*\[metrics\]"):
         metrics.port()
+    clip = tmp_path / "a.mp4"
+    clip.touch()
+    with pytest.raises(SetupError, match="no_such_library"):
+        build([str(clip)], tmp_path / "corpus", BuildConfig())
+    assert not (tmp_path / "corpus").exists(), "a refused build leaves nothing"
     monkeypatch.setattr(metrics, "WANTED", ())
     assert metrics.port() == 8080
