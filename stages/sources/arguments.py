@@ -25,6 +25,8 @@ from stages.sources.corpora.rows import CorpusError, as_requests
 LIST_SUFFIXES = frozenset({".txt", ".list", ".urls"})
 MOST_TOLD = 20
 """Bad lines that an error shows."""
+MOST_LOOKED_AT = 200
+"""Files of a folder that tell whether it is a published corpus."""
 
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -155,6 +157,7 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
                 f"{shown} holds no media file (looked for "
                 f"{', '.join(sorted(walk.VIDEO_SUFFIXES))}, and into files of other names)"
             )
+        walk.tell(_known_as(found.files, shown))
         return [_file(p, argument) for p in found.files]
     if not is_file:
         raise BadSourceError(f"{shown} {no_source(argument)}")
@@ -165,6 +168,17 @@ def _expand(argument: str, bad: list[str]) -> Iterable[Request]:
     raise BadSourceError(
         f"{shown} is not known as media; a list of links is a text file (.txt), one a line"
     )
+
+
+def _known_as(files: Sequence[Path], shown: str) -> list[str]:
+    """A word to who names a published corpus as a plain folder: what they would miss."""
+    corpus = catalogue.by_media(files[:: max(1, len(files) // MOST_LOOKED_AT)])
+    if corpus is catalogue.FOLDER:
+        return []
+    return [
+        f"{shown} looks like {corpus.title}; {corpus.name}:{shown} would also bring its speakers, "
+        "texts, parts and terms"
+    ]
 
 
 def read_list(path: Path, bad: list[str]) -> list[Request]:

@@ -81,6 +81,17 @@ def test_grid_finds_the_alignments_of_a_talker_in_whichever_folder_they_are(grid
     assert any("s21 was published without" in note and "3 of the 33" in note for note in notes)
 
 
+def test_a_plain_folder_that_looks_like_a_corpus_is_told_and_taken_as_named(grid, capfd):
+    assert len(given([str(grid)]).requests) == 9 and not given([str(grid / "s5")]).hints
+    told = capfd.readouterr().err
+    assert f"grid:{grid} would also bring its speakers, texts, parts" in told
+    assert f"grid:{grid / 's5'} would" in told
+    given([f"grid:{grid}"])
+    (grid / "s1" / "bbaf2n.mpg").rename(grid / "holiday.mpg")
+    given([str(grid / "holiday.mpg")])
+    assert "looks like" not in capfd.readouterr().err
+
+
 def test_grid_does_not_use_alignments_that_say_other_words(grid):
     for path in (grid / "alignments" / "s1").glob("*.align"):
         path.write_text(align("set red in z nine soon"))
