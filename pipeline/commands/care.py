@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from manifests.numbers import counted
-from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
+from pipeline.commands.options import CORPUS, EXIT_FAILED, LocalPath, emit, friendly
 from pipeline.run.tables import fitting
 
 SHOWN = 12
@@ -198,7 +198,7 @@ def _tell_rest(told, root: Path) -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     help="Folder of the merged corpus: a new one, or one that this command began.",
 )
 @click.option(

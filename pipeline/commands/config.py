@@ -6,12 +6,11 @@ import json
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import EXIT_USAGE, friendly
+from pipeline.commands.options import EXIT_USAGE, LocalPath, friendly
 from pipeline.config.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("path", default=DEFAULT_FILE, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", default=DEFAULT_FILE, type=LocalPath(dir_okay=False))
 @preset_option
 @friendly
 def init(path, preset) -> None:

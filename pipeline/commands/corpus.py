@@ -12,7 +12,7 @@ import click
 
 from manifests.numbers import counted
 from manifests.plain_words import read_json
-from pipeline.commands.options import CORPUS, EXIT_FAILED, emit, friendly
+from pipeline.commands.options import CORPUS, EXIT_FAILED, LocalPath, emit, friendly
 
 
 @click.command()
@@ -70,7 +70,7 @@ def _plain(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 @click.argument("corpus", type=CORPUS)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Another place for the page; nothing may be there.",
 )
 @friendly

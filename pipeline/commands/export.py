@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from pipeline.commands.options import CORPUS, emit, friendly
+from pipeline.commands.options import CORPUS, LocalPath, emit, friendly
 from pipeline.export.forms import FORMS, WHOLE
 
 COLUMNS = ["form", "clips", "files", "left_out"]
@@ -24,7 +22,7 @@ COLUMNS = ["form", "clips", "files", "left_out"]
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Folder of the export (links: its file): a new one, or one that this command began.",
 )
 @click.option(

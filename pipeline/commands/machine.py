@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
-from pipeline.commands.options import EXIT_FAILED, emit, friendly
+from pipeline.commands.options import EXIT_FAILED, LocalPath, emit, friendly
 
 
 @click.command()
@@ -35,7 +34,7 @@ def doctor(sync, as_json) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Moves the planted truth.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="demo-out",
     show_default=True,
     help="Where the demo's corpus goes.",

@@ -148,5 +148,27 @@ class _CorpusType(click.ParamType):
         )
 
 
+class LocalPath(click.Path):
+    """A file or folder of this machine that a command writes: an address is refused, which would
+    otherwise become a folder `s3:` here."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(path_type=Path, file_okay=file_okay, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        from manifests.address import is_remote, local_path
+
+        if not isinstance(value, str):
+            return super().convert(value, param, ctx)
+        if is_remote(value):
+            self.fail(
+                f"{value} is an address, and this writes to this machine: name a path here "
+                "(`yld build --out` takes addresses)",
+                param,
+                ctx,
+            )
+        return super().convert(str(local_path(value)) if value else value, param, ctx)
+
+
 CORPUS = _CorpusType()
 """A corpus folder, or the fsspec address that one was built to."""

@@ -9,7 +9,7 @@ import click
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
 from pipeline.commands.on_video import a_face_in, finding_options, found_device, refuse_places
-from pipeline.commands.options import friendly
+from pipeline.commands.options import LocalPath, friendly
 
 
 @click.command()
@@ -29,7 +29,7 @@ from pipeline.commands.options import friendly
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Video to write: .mp4, .mov or .mkv.",
 )
 @click.option(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from manifests.files import recording
-from pipeline.commands.options import EXIT_FAILED, emit, friendly
+from pipeline.commands.options import EXIT_FAILED, LocalPath, emit, friendly
 from pipeline.storage.lock import RECORDS
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -28,7 +28,7 @@ COLUMNS = ["system", "metric", "mean", "low", "high", "n", "coverage", "note"]
 @click.option("--ref", type=FOLDER, help="Folder of the true ones; files are paired by name.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     required=True,
     help="Where scores.parquet, scores.json and report.html go.",
 )
@@ -225,7 +225,7 @@ def mos() -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     required=True,
     help="The page; its key goes beside it as NAME.key.json. Keep the key.",
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
 from manifests.crops import CANVAS_PX, CROPS
-from pipeline.commands.options import CORPUS, emit, friendly
+from pipeline.commands.options import CORPUS, LocalPath, emit, friendly
 
 COLUMNS = ["shards", "samples", "frames", "crop", "height_px", "width_px", "codec", "MB"]
 
@@ -23,7 +22,7 @@ def shards() -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     help="Folder of the repacked corpus: a new one, or one that this command made.",
 )
 @click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import EXIT_FAILED, emit, friendly, voiced
+from pipeline.commands.options import EXIT_FAILED, LocalPath, emit, friendly, voiced
 from stages.sources.layouts import LAYOUTS
 
 ESTIMATOR_NAMES = ("lipsync", "lipsync_linear", "syncnet_v2")
@@ -40,7 +40,7 @@ def run_options(command):
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     help="Folder for offsets.parquet, summary.json and report.html.",
 )
 @click.option(
@@ -108,7 +108,7 @@ def audit(path, out, layout, estimators, config, assignments, address, as_json) 
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     help="Folder for the corrected clips, resync.parquet and report.html.",
 )
 @click.option(

@@ -9,7 +9,7 @@ import click
 from pipeline.commands.models import model_dir as model_dir_option
 from pipeline.commands.models import use_model_dir
 from pipeline.commands.on_video import a_face_in, finding_options, found_device, refuse_places
-from pipeline.commands.options import friendly
+from pipeline.commands.options import LocalPath, friendly
 
 
 @click.command()
@@ -27,19 +27,19 @@ from pipeline.commands.options import friendly
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="WAV to write: 16 kHz, mono, as long as the video; --embedding needs none.",
 )
 @click.option(
     "--embedding",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="Voices of the face and of the video's sound, for text-to-speech that takes GE2E "
     "vectors: .npy or .safetensors (lip2speech, speaker_identity).",
 )
 @click.option(
     "--mux",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Copy of the video with that sound: .mp4, .mov or .mkv.",
 )
 @click.option(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.on_video import device_option, found_device
-from pipeline.commands.options import friendly
+from pipeline.commands.options import LocalPath, friendly
 from training.models.catalogue import KINDS, Kind
 
 LOGGERS = ("tensorboard", "wandb")
@@ -43,7 +43,7 @@ def training_options(command):
     for option in (
         click.option(
             "--keep-folds",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=LocalPath(file_okay=False),
             help="Folder for the weights and windows of each group of speakers; a trial that "
             "was stopped goes on there.",
         ),
@@ -73,7 +73,7 @@ def training_options(command):
         click.option(
             "--out",
             required=True,
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=LocalPath(dir_okay=False),
             help="Weights to write; the held-out trial goes beside them.",
         ),
         click.argument(
@@ -151,7 +151,7 @@ def model_command(kind: Kind) -> click.Command:
     @click.option(
         "--out",
         required=True,
-        type=click.Path(path_type=Path, file_okay=False),
+        type=LocalPath(file_okay=False),
         help="Folder for weights, checkpoints and log.",
     )
     @click.option(
@@ -178,7 +178,7 @@ def model_command(kind: Kind) -> click.Command:
     )
     @click.option(
         "--cache",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=LocalPath(file_okay=False),
         help="Folder on this machine's own disk for what is read from an address (s3://...).",
     )
     @click.option(

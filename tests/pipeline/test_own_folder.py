@@ -445,3 +445,25 @@ def test_clean_removes_what_a_stage_wrote_that_the_graph_has_no_more(tmp_path):
     )
     clean(root)
     assert not entry.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["merge", "{corpus}", "{corpus}", "--out"],
+        ["export", "{corpus}", "--as", "lrs", "--out"],
+        ["shards", "repack", "{corpus}", "--out"],
+        ["report", "{corpus}", "--out"],
+        ["audit", "{corpus}", "--out"],
+        ["train", "slts", "--data", "{corpus}", "--out"],
+    ],
+)
+def test_an_address_is_refused_where_a_folder_of_this_machine_is_written(
+    tmp_path, monkeypatch, words
+):
+    """It became a folder `s3:` here, or an error about buckets."""
+    monkeypatch.chdir(tmp_path)
+    words = [w.replace("{corpus}", str(tmp_path)) for w in words]
+    result = CliRunner().invoke(main, [*words, "s3://bucket/there"])
+    assert result.exit_code == 2 and "is an address" in result.stderr
+    assert not list(tmp_path.iterdir())
