@@ -80,7 +80,14 @@ class Picture:
     def _light(self, size: tuple[int, int]) -> np.ndarray:
         """The first plane in this size: the same for `luma` and `small_rgb`."""
         if size not in self._sizes:
-            self._sizes[size] = resized(_plane(self._frame, 0), size)
+            whole = _plane(self._frame, 0)
+            # What the same halvings have made already is not made again.
+            on_the_way = [
+                made
+                for made in self._sizes.values()
+                if _is_halved_to(whole.shape, made.shape, size)
+            ]
+            self._sizes[size] = resized(min(on_the_way, key=np.size, default=whole), size)
         return self._sizes[size]
 
     def small_rgb(self, max_side_px: int) -> np.ndarray:
@@ -165,6 +172,16 @@ def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return picture
     shrinks = size[0] < picture.shape[1]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _is_halved_to(whole: tuple[int, ...], made: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Whether `resized` of a picture of shape `whole` to `size` comes by the shape `made`."""
+    height, width = whole
+    while (height, width) != made:
+        if width < 2 * size[0] or height < 2 * size[1] or width % 2 or height % 2:
+            return False
+        height, width = height // 2, width // 2
+    return True
 
 
 def whole_side(video: Video, about_px: int) -> int:

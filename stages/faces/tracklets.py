@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 
+from manifests.media.pictures import resized
 from stages.faces.chip_keeper import ChipKeeper
 from stages.faces.mouths import MouthCropper
 
@@ -84,6 +84,8 @@ def thumb_of(luma: np.ndarray, box: np.ndarray) -> np.ndarray:
     x1, y1 = min(max(x1, x0 + 2), width), min(max(y1, y0 + 2), height)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return np.zeros((24, 24), np.float32)
-    thumb = cv2.resize(luma[y0:y1, x0:x1], (24, 24), interpolation=cv2.INTER_AREA)
+    # Even sides, so that large faces are halved first, which takes a fifth of the time.
+    even = luma[y0 : y1 - (y1 - y0) % 2, x0 : x1 - (x1 - x0) % 2]
+    thumb = resized(even, (24, 24))
     thumb = thumb.astype(np.float32) - thumb.mean()
     return thumb / max(float(np.linalg.norm(thumb)), 1e-6)

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from manifests.media import pictures
 from manifests.media.facts import read_facts
 from manifests.media.pictures import (
+    Picture,
     decoded_seconds,
     iter_frames,
     iter_pictures,
@@ -204,6 +206,22 @@ def test_a_whole_picture_is_not_copied(upright):
     halves = resized(picture.luma(), (40, 24))
     expected = picture.luma().reshape(24, 4, 40, 4).astype(float).mean((1, 3))
     assert np.abs(halves - expected).max() <= 1.5
+
+
+def test_a_size_on_the_way_to_a_smaller_one_is_not_made_twice(monkeypatch):
+    whole = np.random.default_rng(0).integers(0, 255, (1080, 1920)).astype(np.uint8)
+    shrunk = []
+
+    def noted(picture, size):
+        shrunk.append(picture.shape)
+        return resized(picture, size)
+
+    monkeypatch.setattr(pictures, "resized", noted)
+    monkeypatch.setattr(pictures, "_plane", lambda frame, number: whole)
+    picture = Picture(None, {}, None)
+    for size in ((960, 540), (160, 90), (640, 360), (240, 136)):
+        assert np.array_equal(picture._light(size), resized(whole, size))
+    assert shrunk == [(1080, 1920), (540, 960), (540, 960), (540, 960)]
 
 
 def test_what_is_decoded_from_a_key_frame_on_is_the_same(tmp_path):
