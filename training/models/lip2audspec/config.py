@@ -93,10 +93,10 @@ def small() -> Lip2AudSpecConfig:
         coder_steps=1000,
         varied=False,
         recipe=Recipe(
-            steps=1400,
+            steps=2400,
             batch=8,
             learning_rate=2e-3,
-            validate_every_steps=200,
+            validate_every_steps=400,
             save_every_steps=100,
         ),
     )
