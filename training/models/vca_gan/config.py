@@ -95,13 +95,13 @@ def small() -> VcaGanConfig:
         shape=VcaGanShape(width=0.25, picture_px=48, dropout=0.1),
         view=VcaGanView(num_frames=24, erase=False),
         recipe=Recipe(
-            steps=300,
+            steps=750,
             batch=4,
             learning_rate=1e-3,
             schedule="cosine",
             amsgrad=True,
             weight_decay=1e-5,
-            validate_every_steps=100,
+            validate_every_steps=250,
             save_every_steps=50,
         ),
     )
