@@ -155,7 +155,7 @@ def cells(tab: Any, label: str, column: int) -> list[str]:
     return [rows.nth(i).locator("td").nth(column).inner_text() for i in range(rows.count())]
 
 
-@pytest.mark.parametrize("name, column, head", [("report", 6, "lag, ms"), ("audit", 2, "lag, ms")])
+@pytest.mark.parametrize("name, column, head", [("report", 7, "lag, ms"), ("audit", 2, "lag, ms")])
 def test_a_list_of_clips_sorts_and_filters_by_keyboard(browser, pages, name, column, head):
     with opened(browser, pages[name]) as tab:
         sheet = tab.locator(".sheet", has=tab.locator("table[aria-label='clips']"))

@@ -47,6 +47,7 @@ def test_a_hundred_thousand_clips_stay_below_their_share_of_five_megabytes():
                     chance.uniform(1, 20),
                     f"spk-{i % 3000:010x}",
                     "train",
+                    chance.choice(("measured", "measured", "undecided")),
                     chance.gauss(0, 60),
                     chance.random(),
                     " ".join(chance.choices(words, k=12)),
@@ -61,7 +62,10 @@ def test_a_hundred_thousand_clips_stay_below_their_share_of_five_megabytes():
 
 
 def test_rows_are_left_out_and_said_where_even_no_text_is_too_much():
-    rows = [[f"{i * 7919:x}", None, i, 1, "s", "train", None, None, "hello"] for i in range(1000)]
+    rows = [
+        [f"{i * 7919:x}", None, i, 1, "s", "train", "undecided", None, None, "hello"]
+        for i in range(1000)
+    ]
     kept, note = listing.fitted(rows, most=2000)
     assert 0 < len(kept) < 1000 and note.startswith(f"The first {len(kept)} of 1000 clips")
 
