@@ -261,7 +261,7 @@ KINDS = {
         "paper: 33.9 million; tiny: 2.3 million",
         _two_tower_wanted,
         speaker="TwoTowerSpeaker",
-        minutes="10 minutes on one thread for 610 of its 750 steps",
+        minutes="16 CPU-minutes for its 950 steps on 899 clips, registration and flow included",
     ),
     "vca_gan": Kind(
         "vca_gan",
@@ -295,6 +295,6 @@ KINDS = {
         "paper: 7.0 million, critic 4.4, speech encoder 1.5; tiny: .4 million, critic .3",
         _waveform_gan_wanted,
         speaker="GanSpeaker",
-        minutes="about 8 CPU-minutes of one thread for its 1200 steps (115 s for 301)",
+        minutes="12 CPU-minutes for its 2400 steps on 899 clips, judging included",
     ),
 }

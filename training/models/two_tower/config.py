@@ -118,7 +118,7 @@ def small() -> TwoTowerConfig:
         view=TwoTowerView(frames_per_clip=4),
         tower_steps=500,
         recipe=Recipe(
-            steps=750,
+            steps=950,
             batch=16,
             learning_rate=1e-3,
             warmup_steps=20,

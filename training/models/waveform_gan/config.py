@@ -120,12 +120,12 @@ def small() -> GanConfig:
         speech=SpeechConfig(steps=100, width=0.5),
         critic_updates=1,
         recipe=Recipe(
-            steps=1200,
+            steps=2400,
             batch=4,
             learning_rate=1e-3,
             beta1=0.5,
             beta2=0.9,
-            validate_every_steps=200,
+            validate_every_steps=480,
             save_every_steps=50,
         ),
     )
