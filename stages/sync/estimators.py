@@ -78,7 +78,7 @@ class LipSyncLandmarks:
     """The landmark synchrony model, trained by this project and shipped with it."""
 
     name = "lipsync"
-    version = "5"
+    version = "6"
     step_ms = 10.0
     measured_confidence = MEASURED_FROM
     min_raw_score = None
