@@ -64,6 +64,7 @@ class FollowConfig:
         "looks at a small picture first: the whole is searched where it sees a face that nobody "
         "follows; for detectors that look around faces",
         default="yunet",
+        in_key="unless_default",
     )
     search_side_px: int = col("longer side of a searched picture", "px", at_least=64, default=720)
     face_side_px: int = col(
