@@ -229,7 +229,7 @@ KINDS = {
         speaker="Lip2SpeechSpeaker",
         embedder="Lip2SpeechSpeaker",
         preset_names=("paper", "code", "tiny"),
-        minutes="about 14 CPU-minutes for its 500 steps (12.6 for 440 on 899 clips, judging included)",
+        minutes="about 14 CPU-minutes for its 500 steps (12.6 for 440 on 899 clips)",
     ),
     "speaker_identity": Kind(
         "speaker_identity",
