@@ -178,8 +178,9 @@ def sample_facts(tar: Path) -> dict[str, dict[str, Any]]:
 
 
 def first_of(found: list[dict[str, Any]], estimator: str) -> list[dict[str, Any]]:
-    """The rows of one estimator, and those that no estimator saw."""
-    return [r for r in found if (r.get("estimator") or estimator).startswith(estimator)]
+    """The rows of one estimator, and those that no estimator saw. Rows name it with its version,
+    and one's name may begin with another's (lipsync, lipsync_linear)."""
+    return [r for r in found if (r.get("estimator") or estimator).rsplit("-", 1)[0] == estimator]
 
 
 def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -49,9 +49,10 @@ def sentence(rows: Sequence[dict[str, Any]]) -> str | None:
         f"by {windows:.0f} window{'s' if windows >= 1.5 else ''} ({seconds:.1f} s) or less"
     )
     curve = decided_share(rows)
-    enough = next((time for time, share in curve if share >= WANTED), None)
+    enough = next(((time, share) for time, share in curve if share >= WANTED), None)
     if enough is not None:
-        return f"{told}; ask for clips with {enough:.1f} s of speech: {WANTED:.0%} are decided then"
+        time, share = enough
+        return f"{told}; ask for clips with {time:.1f} s of speech: {share:.0%} are decided then"
     time, share = curve[-1]
     return (
         f"{told}; {time:.1f} s of speech decide {share:.0%}, for {WANTED:.0%} ask for longer clips"

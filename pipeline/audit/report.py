@@ -32,11 +32,9 @@ def write_report(
 ) -> None:
     """Write the self-contained page. `audited`: what was audited, for the command to go on with;
     None where another command goes on by itself."""
-    from pipeline.audit import summarize
+    from pipeline.audit import first_of, summarize
 
-    first = [
-        r for r in rows if r.get("estimator") is None or r["estimator"].startswith(estimators[0])
-    ]
+    first = first_of(rows, estimators[0])
     summary = summarize(first)
     measured = [r for r in first if r.get("video_lag_ms") is not None]
     containers = [r["container_lag_ms"] for r in first if r.get("container_lag_ms") is not None]

@@ -15,6 +15,7 @@ from manifests.files import atomic_path
 from manifests.records import Measured
 from pipeline.run.finished import Entries
 from stages.sources.layouts import Item
+from stages.sync.estimators import ESTIMATORS
 
 SCHEMA = pa.schema(
     [
@@ -121,7 +122,7 @@ def of_files(
                 "clip_id": item.clip_id,
                 "speaker": item.speaker,
                 "search_ms": search_ms,
-                "estimator": name,
+                "estimator": f"{name}-{ESTIMATORS[name].version}",
             }
             video_id = video_of.get(item.path, "")
             found = [

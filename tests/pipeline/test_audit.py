@@ -16,7 +16,7 @@ from manifests.media.facts import read_facts
 from manifests.media.pictures import iter_pictures
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
-from pipeline.audit import audit, rows, sentence, summarize
+from pipeline.audit import audit, first_of, rows, sentence, summarize
 from pipeline.audit.report import agreement
 from pipeline.config.build_config import load_config
 from pipeline.demo.portraits import load_portraits
@@ -185,6 +185,17 @@ def test_summary_sentence_and_agreement():
     assert table[0]["n"] == 10 and table[0]["r2"] == round(1 - 10 / 330, 3)
     assert rows.centre_of([1.0, 2.0, 30.0])[0] == 2.0
     assert json.dumps(summary)
+
+
+def test_rows_are_of_the_estimator_and_of_none_whose_name_begins_with_its():
+    """lipsync's summary counted each clip twice beside lipsync_linear."""
+    made = [
+        {"clip_id": clip, "estimator": name}
+        for clip in "ab"
+        for name in ("lipsync-6", "lipsync_linear-1")
+    ] + [{"clip_id": "c", "estimator": None}]
+    assert [r["clip_id"] for r in first_of(made, "lipsync")] == ["a", "b", "c"]
+    assert [r["clip_id"] for r in first_of(made, "lipsync_linear")] == ["a", "b", "c"]
 
 
 def test_one_folder_holds_one_audit_and_estimators_are_checked_first(corpus, corrected, tmp_path):
