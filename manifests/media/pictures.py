@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from manifests.clock import Clock
 from manifests.media.hdr import to_sdr
 from manifests.media.orientation import upright
+from manifests.media.shrinking import is_halved_to, resized
 from manifests.media.streams import open_media, stream_of
 from manifests.media.times import PictureTimes, decoded, period_us_of, repairs_of, stamp_us
 from manifests.paths import as_path
@@ -83,9 +84,7 @@ class Picture:
             whole = _plane(self._frame, 0)
             # What the same halvings have made already is not made again.
             on_the_way = [
-                made
-                for made in self._sizes.values()
-                if _is_halved_to(whole.shape, made.shape, size)
+                made for made in self._sizes.values() if is_halved_to(whole.shape, made.shape, size)
             ]
             self._sizes[size] = resized(min(on_the_way, key=np.size, default=whole), size)
         return self._sizes[size]
@@ -154,34 +153,6 @@ def _plane(frame: av.VideoFrame, number: int) -> np.ndarray:
     plane = frame.planes[number]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width]
-
-
-def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 [H, W] in another (width, height), by the mean over areas where it shrinks.
-
-    Halves first, as long as they are whole: those OpenCV averages an order of magnitude faster.
-    """
-    while (
-        picture.shape[1] >= 2 * size[0]
-        and picture.shape[0] >= 2 * size[1]
-        and not (picture.shape[0] % 2 or picture.shape[1] % 2)
-    ):
-        half = (picture.shape[1] // 2, picture.shape[0] // 2)
-        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
-    if picture.shape[::-1] == size:
-        return picture
-    shrinks = size[0] < picture.shape[1]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _is_halved_to(whole: tuple[int, ...], made: tuple[int, ...], size: tuple[int, int]) -> bool:
-    """Whether `resized` of a picture of shape `whole` to `size` comes by the shape `made`."""
-    height, width = whole
-    while (height, width) != made:
-        if width < 2 * size[0] or height < 2 * size[1] or width % 2 or height % 2:
-            return False
-        height, width = height // 2, width // 2
-    return True
 
 
 def whole_side(video: Video, about_px: int) -> int:

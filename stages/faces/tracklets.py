@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from manifests.media.pictures import resized
+from manifests.media.shrinking import resized
 from stages.faces.chip_keeper import ChipKeeper
 from stages.faces.mouths import MouthCropper
 

@@ -16,9 +16,9 @@ from manifests.media.pictures import (
     decoded_seconds,
     iter_frames,
     iter_pictures,
-    resized,
     whole_side,
 )
+from manifests.media.shrinking import resized
 from manifests.media.sound import read_audio
 from manifests.media.video import open_video
 from stages.sources.download.site import ffmpeg_path
