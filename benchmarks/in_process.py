@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from manifests.paths import as_text
 from manifests.records import Fetched, record_id
+from manifests.threads import one_thread
 from pipeline.config.build_config import BuildConfig, stage_configs
 from pipeline.graph import context_name, main_job
 from pipeline.run.stage_runner import Job, StageRunner
@@ -45,7 +44,7 @@ NODES = _JOB[[node.name for node in _JOB].index("probe") :]
 def run_files(paths: Iterable[Path], work: Path, config: BuildConfig) -> Iterator[Ran]:
     """Each file through all stages, as it is asked for. Their set-up is no part of what is
     measured, but what a library loads at its first use is: give a file more at the beginning."""
-    cv2.setNumThreads(1)  # as a worker does
+    one_thread()
     runner = StageRunner(work)
     configs = stage_configs(config)
     for number, path in enumerate(paths):

@@ -26,10 +26,10 @@ from av.video.reformatter import VideoReformatter
 from manifests.clock import FRAME_RATE
 from manifests.sample_json import known
 from manifests.shards import SampleIndex, ShardSample, write_samples
+from manifests.threads import one_thread
 from pipeline.corpus.packing import Packing
 from training.data.mixture import Row
 from training.data.samples import ALL, Samples, shards_of_split
-from training.data.threads import one_thread
 from training.data.views import VIEWS, View
 
 PACKINGS = {

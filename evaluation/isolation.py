@@ -20,6 +20,7 @@ from typing import IO
 
 from evaluation.records import Score, Utterance
 from evaluation.scoring import no_score
+from manifests.threads import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300.0
@@ -72,7 +73,6 @@ class ScoringProcess:
 
     def _start(self) -> _Child:
         reader, writer = os.pipe()
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         process = subprocess.Popen(
             [*self._command, str(writer)],
@@ -80,7 +80,7 @@ class ScoringProcess:
             stdout=sys.stderr.fileno(),
             pass_fds=[writer],
             cwd=ROOT,
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)},
         )
         os.close(writer)
         if process.stdin is None:  # never: it was asked for

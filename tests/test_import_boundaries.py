@@ -19,7 +19,7 @@ ALLOWED = {
 }
 FLOORS = {
     "manifests": (
-        "address clock columns crops files ids numbers paths records spans text network",
+        "address clock columns crops files ids numbers paths records spans text threads network",
         "arrays links page plain_words sample_json schema spectra split_rules walk",
         "media splits weights",
         "shards",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -18,10 +19,18 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from manifests.clock import Clock
 from manifests.media.hdr import to_sdr
+from manifests.media.needed import Needed
 from manifests.media.orientation import upright
 from manifests.media.shrinking import is_halved_to, resized
-from manifests.media.streams import open_media, stream_of
-from manifests.media.times import PictureTimes, decoded, period_us_of, repairs_of, stamp_us
+from manifests.media.streams import open_media, packets_of, stream_of
+from manifests.media.times import (
+    PictureTimes,
+    decoded,
+    decoded_of,
+    period_us_of,
+    repairs_of,
+    stamp_us,
+)
 from manifests.paths import as_path
 from manifests.records import Video
 
@@ -31,6 +40,8 @@ SEEK_MARGINS_US = (250_000, 1_000_000)
 run ahead of those of showing by some frames."""
 NEEDED_US = 200_000
 """Pictures this long before the first one wanted may be left out where no other refers to them."""
+RUN_BYTES = 20_000_000
+"""Decoded pictures that wait in a run (`in_runs`): 14 of 720p, one of 2160p."""
 
 _counted: dict[int, float] = {}
 """Seconds that each thread has decoded, by its number."""
@@ -208,7 +219,7 @@ def iter_pictures(
     converters: dict = {}
     next_frame = start_frame
     held: tuple[int, av.VideoFrame] | None = None  # with its time in us
-    for pts, frame in _frames_from(video, path, int(clock.time_us(start_frame))):
+    for pts, frame in _frames_from(video, path, int(clock.time_us(start_frame)), clock):
         if held is not None:
             held_pts, held_frame = held
             if pts <= held_pts:
@@ -228,6 +239,15 @@ def iter_pictures(
             yield index, picture
 
 
+def in_runs(pictures: Iterator[tuple[int, Picture]], video: Video) -> Iterator[tuple[int, Picture]]:
+    """The same, but several are decoded one after another before the first is handed out: who
+    looks long at each drives what the decoder works on from the processor's caches. For passes
+    that go to the end; who stops early has decoded in vain."""
+    length = max(1, RUN_BYTES * 2 // (3 * video.width_px * video.height_px))
+    while run := list(islice(pictures, length)):
+        yield from run
+
+
 def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[int, Picture]]:
     """Every picture of the source, once, in order, as (us after canonical zero, Picture): at its
     own rate and times, whatever the canonical ones are. One that is stamped no later than the one
@@ -235,7 +255,7 @@ def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[i
     path = video.media_path if path is None else path
     converters: dict = {}
     last_us: int | None = None
-    for time_us, frame in _decode(video, path, None, video.zero_us):
+    for time_us, frame in _decode(video, path, None):
         if last_us is not None and time_us <= last_us:
             continue
         last_us = time_us
@@ -243,41 +263,46 @@ def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[i
 
 
 def _frames_from(
-    video: Video, path: str | Path, target_us: int
+    video: Video, path: str | Path, target_us: int, clock: Clock
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decoded frames from some point not later than `target_us`, with their times."""
+    """Decoded frames from some point not later than `target_us`, with their times: all that
+    `clock` shows."""
+    if video.time_source != "packets":  # pictures are counted there, and none may be missing
+        yield from _decode(video, path, None)
+        return
     for margin in SEEK_MARGINS_US if _is_seekable(video) else ():
         if target_us <= video.zero_us + margin:
             break
-        frames = _decode(video, path, target_us - margin, target_us)
+        needed = Needed(clock, target_us - NEEDED_US)
+        frames = _decode(video, path, target_us - margin, needed)
         first = next(frames, None)
         if first is not None and first[0] <= target_us:
             yield first
             yield from frames
             return
         frames.close()  # the index lied: begin farther before
-    yield from _decode(video, path, None, target_us)
+    yield from _decode(video, path, None, Needed(clock, target_us - NEEDED_US))
 
 
 def _is_seekable(video: Video) -> bool:
-    """Only where packets tell the times: else they depend on all pictures before."""
-    return video.time_source == "packets" and any(
-        name in video.container.split(",") for name in SEEKABLE
-    )
+    return any(name in video.container.split(",") for name in SEEKABLE)
 
 
 def _decode(
-    video: Video, path: str | Path, seek_us: int | None, wanted_us: int = 0
+    video: Video, path: str | Path, seek_us: int | None, needed: Needed | None = None
 ) -> Generator[tuple[int, av.VideoFrame], None, None]:
+    """Pictures with their times: all, or at least those that are `needed`."""
     period_us = period_us_of(video.source_fps)
     place = _placing(video, period_us)
     with open_media(path) as container:
         stream = stream_of(container, video.video_stream)
         if seek_us is not None:
             container.seek(int(seek_us / 1_000_000 / stream.time_base), stream=stream)
-        # Only where packets tell the times are pictures not counted, and may be missing.
-        skip_until_us = wanted_us - NEEDED_US if seek_us is not None else None
-        for frame in decoded(container, stream, skip_until_us):
+        if needed is None:
+            frames = decoded(container, stream)
+        else:
+            frames = decoded_of(stream, needed.judged(packets_of(container, stream)))
+        for frame in frames:
             _counted[threading.get_ident()] = decoded_seconds() + period_us / 1e6
             time_us = place(frame)
             if seek_us is None and time_us < video.zero_us:

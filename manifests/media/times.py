@@ -299,23 +299,26 @@ def decode_cpu_s() -> float:
 
 
 def decoded(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    skip_until_us: int | None = None,
+    container: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[av.VideoFrame]:
-    """Every picture of a stream that decodes; the neighbours of a damaged one stand in by time.
+    """Every picture of a stream that decodes; the neighbours of a damaged one stand in by time."""
+    return decoded_of(stream, ((packet, True) for packet in packets_of(container, stream)))
 
-    Before `skip_until_us` (the file's own time) pictures that no other refers to are left out.
-    """
-    packets = packets_of(container, stream)
+
+def decoded_of(
+    stream: av.VideoStream, packets: Iterator[tuple[av.Packet, bool]]
+) -> Iterator[av.VideoFrame]:
+    """As `decoded`, of packets that come with whether their picture is needed: one that is not is
+    left out if no other refers to it."""
     context, thread = stream.codec_context, threading.get_ident()
+    leaves_out = False
     while True:
         begun = thread_time()
         try:
-            packet = next(packets)
-            shown_us = stamp_us(packet.pts, packet.time_base)
-            if skip_until_us is not None and shown_us is not None:
-                context.skip_frame = "NONREF" if shown_us < skip_until_us else "DEFAULT"
+            packet, is_needed = next(packets)
+            if leaves_out == is_needed:
+                leaves_out = not is_needed
+                context.skip_frame = "NONREF" if leaves_out else "DEFAULT"
             frames = packet.decode()
         except (StopIteration, av.error.EOFError, av.error.ExitError):
             return

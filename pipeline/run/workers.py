@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ import time
 import psutil
 
 from manifests.files import record_temporaries
+from manifests.threads import one_thread
 from pipeline.graph import load_stage, records_in, side_folders
 from pipeline.run import heartbeat
 from pipeline.run.engines.engine import WorkerFacts
@@ -85,12 +85,7 @@ class StageWorker:
     def __init__(self, facts: WorkerFacts, pictures: int | None = None) -> None:
         leave_terminal()
         leave_with(facts.owner)
-        with contextlib.suppress(ImportError):
-            import cv2
-
-            cv2.setNumThreads(1)
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[variable] = "1"
+        one_thread()
         self._limit = {"bytes": float("inf"), "peak": 0.0}
         files, self._fence, self._cache_gb = facts.files, facts.fence, facts.node_cache_gb
         self._files = files.on_this_node()

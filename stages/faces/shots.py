@@ -21,7 +21,7 @@ import numpy as np
 
 from manifests.arrays import npz_writer
 from manifests.ids import shot_id
-from manifests.media.pictures import iter_pictures, resolve, whole_side
+from manifests.media.pictures import in_runs, iter_pictures, resolve, whole_side
 from manifests.media.times import decode_cpu_s
 from manifests.records import Hint, Reject, Shot, Video, col
 from stages.backends import registry
@@ -186,7 +186,7 @@ class Shots(Stage[Video, Shot]):
             rows.push(taken, scale)
 
         path = resolve(video.media_path, context.work)
-        for frame, picture in iter_pictures(video, path, *window):
+        for frame, picture in in_runs(iter_pictures(video, path, *window), video):
             if shown is not picture:
                 shown = picture
                 luma, small_luma = picture.luma(side), picture.luma(SMALL_PX)

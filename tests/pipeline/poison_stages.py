@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np  # noqa: F401  # whose threads are counted
+from threadpoolctl import threadpool_info
+
 from manifests.records import Reject, Request, Source
 from stages.base import Resources, Stage, TransientError
 
@@ -62,6 +65,9 @@ class Echo(Stage[Request, Source]):
             end = time.thread_time() + 0.3
             while time.thread_time() < end:
                 pass
+        if how == "threads":
+            pools = [pool for pool in threadpool_info() if pool["user_api"] in ("blas", "openmp")]
+            how = f"{len(pools) > 0} {max(pool['num_threads'] for pool in pools)}"
         if how == "polite":
             how = " ".join(map(str, context.rate_limiter.acquire("host.example")))
         if how == "lost":

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from manifests.records import Request
+from manifests.threads import ENVIRONMENT
 from pipeline.config.build_config import load_config
 from pipeline.run import cluster
 from pipeline.run.engines.engine import PoolSize
@@ -79,6 +80,27 @@ def test_workers_ask_the_one_limiter_in_the_driver(tmp_path):
     results = results_of(tmp_path, "polite", "exit", "polite", "polite")
     answers = [record.address.split()[0] for r in results for record in r.records or []]
     assert answers == ["go", "go", "wait"], "what a worker that died was granted still counts"
+
+
+def test_a_worker_computes_in_one_thread(tmp_path, monkeypatch):
+    """Pools of a thread for each core wait for each other, and round in their own way."""
+    for name in ENVIRONMENT:
+        monkeypatch.setenv(name, "7")
+    (result,) = results_of(tmp_path, "threads")
+    assert [record.address for record in result.records] == ["True 1"]
+
+
+def test_one_thread_holds_what_was_loaded_before(tmp_path):
+    code = (
+        "import numpy, scipy.linalg, cv2\n"
+        "from threadpoolctl import threadpool_info\n"
+        "from manifests.threads import one_thread\n"
+        "one_thread()\n"
+        "print({pool['num_threads'] for pool in threadpool_info()}, cv2.getNumThreads())"
+    )
+    many = {**os.environ, **dict.fromkeys(ENVIRONMENT, "5"), "PYTHONPATH": str(ROOT)}
+    said = subprocess.run([sys.executable, "-c", code], env=many, capture_output=True, text=True)
+    assert said.stdout.strip() == "{1} 1", said.stderr
 
 
 def test_the_last_words_of_a_worker_are_told(tmp_path):

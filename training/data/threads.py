@@ -1,7 +1,4 @@
-"""One thread a worker: pools of threads inside workers wait for each other on the same cores.
-
-Measured on 2 cores: SLTS's sound and pictures took twice the CPU time with the pools' defaults.
-"""
+"""How a worker that reads for a training begins, and when it leaves."""
 
 from __future__ import annotations
 
@@ -9,19 +6,9 @@ import os
 import threading
 import time
 
+from manifests.threads import one_thread
+
 LOOK_S = 1.0
-
-
-def one_thread(worker: int = 0) -> None:
-    """Hold numpy's and OpenCV's pools in this process to one thread; torch holds its own.
-
-    `worker` is what torch tells a worker that begins; it makes no difference.
-    """
-    import cv2
-    from threadpoolctl import threadpool_limits
-
-    cv2.setNumThreads(1)
-    threadpool_limits(1)
 
 
 def begin_worker(reader: int, worker: int = 0) -> None:
@@ -32,7 +19,7 @@ def begin_worker(reader: int, worker: int = 0) -> None:
     still starting when its reader was killed finds the system's first process, and would wait for
     ever.
     """
-    one_thread(worker)
+    one_thread()
 
     def watch() -> None:
         while os.getppid() == reader:

@@ -9,6 +9,7 @@ here. What it writes to its standard error is kept in the run's scratch folder a
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from typing import IO, Any
 
 import psutil
 
+from manifests.threads import ENVIRONMENT
 from pipeline.run import scratch
 from pipeline.run.engines.engine import JobError, Limiter, PoolSize, WorkerFacts, WorkerLost
 from pipeline.run.engines.worker_process import AskDriver
@@ -202,6 +204,7 @@ def _started(end: socket.socket, said: IO[bytes]) -> subprocess.Popen:
         stderr=said,
         pass_fds=(number,),
         start_new_session=True,
+        env={**os.environ, **ENVIRONMENT},
     )
 
 
