@@ -40,6 +40,8 @@ SHARED = 0.9
 """Part of a speaker's measured clips that must lie within a frame of the centre to be of one
 recording."""
 FILES = ("offsets.parquet", "summary.json")
+MOST_NAMED = 3
+"""Clips far from the others' lag that a speaker's line names; summary.json has them all."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,20 @@ def summarize(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "spread_ms": None if spread is None else round(spread, 1),
                 "within_frame_of_centre": sum(abs(x - centre) <= FRAME_MS for x in lags),
                 "within_frame_of_zero": sum(abs(x) <= FRAME_MS for x in lags),
+                "farther_off": [] if centre is None else _farther_off(group, centre),
             }
         )
     return table
+
+
+def _farther_off(group: list[dict[str, Any]], centre_ms: float) -> list[dict[str, Any]]:
+    """The clips more than a frame from their speaker's centre, the farthest first."""
+    off = [
+        {name: r.get(name) for name in ("clip_id", "path", "video_lag_ms")}
+        for r in group
+        if r.get("video_lag_ms") is not None and abs(r["video_lag_ms"] - centre_ms) > FRAME_MS
+    ]
+    return sorted(off, key=lambda r: (-abs(r["video_lag_ms"] - centre_ms), r["clip_id"] or ""))
 
 
 def centres(summary: list[dict[str, Any]]) -> dict[str | None, float]:
@@ -226,8 +239,14 @@ def sentence(row: dict[str, Any]) -> str:
     name = row["speaker"] or "speaker not known"
     if not row["measured"]:
         return f"{name}: none of {row['clips']} clips could be measured"
-    return (
+    told = (
         f"{name} centres at {signed_ms(row['centre_ms'])} (spread {row['spread_ms']:.0f} ms), "
         f"{row['within_frame_of_centre'] / row['measured']:.0%} within one frame of that; "
         f"{row['measured']} of {row['clips']} clips measured"
     )
+    off = row["farther_off"]
+    if not off or len(off) > row["measured"] / 2:  # no centre that most of them share
+        return told
+    named = ", ".join(f"{r['clip_id']} ({signed_ms(r['video_lag_ms'])})" for r in off[:MOST_NAMED])
+    more = f" and {len(off) - MOST_NAMED} more" if len(off) > MOST_NAMED else ""
+    return f"{told}; farther off: {named}{more}"

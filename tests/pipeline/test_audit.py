@@ -187,6 +187,26 @@ def test_summary_sentence_and_agreement():
     assert json.dumps(summary)
 
 
+def test_the_clips_that_lie_off_are_named_the_farthest_first():
+    def clip(name: str, lag_ms: float | None) -> dict[str, object]:
+        return {
+            "speaker": "s1",
+            "path": f"{name}.mpg",
+            "clip_id": name,
+            "video_lag_ms": lag_ms,
+            "offset_status": "undecided" if lag_ms is None else "measured",
+        }
+
+    odd = [clip("far", -306.0), clip("near", 60.0), clip("b", 101.0), clip("c", 85.0)]
+    (row,) = summarize([*(clip(f"k{i}", 5.0) for i in range(9)), *odd, clip("none", None)])
+    assert [r["clip_id"] for r in row["farther_off"]] == ["far", "b", "c", "near"]
+    assert sentence(row).endswith(
+        "; farther off: far (-306 ms), b (+101 ms), c (+85 ms) and 1 more"
+    )
+    (row,) = summarize([clip(f"k{i}", 100.0 * i) for i in range(9)])
+    assert "farther off" not in sentence(row), "clips of several recordings share no lag"
+
+
 def test_rows_are_of_the_estimator_and_of_none_whose_name_begins_with_its():
     """lipsync's summary counted each clip twice beside lipsync_linear."""
     made = [
