@@ -3,7 +3,7 @@
     python -m benchmarks.decodes [--data FOLDER] [--set-folder FOLDER] [--repeat N] [--json]
 
 Makes a set of three videos of 1280 x 720, 30 frames a second, H.264, from the reference clips:
-`a` and `b` of a minute and more with hard cuts, as programmes have them, and `c` of one shot.
+`a` and `b` of a minute and more with hard cuts, as programmes have them, and `c` without a face.
 Clips of another shape stand before their own blurred picture, as sites show upright videos. Each
 video is decoded plainly, by one thread, right before and after the stages see it: a shared
 machine is slower at some times than at others, and both feel it alike.

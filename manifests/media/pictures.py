@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from manifests.clock import Clock
 from manifests.media.hdr import to_sdr
-from manifests.media.needed import Needed
+from manifests.media.needed import Needed, can_leave_out
 from manifests.media.orientation import upright
 from manifests.media.shrinking import is_halved_to, resized
 from manifests.media.streams import open_media, packets_of, stream_of
@@ -38,8 +38,6 @@ SEEKABLE = ("mov", "mp4", "matroska", "webm")
 SEEK_MARGINS_US = (250_000, 1_000_000)
 """How long before the wanted time a key frame is asked for. Indices are of decoding times, which
 run ahead of those of showing by some frames."""
-NEEDED_US = 200_000
-"""Pictures this long before the first one wanted may be left out where no other refers to them."""
 RUN_BYTES = 20_000_000
 """Decoded pictures that wait in a run (`in_runs`): 14 of 720p, one of 2160p."""
 
@@ -219,7 +217,7 @@ def iter_pictures(
     converters: dict = {}
     next_frame = start_frame
     held: tuple[int, av.VideoFrame] | None = None  # with its time in us
-    for pts, frame in _frames_from(video, path, int(clock.time_us(start_frame)), clock):
+    for pts, frame in _frames_from(video, path, clock, start_frame):
         if held is not None:
             held_pts, held_frame = held
             if pts <= held_pts:
@@ -263,25 +261,30 @@ def iter_shown(video: Video, path: str | Path | None = None) -> Iterator[tuple[i
 
 
 def _frames_from(
-    video: Video, path: str | Path, target_us: int, clock: Clock
+    video: Video, path: str | Path, clock: Clock, start_frame: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decoded frames from some point not later than `target_us`, with their times: all that
-    `clock` shows."""
+    """Decoded frames from some point not later than that of `start_frame`, with their times: all
+    that `clock` shows from there on."""
     if video.time_source != "packets":  # pictures are counted there, and none may be missing
         yield from _decode(video, path, None)
         return
+    target_us = int(clock.time_us(start_frame))
+    some_do = can_leave_out(video.container, video.video_codec)
+
+    def needed() -> Needed | None:
+        return Needed(clock, start_frame) if some_do else None
+
     for margin in SEEK_MARGINS_US if _is_seekable(video) else ():
         if target_us <= video.zero_us + margin:
             break
-        needed = Needed(clock, target_us - NEEDED_US)
-        frames = _decode(video, path, target_us - margin, needed)
+        frames = _decode(video, path, target_us - margin, needed())
         first = next(frames, None)
         if first is not None and first[0] <= target_us:
             yield first
             yield from frames
             return
         frames.close()  # the index lied: begin farther before
-    yield from _decode(video, path, None, Needed(clock, target_us - NEEDED_US))
+    yield from _decode(video, path, None, needed())
 
 
 def _is_seekable(video: Video) -> bool:
@@ -301,7 +304,8 @@ def _decode(
         if needed is None:
             frames = decoded(container, stream)
         else:
-            frames = decoded_of(stream, needed.judged(packets_of(container, stream)))
+            judged = needed.judged(packets_of(container, stream))
+            frames = decoded_of(stream, judged, needed.stop)
         for frame in frames:
             _counted[threading.get_ident()] = decoded_seconds() + period_us / 1e6
             time_us = place(frame)

@@ -306,10 +306,12 @@ def decoded(
 
 
 def decoded_of(
-    stream: av.VideoStream, packets: Iterator[tuple[av.Packet, bool]]
+    stream: av.VideoStream,
+    packets: Iterator[tuple[av.Packet, bool]],
+    on_damage: Callable[[], None] = lambda: None,
 ) -> Iterator[av.VideoFrame]:
     """As `decoded`, of packets that come with whether their picture is needed: one that is not is
-    left out if no other refers to it."""
+    left out if no other refers to it. `on_damage` is told of what did not decode as it should."""
     context, thread = stream.codec_context, threading.get_ident()
     leaves_out = False
     while True:
@@ -323,7 +325,10 @@ def decoded_of(
         except (StopIteration, av.error.EOFError, av.error.ExitError):
             return
         except av.FFmpegError:
+            on_damage()
             continue
         finally:
             _cpu_s[thread] = _cpu_s.get(thread, 0.0) + thread_time() - begun
+        if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+            on_damage()
         yield from frames

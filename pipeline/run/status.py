@@ -93,7 +93,7 @@ def cost_table(table_rows: list[dict[str, Any]]) -> str:
     plain = next((d for r in table_rows if (d := r.get("decode_cpu_s_per_video_s"))), None)
     if plain is not None and each:
         lines += (
-            f"\none decode of what is shown of these files: {plain} CPU-s per video-s; "
+            f"\none decode of these files, as the shots' pass makes it: {plain} CPU-s per video-s; "
             f"all stages: {sum(each) / plain:.1f} of it"
         )
     speed_told = next((r for r in table_rows if r.get("pictures")), None)

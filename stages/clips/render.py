@@ -125,7 +125,7 @@ class Clips(Stage[Offset, Clip]):
     """Tracks with an offset -> clips, each with its encoded members in a side file."""
 
     name = "clips"
-    version = 2
+    version = 3
     reasons = frozenset(
         {
             "undecided_offset",

@@ -59,7 +59,7 @@ class Shots(Stage[Video, Shot]):
     """One video -> its shots, and a side file with every face of every frame."""
 
     name = "shots"
-    version = 9
+    version = 10
     reasons = frozenset({"no_frames", "hints_outside"})
     resources = Resources(memory_gb=6.0, timeout_s=300.0)
     reads_media = True
