@@ -163,12 +163,16 @@ def model_command(kind: Kind) -> click.Command:
     )
     @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting.")
     @click.option(
-        "--workers", type=int, default=0, show_default=True, help="Processes that decode, a rank."
+        "--workers",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Processes that decode, a rank.",
     )
     @device_option
     @click.option(
         "--ranks",
-        type=int,
+        type=click.IntRange(min=1),
         default=1,
         show_default=True,
         help="Processes that train together, by Ray; a GPU each.",
@@ -188,7 +192,12 @@ def model_command(kind: Kind) -> click.Command:
         show_default=True,
         help="Where figures go beside log.jsonl; wandb needs the extra of that name.",
     )
-    @click.option("--minutes", type=float, default=None, help="End after so long, with weights.")
+    @click.option(
+        "--minutes",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        help="End after the step at which so many are over; judging it comes on top.",
+    )
     @friendly
     def command(more, corpora, **options) -> None:
         _train_model(kind, (*corpora, *more), **options)
@@ -270,6 +279,11 @@ def _report(kind: Kind, out: Path, outcome) -> None:
     click.echo(f"{outcome.step} steps: {ends[outcome.why]}")
     if outcome.why == "stopped":
         sys.exit(130)
+    if outcome.best is None:
+        click.echo(
+            "no weights yet: nothing that was judged has the figure that they are chosen by"
+            + (", so what speaks may not have been trained" if kind.speaks else "")
+        )
     if outcome.best is not None:
         told = ", ".join(f"{name} {value:.3f}" for name, value in outcome.best.items())
         click.echo(f"best at step {outcome.best_step}: {told}")

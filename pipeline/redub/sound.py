@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from evaluation.audio import read_sound
-from manifests.clock import SAMPLE_RATE
+from manifests.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from manifests.media.facts import why_unreadable
 from manifests.media.sound import read_audio, wide_rate
 from manifests.media.streams import audios_by_rank, open_media, stream_of
@@ -47,6 +47,11 @@ def read_new(path: Path) -> NewSound:
     """Of a file of sound, or of a video (from its first picture on). Raises OSError or ValueError
     (MediaError is one) for a file that cannot be read, or has no sound."""
     heard = read_sound(path)
+    if len(heard) < SAMPLES_PER_FRAME:
+        length_ms = 1000 * len(heard) / SAMPLE_RATE
+        raise ValueError(
+            f"{path}: {length_ms:.0f} ms of sound are shorter than a picture (40 ms); give more"
+        )
     if is_media(path):
         video = open_video(path)
         rate = wide_rate(video, path)

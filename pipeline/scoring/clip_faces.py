@@ -19,6 +19,7 @@ import numpy as np
 from manifests.arrays import save_npz
 from manifests.media.facts import MediaError, why_unreadable
 from manifests.media.video import open_video
+from manifests.plain_words import sentence
 from manifests.records import Reject, Track, Video
 from stages.base import Context
 from stages.faces.shots import Shots, ShotsConfig
@@ -95,7 +96,7 @@ def _add_silence(media: Path, out: Path) -> None:
     try:
         with av.open(str(media)) as source, av.open(str(out), "w") as made:
             stream = source.streams.video[0]
-            copied = made.add_stream_from_template(stream)
+            copied = made.add_stream_from_template(stream, opaque=True)
             sound = made.add_stream("flac", rate=RATE, layout="mono")
             end = Fraction(0)
             for packet in source.demux(stream):
@@ -111,6 +112,9 @@ def _add_silence(media: Path, out: Path) -> None:
             made.mux(sound.encode(None))
     except (av.FFmpegError, IndexError) as error:
         raise MediaError("unreadable", f"{media.name}: {why_unreadable(media, error)}") from None
+    except ValueError as error:  # a codec that Matroska knows not; text is one, to FFmpeg
+        why = f"{media.name} is no video whose pictures can be used: {sentence(error)}"
+        raise MediaError("unreadable", why) from None
 
 
 def _why(reject: Reject | None) -> str:

@@ -23,7 +23,7 @@ from pipeline.synthesis.models import embedder_of, learnt_parts, speaker_of
 from pipeline.synthesis.people import Person, Span, people_of
 from stages.faces import registration
 from training.data.views import View
-from training.harness.checkpoints import Description
+from training.harness.checkpoints import Description, unchosen
 from training.harness.speaker import ExemplarSpeaker, FaceSpeaker, Speaker, VoiceOfFace
 
 UNHEARD = ("no_audio", "no_decoder", "encrypted", "too_many_channels", "clock_jump")
@@ -71,6 +71,8 @@ def synthesize(request: Request, say: Callable[[str], None]) -> Spoken:
     speaker or person that there is not.
     """
     speaks = Told(*speaker_of(request.checkpoint, request.device)) if request.out else None
+    if warning := unchosen(request.checkpoint):
+        say(warning)
     if speaks is not None:
         _check_voice(speaks.speaker, request)
         _take_exemplars(speaks.speaker, speaks.about, request, say)

@@ -105,7 +105,7 @@ def _copy(
     codec: str,
 ) -> None:
     pictures = stream_of(source, video.video_stream)
-    copied = made.add_stream_from_template(pictures)
+    copied = made.add_stream_from_template(pictures, opaque=True)
     track = made.add_stream(codec, rate=SAMPLE_RATE)
     assert isinstance(track, av.AudioStream)
     track.layout = "mono"

@@ -265,6 +265,13 @@ def test_matrices_follow_pictures_and_not_frames():
     np.testing.assert_allclose(moved, np.arange(39) / 2)
 
 
+def test_a_sound_shorter_than_the_model_hears_is_followed_by_silence(checkpoint, video, tmp_path):
+    sound, out = wav(tmp_path / "short.wav", 0.05), tmp_path / "a.mp4"
+    done = run(video, "--audio", sound, "--checkpoint", checkpoint, "--out", out)
+    assert done.exit_code == 0 and "silence" in done.output, done.output
+    assert out.exists()
+
+
 def test_what_cannot_be_done_is_said(checkpoint, video, tmp_path):
     sound = wav(tmp_path / "a.wav", 0.5)
     wall, text = tmp_path / "wall.png", tmp_path / "text.png"
@@ -272,6 +279,7 @@ def test_what_cannot_be_done_is_said(checkpoint, video, tmp_path):
     text.write_text("no picture")
     slts = weights(tmp_path / "d.safetensors", "speech2vid_deblur")
     cases = [
+        (video, wav(tmp_path / "no.wav", 0), checkpoint, "a.mp4", "no.wav: 0 ms of sound are sho"),
         (video, sound, checkpoint, "a.avi", "end its name in one of .mp4, .mov, .mkv"),
         (video, sound, slts, "a.mp4", "makes no face of sound; give one of speech2vid"),
         (video, text, checkpoint, "a.mp4", "text.png"),

@@ -138,6 +138,8 @@ def test_what_cannot_be_done_is_said(checkpoint, silent, tmp_path):
     )
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
+    text = tmp_path / "words.txt"
+    text.write_text("not a video either\n" * 100)
     other = untrained(tmp_path / "other.safetensors", "syncnet")
     there = tmp_path / "there.wav"
     there.write_text("somebody's")
@@ -152,6 +154,7 @@ def test_what_cannot_be_done_is_said(checkpoint, silent, tmp_path):
             silent,
             new,
         ),
+        (2, "words.txt is no video whose pictures can be used", checkpoint, text, new),
         (2, "cannot be read as weights", broken, silent, new),
         (2, "is there already and is not written over", checkpoint, silent, there),
         (2, "end its name in .wav", checkpoint, silent, tmp_path / "x.mp3"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +259,34 @@ def test_patience_ends_a_run_that_gets_no_better(corpus, tmp_path):
     settings = replace(settings, recipe=replace(settings.recipe, freeze_batch_norm=True))
     outcome = run(corpus, tmp_path / "run", settings)
     assert outcome.why == "patience" and outcome.step < 10
+
+
+def test_patience_begins_with_the_first_figure(corpus, tmp_path, monkeypatch):
+    """Models of several stages have nothing to judge in their first."""
+    figures, told = SLTS.system_class.figures, []
+    monkeypatch.setattr(
+        SLTS.system_class,
+        "figures",
+        lambda self, rows: figures(self, rows) if self.step >= 4 else {},
+    )
+    asked = request(corpus, tmp_path / "run", config(steps=5, patience=0, validate_every_steps=1))
+    outcome = train(asked, told.append)
+    assert outcome.step >= 4 and outcome.best_step is not None
+    assert any("no weights are chosen yet" in line for line in told)
+
+
+def test_a_run_that_begins_anew_keeps_the_weights_of_before(corpus, tmp_path):
+    out, told = tmp_path / "run", []
+    run(corpus, out, config(steps=2, validate_every_steps=1))
+    before = (out / "best.safetensors").read_bytes()
+    with open(last(out) / STATE, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(CheckpointError, match="move it away to begin anew, for there is none"):
+        run(corpus, out, config(steps=3, validate_every_steps=1))
+    shutil.rmtree(out / "checkpoints")
+    train(request(corpus, out, config(steps=1, validate_every_steps=1)), told.append)
+    assert (out / "best-1.safetensors").read_bytes() == before
+    assert any("beginning anew" in line and "best-1.safetensors" in line for line in told)
 
 
 def test_the_rate_is_a_function_of_the_step():

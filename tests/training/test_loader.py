@@ -427,6 +427,39 @@ def test_a_killed_run_leaves_no_process_and_no_shared_memory(corpora, tmp_path):
     assert not left
 
 
+CTRL_C = KILLED.replace("import sys\n", "import signal, sys\n").replace(
+    "    samples",
+    "    signal.signal(signal.SIGINT, lambda *_: print('heard', flush=True))\n    samples",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals as Unix has them")
+def test_workers_go_on_after_ctrl_c_which_all_processes_hear(corpora, tmp_path):
+    """Also one that is still starting: the step in hand may want its batch."""
+    root = Path(__file__).resolve().parents[2]
+    (tmp_path / "stopped.py").write_text(CTRL_C)
+    run = subprocess.Popen(
+        [sys.executable, str(tmp_path / "stopped.py"), str(corpora[29].root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        start_new_session=True,
+        text=True,
+    )
+    assert run.stdin is not None and run.stdout is not None
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not psutil.Process(run.pid).children():
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)  # while the workers start
+    said = [run.stdout.readline(), run.stdout.readline()]
+    assert sorted(said) == ["heard\n", "read\n"]
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.stdout.readline() == "heard\n"
+    rest = run.communicate("\n" * 1000, timeout=60)[0]
+    assert run.returncode == 0 and set(rest.split()) == {"read"}, rest
+
+
 def is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -21,7 +21,7 @@ from training.data.mixture import EvaluationPlan, Mixture, Row, TrainingPlan, wh
 from training.data.order import rank_positions
 from training.data.samples import Samples
 from training.data.state import CorpusPrint, LoaderState
-from training.data.threads import begin_worker
+from training.data.threads import begin_worker, deaf_to_ctrl_c
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +154,8 @@ class Loader:
                 # model draws after a resume.
                 generator=torch.Generator(),
             )
-        return iter(self._torch_loader)
+        with deaf_to_ctrl_c():
+            return iter(self._torch_loader)
 
 
 class _Steps:

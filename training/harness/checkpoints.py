@@ -114,6 +114,16 @@ def weights_path(path: Path) -> Path:
     raise CheckpointError(f"{path} holds no weights; train with `yld train MODEL --out {path}`")
 
 
+def unchosen(path: Path) -> str | None:
+    """What to say of the weights that `load_weights` takes of a run that has chosen none."""
+    if not path.is_dir() or (path / WEIGHTS).is_file() or (path / "best.safetensors").is_file():
+        return None
+    return (
+        f"{path}: its training has chosen no weights yet; those of its last checkpoint are taken, "
+        "of which a part may not be trained"
+    )
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
     """Whole checkpoints, the oldest first."""
     if not folder.is_dir():
@@ -183,9 +193,9 @@ def read_plain(path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path} cannot be read: {sentence(error)}; move it away to go on from the one before"
-    )
+    is_first = not any(other.name < path.name for other in checkpoints_in(path.parent))
+    remedy = "begin anew, for there is none before" if is_first else "go on from the one before"
+    return CheckpointError(f"{path} cannot be read: {sentence(error)}; move it away to {remedy}")
 
 
 def prune(folder: Path, keep: int) -> None:

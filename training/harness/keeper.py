@@ -56,7 +56,9 @@ class Keeper(Callback):
         system = _system(pl_module)
         system.begin_average()
         last = checkpoints.last_checkpoint(self._folder)
-        if last is not None:
+        if last is None:
+            self._spare_earlier_best()
+        else:
             told = checkpoints.restore(last, system)
             self.loader.load_state_dict(told["loader"])
             self.best, self.best_step = told["best"], told["best_step"]
@@ -69,6 +71,22 @@ class Keeper(Callback):
             system.step,
             self.job.logger,
             {"model": self.job.model, "preset": self.job.preset, **self.job.config},
+        )
+
+    def _spare_earlier_best(self) -> None:
+        """A run without a checkpoint begins anew; weights that an earlier one chose are kept under
+        another name."""
+        best = self.job.out / "best.safetensors"
+        if ranks.rank() != 0 or not best.exists():
+            return
+        numbers = (
+            n for n in range(1, 10_000) if not (self.job.out / f"best-{n}.safetensors").exists()
+        )
+        kept = best.with_name(f"best-{next(numbers)}.safetensors")
+        best.rename(kept)
+        self.job.say(
+            f"no checkpoint is there to go on from: beginning anew, and the best weights of before "
+            f"are {kept.name}"
         )
 
     def on_train_batch_end(
@@ -135,6 +153,8 @@ class Keeper(Callback):
         self.last_word_s = now
         rate = (now - self.began_s) / max(1, system.step - self.began_step)
         left_min = rate * (system.recipe.steps - system.step) / 60
+        if self.job.minutes is not None:
+            left_min = min(left_min, max(0.0, self.job.minutes - (now - self.began_s) / 60))
         losses = ", ".join(f"{k} {v:.3f}" for k, v in system.told.items())
         self.job.say(
             f"step {system.step} of {system.recipe.steps}: {losses}; {rate:.2f} s a step, "
@@ -170,7 +190,8 @@ class Keeper(Callback):
             self.log.shown(system.step, shown)
         told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         by = "1 clip" if len(rows) == 1 else f"{len(rows)} clips"
-        self.job.say(f"step {system.step}, judged on {by}: {told}")
+        if told:
+            self.job.say(f"step {system.step}, judged on {by}: {told}")
         for remark in system.remarks(figures):
             self.job.say(remark)
         if ranks.rank() == 0:
@@ -185,15 +206,16 @@ class Keeper(Callback):
         criterion = system.criterion
         value = figures.get(criterion.name, math.nan)
         if not math.isfinite(value):
-            self.job.say(f"no clip that judges has a {criterion.name}; the best weights stay")
+            what = "no weights are chosen yet" if self.best is None else "the best weights stay"
+            self.job.say(f"step {system.step}: no clip that judges has {criterion.name}; {what}")
         old = None if self.best is None else self.best[criterion.name]
         if math.isfinite(value) and criterion.is_better(value, old):
             self.best, self.best_step, self.since_best = figures, system.step, 0
             if ranks.rank() == 0:
                 about = self._description(system)
                 checkpoints.save_weights(self.job.out / "best.safetensors", system, about)
-        else:
-            self.since_best += 1
+        elif math.isfinite(value) or self.best is not None:
+            self.since_best += 1  # before the first figure there is nothing to be patient for
 
     def save(self, system: System) -> None:
         """A checkpoint, by rank 0; the oldest goes."""

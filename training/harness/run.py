@@ -115,6 +115,10 @@ def _earlier(request: Request) -> dict[str, Any] | None:
         told["facts"]
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path} cannot be read; give another --out") from None
+    if told["model"] != request.kind.name:
+        raise CheckpointError(
+            f"{request.out} holds a training of {told['model']}; give another --out"
+        )
     now = {"model": request.kind.name, **request.told}
     if lines := list(_differences(_with_later_settings(had, request), now)):
         raise CheckpointError(

@@ -292,7 +292,7 @@ KINDS = {
         "tiny: any clips of 1.2 s, 16 kHz",
         "training.models.waveform_gan",
         "GanSystem",
-        "paper: 7.0 million, critic 4.4, speech encoder 1.5; tiny: .4 million, critic .3",
+        "paper: 7.0 million, critic 4.4, encoder of speech 1.5; tiny: .3, .3 and .4",
         _waveform_gan_wanted,
         speaker="GanSpeaker",
         minutes="12 CPU-minutes for its 2400 steps on 899 clips, judging included",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manifests.clock import SAMPLES_PER_FRAME
 from training.data.sound_features import speech2vid_at
 from training.data.views import View
 from training.harness.system import Facts
@@ -15,6 +16,8 @@ from training.models.speech2vid.config import Speech2VidConfig
 from training.models.speech2vid.network import Speech2Vid, as_channels
 
 PICTURES_AT_ONCE = 32
+LEAST_SAMPLES = 2 * SAMPLES_PER_FRAME
+"""What the coefficients need; what a sound is shorter is silence."""
 
 
 class Speech2VidAnimator:
@@ -42,7 +45,10 @@ class Speech2VidAnimator:
         """As the protocol says. Who it is is looked at once (section 3.2)."""
         if stills.shape[0] != self.num_stills:
             raise ValueError(f"the model takes {self.num_stills} stills, not {stills.shape[0]}")
-        heard = (speech2vid_at(sound, times_s) - self._mean) / self._deviation
+        silence = np.zeros(max(0, LEAST_SAMPLES - len(sound)), sound.dtype)
+        heard = (
+            speech2vid_at(np.concatenate([sound, silence]), times_s) - self._mean
+        ) / self._deviation
         who = self._network.identity(as_channels(torch.from_numpy(stills)[None].to(self._device)))
         made = [
             self._network.says(part, *who).movedim(1, -1)
