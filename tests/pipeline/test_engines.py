@@ -103,6 +103,22 @@ def test_one_thread_holds_what_was_loaded_before(tmp_path):
     assert said.stdout.strip() == "{1} 1", said.stderr
 
 
+def test_products_take_one_thread_beside_torch():
+    code = (
+        "import numpy, torch\n"
+        "from threadpoolctl import threadpool_info\n"
+        "from manifests.threads import one_thread_for_products\n"
+        "def pools():\n"
+        "    return {p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas'}\n"
+        "with one_thread_for_products():\n"
+        "    print(pools(), torch.get_num_threads())\n"
+        "print(pools())"
+    )
+    many = {**os.environ, **dict.fromkeys(ENVIRONMENT, "2"), "PYTHONPATH": str(ROOT)}
+    said = subprocess.run([sys.executable, "-c", code], env=many, capture_output=True, text=True)
+    assert said.stdout.split("\n")[:2] == ["{1} 2", "{2}"], said.stderr
+
+
 def test_the_last_words_of_a_worker_are_told(tmp_path):
     (result,) = results_of(tmp_path, "segfault")
     assert result.failure.reason == "crash"

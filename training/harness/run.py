@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.media import gpu_span
+from manifests.threads import one_thread_for_products
 from training.harness.checkpoints import CheckpointError
 from training.harness.data import parts_of
 from training.harness.fit import fit, write_run
@@ -40,6 +41,11 @@ class Request:
 def train(request: Request, say: Say) -> Outcome:
     """On this rank. Raises CheckpointError where `out` holds another training, ValueError for
     corpora without what is wanted."""
+    with one_thread_for_products():
+        return _train(request, say)
+
+
+def _train(request: Request, say: Say) -> Outcome:
     kind, config = request.kind, request.config
     before = _earlier(request)
     parts = parts_of(request.corpora, config.data, kind.wanted(config), request.cache_dir)
