@@ -26,6 +26,8 @@ from training.harness.system import System
 from training.losses.across import world_size
 
 KEPT_CHECKPOINTS = 2
+SILENCE_S = 10
+"""So long nothing may be said."""
 ADVISED_AFTER, ADVISED_ROWS = 8, 8
 """Steps, and rows that are decoded once more to know how fast that is."""
 
@@ -42,6 +44,8 @@ class Keeper(Callback):
         self.since_best = 0
         self.log: Log | None = None
         self.judged_at = -1
+        self.judging_s: float | None = None
+        """How long the last time took."""
         self.began_s = self.last_word_s = time.monotonic()
         self.began_step = 0
 
@@ -148,7 +152,7 @@ class Keeper(Callback):
 
     def _speak(self, system: System) -> None:
         now = time.monotonic()
-        if now - self.last_word_s < 10 and system.step not in (1, system.recipe.steps):
+        if now - self.last_word_s < SILENCE_S and system.step not in (1, system.recipe.steps):
             return
         self.last_word_s = now
         rate = (now - self.began_s) / max(1, system.step - self.began_step)
@@ -167,6 +171,9 @@ class Keeper(Callback):
         if self.judged_at == system.step:
             return
         self.judged_at = system.step
+        begun_s = time.monotonic()
+        if self.judging_s is None or self.judging_s > SILENCE_S:
+            self.job.say(f"step {system.step}: judging")
         network = system.judged
         ranks.same_everywhere(network)
         was_training = network.training
@@ -200,6 +207,7 @@ class Keeper(Callback):
                 self.job.out / "judged.json", json.dumps({"step": system.step, "clips": clips})
             )
         self._choose(system, figures)
+        self.judging_s = time.monotonic() - begun_s
 
     def _choose(self, system: System, figures: dict[str, float]) -> None:
         """Keep the weights if they are better than the best so far."""
