@@ -121,7 +121,13 @@ def _say_aloud(
 def _voice(model: Told, request: Request) -> str:
     if request.speaker is not None:
         return request.speaker
-    return str(getattr(model.speaker, "unnamed_voice", "the mean of its voices"))
+    return _unnamed_voice(model.speaker)
+
+
+def _unnamed_voice(speaker: Speaker) -> str:
+    """What it speaks with when nobody is named."""
+    usual = "the mean of its voices" if len(speaker.voices) > 1 else "its one voice"
+    return str(getattr(speaker, "unnamed_voice", usual))
 
 
 def _embeddings(
@@ -170,10 +176,9 @@ def _check_voice(speaker: Speaker, request: Request) -> None:
     voices = speaker.voices
     if request.speaker is not None and request.speaker not in voices:
         there = ", ".join(voices[:20]) + (f" and {len(voices) - 20} more" * (len(voices) > 20))
-        unnamed = getattr(speaker, "unnamed_voice", "the mean of its voices")
         raise ValueError(
             f"the model knows no speaker {request.speaker}; it knows {there or 'none by name'}. "
-            f"Without --speaker it speaks with {unnamed}"
+            f"Without --speaker it speaks with {_unnamed_voice(speaker)}"
         )
 
 
