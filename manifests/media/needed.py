@@ -29,7 +29,8 @@ REMEMBERED = 64
 
 
 def can_leave_out(container: str, codec: str) -> bool:
-    """Whether pictures of such a file may be left out, by FFmpeg's names. Beside that, packets must
+    """Whether pictures of such a file may be left out, by FFmpeg's names of its format and its
+    decoder. Beside that, packets must
     tell the pictures' times (`Video.time_source`)."""
     return codec in CODECS and any(name in CONTAINERS for name in container.split(","))
 

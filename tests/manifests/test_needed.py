@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,7 +91,7 @@ def test_packets_before_a_damaged_place_still_come():
     [
         ("mov,mp4,m4a,3gp,3g2,mj2", "h264", True),
         ("matroska,webm", "hevc", True),
-        ("mov,mp4,m4a,3gp,3g2,mj2", "av1", False),
+        ("mov,mp4,m4a,3gp,3g2,mj2", "libdav1d", False),
         ("avi", "mpeg4", False),  # DivX: two pictures in a packet
         ("avi", "h264", False),
         ("mpegts", "h264", False),
@@ -113,26 +114,38 @@ def test_a_decoder_that_is_broken_off_says_so():
     assert told == [1]
 
 
+AV1 = """
+import sys
+from fractions import Fraction
+import av, numpy as np
+path, rate = sys.argv[1], int(sys.argv[2])
+with av.open(path, "w") as out:
+    stream = out.add_stream("libsvtav1", rate=rate, options=dict(preset="9", crf="30", g="100"))
+    stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+    y, x = np.mgrid[:128, :128]
+    sound = out.add_stream("aac", rate=16000, layout="mono")
+    for k in range(4 * rate):
+        picture = np.full((192, 128), 128, np.uint8)
+        picture[:128] = 120 + 90 * np.sin((x + 3 * k) / 7) * np.cos((y + 2 * k) / 9)
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts, frame.time_base = k, Fraction(1, rate)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+    for start in range(0, 4 * 16000, 1024):
+        heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        heard.sample_rate, heard.pts = 16000, start
+        out.mux(sound.encode(heard))
+    out.mux(sound.encode(None))
+"""
+"""In a process of its own: SVT-AV1 gives the thread that calls it real-time priority for good where
+it may, and what that process starts afterwards has it too."""
+
+
 @pytest.mark.parametrize("rate", [25, 30])
 def test_av1_from_the_middle_has_every_picture(rate, tmp_path):
     """dav1d keeps to the setting that it was opened with: every other picture was missing."""
     path = tmp_path / "a.mp4"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libsvtav1", rate=rate, options={"preset": "12"})
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        sound = out.add_stream("aac", rate=16000, layout="mono")
-        for k in range(4 * rate):
-            picture = np.full((96, 64), 128, np.uint8)
-            picture[:64] = 16 + (7 * k) % 200
-            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-            frame.pts, frame.time_base = k, Fraction(1, rate)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-        for start in range(0, 4 * 16000, 1024):
-            heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            heard.sample_rate, heard.pts = 16000, start
-            out.mux(sound.encode(heard))
-        out.mux(sound.encode(None))
+    subprocess.run([sys.executable, "-c", AV1, str(path), str(rate)], check=True)
     video = open_video(path)
     whole = [rgb for _, rgb in iter_frames(video, path)]
     middle = [rgb for _, rgb in iter_frames(video, path, 60, 90)]
